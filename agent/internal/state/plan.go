@@ -1,0 +1,80 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Action is what an Op does.
+type Action uint8
+
+const (
+	// Add makes an object that is not there.
+	Add Action = iota
+	// Change makes an object that is there (Old) as asked (New), in place.
+	Change
+	// Remove takes away an object that is not asked for.
+	Remove
+)
+
+func (a Action) String() string { return [...]string{"add", "change", "remove"}[a] }
+
+// Op is one write to the kernel.
+type Op struct {
+	Action Action
+	Old    Object // nil with Add
+	New    Object // nil with Remove
+}
+
+// Object is what the op is about: the new version, or the old one of a Remove.
+func (o Op) Object() Object {
+	if o.New != nil {
+		return o.New
+	}
+	return o.Old
+}
+
+func (o Op) String() string { return o.Action.String() + " " + o.Object().String() }
+
+// Plan lists what turns observed into desired. Removals of what lets traffic in
+// (set members) come first, then all additions and changes in the order of
+// kinds, then the other removals in reverse: a port is closed before its
+// service goes, a new destination serves before an old one is taken away.
+func Plan(desired, observed State) []Op {
+	var closing, building, removing []Op
+	for k, old := range observed {
+		if _, wanted := desired[k]; wanted {
+			continue
+		}
+		if k.Kind == KindSetMember {
+			closing = append(closing, Op{Action: Remove, Old: old})
+		} else {
+			removing = append(removing, Op{Action: Remove, Old: old})
+		}
+	}
+	for k, want := range desired {
+		switch have, ok := observed[k]; {
+		case !ok:
+			building = append(building, Op{Action: Add, New: want})
+		case have != want:
+			building = append(building, Op{Action: Change, Old: have, New: want})
+		}
+	}
+	slices.SortFunc(closing, compareOps)
+	slices.SortFunc(building, compareOps)
+	slices.SortFunc(removing, func(a, b Op) int { return compareOps(b, a) })
+	return slices.Concat(closing, building, removing)
+}
+
+func compareOps(a, b Op) int { return compareKeys(a.Object().Key(), b.Object().Key()) }
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(
+		cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.NS, b.NS),
+		cmp.Compare(a.Name, b.Name),
+		a.A.Compare(b.A),
+		a.B.Compare(b.B),
+		cmp.Compare(a.Sub, b.Sub),
+	)
+}

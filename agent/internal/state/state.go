@@ -1,0 +1,226 @@
+// Package state describes everything the mesh owns on a host as plain values:
+// what compile asks for, what the kernel package observes, and what plan
+// compares. Every object is a comparable struct, so that desired and observed
+// are equal exactly when == says so, and has a key that names it in the kernel.
+//
+// Objects live in the host's own network namespace or in the mesh's
+// (/run/netns/routingmesh). Nothing else on the host is ours.
+package state
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// NS says in which network namespace an object lives.
+type NS uint8
+
+const (
+	// Host is the host's own network namespace.
+	Host NS = iota
+	// Mesh is the namespace that holds everything else of ours.
+	Mesh
+)
+
+func (n NS) String() string {
+	if n == Mesh {
+		return "mesh"
+	}
+	return "host"
+}
+
+// Names of what is ours on a host.
+const (
+	// Namespace is the mesh's network namespace, as `ip netns` lists it.
+	Namespace = "routingmesh"
+	// HostLink and MeshLink are the ends of the veth pair between the two.
+	HostLink = "rmesh0"
+	MeshLink = "host0"
+	// OverlayLink is the VXLAN device, in the mesh namespace; its UDP socket
+	// stays in the host's, where it was made.
+	OverlayLink = "vx0"
+	// Table and RulePriority of the policy route that sends what endpoints
+	// answer to clients outside the mesh back through it.
+	Table        = 10255
+	RulePriority = 10255
+	// ChainPrefix starts the name of each iptables chain of ours in the host's
+	// namespace, SetPrefix that of each ipset.
+	ChainPrefix = "ROUTINGMESH"
+	SetPrefix   = "routingmesh-"
+)
+
+// Kind orders objects: what comes later may refer to what comes earlier, so
+// additions run in this order and removals against it. Traffic enters through
+// members of the published sets, so those come last.
+type Kind uint8
+
+const (
+	KindNamespace Kind = iota
+	KindLink
+	KindAddr
+	KindSysctl
+	KindNeigh
+	KindFDB
+	KindRoute
+	KindRule
+	KindSet
+	KindChain
+	KindVirtualServer
+	KindRealServer
+	KindSetMember
+)
+
+// Key names an object: two objects with one key are versions of the same one.
+type Key struct {
+	Kind Kind
+	NS   NS
+	Name string
+	A    netip.AddrPort
+	B    netip.AddrPort
+	Sub  uint32
+}
+
+// Object is one thing in the kernel. Implementations are comparable structs.
+type Object interface {
+	Key() Key
+	// String names the object as a person would, with its values.
+	String() string
+}
+
+// State is a set of objects by key.
+type State map[Key]Object
+
+// Put adds objects, replacing those with the same key.
+func (s State) Put(objects ...Object) {
+	for _, o := range objects {
+		s[o.Key()] = o
+	}
+}
+
+// NetNS is the mesh's network namespace itself.
+type NetNS struct{}
+
+// Key implements Object.
+func (NetNS) Key() Key       { return Key{Kind: KindNamespace, Name: Namespace} }
+func (NetNS) String() string { return "network namespace " + Namespace }
+
+// Veth is the pair rmesh0 (host) – host0 (mesh), up at both ends.
+type Veth struct{ MTU int }
+
+// Key implements Object.
+func (Veth) Key() Key         { return Key{Kind: KindLink, Name: HostLink} }
+func (v Veth) String() string { return fmt.Sprintf("link %s (veth, mtu %d)", HostLink, v.MTU) }
+
+// VXLAN is the overlay device: no learning, no outer UDP checksum.
+type VXLAN struct {
+	VNI   uint32
+	Port  uint16
+	Local netip.Addr
+	MAC   string
+	MTU   int
+}
+
+// Key implements Object.
+func (VXLAN) Key() Key { return Key{Kind: KindLink, NS: Mesh, Name: OverlayLink} }
+func (v VXLAN) String() string {
+	return fmt.Sprintf("link %s (vxlan id %d local %s port %d mac %s mtu %d)", OverlayLink, v.VNI, v.Local, v.Port, v.MAC, v.MTU)
+}
+
+// Addr is an IPv4 address on a link.
+type Addr struct {
+	NS     NS
+	Link   string
+	Prefix netip.Prefix
+}
+
+// Key implements Object.
+func (a Addr) Key() Key {
+	return Key{Kind: KindAddr, NS: a.NS, Name: a.Link, A: netip.AddrPortFrom(a.Prefix.Addr(), 0), Sub: uint32(a.Prefix.Bits())}
+}
+func (a Addr) String() string { return fmt.Sprintf("address %s on %s (%s)", a.Prefix, a.Link, a.NS) }
+
+// Sysctl is a kernel setting. In the host's namespace its value from before is
+// kept and put back when the mesh leaves.
+type Sysctl struct {
+	NS    NS
+	Name  string // dotted, "net.ipv4.ip_forward"
+	Value string
+}
+
+// Key implements Object.
+func (s Sysctl) Key() Key       { return Key{Kind: KindSysctl, NS: s.NS, Name: s.Name} }
+func (s Sysctl) String() string { return fmt.Sprintf("sysctl %s=%s (%s)", s.Name, s.Value, s.NS) }
+
+// Neigh is a permanent neighbour on the overlay: another node's mesh address.
+type Neigh struct {
+	Addr netip.Addr
+	MAC  string
+}
+
+// Key implements Object.
+func (n Neigh) Key() Key {
+	return Key{Kind: KindNeigh, NS: Mesh, Name: OverlayLink, A: netip.AddrPortFrom(n.Addr, 0)}
+}
+func (n Neigh) String() string {
+	return fmt.Sprintf("neighbour %s lladdr %s on %s", n.Addr, n.MAC, OverlayLink)
+}
+
+// FDB says behind which underlay address a node's overlay MAC is.
+type FDB struct {
+	MAC string
+	Dst netip.Addr
+}
+
+// Key implements Object.
+func (f FDB) Key() Key { return Key{Kind: KindFDB, NS: Mesh, Name: f.MAC} }
+func (f FDB) String() string {
+	return fmt.Sprintf("fdb entry %s dst %s on %s", f.MAC, f.Dst, OverlayLink)
+}
+
+// Route is an IPv4 route. Via, Src are the zero Addr where there is none.
+type Route struct {
+	NS     NS
+	Table  int // 254 is main
+	Dst    netip.Prefix
+	Via    netip.Addr
+	Dev    string
+	Src    netip.Addr
+	OnLink bool
+}
+
+// Key implements Object.
+func (r Route) Key() Key {
+	return Key{Kind: KindRoute, NS: r.NS, A: netip.AddrPortFrom(r.Dst.Addr(), uint16(r.Dst.Bits())), Sub: uint32(r.Table)}
+}
+func (r Route) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "route %s", r.Dst)
+	if r.Via.IsValid() {
+		fmt.Fprintf(&b, " via %s", r.Via)
+	}
+	fmt.Fprintf(&b, " dev %s", r.Dev)
+	if r.Src.IsValid() {
+		fmt.Fprintf(&b, " src %s", r.Src)
+	}
+	if r.Table != MainTable {
+		fmt.Fprintf(&b, " table %d", r.Table)
+	}
+	return b.String() + " (" + r.NS.String() + ")"
+}
+
+// MainTable is the kernel's main routing table.
+const MainTable = 254
+
+// Rule is the policy rule `from From lookup Table`, in the host's namespace.
+type Rule struct {
+	From     netip.Addr
+	Table    int
+	Priority int
+}
+
+// Key implements Object.
+func (r Rule) Key() Key {
+	return Key{Kind: KindRule, A: netip.AddrPortFrom(r.From, 0), Sub: uint32(r.Priority)}
+}
+func (r Rule) String() string { return fmt.Sprintf("rule from %s lookup %d", r.From, r.Table) }

@@ -1,0 +1,157 @@
+package mesh
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The agent's API: HTTP/1.1 with JSON bodies over its unix socket, which
+// `routingmesh-agent dial-stdio` joins to an SSH channel. A commit is two
+// steps, so that a refusal by any node comes before any node has changed:
+//
+//	GET  /v1/status?known=HASH  Status
+//	POST /v1/prepare            PrepareRequest → PrepareResponse, or 409 Refusal
+//	POST /v1/commit             CommitRequest  → CommitResponse, or 409 Refusal
+//	POST /v1/abort              AbortRequest   → 204
+//
+// Any other failure is a 4xx or 5xx with a Refusal body of code "error".
+const (
+	PathStatus  = "/v1/status"
+	PathPrepare = "/v1/prepare"
+	PathCommit  = "/v1/commit"
+	PathAbort   = "/v1/abort"
+)
+
+// APIVersion is raised when an older client or agent would misread the API.
+const APIVersion = 1
+
+// LeaseTTL is how long a prepared commit keeps other writers out when its
+// writer has died.
+const LeaseTTL = 60 * time.Second
+
+// Status is what a node says of itself.
+type Status struct {
+	API     int       `json:"api"`
+	Version string    `json:"version"`
+	Host    HostFacts `json:"host"`
+	// BinarySHA256 is the hex digest of the agent's own executable.
+	BinarySHA256 string `json:"binary_sha256"`
+	// Node is the name under which this host is in the record, "" when it only
+	// keeps the record (a host of the provider block that is no node).
+	Node string `json:"node"`
+	// Generation and Hash are those of the record on disk; 0 and "" when none.
+	Generation uint64 `json:"generation"`
+	Hash       string `json:"hash"`
+	// Record is left out when the caller's known= is its hash.
+	Record *Record `json:"record,omitempty"`
+	// AppliedGeneration is the last one whose apply reached the kernel whole.
+	AppliedGeneration uint64 `json:"applied_generation"`
+	// Problems is what the kernel does not have as the record asks, empty when
+	// in sync. Sorted, so that two reads of an unchanged node are equal.
+	Problems []Problem `json:"problems"`
+}
+
+// HostFacts describes the host, whether or not it is a node.
+type HostFacts struct {
+	Hostname      string      `json:"hostname"`
+	KernelRelease string      `json:"kernel_release"`
+	Arch          string      `json:"arch"`
+	Interfaces    []Interface `json:"interfaces"`
+}
+
+// Interface is a network link of the host with its IPv4 addresses.
+type Interface struct {
+	Name      string         `json:"name"`
+	MTU       int            `json:"mtu"`
+	Addresses []netip.Prefix `json:"addresses"`
+}
+
+// LinkOf returns the interface that carries addr.
+func (h *HostFacts) LinkOf(addr netip.Addr) (Interface, bool) {
+	for _, i := range h.Interfaces {
+		for _, a := range i.Addresses {
+			if a.Addr() == addr {
+				return i, true
+			}
+		}
+	}
+	return Interface{}, false
+}
+
+// Problem is one thing that is not, or would not be, as the record asks.
+type Problem struct {
+	// Object is the part of the record it concerns.
+	Object Object `json:"object"`
+	// Attribute is the Terraform attribute at fault, "" where it is not one.
+	Attribute string `json:"attribute,omitempty"`
+	// Text is a sentence that names what, why and what to do; the node is
+	// added by whoever shows it.
+	Text string `json:"text"`
+}
+
+// PrepareRequest asks a node to check the next record and to keep other
+// writers out until the commit, the abort or LeaseTTL.
+type PrepareRequest struct {
+	// Holder identifies the writer, random per process.
+	Holder string `json:"holder"`
+	// Node is the name this host has in the record; "" leaves it as it is.
+	Node string `json:"node"`
+	// Record is the whole next record; its Generation must be higher than the
+	// node's, and where it is the next one its Parent must be the node's hash.
+	Record *Record `json:"record"`
+}
+
+// PrepareResponse lists what speaks against the record on this node. The
+// lease is held even if there are problems: the writer commits a smaller
+// change or aborts.
+type PrepareResponse struct {
+	Problems []Problem `json:"problems"`
+}
+
+// CommitRequest makes the prepared record the node's own and applies it.
+type CommitRequest struct {
+	Holder     string `json:"holder"`
+	Generation uint64 `json:"generation"`
+	Hash       string `json:"hash"`
+}
+
+// CommitResponse lists what the kernel did not take, read back after the
+// apply; empty when all is as the record asks.
+type CommitResponse struct {
+	Problems []Problem `json:"problems"`
+}
+
+// AbortRequest gives the lease back without a change.
+type AbortRequest struct {
+	Holder string `json:"holder"`
+}
+
+// RefusalCode says why an agent did not do as asked.
+type RefusalCode string
+
+const (
+	// Busy: another writer holds the lease.
+	Busy RefusalCode = "busy"
+	// Stale: the node's record is as new as the one sent, or has another parent.
+	Stale RefusalCode = "stale"
+	// Foreign: the node belongs to another cluster, or is another node of this.
+	Foreign RefusalCode = "foreign"
+	// NotPrepared: commit without prepare (the lease ran out, the agent restarted).
+	NotPrepared RefusalCode = "not_prepared"
+	// Failed: anything else.
+	Failed RefusalCode = "error"
+)
+
+// Refusal is the body of every answer that is not a success.
+type Refusal struct {
+	Code RefusalCode `json:"code"`
+	// Text says what, why and what to do.
+	Text string `json:"text"`
+	// RetryAfterMillis is set with Busy: when the lease runs out at the latest.
+	RetryAfterMillis int64 `json:"retry_after_millis,omitempty"`
+	// Generation and Hash are the node's own, set with Stale.
+	Generation uint64 `json:"generation,omitempty"`
+	Hash       string `json:"hash,omitempty"`
+}
+
+func (r *Refusal) Error() string { return r.Text }

@@ -1,0 +1,102 @@
+package mesh
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// PutNode joins or changes a node. A Block that is not set is allocated (and
+// written to n); a node that is already there keeps its own.
+func (r *Record) PutNode(n *Node) error {
+	fail := func(attr, format string, args ...any) error {
+		return &Error{Object: NodeObject(n.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+	}
+	if err := CheckName(n.Name); err != nil {
+		return fail("name", "%v.", err)
+	}
+	if !n.Address.Is4() || n.Address.IsLoopback() || n.Address.IsUnspecified() || n.Address.IsMulticast() {
+		return fail("address", "A node's underlay address must be a unicast IPv4 address that the other nodes can reach, not %s.", n.Address)
+	}
+	if r.Cluster.AddressPool.Contains(n.Address) {
+		return fail("address", "The underlay address %s lies in the cluster's address pool %s, which the overlay uses itself.", n.Address, r.Cluster.AddressPool)
+	}
+	for _, other := range r.Nodes {
+		if other.Name != n.Name && other.Address == n.Address {
+			return fail("address", "Node %s already has the underlay address %s.", other.Name, n.Address)
+		}
+	}
+	if n.SSH.Port != 0 {
+		if p := r.Ports[PortKey{n.SSH.Port, TCP}]; p != nil {
+			return fail("ssh", "Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)
+		}
+	}
+	if old := r.Nodes[n.Name]; old != nil {
+		n.Block = old.Block
+	} else if err := r.allocateBlock(n); err != nil {
+		return err
+	}
+	copied := *n
+	r.Nodes[n.Name] = &copied
+	return nil
+}
+
+// RemoveNode takes a node out. Endpoints on it stay in their services and are
+// passed over: Terraform destroys a node before it updates the services that
+// named it, and their update then removes them.
+func (r *Record) RemoveNode(name string) { delete(r.Nodes, name) }
+
+func (r *Record) allocateBlock(n *Node) error {
+	used := make(map[netip.Prefix]bool, len(r.Nodes))
+	for _, o := range r.Nodes {
+		used[o.Block] = true
+	}
+	total := r.Cluster.Capacity()
+	for i := range total {
+		index := (r.NextBlock + i) % total
+		if b := r.Cluster.block(index); !used[b] {
+			n.Block = b
+			r.NextBlock = (index + 1) % total
+			return nil
+		}
+	}
+	return &Error{Object: NodeObject(n.Name), Attribute: "cluster_id", Detail: fmt.Sprintf(
+		"The address pool %s has room for %d nodes of /%d each, and all are taken. A larger pool or a longer node_prefix_length needs a new cluster.",
+		r.Cluster.AddressPool, total, r.Cluster.NodePrefixLength)}
+}
+
+func (c *Cluster) block(index int) netip.Prefix {
+	base := c.AddressPool.Addr().As4()
+	a := binary.BigEndian.Uint32(base[:]) + uint32(index)<<(32-c.NodePrefixLength)
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], a)
+	return netip.PrefixFrom(netip.AddrFrom4(b), c.NodePrefixLength)
+}
+
+// MeshAddress is S: the block's .1, on the mesh side; the virtual address of
+// ingress ports, and the source address that endpoints see.
+func (n *Node) MeshAddress() netip.Addr { return nth(n.Block, 1) }
+
+// HostAddress is H: the block's .2, on the host side, where the node's own
+// processes are reached as endpoints.
+func (n *Node) HostAddress() netip.Addr { return nth(n.Block, 2) }
+
+// HostModeAddress is P: the block's .3, on the mesh side; the virtual address
+// of host-mode ports, whose clients keep their own address.
+func (n *Node) HostModeAddress() netip.Addr { return nth(n.Block, 3) }
+
+// MAC is the hardware address of the node's VXLAN device: locally
+// administered, made of its mesh address, so that every node can compute it.
+func (n *Node) MAC() net.HardwareAddr {
+	a := n.MeshAddress().As4()
+	return net.HardwareAddr{0x02, 0x52, a[0], a[1], a[2], a[3]}
+}
+
+func nth(p netip.Prefix, i int) netip.Addr {
+	a := p.Addr()
+	for range i {
+		a = a.Next()
+	}
+	return a
+}

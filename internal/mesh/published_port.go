@@ -1,0 +1,174 @@
+package mesh
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Protocol is the transport of a published port.
+type Protocol string
+
+// The protocols a port can be published for.
+const (
+	TCP Protocol = "tcp"
+	UDP Protocol = "udp"
+)
+
+// Mode says on which nodes a published port is open, in Swarm's words.
+type Mode string
+
+const (
+	// Ingress opens the port on every node; connections are balanced over all
+	// endpoints of the service.
+	Ingress Mode = "ingress"
+	// Host opens the port only on nodes with an endpoint, which answers itself.
+	// The endpoint sees the client's own address.
+	Host Mode = "host"
+)
+
+// DefaultPortRange is where Swarm takes ports from when none is named.
+var DefaultPortRange = PortRange{First: 30000, Last: 32767}
+
+// PortKey identifies a published port in its cluster.
+type PortKey struct {
+	Port     uint16
+	Protocol Protocol
+}
+
+// String is Docker's notation, "8080/tcp".
+func (k PortKey) String() string { return fmt.Sprintf("%d/%s", k.Port, k.Protocol) }
+
+// Compare orders keys by port, then protocol.
+func (k PortKey) Compare(o PortKey) int {
+	return cmp.Or(cmp.Compare(k.Port, o.Port), cmp.Compare(k.Protocol, o.Protocol))
+}
+
+// MarshalText writes the key as in "8080/tcp".
+func (k PortKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads "8080/tcp".
+func (k *PortKey) UnmarshalText(text []byte) error {
+	parsed, err := ParsePortKey(string(text))
+	*k = parsed
+	return err
+}
+
+// ParsePortKey reads "8080/tcp" or "53/udp".
+func ParsePortKey(s string) (PortKey, error) {
+	port, proto, ok := strings.Cut(s, "/")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if !ok || err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+		return PortKey{}, fmt.Errorf("%q is no published port: want PORT/PROTOCOL, as in 8080/tcp", s)
+	}
+	k := PortKey{uint16(n), Protocol(proto)}
+	if k.Protocol != TCP && k.Protocol != UDP {
+		return PortKey{}, fmt.Errorf("%q is no published port: the protocol must be tcp or udp", s)
+	}
+	return k, nil
+}
+
+// PublishedPort is a port opened for a service.
+type PublishedPort struct {
+	Service   string   `json:"service"`
+	Published uint16   `json:"published"`
+	Target    uint16   `json:"target"`
+	Protocol  Protocol `json:"protocol"`
+	Mode      Mode     `json:"mode"`
+}
+
+// Key identifies the port in its cluster.
+func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol} }
+
+// TargetFor is the port on which endpoint e answers what comes to p.
+func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
+
+// PutPort publishes or changes a port. A Published of 0 takes the next free
+// port of the cluster's range for the protocol, as Swarm does; the chosen port
+// is written to p. The error is an *Error that points at the attribute.
+func (r *Record) PutPort(p *PublishedPort) error {
+	if err := p.check(r); err != nil {
+		return err
+	}
+	if p.Published == 0 {
+		if err := r.allocatePort(p); err != nil {
+			return err
+		}
+	}
+	if other, ok := r.Ports[p.Key()]; ok && other.Service != p.Service {
+		return p.taken(other)
+	}
+	copied := *p
+	r.Ports[p.Key()] = &copied
+	return nil
+}
+
+// RemovePort closes a port; removing one that is not open is no error.
+func (r *Record) RemovePort(k PortKey) { delete(r.Ports, k) }
+
+func (p *PublishedPort) check(r *Record) error {
+	fail := func(attr, format string, args ...any) error {
+		return &Error{Object: PortObject(p.Key()), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case r.Services[p.Service] == nil:
+		return fail("service_id", "The cluster %s has no service %q.", r.Cluster.Name, p.Service)
+	case p.Target == 0:
+		return fail("target_port", "The target port must be 1–65535.")
+	case p.Protocol != TCP && p.Protocol != UDP:
+		return fail("protocol", "The protocol must be tcp or udp, not %q.", p.Protocol)
+	case p.Mode != Ingress && p.Mode != Host:
+		return fail("mode", "The mode must be ingress or host, not %q.", p.Mode)
+	}
+	if why := r.Reserved(p.Key()); why != "" {
+		return fail("published_port", "%s", why)
+	}
+	return nil
+}
+
+func (p *PublishedPort) taken(other *PublishedPort) error {
+	return &Error{
+		Object: PortObject(p.Key()), Attribute: "published_port",
+		Detail: fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
+			"A port belongs to one service of a cluster: choose another published_port, or remove the other one first.",
+			p.Key(), other.Service, other.Target),
+	}
+}
+
+// Reserved says why a port must not be published: it would cut off what the
+// mesh itself needs on every node (moby#40065). "" means it may.
+func (r *Record) Reserved(k PortKey) string {
+	if k.Protocol == UDP && k.Port == r.Cluster.VXLANPort {
+		return fmt.Sprintf("Port %s carries the cluster's VXLAN overlay on every node: publishing it would cut the nodes off from each other. "+
+			"Choose another published_port, or another vxlan_port for the cluster.", k)
+	}
+	if k.Protocol != TCP {
+		return ""
+	}
+	if k.Port == 22 {
+		return "Port 22/tcp is where sshd answers: publishing it would cut off every SSH login to the nodes, Terraform's own included."
+	}
+	for _, name := range r.NodeNames() {
+		if r.Nodes[name].SSH.Port == k.Port {
+			return fmt.Sprintf("Port %s is the SSH port of node %s: publishing it would cut off every SSH login to it, Terraform's own included.", k, name)
+		}
+	}
+	return ""
+}
+
+func (r *Record) allocatePort(p *PublishedPort) error {
+	rng := r.Cluster.PublishedPortRange
+	for port := int(rng.First); port <= int(rng.Last); port++ {
+		k := PortKey{uint16(port), p.Protocol}
+		if r.Ports[k] == nil && r.Reserved(k) == "" {
+			p.Published = k.Port
+			return nil
+		}
+	}
+	return &Error{
+		Object: PortObject(p.Key()), Attribute: "published_port",
+		Detail: fmt.Sprintf("Every %s port of the cluster's published_port_range %d–%d is taken. Name a published_port, or widen the range.",
+			p.Protocol, rng.First, rng.Last),
+	}
+}

@@ -1,0 +1,190 @@
+package mesh
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// RecordFormat is the version of the record's JSON layout. An agent refuses a
+// record of a format it does not know rather than guess at its meaning.
+const RecordFormat = 1
+
+// Record is the whole desired state of a cluster: one versioned document, the
+// same on every node. It is changed only by its methods (PutNode, PutPort, …),
+// which keep it valid, and sent to the nodes by a commit.
+type Record struct {
+	Format int `json:"format"`
+	// UID is random and made once with the cluster, so that a cluster destroyed
+	// and made again under the same name is not taken for the old one.
+	UID string `json:"uid"`
+	// Generation is the record's version, +1 per commit; the first commit is 1.
+	Generation uint64 `json:"generation"`
+	// Parent is the Hash of the record of Generation-1, "" for the first. Two
+	// records of one generation with different hashes are a fork.
+	Parent   string              `json:"parent"`
+	Cluster  Cluster             `json:"cluster"`
+	Nodes    map[string]*Node    `json:"nodes"`
+	Services map[string]*Service `json:"services"`
+	// Ports is keyed by PortKey's text, "8080/tcp": a published port is unique
+	// in its cluster per protocol.
+	Ports map[PortKey]*PublishedPort `json:"ports"`
+	// NextBlock is where the search for a free overlay block starts, so that
+	// the block of a node that left is the last to be used again (a neighbour
+	// or conntrack entry may remember it: moby#52661).
+	NextBlock int `json:"next_block"`
+}
+
+// Cluster holds the settings that all nodes share.
+type Cluster struct {
+	Name string `json:"name"`
+	// AddressPool is the overlay's IPv4 prefix; every node gets one block of it.
+	AddressPool netip.Prefix `json:"address_pool"`
+	// NodePrefixLength is the length of a node's block, longer than the pool's,
+	// at most 29.
+	NodePrefixLength int `json:"node_prefix_length"`
+	// VXLANPort is the UDP port of the overlay, 1–65535.
+	VXLANPort uint16 `json:"vxlan_port"`
+	// VNI is the VXLAN network identifier, 1–16777215.
+	VNI uint32 `json:"vni"`
+	// MTU is the overlay's MTU in bytes as the user set it; 0 means computed
+	// from the nodes (see Record.MTU).
+	MTU int `json:"mtu,omitempty"`
+	// PublishedPortRange is where ports are taken from that name none.
+	PublishedPortRange PortRange `json:"published_port_range"`
+}
+
+// PortRange is an inclusive range of ports.
+type PortRange struct {
+	First uint16 `json:"first"`
+	Last  uint16 `json:"last"`
+}
+
+// Node is a Linux host in the cluster.
+type Node struct {
+	Name string `json:"name"`
+	// Address is the node's underlay address and its VXLAN source.
+	Address netip.Addr        `json:"address"`
+	SSH     SSH               `json:"ssh"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	// Block is the node's share of the address pool, allocated at the join.
+	Block netip.Prefix `json:"block"`
+	// UnderlayMTU is the MTU in bytes of the link that carries Address, as the
+	// node's agent saw it at the join.
+	UnderlayMTU int `json:"underlay_mtu"`
+}
+
+// SSH says how to reach a node where that differs from the provider's ssh
+// block. It holds no secret: it is part of the record.
+type SSH struct {
+	Host        string `json:"host,omitempty"`
+	Port        uint16 `json:"port,omitempty"`
+	User        string `json:"user,omitempty"`
+	BastionHost string `json:"bastion_host,omitempty"`
+	BastionPort uint16 `json:"bastion_port,omitempty"`
+	BastionUser string `json:"bastion_user,omitempty"`
+	// HostKey is the public key the server must show, in authorized_keys form
+	// ("ssh-ed25519 AAAA…"), as configured or as pinned at the first connect.
+	HostKey string `json:"host_key,omitempty"`
+}
+
+// Service is a name for a set of endpoints that answer the same thing.
+type Service struct {
+	Name string `json:"name"`
+	// Endpoints is keyed by the name the user gave each.
+	Endpoints map[string]Endpoint `json:"endpoints"`
+}
+
+// Endpoint is one thing that answers: a process that listens on a node.
+type Endpoint struct {
+	Node string `json:"node"`
+	// Port overrides the published port's target port; 0 means it does not.
+	Port uint16 `json:"port,omitempty"`
+}
+
+// NewRecord returns the record of a cluster without nodes, at generation 0:
+// the commit that sends it makes it 1.
+func NewRecord(uid string, c Cluster) (*Record, error) {
+	r := &Record{
+		Format: RecordFormat, UID: uid,
+		Nodes: map[string]*Node{}, Services: map[string]*Service{}, Ports: map[PortKey]*PublishedPort{},
+	}
+	if err := r.PutCluster(c); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// ParseRecord reads a record as JSON and checks it as Validate does.
+func ParseRecord(data []byte) (*Record, error) {
+	var r Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("the record is not valid JSON: %w", err)
+	}
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// Hash identifies the record's content: hex SHA-256 of its canonical JSON
+// (map keys sorted, as encoding/json writes them).
+func (r *Record) Hash() string {
+	data, err := json.Marshal(r)
+	if err != nil { // only possible for values the type cannot hold
+		panic("mesh: a record that cannot be written as JSON: " + err.Error())
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// Next returns a deep copy of r as the next generation, ready to be changed.
+func (r *Record) Next() *Record {
+	n := r.Clone()
+	n.Generation++
+	n.Parent = ""
+	if r.Generation > 0 {
+		n.Parent = r.Hash()
+	}
+	return n
+}
+
+// Clone returns a deep copy.
+func (r *Record) Clone() *Record {
+	c := *r
+	c.Nodes = make(map[string]*Node, len(r.Nodes))
+	for k, v := range r.Nodes {
+		n := *v
+		n.Labels = maps.Clone(v.Labels)
+		c.Nodes[k] = &n
+	}
+	c.Services = make(map[string]*Service, len(r.Services))
+	for k, v := range r.Services {
+		c.Services[k] = &Service{Name: v.Name, Endpoints: maps.Clone(v.Endpoints)}
+	}
+	c.Ports = make(map[PortKey]*PublishedPort, len(r.Ports))
+	for k, v := range r.Ports {
+		p := *v
+		c.Ports[k] = &p
+	}
+	return &c
+}
+
+// NodeNames returns the names of the nodes, sorted.
+func (r *Record) NodeNames() []string { return slices.Sorted(maps.Keys(r.Nodes)) }
+
+// ServicePorts returns the ports that the service publishes, sorted by key.
+func (r *Record) ServicePorts(service string) []*PublishedPort {
+	var ports []*PublishedPort
+	for _, p := range r.Ports {
+		if p.Service == service {
+			ports = append(ports, p)
+		}
+	}
+	slices.SortFunc(ports, func(a, b *PublishedPort) int { return a.Key().Compare(b.Key()) })
+	return ports
+}
