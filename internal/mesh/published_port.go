@@ -143,7 +143,7 @@ func (r *Record) Reserved(k PortKey) string {
 		return fmt.Sprintf("Port %s carries the cluster's VXLAN overlay on every node: publishing it would cut the nodes off from each other. "+
 			"Choose another published_port, or another vxlan_port for the cluster.", k)
 	}
-	if k.Protocol != TCP {
+	if k.Protocol != TCP || k.Port == 0 {
 		return ""
 	}
 	if k.Port == 22 {
