@@ -1,0 +1,86 @@
+package state
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// KernelVersion is a kernel's version: {6, 1}.
+type KernelVersion struct{ Major, Minor int }
+
+// ParseKernelVersion reads what uname -r says. What it cannot read counts as new.
+func ParseKernelVersion(release string) KernelVersion {
+	major, rest, _ := strings.Cut(release, ".")
+	minor := strings.FieldsFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	ma, err := strconv.Atoi(major)
+	if err != nil || len(minor) == 0 {
+		return KernelVersion{Major: 1 << 15}
+	}
+	mi, _ := strconv.Atoi(minor[0]) // only digits
+	return KernelVersion{ma, mi}
+}
+
+func (v KernelVersion) before(o KernelVersion) bool {
+	return cmp.Or(cmp.Compare(v.Major, o.Major), cmp.Compare(v.Minor, o.Minor)) < 0
+}
+
+// ManagedSysctl is a kernel setting that the mesh needs, and why.
+type ManagedSysctl struct {
+	Sysctl
+	Why string
+
+	below KernelVersion // only for kernels older than this; zero: all
+}
+
+// ManagedSysctls is every kernel setting that the mesh needs on a kernel of the
+// given version. compile asks for these, the kernel package reads these (and,
+// in the host's namespace, those that it has changed before).
+//
+// send_redirects is on where either "all" or the link says so, rp_filter is the
+// larger of the two (Documentation/networking/ip-sysctl.rst), and a new
+// namespace takes both from the first one (net.core.devconf_inherit_init_net):
+// so each is written for "all", for the links, and for links to come.
+func ManagedSysctls(v KernelVersion) []ManagedSysctl {
+	all := []ManagedSysctl{
+		host("net.ipv4.ip_forward", "1", "packets pass between the outside and rmesh0"),
+		host("net.ipv4.conf."+HostLink+".route_localnet", "1", "a client on 127.0.0.1 is answered through rmesh0"),
+		host("net.ipv4.conf."+HostLink+".rp_filter", "2", "clients of host-mode ports keep their addresses, which strict checking would drop"),
+
+		mesh("net.ipv4.ip_forward", "1", "packets pass between host0 and vx0"),
+		mesh("net.ipv4.vs.conntrack", "1", "SNAT after IPVS needs connection tracking of its packets"),
+		mesh("net.ipv4.vs.expire_nodest_conn", "1", "a connection to a destination that is gone ends at once instead of hanging"),
+		mesh("net.ipv4.vs.expire_quiescent_template", "1", "affinity leaves a destination of weight 0"),
+	}
+	for _, link := range []string{"all", "default", OverlayLink, MeshLink} {
+		all = append(all,
+			mesh("net.ipv4.conf."+link+".rp_filter", "0", "client addresses arrive on host0 and vx0 from anywhere"),
+			mesh("net.ipv4.conf."+link+".send_redirects", "0", "a packet may leave by the link it came in on; nobody should be told of a shorter way"),
+		)
+	}
+	reuse := mesh("net.ipv4.vs.conn_reuse_mode", "0", "with connection tracking, a client's reused port costs one second: fixed in 5.9 by 35dfb013149f (kubernetes#70747)")
+	reuse.below = KernelVersion{5, 9}
+	all = append(all, reuse)
+
+	applies := all[:0]
+	for _, s := range all {
+		if s.below == (KernelVersion{}) || v.before(s.below) {
+			applies = append(applies, s)
+		}
+	}
+	return applies
+}
+
+// PerLink says whether a setting belongs to a link, and so goes when that does.
+func (s Sysctl) PerLink() bool {
+	return strings.HasPrefix(s.Name, "net.ipv4.conf.") &&
+		!strings.HasPrefix(s.Name, "net.ipv4.conf.all.") && !strings.HasPrefix(s.Name, "net.ipv4.conf.default.")
+}
+
+func host(name, value, why string) ManagedSysctl {
+	return ManagedSysctl{Sysctl: Sysctl{NS: Host, Name: name, Value: value}, Why: why}
+}
+
+func mesh(name, value, why string) ManagedSysctl {
+	return ManagedSysctl{Sysctl: Sysctl{NS: Mesh, Name: name, Value: value}, Why: why}
+}
