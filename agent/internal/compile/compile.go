@@ -1,0 +1,78 @@
+// Package compile turns the record into what one node's kernel should hold. It
+// is pure: the same record and node give the same state on every machine, which
+// is what the golden tests in testdata rely on.
+//
+// The shape of the result is docs/architecture.md's data path. Its size is
+// O(nodes) for the overlay and O(ports × endpoints) for IPVS; the number of
+// chains and rules is fixed, ports are members of ipsets.
+package compile
+
+import (
+	"net/netip"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Compile returns everything that rec asks of the node. A node that is not in
+// the record (a host that only keeps it, or has left) gets an empty state.
+func Compile(rec *mesh.Record, node string) state.State {
+	s := state.State{}
+	if rec == nil || rec.Nodes[node] == nil {
+		return s
+	}
+	self := rec.Nodes[node]
+	links(s, rec, self)
+	sysctls(s)
+	sets(s)
+	hostChains(s, rec, self)
+	meshChains(s, rec, self)
+	for name, other := range rec.Nodes {
+		if name != node {
+			peer(s, self, other)
+		}
+	}
+	ports(s, rec, self)
+	return s
+}
+
+// links adds the namespace, the veth, the overlay device and the addresses and
+// routes that do not depend on other nodes. Every route through a gateway is
+// onlink: it can then be made before the route to its gateway.
+func links(s state.State, rec *mesh.Record, self *mesh.Node) {
+	mtu := rec.MTU()
+	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
+	s.Put(
+		state.NetNS{},
+		state.Veth{MTU: mtu},
+		state.VXLAN{VNI: rec.Cluster.VNI, Port: rec.Cluster.VXLANPort, Local: self.Address, MAC: self.MAC().String(), MTU: mtu},
+		state.Addr{NS: state.Host, Link: state.HostLink, Prefix: only(H)},
+		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(S)},
+		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(P)},
+		state.Route{NS: state.Host, Table: state.MainTable, Dst: only(S), Dev: state.HostLink, Src: H},
+		state.Route{NS: state.Host, Table: state.MainTable, Dst: rec.Cluster.AddressPool, Via: S, Dev: state.HostLink, Src: H, OnLink: true},
+		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: S, Dev: state.HostLink, OnLink: true},
+		state.Rule{From: H, Table: state.Table, Priority: state.RulePriority},
+		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: only(H), Dev: state.MeshLink, Src: S},
+		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: everywhere(), Via: H, Dev: state.MeshLink, OnLink: true},
+	)
+}
+
+// peer adds what reaches another node: one neighbour, one FDB entry, one route,
+// and the right to send us VXLAN.
+func peer(s state.State, self, other *mesh.Node) {
+	mac := other.MAC().String()
+	s.Put(
+		state.Neigh{Addr: other.MeshAddress(), MAC: mac},
+		state.FDB{MAC: mac, Dst: other.Address},
+		state.Route{
+			NS: state.Mesh, Table: state.MainTable, Dst: other.Block, Via: other.MeshAddress(),
+			Dev: state.OverlayLink, Src: self.MeshAddress(), OnLink: true,
+		},
+		state.SetMember{Set: peersSet, Addr: other.Address},
+	)
+}
+
+func only(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+func everywhere() netip.Prefix { return netip.PrefixFrom(netip.IPv4Unspecified(), 0) }

@@ -1,0 +1,108 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// peersSet holds the other nodes' underlay addresses.
+const peersSet = state.SetPrefix + "peers"
+
+func ingressSet(p mesh.Protocol) string  { return state.SetPrefix + string(p) }
+func hostModeSet(p mesh.Protocol) string { return state.SetPrefix + "host-" + string(p) }
+func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + string(p) }
+
+func sets(s state.State) {
+	for _, p := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
+		for _, name := range []string{ingressSet(p), hostModeSet(p), endpointSet(p)} {
+			s.Put(state.Set{Name: name, Type: state.BitmapPort})
+		}
+	}
+	s.Put(state.Set{Name: peersSet, Type: state.HashIP})
+}
+
+// hostChains adds the chains in the host's namespace. Rules are spelled as
+// iptables-save prints them (-s -d -i -o -p first, then matches, then target),
+// so that what is read back compares equal.
+func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
+	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
+	dnat := func(p mesh.Protocol, set string, to any) string {
+		return fmt.Sprintf("-p %s -m set --match-set %s dst -j DNAT --to-destination %s", p, set, to)
+	}
+	answers := func(p mesh.Protocol) string {
+		return fmt.Sprintf("-i %s -p %s -m set --match-set %s dst -j ACCEPT", state.HostLink, p, endpointSet(p))
+	}
+	s.Put(
+		state.Chain{
+			Table: "nat", Name: state.ChainPrefix, Hooks: "PREROUTING,OUTPUT", JumpMatch: "-m addrtype --dst-type LOCAL",
+			Rules: rules(
+				// What comes out of the mesh is for a process here, even if that
+				// listens on a published port: no second round.
+				"-i "+state.HostLink+" -j RETURN",
+				dnat(mesh.TCP, ingressSet(mesh.TCP), S),
+				dnat(mesh.UDP, ingressSet(mesh.UDP), S),
+				dnat(mesh.TCP, hostModeSet(mesh.TCP), P),
+				dnat(mesh.UDP, hostModeSet(mesh.UDP), P),
+			),
+		},
+		state.Chain{
+			Table: "nat", Name: state.ChainPrefix + "-POST", Hooks: "POSTROUTING",
+			// A client on this host (127.0.0.1, its own addresses) is H to the mesh.
+			Rules: rules(fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H)),
+		},
+		state.Chain{
+			Table: "filter", Name: state.ChainPrefix + "-IN", Hooks: "INPUT",
+			Rules: rules(
+				// route_localnet would let other nodes reach what listens on
+				// 127.0.0.1 only (CVE-2020-8558).
+				fmt.Sprintf("-d 127.0.0.0/8 -i %s -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP", state.HostLink),
+				answers(mesh.TCP),
+				answers(mesh.UDP),
+				fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
+			),
+		},
+		state.Chain{
+			Table: "filter", Name: state.ChainPrefix + "-FWD", Hooks: "FORWARD",
+			Rules: rules(
+				fmt.Sprintf("-o %s -m conntrack --ctstate DNAT -j ACCEPT", state.HostLink),
+				fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
+			),
+		},
+	)
+}
+
+// meshChains adds the rules of the mesh namespace, whose built-in chains are
+// ours themselves.
+func meshChains(s state.State, rec *mesh.Record, self *mesh.Node) {
+	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
+	s.Put(
+		state.Chain{
+			NS: state.Mesh, Table: "nat", Name: "POSTROUTING",
+			Rules: rules(
+				// What was addressed to S is balanced: the endpoint answers us,
+				// not the client.
+				fmt.Sprintf("-m conntrack --ctorigdst %s -j SNAT --to-source %s", S, S),
+				// Host mode keeps the client's address, except where client and
+				// endpoint are both H and the answer would not come back here.
+				fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, P, S),
+			),
+		},
+		state.Chain{
+			NS: state.Mesh, Table: "raw", Name: "PREROUTING",
+			Rules: rules(
+				// Transit to and from this node's endpoints needs no connection
+				// tracking: +30 % new connections per second. What is for IPVS here
+				// (S, and P for a client on this node) must be tracked.
+				fmt.Sprintf("-s %s -d %s/32 -i %s -j CT --notrack", rec.Cluster.AddressPool, H, state.OverlayLink),
+				fmt.Sprintf("-d %s/32 -i %s -j ACCEPT", S, state.MeshLink),
+				fmt.Sprintf("-d %s/32 -i %s -j ACCEPT", P, state.MeshLink),
+				fmt.Sprintf("-s %s/32 -d %s -i %s -j CT --notrack", H, rec.Cluster.AddressPool, state.MeshLink),
+			),
+		},
+	)
+}
+
+func rules(lines ...string) string { return strings.Join(lines, "\n") }

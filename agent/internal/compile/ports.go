@@ -1,0 +1,115 @@
+package compile
+
+import (
+	"net/netip"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// scheduler of every IPVS service: round robin, as Swarm's.
+const scheduler = "rr"
+
+// destination is a live endpoint as IPVS needs it: where, and the port that
+// overrides the published port's target, 0 for none.
+type destination struct {
+	endpoint mesh.Endpoint
+	host     netip.Addr // H of the endpoint's node
+	local    bool       // on the node we compile for
+}
+
+// ports adds an IPVS service, its destinations and a set member for every port
+// that is open on this node, and a member of routingmesh-ep-* for each port on
+// which an endpoint of this node answers.
+//
+// An ingress port whose service has no live endpoint stays open: IPVS without
+// a destination answers "port unreachable", which the client sees as
+// connection refused, also through a firewall that drops what no rule accepts.
+// And a UDP client that keeps sending meanwhile leaves no conntrack entry past
+// the DNAT that would hold it off once an endpoint is back.
+func ports(s state.State, rec *mesh.Record, self *mesh.Node) {
+	byService := destinations(rec, self)
+	for key, p := range rec.Ports {
+		dests := byService[p.Service]
+		address, set := self.MeshAddress(), ingressSet(key.Protocol)
+		if p.Mode == mesh.Host {
+			address, set = self.HostModeAddress(), hostModeSet(key.Protocol)
+			dests = localOnly(dests)
+			if len(dests) == 0 {
+				continue
+			}
+		}
+		server := netip.AddrPortFrom(address, key.Port)
+		s.Put(
+			state.VirtualServer{Proto: string(key.Protocol), Addr: server, Scheduler: scheduler},
+			state.SetMember{Set: set, Port: key.Port},
+		)
+		for _, d := range dests {
+			target := p.TargetFor(d.endpoint)
+			s.Put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: netip.AddrPortFrom(d.host, target), Weight: 1})
+			if d.local {
+				s.Put(state.SetMember{Set: endpointSet(key.Protocol), Port: target})
+			}
+		}
+	}
+}
+
+// destinations lists the live endpoints of each service that publishes a port.
+func destinations(rec *mesh.Record, self *mesh.Node) map[string][]destination {
+	byService := make(map[string][]destination, len(rec.Services))
+	for name, service := range rec.Services {
+		dests := make([]destination, 0, len(service.Endpoints))
+		for _, e := range service.Endpoints {
+			if n := rec.Nodes[e.Node]; n != nil { // else it has left: passed over
+				dests = append(dests, destination{endpoint: e, host: n.HostAddress(), local: n.Name == self.Name})
+			}
+		}
+		byService[name] = dests
+	}
+	return byService
+}
+
+func localOnly(all []destination) []destination {
+	var local []destination
+	for _, d := range all {
+		if d.local {
+			local = append(local, d)
+		}
+	}
+	return local
+}
+
+// Opens reports whether the port is open on the node: everywhere in ingress
+// mode, where an endpoint is in host mode.
+func Opens(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
+	if rec == nil || rec.Nodes[node] == nil {
+		return false
+	}
+	return p.Mode == mesh.Ingress || len(localTargets(rec, node, p)) > 0
+}
+
+// AnswersItself reports whether an endpoint of the port's own service on the
+// node listens on the published port itself: then a listener there is no
+// conflict, the mesh brings it its traffic.
+func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
+	for _, target := range localTargets(rec, node, p) {
+		if target == p.Published {
+			return true
+		}
+	}
+	return false
+}
+
+func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []uint16 {
+	service := rec.Services[p.Service]
+	if service == nil {
+		return nil
+	}
+	var targets []uint16
+	for _, e := range service.Endpoints {
+		if e.Node == node {
+			targets = append(targets, p.TargetFor(e))
+		}
+	}
+	return targets
+}
