@@ -17,13 +17,16 @@ const (
 
 // Set is an ipset in the host's namespace.
 type Set struct {
-	Name string
-	Type SetType
+	Name  string
+	Type  SetType
+	Fault string
 }
 
 // Key implements Object.
-func (s Set) Key() Key       { return Key{Kind: KindSet, Name: s.Name} }
-func (s Set) String() string { return fmt.Sprintf("ipset %s (%s)", s.Name, s.Type) }
+func (s Set) Key() Key { return Key{Kind: KindSet, Name: s.Name} }
+func (s Set) String() string {
+	return faulty(fmt.Sprintf("ipset %s (%s)", s.Name, s.Type), s.Fault)
+}
 
 // SetMember is one member of a Set: a port or an address.
 type SetMember struct {
@@ -50,8 +53,9 @@ type Chain struct {
 	NS    NS
 	Table string // nat, filter, raw, mangle
 	Name  string
-	// Hooks are the built-in chains that jump here first thing, as
-	// "PREROUTING,OUTPUT"; each with the match JumpMatch, "" for none.
+	// Hooks are the built-in chains that jump here, as "PREROUTING,OUTPUT", in
+	// the order PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING. A jump is put in
+	// the first place; once there, others may be put before it.
 	Hooks string
 	// JumpMatch is what every jump matches on, in iptables-save's spelling.
 	JumpMatch string
@@ -69,6 +73,7 @@ type VirtualServer struct {
 	Proto     string // tcp, udp
 	Addr      netip.AddrPort
 	Scheduler string
+	Fault     string
 }
 
 // Key implements Object.
@@ -76,7 +81,7 @@ func (v VirtualServer) Key() Key {
 	return Key{Kind: KindVirtualServer, NS: Mesh, Name: v.Proto, A: v.Addr}
 }
 func (v VirtualServer) String() string {
-	return fmt.Sprintf("IPVS %s/%s %s", v.Addr, v.Proto, v.Scheduler)
+	return faulty(fmt.Sprintf("IPVS %s/%s %s", v.Addr, v.Proto, v.Scheduler), v.Fault)
 }
 
 // RealServer is a destination of an IPVS service (masquerading).
@@ -85,6 +90,7 @@ type RealServer struct {
 	Server netip.AddrPort
 	Addr   netip.AddrPort
 	Weight int // 0–65535
+	Fault  string
 }
 
 // Key implements Object.
@@ -92,5 +98,5 @@ func (r RealServer) Key() Key {
 	return Key{Kind: KindRealServer, NS: Mesh, Name: r.Proto, A: r.Server, B: r.Addr}
 }
 func (r RealServer) String() string {
-	return fmt.Sprintf("IPVS %s/%s destination %s weight %d", r.Server, r.Proto, r.Addr, r.Weight)
+	return faulty(fmt.Sprintf("IPVS %s/%s destination %s weight %d", r.Server, r.Proto, r.Addr, r.Weight), r.Fault)
 }

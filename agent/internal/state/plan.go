@@ -72,9 +72,19 @@ func compareKeys(a, b Key) int {
 	return cmp.Or(
 		cmp.Compare(a.Kind, b.Kind),
 		cmp.Compare(a.NS, b.NS),
+		compareRoutes(a, b),
 		cmp.Compare(a.Name, b.Name),
 		a.A.Compare(b.A),
 		a.B.Compare(b.B),
 		cmp.Compare(a.Sub, b.Sub),
 	)
+}
+
+// compareRoutes puts the narrower route first: the kernel takes a route via a
+// gateway only when there is a route to the gateway.
+func compareRoutes(a, b Key) int {
+	if a.Kind != KindRoute || b.Kind != KindRoute {
+		return 0
+	}
+	return cmp.Compare(b.A.Port(), a.A.Port()) // the prefix length, see Route.Key
 }

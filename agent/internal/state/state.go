@@ -5,6 +5,10 @@
 //
 // Objects live in the host's own network namespace or in the mesh's
 // (/run/netns/routingmesh). Nothing else on the host is ours.
+//
+// Several types have a Fault: what else is wrong with what is there, in words
+// ("down", "learning is on"). It is empty in what compile asks for, so that any
+// fault makes the two differ and shows in the plan.
 package state
 
 import (
@@ -98,33 +102,47 @@ func (s State) Put(objects ...Object) {
 	}
 }
 
-// NetNS is the mesh's network namespace itself.
-type NetNS struct{}
+// faulty appends a fault to the text of an object.
+func faulty(text, fault string) string {
+	if fault == "" {
+		return text
+	}
+	return text + ", " + fault
+}
+
+// NetNS is the mesh's network namespace itself, its loopback link up.
+type NetNS struct{ Fault string }
 
 // Key implements Object.
-func (NetNS) Key() Key       { return Key{Kind: KindNamespace, Name: Namespace} }
-func (NetNS) String() string { return "network namespace " + Namespace }
+func (NetNS) Key() Key         { return Key{Kind: KindNamespace, Name: Namespace} }
+func (n NetNS) String() string { return faulty("network namespace "+Namespace, n.Fault) }
 
 // Veth is the pair rmesh0 (host) – host0 (mesh), up at both ends.
-type Veth struct{ MTU int }
+type Veth struct {
+	MTU   int
+	Fault string
+}
 
 // Key implements Object.
-func (Veth) Key() Key         { return Key{Kind: KindLink, Name: HostLink} }
-func (v Veth) String() string { return fmt.Sprintf("link %s (veth, mtu %d)", HostLink, v.MTU) }
+func (Veth) Key() Key { return Key{Kind: KindLink, Name: HostLink} }
+func (v Veth) String() string {
+	return faulty(fmt.Sprintf("link %s (veth, mtu %d)", HostLink, v.MTU), v.Fault)
+}
 
 // VXLAN is the overlay device: no learning, no outer UDP checksum.
 type VXLAN struct {
 	VNI   uint32
 	Port  uint16
 	Local netip.Addr
-	MAC   string
+	MAC   string // lower case, with colons
 	MTU   int
+	Fault string
 }
 
 // Key implements Object.
 func (VXLAN) Key() Key { return Key{Kind: KindLink, NS: Mesh, Name: OverlayLink} }
 func (v VXLAN) String() string {
-	return fmt.Sprintf("link %s (vxlan id %d local %s port %d mac %s mtu %d)", OverlayLink, v.VNI, v.Local, v.Port, v.MAC, v.MTU)
+	return faulty(fmt.Sprintf("link %s (vxlan id %d local %s port %d mac %s mtu %d)", OverlayLink, v.VNI, v.Local, v.Port, v.MAC, v.MTU), v.Fault)
 }
 
 // Addr is an IPv4 address on a link.
