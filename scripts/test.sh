@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# test.sh: the phases of make test, one after the other; the first that fails ends it. The lab is ended in any case
+# (not with KEEP=1, and not one that ran before), and a table says what each phase took and how it went.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+make=${MAKE:-make}
+names=() results=() failed='' lab=''
+
+phase() {
+  names+=("$1")
+  [ -z "$failed" ] || { results+=("-        not run"); return 0; }
+  printf '\n== %s\n' "$1"
+  local start=$SECONDS rc=0 how=ok
+  "$make" --no-print-directory "$1" || rc=$?
+  [ "$rc" = 0 ] || { failed=$1 how="FAILED (exit $rc)"; }
+  results+=("$(printf '%5d s  %s' $((SECONDS - start)) "$how")")
+}
+
+finish() {
+  trap - EXIT INT TERM
+  if [ -n "$lab" ] && [ -z "${KEEP:-}" ]; then
+    printf '\n== lab-down\n'
+    "$make" --no-print-directory lab-down || failed=${failed:-lab-down}
+  fi
+  printf '\n%-16s %s\n' phase seconds
+  for i in "${!results[@]}"; do printf '%-16s %s\n' "${names[i]}" "${results[i]}"; done
+  printf '%-16s %5d s  %s\n' total "$SECONDS" "$([ -z "$failed" ] && echo ok || echo "FAILED in $failed")"
+  [ -z "$failed" ] || exit 1
+}
+trap finish EXIT
+trap 'failed=${failed:-interrupted}; exit 130' INT TERM
+
+for p in build lint unit check-generate; do phase "$p"; done
+[ -n "$failed" ] || lab=started
+for p in lab-up testkernel testacc; do phase "$p"; done
