@@ -14,16 +14,19 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// Compile returns everything that rec asks of the node. A node that is not in
-// the record (a host that only keeps it, or has left) gets an empty state.
-func Compile(rec *mesh.Record, node string) state.State {
+// Compile returns everything that rec asks of the node, which runs a kernel of
+// version v (it decides on settings only). A node that is not in the record (a
+// host that only keeps it, or has left) gets an empty state.
+func Compile(rec *mesh.Record, node string, v state.KernelVersion) state.State {
 	s := state.State{}
 	if rec == nil || rec.Nodes[node] == nil {
 		return s
 	}
 	self := rec.Nodes[node]
 	links(s, rec, self)
-	sysctls(s)
+	for _, setting := range state.ManagedSysctls(v) {
+		s.Put(setting.Sysctl)
+	}
 	sets(s)
 	hostChains(s, rec, self)
 	meshChains(s, rec, self)

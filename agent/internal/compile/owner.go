@@ -26,7 +26,7 @@ func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
 	case state.Route:
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Block == o.Dst })
 	default:
-		return mesh.NodeObject(node)
+		return nodeItself(node)
 	}
 }
 
@@ -65,7 +65,7 @@ func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint
 		}
 	}
 	if !found {
-		return mesh.NodeObject(node)
+		return nodeItself(node)
 	}
 	return mesh.PortObject(owner)
 }
@@ -75,6 +75,14 @@ func nodeOwner(rec *mesh.Record, node string, is func(*mesh.Node) bool) mesh.Obj
 		if is(n) {
 			return mesh.NodeObject(name)
 		}
+	}
+	return nodeItself(node)
+}
+
+// nodeItself is the node, or the cluster for a host that is no node (any more).
+func nodeItself(node string) mesh.Object {
+	if node == "" {
+		return mesh.ClusterObject
 	}
 	return mesh.NodeObject(node)
 }

@@ -1,0 +1,148 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Host looks at the machine that the agent runs on.
+type Host struct {
+	// Proc is where procfs is mounted.
+	Proc string
+	// Requirements lists what the kernel and its tools lack, one sentence each.
+	Requirements func(context.Context) []string
+}
+
+// check is one run of the checks of a node.
+type check struct {
+	current, next *mesh.Record // current is nil when the host has none
+	self          *mesh.Node   // as in next
+	before        *mesh.Node   // as in current; nil when it joins
+	problems      []mesh.Problem
+}
+
+// Preflight returns what speaks against next on this host as the named node of
+// it: sorted by object and text, empty when nothing does. What current has
+// already applied here is not checked again.
+func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node string) []mesh.Problem {
+	c := &check{current: current, next: next, self: next.Nodes[node]}
+	if c.self == nil {
+		return nil
+	}
+	if current != nil {
+		c.before = current.Nodes[node]
+	}
+	if c.before == nil && h.Requirements != nil {
+		for _, text := range h.Requirements(ctx) {
+			c.node("", "%s", text)
+		}
+	}
+	h.checkAddress(c)
+	if c.placeIsNew() {
+		h.checkPool(c)
+	}
+	if c.overlayIsNew() {
+		h.checkOverlay(c)
+	}
+	h.checkListeners(c)
+	slices.SortFunc(c.problems, func(a, b mesh.Problem) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
+	})
+	return c.problems
+}
+
+func (c *check) placeIsNew() bool {
+	return c.before == nil || c.before.Block != c.self.Block || c.current.Cluster.AddressPool != c.next.Cluster.AddressPool
+}
+
+func (c *check) overlayIsNew() bool {
+	return c.before == nil || c.current.Cluster.VNI != c.next.Cluster.VNI || c.current.Cluster.VXLANPort != c.next.Cluster.VXLANPort
+}
+
+func (c *check) node(attribute, format string, args ...any) {
+	c.add(mesh.NodeObject(c.self.Name), attribute, format, args...)
+}
+
+func (c *check) add(o mesh.Object, attribute, format string, args ...any) {
+	c.problems = append(c.problems, mesh.Problem{Object: o, Attribute: attribute, Text: fmt.Sprintf(format, args...)})
+}
+
+func (h *Host) checkAddress(c *check) {
+	if c.before != nil && c.before.Address == c.self.Address {
+		return
+	}
+	facts, err := h.Facts()
+	if err != nil {
+		c.node("", "The host's addresses cannot be read: %v.", err)
+		return
+	}
+	if _, ok := facts.LinkOf(c.self.Address); ok {
+		return
+	}
+	var has []string
+	for _, link := range facts.Interfaces {
+		for _, a := range link.Addresses {
+			has = append(has, fmt.Sprintf("%s (%s)", a.Addr(), link.Name))
+		}
+	}
+	c.node("address", "The host has no address %s; it has %s. The overlay sends from the node's address, so it must be one of the host's own "+
+		"(not one that a router translates to it).", c.self.Address, cmp.Or(strings.Join(has, ", "), "no IPv4 address"))
+}
+
+// checkListeners finds processes that listen on a port which the commit opens
+// here: the mesh would take their traffic away. The endpoint that the port's
+// own service has on this node is none of them.
+func (h *Host) checkListeners(c *check) {
+	var opened []mesh.PortKey
+	for key, p := range c.next.Ports {
+		if compile.Opens(c.next, c.self.Name, p) && !c.isOpen(key) && !compile.AnswersItself(c.next, c.self.Name, p) {
+			opened = append(opened, key)
+		}
+	}
+	if len(opened) == 0 {
+		return
+	}
+	byPort, err := h.listeners()
+	if err != nil {
+		c.node("", "The agent cannot see which ports are in use: %v.", err)
+		return
+	}
+	hits := map[mesh.PortKey]listener{}
+	inodes := map[uint64]bool{}
+	for _, key := range opened {
+		if ls := byPort[key]; len(ls) > 0 {
+			hits[key] = ls[0]
+			inodes[ls[0].inode] = true
+		}
+	}
+	if len(hits) == 0 {
+		return
+	}
+	owners := h.owners(inodes)
+	for _, key := range slices.SortedFunc(maps.Keys(hits), mesh.PortKey.Compare) {
+		l := hits[key]
+		c.add(mesh.PortObject(key), "published_port",
+			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
+				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
+			key, l.ownedBy(owners), l.local, c.next.Ports[key].Service)
+	}
+}
+
+func (l listener) ownedBy(owners map[uint64]process) string {
+	if l.inode == 0 {
+		return "the kernel itself (a tunnel or an in-kernel server)"
+	}
+	return owners[l.inode].String()
+}
+
+// isOpen reports whether the port is open here already.
+func (c *check) isOpen(key mesh.PortKey) bool {
+	return c.before != nil && c.current.Ports[key] != nil && compile.Opens(c.current, c.self.Name, c.current.Ports[key])
+}

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// lease is the right of one writer to commit what it has prepared. The zero
+// lease is nobody's.
+type lease struct {
+	holder  string
+	expires time.Time
+	next    Stored
+	hash    string // of next's record
+}
+
+func (l *lease) heldAt(now time.Time) bool { return l.holder != "" && now.Before(l.expires) }
+
+// mayCommit refuses what is not exactly the prepared commit.
+func (l *lease) mayCommit(c *mesh.CommitRequest, now time.Time) *refusal {
+	switch {
+	case l.holder == "" || l.holder != c.Holder:
+		return refused(mesh.NotPrepared, "The node has no prepared commit of this writer: its agent was restarted, or another writer has taken "+
+			"the lease since. Nothing was changed; prepare again (run terraform apply again).")
+	case !l.heldAt(now):
+		return refused(mesh.NotPrepared, "The commit was prepared more than %s ago, and its lease has run out. Nothing was changed; "+
+			"prepare again (run terraform apply again).", mesh.LeaseTTL)
+	case l.next.generation() != c.Generation || l.hash != c.Hash:
+		return refused(mesh.NotPrepared, "The commit names generation %d (%.12s), prepared was generation %d (%.12s). Nothing was changed; prepare again.",
+			c.Generation, c.Hash, l.next.generation(), l.hash)
+	}
+	return nil
+}
+
+// admit decides whether the writer may prepare its record here, and returns
+// what would be stored.
+func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
+	rec := req.Record
+	switch {
+	case req.Holder == "":
+		return Stored{}, failed(http.StatusBadRequest, "The request names no holder.")
+	case rec == nil:
+		return Stored{}, failed(http.StatusBadRequest, "The request has no record.")
+	}
+	if err := rec.Validate(); err != nil {
+		return Stored{}, failed(http.StatusBadRequest, "The record breaks a rule that this agent knows: %v.", err)
+	}
+	if now := s.Now(); s.lease.heldAt(now) && s.lease.holder != req.Holder {
+		left := s.lease.expires.Sub(now)
+		r := refused(mesh.Busy, "Another writer is changing the cluster right now: it holds the node's lease for at most %s more. "+
+			"Wait for the other terraform apply, then run this one again.", left.Round(time.Second))
+		r.RetryAfterMillis = left.Milliseconds()
+		return Stored{}, r
+	}
+	own, _ := s.current()
+	if r := sameCluster(own, req); r != nil {
+		return Stored{}, r
+	}
+	if r := newer(own, rec); r != nil {
+		return Stored{}, r
+	}
+	return Stored{Node: nodeName(own, req), Record: rec}, nil
+}
+
+// sameCluster keeps a host from being taken over: by another cluster, or as
+// another node while the record still has it as one.
+func sameCluster(own Stored, req *mesh.PrepareRequest) *refusal {
+	if own.Record == nil {
+		return nil
+	}
+	if own.Record.UID != req.Record.UID {
+		return refused(mesh.Foreign, "This host belongs to the cluster %q (uid %s), not to %q (uid %s). A host is in one cluster at a time: "+
+			"remove it from that one first, or, if that cluster is gone, run `routingmesh-agent uninstall` on the host.",
+			own.Record.Cluster.Name, own.Record.UID, req.Record.Cluster.Name, req.Record.UID)
+	}
+	if own.Node != "" && req.Node != "" && own.Node != req.Node && req.Record.Nodes[own.Node] != nil {
+		return refused(mesh.Foreign, "This host is already node %s of the cluster, so it cannot be node %s as well. "+
+			"Give node %s another host (address, ssh), or remove node %s first.", own.Node, req.Node, req.Node, own.Node)
+	}
+	return nil
+}
+
+// newer refuses a record that does not follow the node's own.
+func newer(own Stored, rec *mesh.Record) *refusal {
+	generation := own.generation()
+	if generation == 0 {
+		return nil
+	}
+	var r *refusal
+	switch {
+	case rec.Generation <= generation:
+		r = refused(mesh.Stale, "The cluster has changed since it was read: the node has generation %d, the change was made for generation %d. "+
+			"Run terraform apply again; it starts from what the cluster is now.", generation, rec.Generation)
+	case rec.Generation == generation+1 && rec.Parent != own.hash():
+		r = refused(mesh.Stale, "The cluster has forked: the node's generation %d is %.12s, and the change was made to a generation %d that is %.12s. "+
+			"Two writers have committed without seeing each other; run terraform plan to see what each node has.",
+			generation, own.hash(), generation, rec.Parent)
+	default:
+		return nil
+	}
+	r.Generation, r.Hash = generation, own.hash()
+	return r
+}
+
+// nodeName is the host's name in the next record: as asked, else as before;
+// "" where the record has no such node, for a host that has left.
+func nodeName(own Stored, req *mesh.PrepareRequest) string {
+	name := req.Node
+	if name == "" {
+		name = own.Node
+	}
+	if req.Record.Nodes[name] == nil {
+		return ""
+	}
+	return name
+}
+
+// refused is a refusal with a code of the commit protocol: 409.
+func refused(code mesh.RefusalCode, format string, args ...any) *refusal {
+	return &refusal{mesh.Refusal{Code: code, Text: fmt.Sprintf(format, args...)}, http.StatusConflict}
+}

@@ -1,0 +1,132 @@
+// Package server is the agent's API over its unix socket, as types in
+// internal/mesh/api.go: one record, one writer at a time, a commit in two steps.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Reconciler keeps the kernel as the record asks.
+type Reconciler interface {
+	// Commit applies rec as the named node ("" for none) and returns what the
+	// kernel did not take.
+	Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
+	// Status returns the last generation applied whole and what differs now.
+	Status(ctx context.Context) (applied uint64, problems []mesh.Problem)
+}
+
+// Host answers for the host the agent runs on.
+type Host interface {
+	Facts() (mesh.HostFacts, error)
+	// Preflight returns what speaks against next on this host, as the named node,
+	// which may have current (nil for none) applied.
+	Preflight(ctx context.Context, current, next *mesh.Record, node string) []mesh.Problem
+}
+
+// Limits of one call. A commit of 5,000 ports takes seconds; a program that
+// waits for iptables' lock may hold it up.
+const (
+	maxBody        = 64 << 20 // bytes; a record of 5,000 ports × 10 endpoints has about 4 MiB
+	readTimeout    = 30 * time.Second
+	commitTimeout  = 2 * time.Minute
+	statusTimeout  = 30 * time.Second
+	prepareTimeout = 30 * time.Second
+)
+
+// Options are what a Server works with.
+type Options struct {
+	Store      *Store
+	Reconciler Reconciler
+	Host       Host
+	Log        *slog.Logger
+	// Version and BinarySHA256 are those of this executable.
+	Version, BinarySHA256 string
+	// Now is the clock that leases run by.
+	Now func() time.Time
+}
+
+// Server holds the record and the writer's lease.
+type Server struct {
+	Options
+
+	// writing is held by prepare, commit and abort for their whole length: who
+	// comes second sees what the first has left.
+	writing sync.Mutex
+	lease   lease
+
+	reading sync.RWMutex // guards stored and warning, briefly
+	stored  Stored
+	warning string
+}
+
+// New returns a server of the record that the store holds.
+func New(o Options) (*Server, error) {
+	stored, warning, err := o.Store.Load()
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		o.Log.Error(warning)
+	}
+	return &Server{Options: o, stored: stored, warning: warning}, nil
+}
+
+// Start applies the stored record, the authority after a restart. Without one
+// it does nothing: a lost record must not take the node's traffic with it.
+func (s *Server) Start(ctx context.Context) {
+	stored, _ := s.current()
+	if stored.Record == nil {
+		s.Log.Info("no record yet")
+		return
+	}
+	problems := s.Reconciler.Commit(ctx, stored.Record, stored.Node)
+	s.logApplied(stored, problems)
+}
+
+func (s *Server) logApplied(stored Stored, problems []mesh.Problem) {
+	s.Log.Info("applied the record", "cluster", stored.Record.Cluster.Name, "node", stored.Node,
+		"generation", stored.Record.Generation, "problems", len(problems))
+	for _, p := range problems {
+		s.Log.Error("not as the record asks", "object", string(p.Object), "problem", p.Text)
+	}
+}
+
+// Handler serves the API.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+mesh.PathStatus, s.status)
+	mux.HandleFunc("POST "+mesh.PathPrepare, s.prepare)
+	mux.HandleFunc("POST "+mesh.PathCommit, s.commit)
+	mux.HandleFunc("POST "+mesh.PathAbort, s.abort)
+	mux.HandleFunc("/", s.unknown)
+	return mux
+}
+
+// HTTPServer serves Handler with this API's timeouts.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      commitTimeout + readTimeout,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (s *Server) current() (stored Stored, warning string) {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	return s.stored, s.warning
+}
+
+func (s *Server) replace(stored Stored) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.stored, s.warning = stored, ""
+}
