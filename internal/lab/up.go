@@ -1,0 +1,196 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func (l *Lab) up() error {
+	start := time.Now()
+	if err := os.MkdirAll(l.Dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(l.path("lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if l.Driver, err = chooseDriver(l.Driver); err != nil {
+		return err
+	}
+	if err := install(l.Driver); err != nil {
+		return err
+	}
+	if err := l.image(); err != nil {
+		return err
+	}
+	if err := l.start(); err != nil {
+		return err
+	}
+	if err := l.await(time.Now()); err != nil {
+		return err
+	}
+	fmt.Printf("lab: up after %.0f s, %s\n\n%s", time.Since(start).Seconds(), l.Dir, l.howTo())
+	return nil
+}
+
+// start starts what does not run: the lab, or in a running one the hosts that are switched off.
+func (l *Lab) start() error {
+	want := &State{Driver: l.Driver, Nodes: l.Nodes, Port: l.Port, Image: filepath.Base(l.imageDir())}
+	have, err := l.running()
+	if err != nil {
+		return err
+	}
+	if have != nil && have.shape() == want.shape() {
+		fmt.Printf("lab: runs already (%s)\n", have.shape())
+		return l.allOn(have)
+	}
+	if have != nil {
+		fmt.Printf("lab: the running lab has another shape (%s); restarting it as: %s\n", have.shape(), want.shape())
+		if err := l.stop(have); err != nil {
+			return err
+		}
+	}
+	if err := l.portsFree(); err != nil {
+		return err
+	}
+	if err := step("keys and configuration", l.configure); err != nil {
+		return err
+	}
+	return step("start the "+l.Driver+" driver", func() error {
+		if want.PIDs, err = l.launch(); err != nil {
+			return err
+		}
+		return l.save(want)
+	})
+}
+
+func (l *Lab) launch() ([]int, error) {
+	if l.Driver == "native" {
+		return l.startNative()
+	}
+	pid, err := l.startVM()
+	return []int{pid}, err
+}
+
+func (l *Lab) allOn(s *State) error {
+	for _, h := range l.hosts() {
+		for _, c := range []string{"on", "wire-up"} {
+			if out, err := l.nodes(s, c, h.Name).CombinedOutput(); err != nil && c == "on" {
+				return fmt.Errorf("switch on %s: %w\n%s", h.Name, err, out)
+			}
+		}
+	}
+	return nil
+}
+
+// configure writes the folder the driver reads (vm/) and the files people read.
+func (l *Lab) configure() error {
+	if err := os.RemoveAll(l.path("vm", "log")); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(l.path("vm", "log"), 0o755); err != nil {
+		return err
+	}
+	if err := l.makeKeys(); err != nil {
+		return err
+	}
+	for name, content := range map[string]string{"boot.sh": bootScript, "nodes.sh": nodesScript, "env": l.nodesEnv(), "nodes": l.nodesTable()} {
+		if err := os.WriteFile(l.path("vm", name), []byte(content), 0o755); err != nil {
+			return err
+		}
+	}
+	return l.writeContract()
+}
+
+func (l *Lab) nodesEnv() string {
+	if l.Driver == "native" {
+		return fmt.Sprintf("BASE=%s DISK=%s MODULES=/lib/modules UPLINK= WIRE_ADDRESS=%s1 CGROUP=%s\n",
+			l.path("base"), l.path("disk"), wireNet, l.cgroup())
+	}
+	return "BASE=/lab/base DISK=/lab/disk MODULES= UPLINK=eth0 WIRE_ADDRESS=" + l.machine().Address + " CGROUP=/sys/fs/cgroup/lab\n"
+}
+
+// nodesTable gives every host what must not change over its reboots: address, MAC and machine id.
+func (l *Lab) nodesTable() string {
+	var b strings.Builder
+	for i, h := range l.hosts() {
+		id := sha256.Sum256([]byte("routingmesh lab " + h.Name))
+		fmt.Fprintf(&b, "%s %s 02:52:4d:00:00:%02x %x\n", h.Name, h.Address, i+1, id[:16])
+	}
+	return b.String()
+}
+
+// nodes is a command of scripts/nodes.sh, run where the nodes are.
+func (l *Lab) nodes(s *State, args ...string) *exec.Cmd {
+	if s.Driver == "native" {
+		return exec.Command("nsenter", append([]string{"-t", fmt.Sprint(s.PIDs[0]), "-m", "-n", l.path("vm", "nodes.sh")}, args...)...)
+	}
+	return l.ssh(l.machine().Name, append([]string{"/lab/share/nodes.sh"}, args...)...)
+}
+
+func (l *Lab) ssh(host string, args ...string) *exec.Cmd {
+	return exec.Command("ssh", append([]string{"-F", l.path("ssh_config"), host}, args...)...)
+}
+
+func (l *Lab) control(command string, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s NODE", command)
+	}
+	s, err := l.adopt()
+	if err != nil {
+		return err
+	}
+	h, err := l.host(args[0])
+	if err != nil {
+		return err
+	}
+	out, err := l.nodes(s, strings.TrimPrefix(command, "node-"), h.Name).CombinedOutput()
+	os.Stdout.Write(out)
+	return err
+}
+
+func (l *Lab) status() error {
+	s, err := l.adopt()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("lab in %s: %s, process %d\n", l.Dir, s.shape(), s.PIDs[0])
+	cmd := l.nodes(s, "status")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+func (l *Lab) down() error {
+	s, err := l.running()
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		fmt.Printf("lab: none runs in %s\n", l.Dir)
+		return nil
+	}
+	return step("stop", func() error { return l.stop(s) })
+}
+
+func (l *Lab) stop(s *State) error {
+	for _, pid := range s.PIDs {
+		if err := l.end(pid); err != nil {
+			return err
+		}
+	}
+	if s.Driver == "native" {
+		if err := l.cleanNative(); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(l.path("disk.raw")); err != nil {
+		return err
+	}
+	return os.Remove(l.path("state.json"))
+}
