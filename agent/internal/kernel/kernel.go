@@ -12,8 +12,13 @@
 package kernel
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -34,59 +39,65 @@ type Options struct {
 	Originals Originals
 }
 
-// Scope says how much to observe.
-type Scope uint8
-
-const (
-	// Full is everything.
-	Full Scope = iota
-	// Traffic is everything but chains: it runs no program. Plan with a desired
-	// state without chains then.
-	Traffic
-)
-
-// OpError is an op that could not be done.
-type OpError struct {
-	Op  state.Op
-	Err error
-}
-
-func (e OpError) Error() string { return e.Err.Error() }
-func (e OpError) Unwrap() error { return e.Err }
-
 // Kernel observes and writes what is ours on this host. Its methods may be
 // called from several goroutines; they run one after the other.
 type Kernel struct {
+	mu        sync.Mutex
+	netnsDir  string
+	originals Originals
+	sysctls   []state.ManagedSysctl
+	programs  programs
+	host      *netspace
+	mesh      *netspace // nil while the namespace is not there; see openMesh
+	sets      *ipset
+	balancer  Balancer // of mesh
 }
 
 // New returns a Kernel for the network namespace that the calling thread is in.
-func New(opts Options) (*Kernel, error) { return nil, errors.ErrUnsupported }
+func New(opts Options) (*Kernel, error) {
+	if opts.Originals == nil {
+		return nil, errors.New("kernel: Options.Originals is nil")
+	}
+	version, err := kernelVersion()
+	if err != nil {
+		return nil, err
+	}
+	ns, err := netns.Get()
+	if err != nil {
+		return nil, fmt.Errorf("open this network namespace: %w", err)
+	}
+	host, err := newNetspace(ns)
+	if err != nil {
+		return nil, err
+	}
+	sets, err := newIPSet(ns)
+	if err != nil {
+		return nil, errors.Join(err, host.close())
+	}
+	return &Kernel{
+		netnsDir:  filepath.Join("/", opts.Root, "run/netns"),
+		originals: opts.Originals,
+		sysctls:   state.ManagedSysctls(version),
+		host:      host,
+		sets:      sets,
+	}, nil
+}
 
 // Close gives back the sockets.
-func (k *Kernel) Close() error { return nil }
+func (k *Kernel) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sets.close()
+	return errors.Join(k.closeMesh(), k.host.close())
+}
 
 // Execs is how many programs have been run so far.
-func (k *Kernel) Execs() int { return 0 }
+func (k *Kernel) Execs() int { return int(k.programs.runs.Load()) }
 
-// Observe returns every object of ours in the kernel, wanted or not.
-func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) {
-	return nil, errors.ErrUnsupported
+func kernelVersion() (state.KernelVersion, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return state.KernelVersion{}, fmt.Errorf("uname: %w", err)
+	}
+	return state.ParseKernelVersion(unix.ByteSliceToString(u.Release[:])), nil
 }
-
-// Apply does the ops in order, and goes on after one that fails.
-//
-// An op may take others with it: a link that has to be made anew loses its
-// addresses, routes, neighbours and settings. The caller observes and plans
-// again until the plan is empty, a bounded number of times.
-func (k *Kernel) Apply(ctx context.Context, ops []state.Op) []OpError { return nil }
-
-// Missing is something that this host lacks.
-type Missing struct {
-	What string // "kernel module ip_vs"
-	Why  string // what for, and what the kernel said
-	Fix  string // "apt install …"
-}
-
-// Requirements tries what the mesh needs, in a namespace that is thrown away,
-// and reports what this host lacks.
-func Requirements(ctx context.Context) []Missing { return nil }

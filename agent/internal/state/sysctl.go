@@ -71,10 +71,10 @@ func ManagedSysctls(v KernelVersion) []ManagedSysctl {
 	return applies
 }
 
-// PerLink says whether a setting belongs to a link, and so goes when that does.
-func (s Sysctl) PerLink() bool {
-	return strings.HasPrefix(s.Name, "net.ipv4.conf.") &&
-		!strings.HasPrefix(s.Name, "net.ipv4.conf.all.") && !strings.HasPrefix(s.Name, "net.ipv4.conf.default.")
+// Global says whether a setting is the whole host's: one that was there before
+// us, has others who care for it, and is put back when the mesh leaves.
+func (s Sysctl) Global() bool {
+	return s.NS == Host && !strings.HasPrefix(s.Name, "net.ipv4.conf."+HostLink+".")
 }
 
 func host(name, value, why string) ManagedSysctl {

@@ -1,0 +1,148 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// extraModules is where distributions keep the modules that a small kernel lacks.
+const extraModules = "Ubuntu: apt install linux-modules-extra-$(uname -r), RHEL and its kin: dnf install kernel-modules-extra, Debian's cloud kernel: apt install linux-image-amd64 or linux-image-arm64"
+
+// OpError is an op that could not be done.
+type OpError struct {
+	Op  state.Op
+	Err error
+}
+
+func (e OpError) Error() string { return e.Err.Error() }
+
+// Unwrap lets errors.Is see the kernel's answer.
+func (e OpError) Unwrap() error { return e.Err }
+
+func opError(op state.Op, err error) OpError {
+	return OpError{Op: op, Err: fmt.Errorf("%s: %w", op, err)}
+}
+
+// Apply does the ops in order, and goes on after one that fails. Doing one twice,
+// or one that somebody else has done meanwhile, is no error.
+//
+// An op may take others with it: a link that has to be made anew loses its
+// addresses, routes and neighbours, a set its members. So the caller observes and
+// plans again until nothing is left to do, a bounded number of times.
+func (k *Kernel) Apply(ctx context.Context, ops []state.Op) []OpError {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var failed []OpError
+	for len(ops) > 0 {
+		if err := context.Cause(ctx); err != nil {
+			for _, op := range ops {
+				failed = append(failed, opError(op, err))
+			}
+			return failed
+		}
+		done := chainRun(ops)
+		if done > 0 {
+			failed = append(failed, k.applyChains(ctx, ops[:done])...)
+		} else {
+			done = 1
+			if err := k.write(ctx, ops[0]); err != nil {
+				failed = append(failed, opError(ops[0], err))
+			}
+		}
+		ops = ops[done:]
+	}
+	return failed
+}
+
+func (k *Kernel) write(ctx context.Context, op state.Op) error {
+	if op.Action == state.Remove {
+		return k.remove(ctx, op.Old)
+	}
+	return k.put(ctx, op)
+}
+
+// put makes an object, or what is there into it.
+func (k *Kernel) put(ctx context.Context, op state.Op) error {
+	switch o := op.New.(type) {
+	case state.NetNS:
+		return k.putNamespace()
+	case state.Veth:
+		return k.putVeth(ctx, o)
+	case state.VXLAN:
+		return k.putVXLAN(ctx, o)
+	case state.Addr:
+		return k.putAddr(o)
+	case state.Sysctl:
+		return k.putSysctl(ctx, o)
+	case state.Neigh:
+		return k.putNeigh(o)
+	case state.FDB:
+		return k.putFDB(o)
+	case state.Route:
+		return k.putRoute(o)
+	case state.Rule:
+		return k.putRule(op.Old, o)
+	case state.Set:
+		return k.putSet(op.Old, o)
+	case state.SetMember:
+		return k.sets.add(o)
+	case state.VirtualServer, state.RealServer:
+		return k.putServer(ctx, o)
+	}
+	return fmt.Errorf("no way to make a %T", op.New)
+}
+
+func (k *Kernel) putServer(ctx context.Context, o state.Object) error {
+	if _, err := k.needMesh(); err != nil {
+		return err
+	}
+	if v, ok := o.(state.VirtualServer); ok {
+		return k.balancer.PutVirtual(ctx, v)
+	}
+	return k.balancer.PutReal(ctx, o.(state.RealServer))
+}
+
+// remove takes an object away. One that went with the namespace or the link that
+// it was in is gone as well.
+func (k *Kernel) remove(ctx context.Context, o state.Object) error {
+	switch o := o.(type) {
+	case state.NetNS:
+		return k.removeNamespace()
+	case state.Veth:
+		return k.removeVeth()
+	case state.VXLAN:
+		return k.removeVXLAN()
+	case state.Addr:
+		return k.removeAddr(o)
+	case state.Sysctl:
+		return k.removeSysctl(o)
+	case state.Neigh:
+		return k.removeNeigh(o)
+	case state.FDB:
+		return k.removeFDB(o)
+	case state.Route:
+		return k.removeRoute(o)
+	case state.Rule:
+		return k.removeRule(o)
+	case state.Set:
+		return k.removeSet(o)
+	case state.SetMember:
+		return k.removeMember(o)
+	case state.VirtualServer, state.RealServer:
+		return k.removeServer(ctx, o)
+	}
+	return fmt.Errorf("no way to remove a %T", o)
+}
+
+func (k *Kernel) removeServer(ctx context.Context, o state.Object) error {
+	mesh, err := k.openMesh()
+	if err != nil || mesh == nil {
+		return err
+	}
+	if v, ok := o.(state.VirtualServer); ok {
+		return k.balancer.RemoveVirtual(ctx, v)
+	}
+	return k.balancer.RemoveReal(ctx, o.(state.RealServer))
+}

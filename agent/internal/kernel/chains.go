@@ -1,0 +1,88 @@
+package kernel
+
+import (
+	"context"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// saveChains reads all tables of a namespace in one run.
+func (k *Kernel) saveChains(ctx context.Context, s *netspace) (ruleset, error) {
+	var text string
+	err := s.do(func() (err error) {
+		text, err = k.programs.run(ctx, "", "iptables-save")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return parseSave(text)
+}
+
+func (k *Kernel) observeChains(ctx context.Context, into state.State, ns state.NS, s *netspace, scope Scope) error {
+	if scope == Traffic {
+		return nil
+	}
+	rs, err := k.saveChains(ctx, s)
+	if err != nil {
+		return err
+	}
+	rs.observe(into, ns)
+	return nil
+}
+
+// chainRun counts the leading ops that are about chains of one namespace.
+func chainRun(ops []state.Op) int {
+	var ns state.NS
+	for i, op := range ops {
+		c, ok := op.Object().(state.Chain)
+		if !ok || i > 0 && c.NS != ns {
+			return i
+		}
+		ns = c.NS
+	}
+	return len(ops)
+}
+
+// applyChains does ops on chains of one namespace at once. When that fails each
+// is tried by itself: one bad rule must not keep the others out.
+func (k *Kernel) applyChains(ctx context.Context, ops []state.Op) []OpError {
+	err := k.restoreChains(ctx, ops)
+	if err == nil {
+		return nil
+	}
+	if len(ops) == 1 {
+		return []OpError{opError(ops[0], err)}
+	}
+	var failed []OpError
+	for i := range ops {
+		failed = append(failed, k.applyChains(ctx, ops[i:i+1])...)
+	}
+	return failed
+}
+
+func (k *Kernel) restoreChains(ctx context.Context, ops []state.Op) error {
+	s, err := k.space(ops[0].Object().Key().NS)
+	if err != nil {
+		return err
+	}
+	if s == nil && ops[0].Action == state.Remove { // gone with its namespace
+		return nil
+	}
+	if s == nil {
+		_, err := k.needMesh()
+		return err
+	}
+	now, err := k.saveChains(ctx, s)
+	if err != nil {
+		return err
+	}
+	input := render(ops, now)
+	if input == "" {
+		return nil
+	}
+	return s.do(func() error {
+		_, err := k.programs.run(ctx, input, "iptables-restore", "--noflush", "-w", "10")
+		return err
+	})
+}

@@ -1,0 +1,163 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/moby/ipvs"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// ipvsTimeout is when a request counts as lost.
+const ipvsTimeout = 10 * time.Second
+
+// ipvsBalancer writes through moby/ipvs and keeps away from what is wrong with it:
+//
+//   - a lost answer makes it wait for ever (execute goes on at EAGAIN): a request
+//     that takes too long is given up with its socket, whose closing ends it;
+//   - it looks for the kernel's IPVS once per process and does not tell when there
+//     is none: look first, then make a handle;
+//   - it reads only 16 bits of a weight, and one request per service is slow with
+//     thousands: read /proc/net/ip_vs, see ipvs_proc.go.
+type ipvsBalancer struct {
+	mesh     *netspace
+	programs *programs
+	handle   *ipvs.Handle // nil until needed
+}
+
+func newIPVS(mesh *netspace, p *programs) *ipvsBalancer {
+	return &ipvsBalancer{mesh: mesh, programs: p}
+}
+
+// Close implements Balancer.
+func (b *ipvsBalancer) Close() {
+	if b.handle != nil {
+		b.handle.Close()
+		b.handle = nil
+	}
+}
+
+// PutVirtual implements Balancer.
+func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) error {
+	s := serviceOf(v)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.NewService(s) })
+	if errors.Is(err, unix.EEXIST) {
+		// Never removed to be made anew: its connections would go with it.
+		err = b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateService(s) })
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("the kernel has no IPVS scheduler %s (modprobe ip_vs_%s; %s): %w", v.Scheduler, v.Scheduler, extraModules, err)
+	}
+	return err
+}
+
+// RemoveVirtual implements Balancer.
+func (b *ipvsBalancer) RemoveVirtual(ctx context.Context, v state.VirtualServer) error {
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelService(serviceOf(v)) })
+	return already(err, unix.ESRCH, unix.ENOENT)
+}
+
+// PutReal implements Balancer.
+func (b *ipvsBalancer) PutReal(ctx context.Context, r state.RealServer) error {
+	s, d := destinationOf(r)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.NewDestination(s, d) })
+	if errors.Is(err, unix.EEXIST) {
+		err = b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateDestination(s, d) })
+	}
+	return err
+}
+
+// RemoveReal implements Balancer.
+func (b *ipvsBalancer) RemoveReal(ctx context.Context, r state.RealServer) error {
+	s, d := destinationOf(r)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelDestination(s, d) })
+	return already(err, unix.ESRCH, unix.ENOENT)
+}
+
+// do sends one request and does not wait for ever.
+func (b *ipvsBalancer) do(ctx context.Context, request func(*ipvs.Handle) error) error {
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	h, done := b.handle, make(chan error, 1)
+	go func() {
+		err := request(h)
+		for errors.Is(err, unix.EINTR) {
+			err = request(h)
+		}
+		done <- err
+	}()
+	timeout := time.NewTimer(ipvsTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timeout.C:
+		b.Close()
+		return fmt.Errorf("no answer from IPVS: %w", unix.ETIMEDOUT)
+	}
+}
+
+func (b *ipvsBalancer) open(ctx context.Context) error {
+	if b.handle != nil {
+		return nil
+	}
+	if _, err := b.mesh.nl.GenlFamilyGet("IPVS"); err != nil {
+		if err := loadIPVS(ctx, b.programs); err != nil {
+			return err
+		}
+	}
+	return b.mesh.do(func() error {
+		h, err := ipvs.New("")
+		if err != nil {
+			return fmt.Errorf("open a netlink socket for IPVS: %w", err)
+		}
+		b.handle = h
+		return nil
+	})
+}
+
+// loadIPVS loads IPVS into the kernel. A kernel that has it built in, or a
+// container whose host has loaded it, need no module: so ask the kernel, not
+// modprobe.
+func loadIPVS(ctx context.Context, p *programs) error {
+	_, cause := p.run(ctx, "", "modprobe", "ip_vs")
+	if _, err := netlink.GenlFamilyGet("IPVS"); err != nil {
+		return fmt.Errorf("the kernel has no IPVS (%s): %w", extraModules, errors.Join(err, cause))
+	}
+	return nil
+}
+
+func protocolNumber(proto string) uint16 {
+	if proto == "udp" {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
+func serviceOf(v state.VirtualServer) *ipvs.Service {
+	return &ipvs.Service{
+		AddressFamily: unix.AF_INET,
+		Protocol:      protocolNumber(v.Proto),
+		Address:       v.Addr.Addr().AsSlice(),
+		Port:          v.Addr.Port(),
+		SchedName:     v.Scheduler,
+		Netmask:       0xffffffff, // affinity, when there is one, is per address
+	}
+}
+
+func destinationOf(r state.RealServer) (*ipvs.Service, *ipvs.Destination) {
+	s := serviceOf(state.VirtualServer{Proto: r.Proto, Addr: r.Server})
+	return s, &ipvs.Destination{
+		AddressFamily:   unix.AF_INET,
+		Address:         r.Addr.Addr().AsSlice(),
+		Port:            r.Addr.Port(),
+		Weight:          r.Weight,
+		ConnectionFlags: ipvs.ConnectionFlagMasq,
+	}
+}

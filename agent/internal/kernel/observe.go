@@ -1,0 +1,85 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// Scope says how much to observe.
+type Scope uint8
+
+const (
+	// Full is everything.
+	Full Scope = iota
+	// Traffic is everything but chains: it runs no program. Plan it against a
+	// desired state without its chains.
+	Traffic
+)
+
+// Observe returns every object of ours in the kernel, wanted or not, and nothing
+// of anybody else's.
+func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	mesh, err := k.openMesh()
+	if err != nil {
+		return nil, err
+	}
+	into := state.State{}
+	if err := k.observeHost(ctx, into, mesh, scope); err != nil {
+		return nil, fmt.Errorf("observe the host's network namespace: %w", err)
+	}
+	if mesh == nil {
+		return into, nil
+	}
+	if err := k.observeMesh(ctx, into, mesh, scope); err != nil {
+		return nil, fmt.Errorf("observe the mesh's network namespace: %w", err)
+	}
+	return into, nil
+}
+
+func (k *Kernel) observeHost(ctx context.Context, into state.State, mesh *netspace, scope Scope) error {
+	return inOrder(
+		func() error { return k.observeVeth(into, mesh) },
+		func() error { return observeLinkState(into, state.Host, k.host) },
+		func() error { return k.observeRules(into) },
+		func() error { return k.observeSysctls(into, state.Host, k.host) },
+		func() error { return k.observeSets(into) },
+		func() error { return k.observeChains(ctx, into, state.Host, k.host, scope) },
+	)
+}
+
+func (k *Kernel) observeMesh(ctx context.Context, into state.State, mesh *netspace, scope Scope) error {
+	return inOrder(
+		func() error { return k.observeNamespace(into, mesh) },
+		func() error { return k.observeVXLAN(into, mesh) },
+		func() error { return observeLinkState(into, state.Mesh, mesh) },
+		func() error { return observeNeighbours(into, mesh) },
+		func() error { return k.observeSysctls(into, state.Mesh, mesh) },
+		func() error { return k.balancer.List(into) },
+		func() error { return k.observeChains(ctx, into, state.Mesh, mesh, scope) },
+	)
+}
+
+// observeLinkState reads addresses and routes, which name links by index.
+func observeLinkState(into state.State, ns state.NS, s *netspace) error {
+	names, err := linkNames(s)
+	if err != nil {
+		return err
+	}
+	if err := observeAddrs(into, ns, s, names); err != nil {
+		return err
+	}
+	return observeRoutes(into, ns, s, names)
+}
+
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package kernel
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// This file has what is on a link: addresses, neighbours, FDB entries.
+
+// ourLinks are the links that belong to us in each namespace.
+func ourLinks(ns state.NS) []string {
+	if ns == state.Host {
+		return []string{state.HostLink}
+	}
+	return []string{"lo", state.MeshLink, state.OverlayLink}
+}
+
+// linkNames are the names of all links in a namespace by index.
+func linkNames(s *netspace) (map[int]string, error) {
+	links, err := list("links", s.nl.LinkList)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	return names, nil
+}
+
+func observeAddrs(into state.State, ns state.NS, s *netspace, names map[int]string) error {
+	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return s.nl.AddrList(nil, unix.AF_INET) })
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		link := names[a.LinkIndex]
+		// The kernel gives lo 127.0.0.1 when it comes up.
+		if slices.Contains(ourLinks(ns), link) && !a.IP.IsLoopback() {
+			into.Put(state.Addr{NS: ns, Link: link, Prefix: toPrefix(a.IPNet)})
+		}
+	}
+	return nil
+}
+
+func (k *Kernel) putAddr(a state.Addr) error {
+	s, err := k.needSpace(a.NS)
+	if err != nil {
+		return err
+	}
+	link, err := s.linkIndex(a.Link)
+	if err != nil {
+		return err
+	}
+	return already(s.nl.AddrAdd(byIndex(link), &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EEXIST)
+}
+
+func (k *Kernel) removeAddr(a state.Addr) error {
+	s, err := k.space(a.NS)
+	if err != nil || s == nil {
+		return err
+	}
+	l, err := s.link(a.Link)
+	if err != nil || l == nil {
+		return err
+	}
+	return already(s.nl.AddrDel(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EADDRNOTAVAIL)
+}
+
+// observeNeighbours reads the permanent neighbours and FDB entries of the
+// overlay. Others come and go by themselves.
+func observeNeighbours(into state.State, mesh *netspace) error {
+	l, err := mesh.link(state.OverlayLink)
+	if err != nil || l == nil {
+		return err
+	}
+	index := l.Attrs().Index
+	neighs, err := list("neighbours", func() ([]netlink.Neigh, error) { return mesh.nl.NeighList(index, unix.AF_INET) })
+	if err != nil {
+		return err
+	}
+	for _, n := range neighs {
+		if n.State&netlink.NUD_PERMANENT != 0 {
+			into.Put(state.Neigh{Addr: toAddr(n.IP), MAC: n.HardwareAddr.String()})
+		}
+	}
+	fdb, err := list("FDB entries", func() ([]netlink.Neigh, error) { return mesh.nl.NeighList(index, unix.AF_BRIDGE) })
+	if err != nil {
+		return err
+	}
+	for _, n := range fdb {
+		if n.State&netlink.NUD_PERMANENT != 0 && n.Flags&netlink.NTF_SELF != 0 {
+			into.Put(state.FDB{MAC: n.HardwareAddr.String(), Dst: toAddr(n.IP)})
+		}
+	}
+	return nil
+}
+
+// The neighbour maps another node's mesh address to its overlay MAC, the FDB
+// entry that MAC to its underlay address. Both are replaced, never added: an
+// entry of another kind in the place of ours would refuse ours (moby#53663).
+
+func (k *Kernel) putNeigh(n state.Neigh) error    { return k.onOverlay(neighOf(n)) }
+func (k *Kernel) putFDB(f state.FDB) error        { return k.onOverlay(fdbOf(f)) }
+func (k *Kernel) removeNeigh(n state.Neigh) error { return k.offOverlay(neighOf(n)) }
+func (k *Kernel) removeFDB(f state.FDB) error     { return k.offOverlay(fdbOf(f)) }
+
+func neighOf(n state.Neigh) netlink.Neigh {
+	return netlink.Neigh{Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: n.Addr.AsSlice(), HardwareAddr: parseMAC(n.MAC)}
+}
+
+func fdbOf(f state.FDB) netlink.Neigh {
+	return netlink.Neigh{
+		Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP, Flags: netlink.NTF_SELF,
+		IP: f.Dst.AsSlice(), HardwareAddr: parseMAC(f.MAC),
+	}
+}
+
+// parseMAC gives none for what is no MAC; the kernel then refuses the entry.
+func parseMAC(s string) net.HardwareAddr {
+	mac, _ := net.ParseMAC(s) // the record's rules have checked it
+	return mac
+}
+
+func (k *Kernel) onOverlay(n netlink.Neigh) error {
+	mesh, err := k.needMesh()
+	if err != nil {
+		return err
+	}
+	if n.LinkIndex, err = mesh.linkIndex(state.OverlayLink); err != nil {
+		return err
+	}
+	return mesh.nl.NeighSet(&n)
+}
+
+// offOverlay removes an entry; it is gone as well when its link is.
+func (k *Kernel) offOverlay(n netlink.Neigh) error {
+	mesh, err := k.openMesh()
+	if err != nil || mesh == nil {
+		return err
+	}
+	l, err := mesh.link(state.OverlayLink)
+	if err != nil || l == nil {
+		return err
+	}
+	n.LinkIndex = l.Attrs().Index
+	return already(mesh.nl.NeighDel(&n), unix.ENOENT)
+}
+
+func byIndex(i int) netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: i}}
+}
+
+func toPrefix(n *net.IPNet) netip.Prefix {
+	if n == nil { // a default route
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	ones, _ := n.Mask.Size()
+	return netip.PrefixFrom(toAddr(n.IP), ones)
+}
+
+func toIPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

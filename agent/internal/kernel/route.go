@@ -1,0 +1,153 @@
+package kernel
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// routeProtocol marks our routes (`ip route` shows "proto 210"): a person, and a
+// routing daemon, sees that they are somebody's. What makes a route ours is its
+// link or its table, so that one which lost the mark is still seen.
+const routeProtocol = 210
+
+// observeRoutes reads the routes on our links, and all of our table. In the
+// mesh's namespace every route is ours, but for those that the kernel makes of
+// addresses.
+func observeRoutes(into state.State, ns state.NS, s *netspace, names map[int]string) error {
+	tables := []int{state.MainTable}
+	if ns == state.Host {
+		tables = append(tables, state.Table)
+	}
+	for _, table := range tables {
+		routes, err := list("routes", func() ([]netlink.Route, error) {
+			return s.nl.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range routes {
+			link := names[r.LinkIndex]
+			ours := table == state.Table || ns == state.Mesh || slices.Contains(ourLinks(ns), link)
+			if ours && r.Protocol != unix.RTPROT_KERNEL {
+				putPreferred(into, routeOf(ns, r, link), r.Priority)
+			}
+		}
+	}
+	return nil
+}
+
+// putPreferred leaves out a route that another one to the same destination hides.
+// Ours have metric 0, which no other hides.
+func putPreferred(into state.State, r state.Route, metric int) {
+	if _, hidden := into[r.Key()]; !hidden || metric == 0 {
+		into.Put(r)
+	}
+}
+
+func routeOf(ns state.NS, r netlink.Route, link string) state.Route {
+	return state.Route{
+		NS:     ns,
+		Table:  r.Table,
+		Dst:    toPrefix(r.Dst),
+		Via:    toAddr(r.Gw),
+		Dev:    link,
+		Src:    toAddr(r.Src),
+		OnLink: r.Flags&unix.RTNH_F_ONLINK != 0,
+	}
+}
+
+// putRoute replaces whatever goes to the same destination in the same table:
+// there is no moment without a route.
+func (k *Kernel) putRoute(r state.Route) error {
+	s, err := k.needSpace(r.NS)
+	if err != nil {
+		return err
+	}
+	link, err := s.linkIndex(r.Dev)
+	if err != nil {
+		return err
+	}
+	request := netlink.Route{
+		Table:     r.Table,
+		Dst:       toIPNet(r.Dst),
+		Gw:        r.Via.AsSlice(),
+		LinkIndex: link,
+		Src:       r.Src.AsSlice(),
+		Protocol:  routeProtocol,
+	}
+	if !r.Via.IsValid() {
+		// A gateway must be reached through a narrower scope than its own
+		// route's (fib_check_nh): so say that this is the link itself.
+		request.Scope = unix.RT_SCOPE_LINK
+	}
+	if r.OnLink {
+		request.Flags = unix.RTNH_F_ONLINK
+	}
+	return s.nl.RouteReplace(&request)
+}
+
+func (k *Kernel) removeRoute(r state.Route) error {
+	s, err := k.space(r.NS)
+	if err != nil || s == nil {
+		return err
+	}
+	request := netlink.Route{Table: r.Table, Dst: toIPNet(r.Dst), Gw: r.Via.AsSlice(), Scope: unix.RT_SCOPE_NOWHERE}
+	if r.Dev != "" {
+		l, err := s.link(r.Dev)
+		if err != nil || l == nil { // its routes went with it
+			return err
+		}
+		request.LinkIndex = l.Attrs().Index
+	}
+	return already(s.nl.RouteDel(&request), unix.ESRCH)
+}
+
+// observeRules reads the policy rules of our priority.
+func (k *Kernel) observeRules(into state.State) error {
+	rules, err := list("policy rules", func() ([]netlink.Rule, error) {
+		return k.host.nl.RuleListFiltered(unix.AF_INET, &netlink.Rule{Priority: state.RulePriority}, netlink.RT_FILTER_PRIORITY)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		into.Put(state.Rule{From: ruleFrom(r), Table: r.Table, Priority: r.Priority})
+	}
+	return nil
+}
+
+func ruleFrom(r netlink.Rule) netip.Addr {
+	if r.Src == nil {
+		return netip.Addr{}
+	}
+	return toAddr(r.Src.IP)
+}
+
+// putRule adds the new version before it removes the old one.
+func (k *Kernel) putRule(old state.Object, r state.Rule) error {
+	if err := already(k.host.nl.RuleAdd(ruleRequest(r)), unix.EEXIST); err != nil {
+		return err
+	}
+	if was, ok := old.(state.Rule); ok && was != r {
+		return k.removeRule(was)
+	}
+	return nil
+}
+
+func (k *Kernel) removeRule(r state.Rule) error {
+	return already(k.host.nl.RuleDel(ruleRequest(r)), unix.ENOENT)
+}
+
+func ruleRequest(r state.Rule) *netlink.Rule {
+	request := netlink.NewRule()
+	request.Family, request.Table, request.Priority = unix.AF_INET, r.Table, r.Priority
+	if r.From.IsValid() {
+		request.Src = toIPNet(netip.PrefixFrom(r.From, r.From.BitLen()))
+	}
+	return request
+}

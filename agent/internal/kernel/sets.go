@@ -1,0 +1,73 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+func (k *Kernel) observeSets(into state.State) error {
+	names, err := k.sets.names()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // the kernel has no ipset, so there are no sets
+	}
+	if err != nil {
+		return fmt.Errorf("list ipsets: %w", err)
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, state.SetPrefix) {
+			continue
+		}
+		set, members, err := k.sets.members(name)
+		if errors.Is(err, unix.ENOENT) { // gone meanwhile
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("list ipset %s: %w", name, err)
+		}
+		into.Put(set)
+		for _, m := range members {
+			into.Put(m)
+		}
+	}
+	return nil
+}
+
+// putSet makes a set, or puts a right one into the place of a wrong one. Rules
+// may refer to it, so it is swapped for a new one; its members come with the
+// caller's next plan.
+func (k *Kernel) putSet(old state.Object, set state.Set) error {
+	if old == nil {
+		return noIPSet(k.sets.create(set))
+	}
+	spare := state.Set{Name: set.Name + "-new", Type: set.Type}
+	if err := k.sets.create(spare); err != nil {
+		return err
+	}
+	err := k.sets.swap(set.Name, spare.Name)
+	return errors.Join(err, k.sets.destroy(spare.Name))
+}
+
+func (k *Kernel) removeSet(set state.Set) error {
+	err := already(k.sets.destroy(set.Name), unix.ENOENT)
+	if errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)) {
+		return fmt.Errorf("a rule that is not ours refers to it: %w", err)
+	}
+	return err
+}
+
+func noIPSet(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, nl.IPSetError(nl.IPSET_ERR_FIND_TYPE)) {
+		return fmt.Errorf("the kernel has no ipset of this type (modprobe ip_set_bitmap_port ip_set_hash_ip; %s): %w", extraModules, err)
+	}
+	return err
+}
+
+func (k *Kernel) removeMember(m state.SetMember) error {
+	return already(k.sets.del(m), unix.ENOENT) // without its set
+}

@@ -1,0 +1,171 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// dyingLinks is how long a deleted namespace may take to let go of its links:
+// the kernel does that after the deletion (cleanup_net). Seen: below 0.2 s.
+const dyingLinks = 5 * time.Second
+
+// veth is the pair as found: host is nil when rmesh0 is not there, and peer is
+// nil when rmesh0 is not the other end of a link in the mesh's namespace.
+type veth struct{ host, peer netlink.Link }
+
+func (k *Kernel) findVeth(mesh *netspace) (veth, error) {
+	host, err := k.host.link(state.HostLink)
+	if err != nil || host == nil || host.Type() != "veth" || mesh == nil {
+		return veth{host: host}, err
+	}
+	links, err := list("links of the mesh", mesh.nl.LinkList)
+	if err != nil {
+		return veth{}, err
+	}
+	for _, l := range links {
+		// An index alone may be that of a link in another namespace.
+		if l.Attrs().Index == host.Attrs().ParentIndex && l.Attrs().ParentIndex == host.Attrs().Index && l.Type() == "veth" {
+			return veth{host: host, peer: l}, nil
+		}
+	}
+	return veth{host: host}, nil
+}
+
+func (k *Kernel) observeVeth(into state.State, mesh *netspace) error {
+	v, err := k.findVeth(mesh)
+	if err != nil || v.peer == nil {
+		return err
+	}
+	into.Put(state.Veth{MTU: v.host.Attrs().MTU, Fault: v.fault()})
+	return nil
+}
+
+func (v veth) fault() string {
+	var faults []string
+	if name := v.peer.Attrs().Name; name != state.MeshLink {
+		faults = append(faults, "its end in the mesh is called "+name)
+	}
+	if !up(v.host) {
+		faults = append(faults, "down")
+	}
+	if !up(v.peer) {
+		faults = append(faults, "its end in the mesh is down")
+	}
+	if m := v.peer.Attrs().MTU; m != v.host.Attrs().MTU {
+		faults = append(faults, fmt.Sprintf("its end in the mesh has mtu %d", m))
+	}
+	return strings.Join(faults, ", ")
+}
+
+func (k *Kernel) putVeth(ctx context.Context, want state.Veth) error {
+	mesh, err := k.needMesh()
+	if err != nil {
+		return err
+	}
+	v, err := k.findVeth(mesh)
+	if err != nil {
+		return err
+	}
+	if v.peer != nil && v.peer.Attrs().Name != state.MeshLink {
+		if err := k.host.nl.LinkDel(v.host); err != nil {
+			return fmt.Errorf("remove it to make it anew: %w", err)
+		}
+		v = veth{}
+	}
+	if v.peer == nil {
+		if v, err = k.makeVeth(ctx, mesh, want); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		fitLink(k.host, v.host, want.MTU),
+		fitLink(mesh, v.peer, want.MTU),
+	)
+}
+
+// makeVeth makes the pair with its far end in the mesh's namespace from the
+// start: a link called host0 never shows up among the host's.
+func (k *Kernel) makeVeth(ctx context.Context, mesh *netspace, want state.Veth) (veth, error) {
+	if err := removeLink(mesh, state.MeshLink); err != nil { // everything in there is ours
+		return veth{}, err
+	}
+	request := &netlink.Veth{
+		LinkAttrs:     netlink.NewLinkAttrs(),
+		PeerName:      state.MeshLink,
+		PeerNamespace: netlink.NsFd(int(mesh.ns)),
+	}
+	request.Name, request.MTU = state.HostLink, want.MTU
+	err := whileDying(ctx, func() error { return k.host.nl.LinkAdd(request) })
+	if errors.Is(err, unix.EEXIST) {
+		return veth{}, fmt.Errorf("the host has another link called %s: %w", state.HostLink, err)
+	}
+	if err != nil {
+		return veth{}, err
+	}
+	return k.findVeth(mesh)
+}
+
+// whileDying makes a link, and again for a while when the kernel says that it
+// exists: the one from a deleted namespace may still be going.
+func whileDying(ctx context.Context, make func() error) error {
+	deadline := time.Now().Add(dyingLinks)
+	for {
+		err := make()
+		if !errors.Is(err, unix.EEXIST) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// fitLink gives a link its MTU and sets it up.
+func fitLink(s *netspace, l netlink.Link, mtu int) error {
+	if l.Attrs().MTU != mtu {
+		if err := s.nl.LinkSetMTU(l, mtu); err != nil {
+			return fmt.Errorf("set mtu %d on %s: %w", mtu, l.Attrs().Name, err)
+		}
+	}
+	if !up(l) {
+		if err := s.nl.LinkSetUp(l); err != nil {
+			return fmt.Errorf("set %s up: %w", l.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+// removeLink removes a link by name if there is one.
+func removeLink(s *netspace, name string) error {
+	l, err := s.link(name)
+	if err != nil || l == nil {
+		return err
+	}
+	if err := already(s.nl.LinkDel(l), unix.ENODEV); err != nil {
+		return fmt.Errorf("remove link %s: %w", name, err)
+	}
+	return nil
+}
+
+// removeVeth removes the pair, and nothing that only has its name.
+func (k *Kernel) removeVeth() error {
+	mesh, err := k.openMesh()
+	if err != nil {
+		return err
+	}
+	v, err := k.findVeth(mesh)
+	if err != nil || v.peer == nil {
+		return err
+	}
+	return already(k.host.nl.LinkDel(v.host), unix.ENODEV)
+}
