@@ -40,8 +40,7 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion) state.State {
 }
 
 // links adds the namespace, the veth, the overlay device and the addresses and
-// routes that do not depend on other nodes. Every route through a gateway is
-// onlink: it can then be made before the route to its gateway.
+// routes that do not depend on other nodes.
 func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 	mtu := rec.MTU()
 	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
@@ -53,8 +52,8 @@ func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(S)},
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(P)},
 		state.Route{NS: state.Host, Table: state.MainTable, Dst: only(S), Dev: state.HostLink, Src: H},
-		state.Route{NS: state.Host, Table: state.MainTable, Dst: rec.Cluster.AddressPool, Via: S, Dev: state.HostLink, Src: H, OnLink: true},
-		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: S, Dev: state.HostLink, OnLink: true},
+		state.Route{NS: state.Host, Table: state.MainTable, Dst: rec.Cluster.AddressPool, Via: S, Dev: state.HostLink, Src: H},
+		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: S, Dev: state.HostLink},
 		state.Rule{From: H, Table: state.Table, Priority: state.RulePriority},
 		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: only(H), Dev: state.MeshLink, Src: S},
 		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: everywhere(), Via: H, Dev: state.MeshLink, OnLink: true},

@@ -66,7 +66,7 @@ func holder(o state.Object) state.Key {
 	case state.Addr, state.Route:
 		return state.Veth{}.Key()
 	case state.Sysctl:
-		if o.PerLink() {
+		if !o.Global() {
 			return state.Veth{}.Key()
 		}
 	}

@@ -8,7 +8,10 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -99,6 +102,24 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 	return r.applied, r.problems(state.Plan(r.desired, observed))
 }
 
+// Clear removes everything of the mesh from the kernel and forgets the record.
+// It returns how many objects there were; the error lists those that are left.
+func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rec, r.node, r.desired = nil, "", state.State{}
+	left, first, err := r.pass(ctx, kernel.Full)
+	errs := []error{err}
+	for _, op := range left {
+		errs = append(errs, fmt.Errorf("%s is still there: %w", op.Object(), r.refusal(op)))
+	}
+	return len(first) - len(left), errors.Join(errs...)
+}
+
+func (r *Reconciler) refusal(op state.Op) error {
+	return cmp.Or(r.refused[op.Object().Key()], errors.New("it came back after it was removed"))
+}
+
 // pass brings the kernel to the desired state. It returns the plan that is left
 // (empty when in sync), the ops of the first round, and an error when the
 // kernel could not be read.
@@ -161,7 +182,7 @@ func (r *Reconciler) settle(left []state.Op, err error) []mesh.Problem {
 func goesAlone(ops []state.Op) []state.Op {
 	leaving := false
 	for _, op := range ops {
-		leaving = leaving || op.Action == state.Remove && op.Old == state.Object(state.NetNS{})
+		leaving = leaving || op.Action == state.Remove && op.Old.Key().Kind == state.KindNamespace
 	}
 	if !leaving {
 		return ops

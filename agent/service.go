@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// initSystem starts the agent and keeps it running.
+type initSystem interface {
+	// configure makes the service known, to be started at every boot; changed
+	// says that a running agent has to be restarted for it.
+	configure(ctx context.Context) (changed bool, err error)
+	restart(ctx context.Context) error
+	// remove stops the service and makes it unknown again; it is no error if it
+	// was not there.
+	remove(ctx context.Context) error
+	// lastWords is what a service that fails to start has said, for a person.
+	lastWords(ctx context.Context) string
+}
+
+func (p *program) initSystem() initSystem {
+	if _, err := os.Stat(p.path("run/systemd/system")); err == nil { // sd_booted(3)
+		return &systemd{layout: p.layout}
+	}
+	return &detached{layout: p.layout}
+}
+
+// systemd runs the agent as a unit.
+type systemd struct{ layout }
+
+// unitText names the link, not the version: an update does not change it.
+// After docker and firewalld, which put their own rules first when they start.
+// KillMode=process, and nothing in ExecStop: the kernel state outlives the
+// agent, and an iptables-restore under way is not cut.
+const unitText = `[Unit]
+Description=Routing mesh node agent
+Documentation=https://github.com/routingmesh/terraform-provider-routingmesh
+After=network.target firewalld.service docker.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=%s run
+Restart=always
+RestartSec=1
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+`
+
+func (s *systemd) configure(ctx context.Context) (bool, error) {
+	changed, err := replaceIfDifferent(s.unit(), fmt.Appendf(nil, unitText, s.link()), 0o644)
+	if err != nil {
+		return false, err
+	}
+	if changed {
+		if err := systemctl(ctx, "daemon-reload"); err != nil {
+			return false, err
+		}
+	}
+	if systemctl(ctx, "is-enabled", "--quiet", unitName) == nil {
+		return changed, nil
+	}
+	return changed, systemctl(ctx, "enable", unitName)
+}
+
+func (s *systemd) restart(ctx context.Context) error { return systemctl(ctx, "restart", unitName) }
+
+func (s *systemd) remove(ctx context.Context) error {
+	if _, err := os.Lstat(s.unit()); err != nil {
+		return ignoreMissing(err)
+	}
+	if err := systemctl(ctx, "disable", "--now", unitName); err != nil {
+		return err
+	}
+	if err := os.Remove(s.unit()); err != nil {
+		return ignoreMissing(err)
+	}
+	_ = systemctl(ctx, "reset-failed", unitName) // fails when there is nothing to reset
+	return systemctl(ctx, "daemon-reload")
+}
+
+func (s *systemd) lastWords(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "journalctl", "--unit", unitName, "--lines", "20", "--no-pager", "--output", "cat").CombinedOutput()
+	if err != nil {
+		return "journalctl: " + err.Error()
+	}
+	return "The last lines of its journal:\n" + string(out)
+}
+
+// systemctlTimeout is longer than a unit's own stop timeout (90 s) would need
+// to be: the agent ends within shutdownGrace.
+const systemctlTimeout = 60 * time.Second
+
+func systemctl(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, systemctlTimeout)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, "systemctl", args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(out.String()))
+	}
+	return nil
+}

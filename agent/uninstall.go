@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// uninstall takes everything of the mesh off the host: the service, the kernel
+// state, then the files. It works on what a half-finished install has left, and
+// again when it was cut itself: the program goes last, and not if the kernel
+// could not be cleaned.
+func (p *program) uninstall(ctx context.Context) error {
+	if err := p.needRoot("removing the mesh"); err != nil {
+		return err
+	}
+	if err := p.initSystem().remove(ctx); err != nil {
+		return fmt.Errorf("stop the agent: %w", err)
+	}
+	if err := p.nobodyRuns(); err != nil {
+		return err
+	}
+	removed, err := p.clearKernel(ctx)
+	if err != nil {
+		return fmt.Errorf("remove the mesh from the kernel (run it again after mending this): %w", err)
+	}
+	p.report("kernel state: %d objects removed", removed)
+	return p.removeFiles()
+}
+
+func (p *program) report(format string, args ...any) { fmt.Fprintf(p.stdout, format+"\n", args...) }
+
+// nobodyRuns makes sure that no agent would put back what is removed.
+func (p *program) nobodyRuns() error {
+	if _, err := os.Stat(p.runDir()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	release, err := p.acquire()
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}
+
+func (p *program) clearKernel(ctx context.Context) (int, error) {
+	k, err := p.openKernel()
+	if err != nil {
+		return 0, err
+	}
+	defer k.Close()
+	release, err := host.KernelRelease()
+	if err != nil {
+		return 0, err
+	}
+	return reconcile.New(k, state.ParseKernelVersion(release), p.log).Clear(ctx)
+}
+
+// removeFiles removes what install and run have made. A link of that name that
+// leads elsewhere is not ours.
+func (p *program) removeFiles() error {
+	if to, err := os.Readlink(p.link()); err == nil && strings.HasPrefix(to, p.libDir()+"/") {
+		if err := os.Remove(p.link()); err != nil {
+			return err
+		}
+		p.report("removed %s", p.link())
+	}
+	for _, path := range []string{p.unit(), p.stateDir(), p.runDir(), p.libDir()} {
+		if _, err := os.Lstat(path); err != nil {
+			if err := ignoreMissing(err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+		p.report("removed %s", path)
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
