@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const asked = 10
+
+// A question is asked ten times, each time over a new connection.
+type question struct {
+	from string // a host of the lab
+	to   string // address:port
+	what string // of the node at that address
+}
+
+// answers are who answered how often.
+type answers map[string]int
+
+func (a answers) String() string {
+	if len(a) == 0 {
+		return "nobody"
+	}
+	var names []string
+	for name := range a {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s ×%d", name, a[name])
+	}
+	return strings.Join(names, "  ")
+}
+
+// check says what is wrong: every request has to be answered by one of the endpoints, and every endpoint answers some.
+func (a answers) check(endpoints []string) error {
+	total := 0
+	for name, n := range a {
+		if !slices.Contains(endpoints, name) {
+			return fmt.Errorf("%d of %d requests were answered by %q, which is no endpoint", n, asked, name)
+		}
+		total += n
+	}
+	if total != asked {
+		return fmt.Errorf("%d of %d requests were not answered", asked-total, asked)
+	}
+	for _, e := range endpoints {
+		if a[e] == 0 {
+			return fmt.Errorf("the endpoint on %s answered none of %d requests", e, asked)
+		}
+	}
+	return nil
+}
+
+func parseAnswers(out string) answers {
+	a := answers{}
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); line != "" {
+			a[line]++
+		}
+	}
+	return a
+}
+
+// ask asks all questions: one login per host that asks.
+func (d *demo) ask(ctx context.Context, questions []question) ([]answers, error) {
+	got := make([]answers, len(questions))
+	for i, q := range questions {
+		script := fmt.Sprintf("for i in $(seq %d); do curl -s -m 5 http://%s/ || echo; done", asked, q.to)
+		out, err := d.lab.SSH(ctx, q.from, script)
+		if err != nil {
+			return nil, err
+		}
+		got[i] = parseAnswers(out)
+	}
+	return got, nil
+}
+
+// askAndShow prints the table of who answered; the error is of the first row that is not as it should be.
+func (d *demo) askAndShow(ctx context.Context, questions []question) error {
+	got, err := d.ask(ctx, questions)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"asked from", "asked", "", fmt.Sprintf("who answered %d requests", asked)}}
+	var wrong error
+	for i, q := range questions {
+		row := []string{q.from, "http://" + q.to, q.what, got[i].String()}
+		if err := got[i].check(d.endpoints); err != nil {
+			row[3] += "  " + d.screen.bad("✗")
+			if wrong == nil {
+				wrong = fmt.Errorf("%s asked http://%s: %w", q.from, q.to, err)
+			}
+		}
+		rows = append(rows, row)
+	}
+	d.screen.Table(rows)
+	return wrong
+}

@@ -1,0 +1,171 @@
+package rig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/tfcli"
+)
+
+// Terraform is a terraform or tofu that works in a scratch copy of examples/quickstart, on the lab.
+type Terraform struct {
+	Dir  string
+	Path string
+	lab  *Lab
+	vars []string
+}
+
+// Terraform prepares the folder name in the lab's. A state that is in it stays: what it describes may still stand.
+func (l *Lab) Terraform(name string, vars ...string) (*Terraform, error) {
+	path, err := tfcli.Find(exec.LookPath)
+	if err != nil {
+		return nil, err
+	}
+	t := &Terraform{Dir: filepath.Join(l.Dir, name), Path: path, lab: l}
+	for _, v := range vars {
+		t.vars = append(t.vars, "-var="+v)
+	}
+	return t, t.copyQuickstart()
+}
+
+func (t *Terraform) copyQuickstart() error {
+	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
+		return err
+	}
+	old, err := filepath.Glob(filepath.Join(t.Dir, "*.tf"))
+	if err != nil {
+		return err
+	}
+	for _, f := range old {
+		if err := os.Remove(f); err != nil {
+			return err
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(t.lab.Root, "examples", "quickstart", "*.tf"))
+	if err != nil {
+		return err
+	}
+	for _, f := range append(files, filepath.Join(t.lab.Dir, "lab.auto.tfvars.json")) {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(t.Dir, filepath.Base(f)), b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Name is terraform or tofu.
+func (t *Terraform) Name() string { return filepath.Base(t.Path) }
+
+// Env is what a person sets to use the folder as the demo does.
+func (t *Terraform) Env() string {
+	return "TF_CLI_CONFIG_FILE=" + filepath.Join(t.lab.Dir, "terraformrc")
+}
+
+// Standing says whether the state names resources.
+func (t *Terraform) Standing() bool {
+	b, err := os.ReadFile(filepath.Join(t.Dir, "terraform.tfstate"))
+	if err != nil {
+		return false
+	}
+	var state struct {
+		Resources []json.RawMessage `json:"resources"`
+	}
+	return json.Unmarshal(b, &state) == nil && len(state.Resources) > 0
+}
+
+// Plan returns what plan says, as a person reads it, and whether it would change something.
+func (t *Terraform) Plan(ctx context.Context) (text string, changes bool, err error) {
+	var lines []string
+	args := append([]string{"plan", "-no-color", "-input=false", "-detailed-exitcode"}, t.vars...)
+	err = t.run(ctx, func(line string) { lines = append(lines, line) }, args...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 2 {
+		changes, err = true, nil
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, strings.Join(lines, "\n"))
+	}
+	return strings.Join(lines, "\n"), changes, err
+}
+
+// Apply applies, and shows a line per resource that is done and per warning.
+func (t *Terraform) Apply(ctx context.Context, show func(string)) error {
+	return t.change(ctx, "apply", show)
+}
+
+// Destroy destroys everything in the state.
+func (t *Terraform) Destroy(ctx context.Context, show func(string)) error {
+	return t.change(ctx, "destroy", show)
+}
+
+func (t *Terraform) change(ctx context.Context, command string, show func(string)) error {
+	var failed []string
+	args := append([]string{command, "-json", "-auto-approve", "-input=false"}, t.vars...)
+	err := t.run(ctx, func(line string) {
+		text, isError := message(line)
+		if isError {
+			failed = append(failed, text)
+		} else if text != "" {
+			show(text)
+		}
+	}, args...)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, strings.Join(failed, "\n"))
+	}
+	return nil
+}
+
+// message turns a line of Terraform's JSON output into what is worth showing: progress, summaries, warnings, errors.
+func message(line string) (text string, isError bool) {
+	var m struct {
+		Message    string `json:"@message"`
+		Type       string `json:"type"`
+		Diagnostic struct {
+			Severity, Summary, Detail, Address string
+		} `json:"diagnostic"`
+	}
+	if json.Unmarshal([]byte(line), &m) != nil {
+		return line, false
+	}
+	if slices.Contains([]string{"apply_complete", "apply_progress", "apply_errored", "change_summary"}, m.Type) {
+		return m.Message, false
+	}
+	d := m.Diagnostic
+	if m.Type != "diagnostic" || d.Summary == "Provider development overrides are in effect" {
+		return "", false
+	}
+	if d.Address != "" {
+		d.Summary += " (" + d.Address + ")"
+	}
+	return strings.TrimSpace(d.Severity + ": " + d.Summary + "\n" + d.Detail), d.Severity == "error"
+}
+
+// run also leaves the provider's own log beside the state, for when something fails.
+func (t *Terraform) run(ctx context.Context, show func(string), args ...string) error {
+	fmt.Fprintf(t.lab.Log, "\n$ %s %s\n", t.Name(), strings.Join(args, " "))
+	cmd := t.lab.command(ctx, t.Path, args...)
+	cmd.Dir = t.Dir
+	cmd.Env = append(os.Environ(), t.Env(), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
+		"TF_LOG_PROVIDER=DEBUG", "TF_LOG_PATH="+filepath.Join(t.Dir, "provider.log"))
+	w := &lineWriter{show: show}
+	out := io.MultiWriter(t.lab.Log, w)
+	cmd.Stdout, cmd.Stderr = out, out
+	err := cmd.Run()
+	w.flush()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", t.Name(), args[0], err)
+	}
+	return nil
+}
