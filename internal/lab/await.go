@@ -3,15 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
 )
 
-// bootTime is far more than an idle machine needs without KVM (about 20 s), because the machines of continuous
-// integration are not idle.
-const bootTime = 2 * time.Minute
+// bootTime is far more than an idle machine needs without KVM (half a minute), because the machines of
+// continuous integration are not idle.
+const bootTime = 4 * time.Minute
 
 type answer struct {
 	host  Host
@@ -54,9 +54,9 @@ func (l *Lab) await(start time.Time) error {
 }
 
 func (l *Lab) awaitHost(ctx context.Context, h Host) answer {
+	err := fmt.Errorf("its sshd never listened")
 	for {
-		err := banner(ctx, h)
-		if err == nil {
+		if log, _ := os.ReadFile(l.path("console.log")); strings.Contains(string(log), " "+h.Name+" answers") {
 			cmd := l.ssh(h.Name, "systemctl", "is-system-running", "--wait")
 			var out []byte
 			out, err = exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...).Output()
@@ -72,19 +72,6 @@ func (l *Lab) awaitHost(ctx context.Context, h Host) answer {
 	}
 }
 
-// banner waits for the first bytes of an SSH server. The forwarded port itself is open long before the host is.
-func banner(ctx context.Context, h Host) error {
-	d := net.Dialer{Timeout: 2 * time.Second}
-	c, err := d.DialContext(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", h.Port))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
-	_, err = c.Read(make([]byte, 8))
-	return err
-}
-
 func (l *Lab) bootFailed(what string) error {
 	log := l.path("console.log")
 	return fmt.Errorf("the lab did not come up: %s\nThe end of %s:\n%s\nThe nodes' own logs are in %s. Try make lab-down lab-up; with LAB_DRIVER=vm LAB_ACCEL=tcg nothing depends on this machine's kernel",
@@ -92,11 +79,11 @@ func (l *Lab) bootFailed(what string) error {
 }
 
 func (l *Lab) howTo() string {
-	return fmt.Sprintf(`  ssh -F %[1]s/ssh_config n1            a shell on n1 (also n2 …, client; user ops has sudo)
+	return fmt.Sprintf(`  ssh -F %[1]s/ssh_config n1     a shell on n1 (also n2 …, client; user ops has sudo)
   export TF_CLI_CONFIG_FILE=%[1]s/terraformrc   Terraform finds the built provider
-  %[1]s/lab.auto.tfvars.json            the nodes, for terraform -var-file
+  terraform apply -var-file=%[1]s/lab.auto.tfvars.json   the nodes as variables
   go test -exec "%[1]s/bin/on-node n1" ./agent/...   a test on a node
-  bin/lab                                        node-off, node-on, wire-down, wire-up, status
-  make lab-down                                  the end
+  bin/lab      node-off, node-on, wire-down, wire-up, status
+  make lab-down
 `, l.Dir)
 }

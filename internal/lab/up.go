@@ -110,10 +110,10 @@ func (l *Lab) configure() error {
 
 func (l *Lab) nodesEnv() string {
 	if l.Driver == "native" {
-		return fmt.Sprintf("BASE=%s DISK=%s MODULES=/lib/modules UPLINK= WIRE_ADDRESS=%s1 CGROUP=%s\n",
-			l.path("base"), l.path("disk"), wireNet, l.cgroup())
+		return fmt.Sprintf("BASE=%s DISK=%s MODULES=/lib/modules UPLINK= WIRE_ADDRESS=%s1 CGROUP=%s CONSOLE=%s\n",
+			l.path("base"), l.path("disk"), wireNet, l.cgroup(), l.path("console.log"))
 	}
-	return "BASE=/lab/base DISK=/lab/disk MODULES= UPLINK=eth0 WIRE_ADDRESS=" + l.machine().Address + " CGROUP=/sys/fs/cgroup/lab\n"
+	return "BASE=/lab/base DISK=/lab/disk MODULES= UPLINK=eth0 WIRE_ADDRESS=" + l.machine().Address + " CGROUP=/sys/fs/cgroup/lab CONSOLE=/dev/console\n"
 }
 
 // nodesTable gives every host what must not change over its reboots: address, MAC and machine id.

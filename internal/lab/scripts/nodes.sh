@@ -7,7 +7,7 @@
 #   wire-down NODE        frames are lost, the link stays up (a dead switch port)     wire-up NODE
 #   status                a line per node
 #
-# Beside it lie: env (BASE, DISK, MODULES, UPLINK, WIRE_ADDRESS, CGROUP), nodes (NAME ADDRESS MAC MACHINE-ID per
+# Beside it lie: env (BASE, DISK, MODULES, UPLINK, WIRE_ADDRESS, CGROUP, CONSOLE), nodes (NAME ADDRESS MAC MACHINE-ID per
 # line), authorized_keys, keys/NAME/ssh_host_*, and log/.
 set -u
 share=$(cd "$(dirname "$0")" && pwd)
@@ -75,6 +75,14 @@ boot() {  # until the node powers off or reboots; its exit code says which
   )
 }
 
+# Tells the console when sshd listens. Asking from outside, through QEMU, would cost the booting node a process
+# per question; a refused connection costs nothing.
+watch_ssh() {
+  local a; a=$(field "$1" 2)
+  until (exec 3<>"/dev/tcp/$a/22") 2>/dev/null; do sleep 0.5; done
+  say "$1 answers"
+}
+
 # What a power loss or a shutdown leaves: nothing but the disk.
 unplug() {
   local n=$1
@@ -86,12 +94,14 @@ unplug() {
 }
 
 run_node() {
-  local n=$1 d=$DISK/$1 rc
+  local n=$1 d=$DISK/$1 rc watch
   echo $$ > "$state/$n.pid"; echo $$ > "$CGROUP/control/cgroup.procs"
   make_node "$n"; mkdir -p "$CGROUP/$n"
   while :; do
     mount -t overlay -o "lowerdir=$BASE,upperdir=$d/up,workdir=$d/work" overlay "$d/root" && plug_in "$n" || break
+    watch_ssh "$n" >> "$CONSOLE" & watch=$!
     boot "$n"; rc=$?
+    kill "$watch" 2>/dev/null
     unplug "$n"
     [ "$rc" = 133 ] && [ -e "$state/$n.on" ] || break   # 133: the node asked for a reboot
     say "$n reboots"
