@@ -1,0 +1,353 @@
+//go:build lab
+
+// The agent on real nodes, by itself: installed from the built binary, given a
+// record with curl and dial-stdio, asked for pages by the client, broken,
+// restarted, and uninstalled without a trace. It needs the lab (make lab-up).
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+const labDir = "../.lab"
+
+// labHost is a host of the lab, reached over SSH as root.
+type labHost string
+
+func (h labHost) command(stdin, script string) *exec.Cmd {
+	cmd := exec.Command("ssh", "-F", filepath.Join(labDir, "ssh_config"), string(h), script)
+	cmd.Stdin = strings.NewReader(stdin)
+	return cmd
+}
+
+// try runs the script and returns what it printed.
+func (h labHost) try(script string) (string, error) {
+	out, err := h.command("", script).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+func (h labHost) run(t *testing.T, script string) string {
+	t.Helper()
+	return h.runWith(t, "", script)
+}
+
+func (h labHost) runWith(t *testing.T, stdin, script string) string {
+	t.Helper()
+	out, err := h.command(stdin, script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %s: %v\n%s", h, script, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// call posts body to the agent's API and reads the answer into into.
+func (h labHost) call(t *testing.T, path string, body, into any) {
+	t.Helper()
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := h.runWith(t, string(data), "curl -sS --fail-with-body --unix-socket /run/routingmesh/agent.sock --data-binary @- http://agent"+path)
+	if into == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		t.Fatalf("%s: %s answered %s: %v", h, path, out, err)
+	}
+}
+
+func (h labHost) status(t *testing.T) *mesh.Status {
+	t.Helper()
+	var st mesh.Status
+	if err := json.Unmarshal([]byte(h.run(t, "routingmesh-agent status --json")), &st); err != nil {
+		t.Fatal(err)
+	}
+	return &st
+}
+
+// footprint is what an uninstalled agent must have left as it was.
+func (h labHost) footprint(t *testing.T) string {
+	t.Helper()
+	return h.run(t, `
+		iptables-save 2>/dev/null | grep -v '^[#:]\|^COMMIT\|^\*'; iptables-save | grep -i routingmesh
+		ip -o link | sed 's/^[0-9]*: //'; ip rule; ip route show table all | sort; ip netns
+		ipset list -n; sysctl net.ipv4.ip_forward
+		find / -xdev -iname '*routingmesh*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/tmp/*' -not -path '/var/log/*' 2>/dev/null | sort
+		systemctl list-unit-files --no-legend 'routingmesh*'; systemctl list-units --all --no-legend 'routingmesh*'; pgrep -a routingmesh; true`)
+}
+
+var labNodes = []labHost{"n1", "n2", "n3"}
+
+const labClient = labHost("client")
+
+// borrowLab keeps other tests out of the shared lab until this one is done.
+func borrowLab(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(labDir, "ssh_config")); err != nil {
+		t.Fatalf("there is no lab: run make lab-up (%v)", err)
+	}
+	f, err := os.OpenFile(filepath.Join(labDir, "use.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+}
+
+func buildAgent(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "routingmesh-agent")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w -X main.version=lab", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the agent: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := 12 << 20; len(data) > limit {
+		t.Errorf("the agent has %d bytes, more than %d", len(data), limit)
+	}
+	return string(data)
+}
+
+// labAddresses reads the nodes' underlay addresses from the lab's contract.
+func labAddresses(t *testing.T) map[string]netip.Addr {
+	t.Helper()
+	var file struct {
+		Nodes map[string]struct {
+			Address netip.Addr `json:"address"`
+		} `json:"nodes"`
+	}
+	data, err := os.ReadFile(filepath.Join(labDir, "lab.auto.tfvars.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := map[string]netip.Addr{}
+	for name, n := range file.Nodes {
+		addresses[name] = n.Address
+	}
+	return addresses
+}
+
+// labRecord: web on n2 and n3 behind 8080 (ingress) and 8081 (host mode), and
+// a service without an endpoint behind 8082.
+func labRecord(t *testing.T, addresses map[string]netip.Addr) *mesh.Record {
+	t.Helper()
+	rec, err := mesh.NewRecord("lab-"+fmt.Sprint(time.Now().UnixNano()), mesh.Cluster{
+		Name: "lab", AddressPool: mesh.DefaultAddressPool, NodePrefixLength: mesh.DefaultNodePrefixLength,
+		VXLANPort: mesh.DefaultVXLANPort, VNI: mesh.DefaultVNI("lab"), PublishedPortRange: mesh.DefaultPortRange,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec = rec.Next()
+	for _, h := range labNodes {
+		if err := rec.PutNode(&mesh.Node{Name: string(h), Address: addresses[string(h)], UnderlayMTU: 1500}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(rec.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n2"}, "b": {Node: "n3"}}}))
+	put(rec.PutService(&mesh.Service{Name: "none", Endpoints: map[string]mesh.Endpoint{}}))
+	put(rec.PutPort(&mesh.PublishedPort{Service: "web", Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}))
+	put(rec.PutPort(&mesh.PublishedPort{Service: "web", Published: 8081, Target: 80, Protocol: mesh.TCP, Mode: mesh.Host}))
+	put(rec.PutPort(&mesh.PublishedPort{Service: "none", Published: 8082, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}))
+	return rec
+}
+
+// commitRecord prepares rec on every host, as the node of its name, then
+// commits it; both must go without a problem.
+func commitRecord(t *testing.T, rec *mesh.Record, hosts []labHost) {
+	t.Helper()
+	for _, h := range hosts {
+		var prepared mesh.PrepareResponse
+		h.call(t, mesh.PathPrepare, mesh.PrepareRequest{Holder: "lab", Node: string(h), Record: rec}, &prepared)
+		if len(prepared.Problems) > 0 {
+			t.Fatalf("%s: prepare: %+v", h, prepared.Problems)
+		}
+	}
+	for _, h := range hosts {
+		var committed mesh.CommitResponse
+		h.call(t, mesh.PathCommit, mesh.CommitRequest{Holder: "lab", Generation: rec.Generation, Hash: rec.Hash()}, &committed)
+		if len(committed.Problems) > 0 {
+			t.Errorf("%s: commit: %+v", h, committed.Problems)
+		}
+	}
+}
+
+// nginxConfig answers with the host's name and the client's address.
+const nginxConfig = `pid /tmp/rm-nginx.pid; error_log /dev/null; events {} http { access_log off;
+server { listen 80; return 200 "$hostname $remote_addr\n"; } }`
+
+func startWeb(t *testing.T, h labHost) {
+	t.Helper()
+	h.runWith(t, nginxConfig, "cat > /tmp/rm-nginx.conf && nginx -c /tmp/rm-nginx.conf")
+	t.Cleanup(func() { h.run(t, "nginx -c /tmp/rm-nginx.conf -s stop; rm -f /tmp/rm-nginx.conf") })
+}
+
+// answers asks url n times from h and returns the distinct answers.
+func answers(t *testing.T, h labHost, n int, url string) []string {
+	t.Helper()
+	out := h.run(t, fmt.Sprintf("for i in $(seq %d); do curl -sS -m 5 %s; done", n, url))
+	distinct := map[string]bool{}
+	for line := range strings.Lines(out) {
+		distinct[strings.TrimSpace(line)] = true
+	}
+	return slices.Sorted(maps.Keys(distinct))
+}
+
+func TestAgentOnTheLabsNodes(t *testing.T) {
+	borrowLab(t)
+	binary := buildAgent(t)
+	addresses := labAddresses(t)
+	for _, h := range labNodes {
+		h.run(t, "! command -v routingmesh-agent || routingmesh-agent uninstall") // what a test that was cut has left
+		before := h.footprint(t)
+		t.Cleanup(func() {
+			h.run(t, "routingmesh-agent uninstall")
+			if after := h.footprint(t); after != before {
+				t.Errorf("%s is not as before after the uninstall:\n--- before\n%s\n--- after\n%s", h, before, after)
+			}
+		})
+		h.runWith(t, binary, "cat > /tmp/rm-agent && chmod +x /tmp/rm-agent && /tmp/rm-agent install && /tmp/rm-agent install && rm /tmp/rm-agent")
+	}
+	startWeb(t, "n2")
+	startWeb(t, "n3")
+	rec := labRecord(t, addresses)
+	commitRecord(t, rec, labNodes)
+
+	t.Run("the status of every node is in sync", func(t *testing.T) { expectInSync(t, rec) })
+	t.Run("a port answers on every node, from every endpoint", func(t *testing.T) { expectIngress(t, rec, addresses) })
+	t.Run("a host-mode port answers on its own nodes only, and shows the client", func(t *testing.T) { expectHostMode(t, addresses) })
+	t.Run("a port without an endpoint refuses at once", func(t *testing.T) {
+		out, err := labClient.try(fmt.Sprintf("curl -sS -m 5 http://%s:8082/", addresses["n1"]))
+		if err == nil || !strings.Contains(out, "refused") && !strings.Contains(out, "Couldn't connect") {
+			t.Errorf("8082 answered %q, %v", out, err)
+		}
+	})
+	t.Run("dial-stdio passes a request on and ends with it", func(t *testing.T) {
+		out := labHost("n1").runWith(t, "GET /v1/status?known="+rec.Hash()+" HTTP/1.0\r\n\r\n", "routingmesh-agent dial-stdio")
+		if !strings.Contains(out, "200 OK") || strings.Contains(out, `"record"`) {
+			t.Errorf("dial-stdio answered %s", out)
+		}
+	})
+	t.Run("a listener on a new port is named", func(t *testing.T) { expectListenerNamed(t, rec) })
+	t.Run("what is broken shows, and a restart mends it", func(t *testing.T) { expectRepair(t, rec, addresses) })
+	t.Run("a host that leaves is empty and keeps the record", func(t *testing.T) { expectLeave(t, rec) })
+}
+
+func expectInSync(t *testing.T, rec *mesh.Record) {
+	for _, h := range labNodes {
+		st := h.status(t)
+		if len(st.Problems) > 0 || st.AppliedGeneration != rec.Generation || st.Hash != rec.Hash() || st.Node != string(h) {
+			t.Errorf("%s: node %q generation %d applied %d problems %+v", h, st.Node, st.Generation, st.AppliedGeneration, st.Problems)
+		}
+	}
+}
+
+func expectIngress(t *testing.T, rec *mesh.Record, addresses map[string]netip.Addr) {
+	for _, h := range labNodes {
+		entry := rec.Nodes[string(h)].MeshAddress()
+		want := []string{"n2 " + entry.String(), "n3 " + entry.String()}
+		url := fmt.Sprintf("http://%s:8080/", addresses[string(h)])
+		for who, got := range map[string][]string{
+			"the client":        answers(t, labClient, 4, url),
+			"itself":            answers(t, h, 4, url),
+			"127.0.0.1 on it":   answers(t, h, 4, "http://127.0.0.1:8080/"),
+			"another node (n1)": answers(t, "n1", 4, url),
+		} {
+			if !slices.Equal(got, want) {
+				t.Errorf("%s asked by %s answered %q, want %q", h, who, got, want)
+			}
+		}
+	}
+}
+
+func expectHostMode(t *testing.T, addresses map[string]netip.Addr) {
+	client := labClient.run(t, fmt.Sprintf("ip -o route get %s | grep -o 'src [0-9.]*' | cut -d' ' -f2", addresses["n2"]))
+	url := fmt.Sprintf("http://%s:8081/", addresses["n2"])
+	if got := answers(t, labClient, 3, url); !slices.Equal(got, []string{"n2 " + client}) {
+		t.Errorf("n2:8081 answered %q, want n2 and the client's own address %s", got, client)
+	}
+	for _, from := range []string{url, "http://127.0.0.1:8081/"} {
+		if got := answers(t, "n2", 3, from); len(got) != 1 || !strings.HasPrefix(got[0], "n2 ") {
+			t.Errorf("%s on n2 answered %q", from, got)
+		}
+	}
+	if out, err := labClient.try(fmt.Sprintf("curl -sS -m 5 http://%s:8081/", addresses["n1"])); err == nil {
+		t.Errorf("n1 has no endpoint, yet its 8081 answered %q", out)
+	}
+}
+
+func expectListenerNamed(t *testing.T, rec *mesh.Record) {
+	n1 := labHost("n1")
+	n1.run(t, "systemd-run --quiet --unit rm-squatter python3 -m http.server 9999 --bind 127.0.0.1; until ss -ltn | grep -q :9999; do sleep 0.1; done")
+	defer n1.run(t, "systemctl stop rm-squatter")
+	next := rec.Next()
+	if err := next.PutPort(&mesh.PublishedPort{Service: "web", Published: 9999, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}); err != nil {
+		t.Fatal(err)
+	}
+	var prepared mesh.PrepareResponse
+	n1.call(t, mesh.PathPrepare, mesh.PrepareRequest{Holder: "lab", Node: "n1", Record: next}, &prepared)
+	n1.call(t, mesh.PathAbort, mesh.AbortRequest{Holder: "lab"}, nil)
+	if len(prepared.Problems) != 1 || prepared.Problems[0].Object != "port/9999/tcp" ||
+		!strings.Contains(prepared.Problems[0].Text, "python3 -m http.server 9999") {
+		t.Errorf("prepare said %+v", prepared.Problems)
+	}
+}
+
+func expectRepair(t *testing.T, rec *mesh.Record, addresses map[string]netip.Addr) {
+	n1 := labHost("n1")
+	n1.run(t, "iptables -t nat -F ROUTINGMESH && ipset del routingmesh-tcp 8080 && ip netns exec routingmesh ip link del vx0")
+	if st := n1.status(t); len(st.Problems) == 0 {
+		t.Error("the status shows none of what was broken")
+	} else {
+		t.Logf("drift: %+v", st.Problems)
+	}
+	start := time.Now()
+	n1.run(t, "systemctl restart routingmesh-agent")
+	if st := n1.status(t); len(st.Problems) > 0 {
+		t.Errorf("after the restart: %+v", st.Problems)
+	}
+	t.Logf("restart and repair took %s", time.Since(start).Round(time.Millisecond))
+	expectIngress(t, rec, addresses)
+}
+
+func expectLeave(t *testing.T, rec *mesh.Record) {
+	next := rec.Next()
+	next.RemoveNode("n3")
+	commitRecord(t, next, labNodes)
+	n3 := labHost("n3")
+	if st := n3.status(t); st.Node != "" || st.Generation != next.Generation || len(st.Problems) > 0 {
+		t.Errorf("n3 says node %q generation %d problems %+v", st.Node, st.Generation, st.Problems)
+	}
+	if left := n3.run(t, "iptables-save | grep -i routingmesh; ip netns; ipset list -n; ip -o link show rmesh0 2>/dev/null; true"); left != "" {
+		t.Errorf("n3 still has %s", left)
+	}
+}
