@@ -1,0 +1,151 @@
+//go:build kernel
+
+package kernel_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// somebodyElse puts things of others on a host, of every kind that we have too.
+const somebodyElse = `
+ip link add dummy0 type dummy
+ip addr add 192.168.77.1/24 dev dummy0
+ip link set dummy0 up
+ip route add 172.31.0.0/16 via 192.168.77.254
+ip route add 172.30.0.0/16 via 192.168.77.254 table 99
+ip rule add from 172.29.0.1 lookup 99 priority 99
+ip neigh add 192.168.77.9 lladdr 02:00:00:00:00:09 dev dummy0 nud permanent
+ipset create other hash:ip
+ipset add other 192.0.2.1
+ipset create routing bitmap:port range 0-100
+iptables -t nat -N OTHER
+iptables -t nat -A OTHER -p tcp -m set --match-set other src -j RETURN
+iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j OTHER
+iptables -t nat -N ROUTINGMESHED
+iptables -t nat -A OUTPUT -m addrtype --dst-type LOCAL -j ROUTINGMESHED
+iptables -t nat -A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE
+iptables -A FORWARD -m comment --comment "it says -j ROUTINGMESH-FWD" -j ACCEPT
+iptables -A INPUT -p tcp --dport 22 -j ACCEPT
+iptables -t mangle -A PREROUTING -p tcp -j MARK --set-mark 7
+iptables -t raw -A PREROUTING -p udp --dport 4789 -j ACCEPT
+`
+
+func TestApplyReachesTheDesiredStateAndTheNextPlanIsEmpty(t *testing.T) {
+	m := newMachine(t, "a")
+	m.run(somebodyElse)
+	want := full(t)
+	m.apply(m.plan(want))
+	if ops := m.plan(want); len(ops) > 0 {
+		t.Fatalf("planned right after applying:\n%s", text(ops))
+	}
+}
+
+func TestRemovingEverythingLeavesTheHostAsItWas(t *testing.T) {
+	m := newMachine(t, "a")
+	m.run(somebodyElse)
+	m.run("sysctl -qw net.ipv4.ip_forward=0")
+	before := m.snapshot()
+	want := full(t)
+	m.reach(want, 1)
+	if m.run("cat /proc/sys/net/ipv4/ip_forward") != "1\n" {
+		t.Error("ip_forward was not set")
+	}
+	m.reach(state.State{}, 1)
+	if diff := cmp.Diff(before, m.snapshot()); diff != "" {
+		t.Errorf("not as before:\n%s", diff)
+	}
+	if _, claimed := m.originals.Get("net.ipv4.ip_forward"); claimed {
+		t.Error("ip_forward is still claimed")
+	}
+}
+
+func TestRemoveLeavesASettingThatSomebodyHasChangedSince(t *testing.T) {
+	m := newMachine(t, "a")
+	m.run("sysctl -qw net.ipv4.ip_forward=1") // Docker was here first
+	want := full(t)
+	m.reach(want, 1)
+	m.reach(state.State{}, 1)
+	if m.run("cat /proc/sys/net/ipv4/ip_forward") != "1\n" {
+		t.Error("ip_forward was 1 before us and must stay so")
+	}
+	m.run("sysctl -qw net.ipv4.ip_forward=0")
+	m.reach(want, 1)
+	m.run("sysctl -qw net.ipv4.ip_forward=1; echo 0 > /proc/sys/net/ipv4/ip_forward")
+	m.reach(state.State{}, 1)
+	if m.run("cat /proc/sys/net/ipv4/ip_forward") != "0\n" {
+		t.Error("what somebody has set since must stay so")
+	}
+}
+
+func TestObserveSeesNothingOfOthers(t *testing.T) {
+	m := newMachine(t, "a")
+	m.run(somebodyElse)
+	if ours := m.plan(state.State{}); len(ours) > 0 {
+		t.Errorf("taken for ours:\n%s", text(ours))
+	}
+}
+
+// A port is one set member, one IPVS service and its destinations; no program.
+func TestPublishingAPortRunsNoProgram(t *testing.T) {
+	m := newMachine(t, "a")
+	want := full(t)
+	m.reach(want, 1)
+	before := m.Execs()
+	publish(want, 1, "tcp", 8443, 443, 2, 3)
+
+	have, err := m.Observe(context.Background(), kernel.Traffic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops := state.Plan(withoutChains(want), have)
+	if diff := cmp.Diff([]string{
+		"add IPVS 10.255.1.1:8443/tcp rr",
+		"add IPVS 10.255.1.1:8443/tcp destination 10.255.2.2:443 weight 1",
+		"add IPVS 10.255.1.1:8443/tcp destination 10.255.3.2:443 weight 1",
+		"add port 8443 in ipset routingmesh-tcp",
+	}, names(ops)); diff != "" {
+		t.Error(diff)
+	}
+	m.apply(ops)
+	if n := m.Execs() - before; n != 0 {
+		t.Errorf("%d programs ran", n)
+	}
+	if ops := m.plan(want); len(ops) > 0 {
+		t.Errorf("left to do:\n%s", text(ops))
+	}
+}
+
+// One iptables-restore in each namespace, each after one iptables-save.
+func TestAllChainsTakeOneRunPerNamespace(t *testing.T) {
+	m := newMachine(t, "a")
+	ops := m.plan(full(t))
+	before := m.Execs()
+	m.apply(ops)
+	if n := m.Execs() - before; n > 4 {
+		t.Errorf("%d programs ran", n)
+	}
+}
+
+func withoutChains(s state.State) state.State {
+	c := state.State{}
+	for _, o := range s {
+		if o.Key().Kind != state.KindChain {
+			c.Put(o)
+		}
+	}
+	return c
+}
+
+func names(ops []state.Op) []string {
+	var lines []string
+	for _, op := range ops {
+		lines = append(lines, op.String())
+	}
+	return lines
+}

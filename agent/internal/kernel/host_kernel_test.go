@@ -1,0 +1,233 @@
+//go:build kernel
+
+package kernel_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// machine is a network namespace that plays a host, with a Kernel for it.
+type machine struct {
+	*kernel.Kernel
+	t         *testing.T
+	name      string
+	root      string
+	ns        netns.NsHandle
+	originals *originals
+}
+
+func newMachine(t *testing.T, name string) *machine {
+	t.Helper()
+	m := &machine{t: t, name: name, root: t.TempDir(), ns: newNamespace(t), originals: &originals{values: map[string]string{}}}
+	m.in(func() (err error) {
+		m.Kernel, err = kernel.New(kernel.Options{Root: m.root, Originals: m.originals})
+		return err
+	})
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = unix.Unmount(filepath.Join(m.root, "run/netns", state.Namespace), unix.MNT_DETACH) // where there is one
+		_ = unix.Unmount(filepath.Join(m.root, "run/netns"), unix.MNT_DETACH)
+	})
+	m.run("ip link set lo up")
+	return m
+}
+
+func newNamespace(t *testing.T) netns.NsHandle {
+	t.Helper()
+	made := make(chan netns.NsHandle, 1)
+	go func() {
+		defer close(made)
+		runtime.LockOSThread() // never unlocked: the thread ends here
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Error(err)
+			return
+		}
+		ns, err := netns.Get()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		made <- ns
+	}()
+	ns, ok := <-made
+	if !ok {
+		t.FailNow()
+	}
+	t.Cleanup(func() { ns.Close() })
+	return ns
+}
+
+// in runs fn on a thread in the machine's namespace.
+func (m *machine) in(fn func() error) {
+	m.t.Helper()
+	if err := within(m.ns, fn); err != nil {
+		m.t.Fatalf("%s: %v", m.name, err)
+	}
+}
+
+func within(ns netns.NsHandle, fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		err := netns.Set(ns)
+		if err == nil {
+			err = fn()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// run runs commands, one per line, in the machine's namespace.
+func (m *machine) run(commands string) string {
+	m.t.Helper()
+	return m.shell(m.ns, commands)
+}
+
+// mesh runs commands in the mesh's namespace of the machine.
+func (m *machine) mesh(commands string) string {
+	m.t.Helper()
+	ns, err := netns.GetFromPath(filepath.Join(m.root, "run/netns", state.Namespace))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer ns.Close()
+	return m.shell(ns, commands)
+}
+
+func (m *machine) shell(ns netns.NsHandle, commands string) string {
+	m.t.Helper()
+	var out bytes.Buffer
+	err := within(ns, func() error {
+		cmd := exec.Command("sh", "-ec", commands)
+		cmd.Env = append(os.Environ(), "PATH=/usr/sbin:/sbin:/usr/bin:/bin")
+		cmd.Stdout, cmd.Stderr = &out, &out
+		return cmd.Run()
+	})
+	if err != nil {
+		m.t.Fatalf("%s: %s: %v\n%s", m.name, commands, err, &out)
+	}
+	return out.String()
+}
+
+func (m *machine) observe() state.State {
+	m.t.Helper()
+	s, err := m.Observe(context.Background(), kernel.Full)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s
+}
+
+func (m *machine) plan(desired state.State) []state.Op {
+	m.t.Helper()
+	return state.Plan(desired, m.observe())
+}
+
+func (m *machine) apply(ops []state.Op) {
+	m.t.Helper()
+	for _, e := range m.Apply(context.Background(), ops) {
+		m.t.Error(e.Err)
+	}
+	if m.t.Failed() {
+		m.t.FailNow()
+	}
+}
+
+// reach applies until the plan is empty, and fails if that takes more than rounds.
+func (m *machine) reach(desired state.State, rounds int) {
+	m.t.Helper()
+	for range rounds {
+		m.apply(m.plan(desired))
+	}
+	if ops := m.plan(desired); len(ops) > 0 {
+		m.t.Fatalf("%s: still to do after %d rounds:\n%s", m.name, rounds, text(ops))
+	}
+}
+
+func text(ops []state.Op) string {
+	var lines []string
+	for _, op := range ops {
+		line := op.String()
+		if c, ok := op.New.(state.Chain); ok && op.Action == state.Change {
+			line += "\n" + cmp.Diff(op.Old, state.Object(c))
+		} else if op.Action == state.Change {
+			line += ", was " + op.Old.String()
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// snapshot is everything about the host that we could have an influence on.
+func (m *machine) snapshot() string {
+	m.t.Helper()
+	var b strings.Builder
+	for _, command := range []string{
+		"ip -d link", "ip addr", "ip rule", "ip route show table all", "ip neigh", "ipset list", "iptables-save",
+		"sysctl -ae --pattern '^net.ipv4'",
+	} {
+		fmt.Fprintf(&b, "# %s\n%s", command, stable(command, m.run(command)))
+	}
+	return b.String()
+}
+
+// stable leaves out what says nothing: comments with the time, counters, and
+// built-in chains, which iptables-nft makes when it looks at them.
+func stable(command, out string) string {
+	lines := strings.SplitAfter(out, "\n")
+	volatile := []string{"fib_", "conntrack", "netdev_rss_key", "inet_peer", "tcp_fastopen_key", "vs."}
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		if command == "iptables-save" {
+			return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "*") || strings.HasPrefix(line, "COMMIT") || strings.Contains(line, " ACCEPT [")
+		}
+		return strings.HasPrefix(command, "sysctl") && slices.ContainsFunc(volatile, func(v string) bool { return strings.Contains(line, v) })
+	})
+	return strings.Join(lines, "")
+}
+
+// originals keeps settings in memory.
+type originals struct {
+	mu     sync.Mutex
+	values map[string]string
+}
+
+func (o *originals) Get(name string) (string, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v, ok := o.values[name]
+	return v, ok
+}
+
+func (o *originals) Set(name, value string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.values[name] = value
+	return nil
+}
+
+func (o *originals) Delete(name string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.values, name)
+	return nil
+}
