@@ -1,0 +1,6 @@
+import {
+  to = routingmesh_cluster.main
+  identity = {
+    name = "demo"
+  }
+}

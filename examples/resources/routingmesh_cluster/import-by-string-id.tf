@@ -1,0 +1,4 @@
+import {
+  to = routingmesh_cluster.main
+  id = "demo"
+}

@@ -1,0 +1,2 @@
+# The id of a cluster is its name.
+terraform import routingmesh_cluster.main demo

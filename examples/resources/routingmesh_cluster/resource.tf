@@ -1,0 +1,3 @@
+resource "routingmesh_cluster" "main" {
+  name = "demo"
+}

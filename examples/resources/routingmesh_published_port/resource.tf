@@ -1,0 +1,25 @@
+# http://ANY-NODE:8080 is answered by port 80 of one of the endpoints.
+resource "routingmesh_published_port" "http" {
+  service_id     = routingmesh_service.web.id
+  published_port = 8080
+  target_port    = 80
+}
+
+# Without published_port: the next free one of the cluster's range.
+resource "routingmesh_published_port" "api" {
+  service_id  = routingmesh_service.api.id
+  target_port = 9001
+}
+
+# Only on the nodes that run the endpoints, which see the client's own address.
+resource "routingmesh_published_port" "syslog" {
+  service_id     = routingmesh_service.web.id
+  published_port = 514
+  target_port    = 5514
+  protocol       = "udp"
+  mode           = "host"
+}
+
+output "api" {
+  value = "http://192.168.200.10:${routingmesh_published_port.api.published_port}"
+}

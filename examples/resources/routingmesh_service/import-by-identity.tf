@@ -1,0 +1,7 @@
+import {
+  to = routingmesh_service.web
+  identity = {
+    cluster = "demo"
+    name    = "web"
+  }
+}

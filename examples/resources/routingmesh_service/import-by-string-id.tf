@@ -1,0 +1,4 @@
+import {
+  to = routingmesh_service.web
+  id = "demo/web"
+}

@@ -1,0 +1,75 @@
+package provider
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+type clusterModel struct {
+	ID                 types.String   `tfsdk:"id"`
+	Name               types.String   `tfsdk:"name"`
+	AddressPool        types.String   `tfsdk:"address_pool"`
+	NodePrefixLength   types.Int64    `tfsdk:"node_prefix_length"`
+	VXLANPort          types.Int64    `tfsdk:"vxlan_port"`
+	VNI                types.Int64    `tfsdk:"vni"`
+	MTU                types.Int64    `tfsdk:"mtu"`
+	PublishedPortRange types.String   `tfsdk:"published_port_range"`
+	HostKeys           types.Map      `tfsdk:"host_keys"`
+	Timeouts           timeouts.Value `tfsdk:"timeouts"`
+}
+
+// toMesh converts what is known and takes the defaults for the rest, MTU
+// excepted: only a configured one goes into the record.
+func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
+	c := mesh.Cluster{
+		Name:               m.Name.ValueString(),
+		AddressPool:        mesh.DefaultAddressPool,
+		NodePrefixLength:   mesh.DefaultNodePrefixLength,
+		VXLANPort:          mesh.DefaultVXLANPort,
+		VNI:                mesh.DefaultVNI(m.Name.ValueString()),
+		MTU:                int(mtu.ValueInt64()),
+		PublishedPortRange: mesh.DefaultPortRange,
+	}
+	if pool, err := netip.ParsePrefix(m.AddressPool.ValueString()); err == nil {
+		c.AddressPool = pool
+	}
+	if !unset(m.NodePrefixLength) {
+		c.NodePrefixLength = int(m.NodePrefixLength.ValueInt64())
+	}
+	if !unset(m.VXLANPort) {
+		c.VXLANPort = uint16(m.VXLANPort.ValueInt64())
+	}
+	if !unset(m.VNI) {
+		c.VNI = uint32(m.VNI.ValueInt64())
+	}
+	if r, err := parsePortRange(m.PublishedPortRange.ValueString()); err == nil {
+		c.PublishedPortRange = r
+	}
+	return c
+}
+
+func unset(v types.Int64) bool { return v.IsNull() || v.IsUnknown() }
+
+// fromMesh takes over what the record says. What the plan knew already is the
+// same, or a Read is correcting it.
+func (m *clusterModel) fromMesh(r *mesh.Record) {
+	c := r.Cluster
+	m.ID, m.Name = types.StringValue(c.Name), types.StringValue(c.Name)
+	m.AddressPool = types.StringValue(c.AddressPool.String())
+	m.NodePrefixLength = types.Int64Value(int64(c.NodePrefixLength))
+	m.VXLANPort = types.Int64Value(int64(c.VXLANPort))
+	m.VNI = types.Int64Value(int64(c.VNI))
+	m.MTU = types.Int64Value(int64(r.MTU()))
+	m.PublishedPortRange = types.StringValue(fmt.Sprintf("%d-%d", c.PublishedPortRange.First, c.PublishedPortRange.Last))
+}
+
+// sameSettings tells whether nothing but timeouts differs.
+func (m *clusterModel) sameSettings(o *clusterModel) bool {
+	return m.AddressPool.Equal(o.AddressPool) && m.NodePrefixLength.Equal(o.NodePrefixLength) && m.VXLANPort.Equal(o.VXLANPort) &&
+		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange)
+}

@@ -1,0 +1,181 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+// ValidateConfig asks mesh about the settings together; each alone has its
+// validator.
+func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() || config.AddressPool.IsUnknown() || config.NodePrefixLength.IsUnknown() {
+		return
+	}
+	if !config.AddressPool.IsNull() && checkPool(config.AddressPool.ValueString()) != nil {
+		return // its validator has said so
+	}
+	c := config.toMesh(types.Int64Null())
+	c.Name = "any"
+	addError(&resp.Diagnostics, clusterSubject("", ""), c.Check())
+}
+
+func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.data == nil {
+		return
+	}
+	instance := instanceOf(ctx, req, resp)
+	if req.Plan.Raw.IsNull() {
+		r.data.walk.leave(instance, mesh.ClusterObject)
+		return
+	}
+	var plan, config clusterModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() || plan.Name.IsUnknown() {
+		return
+	}
+	name := plan.Name.ValueString()
+	create := req.State.Raw.IsNull()
+
+	// A cluster that is replaced keeps its name, and so would its id: what
+	// hangs on it would not be replaced with it. Unknown, the id carries the
+	// replacement on to nodes, services and ports.
+	if replaced := create && instance == name; !replaced {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), name)...)
+	}
+	if config.VNI.IsNull() {
+		plan.VNI = types.Int64Value(int64(mesh.DefaultVNI(name)))
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("vni"), plan.VNI)...)
+	}
+	// An MTU that was configured and is no longer: back to the nodes' own.
+	if config.MTU.IsNull() && !create && mtuConfigured(ctx, req.Private) {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("mtu"), types.Int64Unknown())...)
+	}
+	r.check(&plan, config.MTU, instance, create, &resp.Diagnostics)
+}
+
+func (r *clusterResource) check(plan *clusterModel, mtu types.Int64, instance string, create bool, diags *diag.Diagnostics) {
+	settings := !plan.AddressPool.IsUnknown() && !plan.NodePrefixLength.IsUnknown() && !plan.VXLANPort.IsUnknown()
+	warning, err := r.data.walk.planCluster(instance, plan.toMesh(mtu), settings, create)
+	addError(diags, clusterSubject("", plan.Name.ValueString()), err)
+	if warning != "" {
+		diags.AddAttributeWarning(path.Root("vxlan_port"), "VXLAN port is published", warning)
+	}
+}
+
+// planCluster puts the cluster's settings into the walk.
+func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create bool) (warning string, err error) {
+	instance = w.instance(instance)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.cluster(settings.Name)
+	for name, other := range w.clusters {
+		if holder := other.owners[mesh.ClusterObject]; holder != "" && holder != instance {
+			if name == settings.Name {
+				return "", twice(mesh.ClusterObject, "name", "the cluster "+name)
+			}
+			return "", &mesh.Error{Object: mesh.ClusterObject, Attribute: "name", Detail: fmt.Sprintf(
+				"The cluster %q is planned on the same hosts, and a host belongs to one cluster. "+
+					"Give this one its own hosts, in a second provider block with an alias.", name)}
+		}
+	}
+	c.claim(mesh.ClusterObject, instance)
+	c.created = c.created || create
+	if !known {
+		return "", nil
+	}
+	c.planned.Cluster, c.settings = settings, true
+	if n := len(c.planned.Nodes); n > settings.Capacity() {
+		return "", &mesh.Error{Object: mesh.ClusterObject, Attribute: "node_prefix_length", Detail: fmt.Sprintf(
+			"The address pool %s has room for %d nodes of /%d each, and %d are planned. Take a larger pool or a longer node_prefix_length.",
+			settings.AddressPool, settings.Capacity(), settings.NodePrefixLength, n)}
+	}
+	k := mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}
+	if c.observed != nil && c.observed.Ports[k] != nil && !c.leaving[mesh.PortObject(k)] {
+		return fmt.Sprintf("Port %s is published by service %q. Unless that ends in this same plan, the nodes are cut off from each other: choose another vxlan_port.",
+			k, c.observed.Ports[k].Service), nil
+	}
+	return "", nil
+}
+
+// The record tells a configured MTU from a computed one; the state does not,
+// so it is noted beside it.
+const mtuKey = "mtu_configured"
+
+type privateSetter interface {
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+type privateGetter interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+}
+
+func setMTUConfigured(ctx context.Context, private privateSetter, configured bool) diag.Diagnostics {
+	return private.SetKey(ctx, mtuKey, fmt.Appendf(nil, "%t", configured))
+}
+
+func mtuConfigured(ctx context.Context, private privateGetter) bool {
+	value, _ := private.GetKey(ctx, mtuKey)
+	return string(value) == "true"
+}
+
+// settle fills in what is still unknown once the change is through.
+func (m *clusterModel) settle(hostKeys types.Map) {
+	if m.HostKeys.IsUnknown() {
+		m.HostKeys = hostKeys
+	}
+	if m.MTU.IsUnknown() {
+		m.MTU = types.Int64Null()
+	}
+	if m.VNI.IsUnknown() {
+		m.VNI = types.Int64Null()
+	}
+}
+
+// pin holds the hosts to the keys in the state, before anything is dialled.
+func (r *clusterResource) pin(keys types.Map) {
+	if r.data == nil || r.data.client == nil || !r.data.pins {
+		return
+	}
+	for address, v := range keys.Elements() {
+		if key, ok := v.(types.String); ok {
+			r.data.client.PinHostKey(address, key.ValueString())
+		}
+	}
+}
+
+// hostKeys are the keys of the hosts that were connected to, and those in the
+// state of hosts that could not be reached. A host that a snapshot no longer
+// has is no longer named by the provider, and loses its pin.
+func (r *clusterResource) hostKeys(state types.Map, snap *meshclient.Snapshot) types.Map {
+	if r.data == nil || r.data.client == nil {
+		return types.MapNull(types.StringType)
+	}
+	named := map[string]bool{}
+	if snap != nil {
+		for _, h := range snap.Hosts {
+			named[h.Address] = true
+		}
+	}
+	keys := map[string]attr.Value{}
+	for address, key := range state.Elements() {
+		if snap == nil || named[address] {
+			keys[address] = key
+		}
+	}
+	for address, key := range r.data.client.HostKeys() {
+		keys[address] = types.StringValue(key)
+	}
+	return types.MapValueMust(types.StringType, keys)
+}

@@ -1,0 +1,83 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "A cluster: one mesh, whose nodes share an overlay network and its published ports.\n\n" +
+			"Its settings, nodes, services and ports make up the cluster's record, of which the provider's `hosts` and every node have a copy. " +
+			"A provider configuration serves one cluster; a second one takes an `alias`.",
+		Attributes: map[string]schema.Attribute{
+			"id": idAttribute("Id of the cluster: its name, as in `demo`."),
+			"name": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: "Name of the cluster: 1–63 of a–z, 0–9 and `-`, not starting or ending with `-`. Another name replaces the cluster and all that is in it.",
+				Validators:          []validator.String{nameRule},
+				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"address_pool": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(mesh.DefaultAddressPool.String()),
+				MarkdownDescription: "IPv4 prefix of the overlay, of which every node gets a block. It must not overlap networks that the hosts use. " +
+					"Default: `10.255.0.0/16`. Another one replaces the cluster and all that is in it.",
+				Validators:    []validator.String{poolRule},
+				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"node_prefix_length": schema.Int64Attribute{
+				Optional: true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultNodePrefixLength),
+				MarkdownDescription: "Prefix length of a node's block, longer than the pool's and at most 29. With the pool it says how many nodes there may be: a /16 in blocks of /24 has room for 256. " +
+					"Default: 24. Another one replaces the cluster and all that is in it.",
+				Validators:    []validator.Int64{int64validator.Between(1, 29)},
+				PlanModifiers: []planmodifier.Int64{int64planmodifier.RequiresReplace()},
+			},
+			"vxlan_port": schema.Int64Attribute{
+				Optional: true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultVXLANPort),
+				MarkdownDescription: "UDP port of the overlay between the nodes, 1–65535. Default: 4789. Changed in place; connections through other nodes stall until all nodes have changed.",
+				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+			},
+			"vni": schema.Int64Attribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "VXLAN network identifier, 1–16777215. Default: made of the name, in 5000000–5999999. Changed in place, as `vxlan_port`.",
+				Validators:          []validator.Int64{int64validator.Between(1, 1<<24-1)},
+			},
+			"mtu": schema.Int64Attribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "MTU of the overlay in bytes, 576–65485. Default: the smallest MTU of the nodes' underlay links less 50 for VXLAN's header; " +
+					"it is read back and follows the nodes (1450 while there are none). Changed in place.",
+				Validators:    []validator.Int64{int64validator.Between(576, 65485)},
+				PlanModifiers: []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown()},
+			},
+			"published_port_range": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString("30000-32767"),
+				MarkdownDescription: "Range `FIRST-LAST` from which a published port is taken that names none. Default: `30000-32767`, as in Swarm. Changed in place; ports that are published stay.",
+				Validators:          []validator.String{rangeRule},
+			},
+			"host_keys": schema.MapAttribute{
+				Computed: true, ElementType: types.StringType,
+				MarkdownDescription: "Public host keys of the provider's `hosts`, by `host:port`, in the form of authorized_keys. They are pinned here at the first connect: " +
+					"a host that shows another one is refused, unless `host_key_policy` is `insecure`.",
+				PlanModifiers: []planmodifier.Map{mapplanmodifier.UseNonNullStateForUnknown()},
+			},
+			"timeouts": timeoutsAttribute(ctx),
+		},
+	}
+}
+
+func idAttribute(description string) schema.Attribute {
+	return schema.StringAttribute{Computed: true, MarkdownDescription: description}
+}

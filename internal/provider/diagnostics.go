@@ -1,0 +1,181 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+// subject is what a diagnostic is about.
+type subject struct {
+	// doing and what say what happened to what: "creating", "the node demo/n1".
+	// While planning, doing is "".
+	doing, what string
+	// object is the resource's own part of the record; only problems of it can
+	// point at an attribute.
+	object mesh.Object
+	// attributes are those of the resource's schema.
+	attributes []string
+}
+
+// addError turns an error of mesh or meshclient into diagnostics. Summaries
+// are stable, so that they can be searched for; details say what, where, why
+// and what to do.
+func addError(diags *diag.Diagnostics, s subject, err error) {
+	if err == nil {
+		return
+	}
+	var rule *mesh.Error
+	var problems *meshclient.ProblemsError
+	switch {
+	case errors.As(err, &rule):
+		s.add(diags, rule.Object, rule.Attribute, ruleSummary(rule), rule.Detail)
+	case errors.As(err, &problems):
+		s.addProblems(diags, problems)
+	default:
+		summary, detail := explain(err)
+		s.add(diags, "", "", summary, detail)
+	}
+}
+
+// add points at the attribute where it is one of this resource.
+func (s subject) add(diags *diag.Diagnostics, object mesh.Object, attribute, summary, detail string) {
+	detail = sentence(detail)
+	if s.doing != "" {
+		detail += "\n\nThis happened while " + s.doing + " " + s.what + "."
+	}
+	if slices.Contains(s.attributes, attribute) && (object == "" || s.object == "" || object == s.object) {
+		diags.AddAttributeError(path.Root(attribute), summary, detail)
+		return
+	}
+	diags.AddError(summary, detail)
+}
+
+func (s subject) addProblems(diags *diag.Diagnostics, e *meshclient.ProblemsError) {
+	summary, after := "Node %s refused the change", "Nothing was changed on any node."
+	if e.Committed {
+		summary = "Node %s did not take the change"
+		after = "The change is in the cluster's record, and the other nodes have it. The node tries again by itself, and with every change of the cluster; " +
+			"terraform plan shows as drift of the node what is still missing."
+	}
+	for _, p := range e.Problems {
+		s.add(diags, p.Object, p.Attribute, fmt.Sprintf(summary, p.Node), sentence(p.Text)+" "+after)
+	}
+}
+
+// ruleSummary names the kind of rule; the attribute tells most of them apart.
+func ruleSummary(e *mesh.Error) string {
+	kind, _, _ := strings.Cut(string(e.Object), "/")
+	if s := map[string]string{
+		"cluster/address_pool":       "Invalid address pool",
+		"cluster/node_prefix_length": "Invalid node prefix length",
+		"node/address":               "Node address cannot be used",
+		"node/cluster_id":            "Address pool too small",
+		"node/ssh":                   "SSH port is published",
+		"service/endpoints":          "Invalid endpoints",
+		"port/published_port":        "Published port not available",
+		"port/service_id":            "Unknown service",
+	}[kind+"/"+e.Attribute]; s != "" {
+		return s
+	}
+	noun := map[string]string{"node": "node", "service": "service", "port": "published port"}[kind]
+	if noun == "" {
+		noun = "cluster"
+	}
+	if e.Attribute == "" {
+		return "Change of the " + noun + " not possible"
+	}
+	return fmt.Sprintf("Invalid %s of the %s", strings.ReplaceAll(e.Attribute, "_", " "), noun)
+}
+
+// explain finds summary and detail for what went wrong on the way to a node.
+func explain(err error) (summary, detail string) {
+	var hosts *meshclient.HostsError
+	if errors.As(err, &hosts) && len(hosts.Hosts) > 1 {
+		return "Too few hosts answer", sentence(err.Error()) + " What Terraform knows is kept as it is."
+	}
+	var (
+		auth        *meshclient.AuthError
+		hostKey     *meshclient.HostKeyError
+		unreachable *meshclient.UnreachableError
+		noAgent     *meshclient.NoAgentError
+		foreign     *meshclient.ForeignError
+		busy        *meshclient.BusyError
+		down        *meshclient.AgentDownError
+		sudo        *meshclient.SudoError
+		version     *meshclient.VersionError
+		other       *otherClusterError
+	)
+	switch {
+	case errors.As(err, &auth):
+		return "Cannot log in to " + auth.Address, sentence(err.Error())
+	case errors.As(err, &hostKey):
+		return "Host key of " + hostKey.Address + " refused", sentence(err.Error())
+	case errors.As(err, &unreachable):
+		return "Cannot reach " + unreachable.Address, sentence(err.Error()) + " What Terraform knows is kept as it is."
+	case errors.As(err, &noAgent):
+		return "No agent on " + noAgent.Address, sentence(err.Error()) +
+			" Was the host set up anew? Then terraform apply -replace of its node installs the agent again."
+	case errors.As(err, &down):
+		return "Agent does not run on " + down.Address, sentence(err.Error())
+	case errors.As(err, &sudo):
+		return "Cannot become root on " + sudo.Address, sentence(err.Error())
+	case errors.As(err, &version):
+		return "Agent of another version on " + version.Address, sentence(err.Error())
+	case errors.As(err, &foreign):
+		return "Host belongs to another cluster", sentence(err.Error())
+	case errors.As(err, &busy):
+		return "Another change is under way", sentence(err.Error())
+	case errors.As(err, &other):
+		return "Hosts of another cluster", fmt.Sprintf(
+			"The provider's hosts hold the cluster %q, but this resource belongs to the cluster %q. It is kept in the state: the cluster may be well, elsewhere. "+
+				"Name the hosts of %q in the provider block (or use a second provider configuration with an alias).", other.have, other.want, other.want)
+	case errors.Is(err, errNoHosts):
+		return "Hosts not known yet", sentence(err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return "Timed out", "It took longer than its timeout. What was under way may still come through: the next plan shows it. " +
+			"The resource's timeouts attribute gives it more time. (" + err.Error() + ")"
+	case errors.Is(err, context.Canceled):
+		return "Interrupted", "Terraform was interrupted. A change that was under way is brought to its end by the nodes: the next plan shows it. (" + err.Error() + ")"
+	}
+	return "Unexpected error", sentence(err.Error())
+}
+
+// addWarnings shows what went through, but not everywhere.
+func addWarnings(diags *diag.Diagnostics, warnings []string) {
+	for _, w := range warnings {
+		diags.AddWarning("Not every node was reached", sentence(w))
+	}
+}
+
+// addConfigError points at the attribute of the provider block.
+func addConfigError(diags *diag.Diagnostics, err error) {
+	var cfg *meshclient.ConfigError
+	if !errors.As(err, &cfg) {
+		diags.AddError("Invalid provider configuration", sentence(err.Error()))
+		return
+	}
+	at := path.Root("ssh").AtName(strings.ReplaceAll(cfg.Attribute, ".", "_"))
+	if cfg.Attribute == "hosts" {
+		at = path.Root("hosts")
+	}
+	diags.AddAttributeError(at, "Invalid provider configuration", sentence(cfg.Detail))
+}
+
+// uncertain tells whether the change may be in the record in spite of err: then
+// a created resource stays in the state, and the next Read decides.
+func uncertain(ctx context.Context, err error) bool {
+	var problems *meshclient.ProblemsError
+	if errors.As(err, &problems) {
+		return problems.Committed
+	}
+	return ctx.Err() != nil
+}

@@ -1,0 +1,106 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func (r *nodeResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.data == nil {
+		return
+	}
+	walk, instance := r.data.walk, instanceOf(ctx, req, resp)
+	oldCluster, oldName, err := mesh.SplitID(instance)
+	exists := err == nil
+	if req.Plan.Raw.IsNull() {
+		walk.leave(oldCluster, mesh.NodeObject(oldName))
+		return
+	}
+	var plan nodeModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if exists && (plan.ClusterID.ValueString() != oldCluster || plan.Name.ValueString() != oldName) {
+		walk.leave(oldCluster, mesh.NodeObject(oldName))
+	}
+	r.planComputed(ctx, &plan, req, resp)
+	if plan.ClusterID.IsUnknown() || plan.Name.IsUnknown() {
+		walk.unknownNode(plan.ClusterID.ValueString())
+		return
+	}
+	cluster := plan.ClusterID.ValueString()
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), mesh.NodeID(cluster, plan.Name.ValueString()))...)
+
+	n, diags := plan.toMesh(ctx)
+	resp.Diagnostics.Append(diags...)
+	warning, err := walk.planNode(cluster, instance, n)
+	addError(&resp.Diagnostics, nodeSubject("", mesh.NodeID(cluster, n.Name)), err)
+	if warning != "" {
+		resp.Diagnostics.AddAttributeWarning(path.Root("address"), "Node conflicts with the cluster as it is", warning)
+	}
+}
+
+// planComputed says which computed values a change alters. Drift is always
+// planned away: where there is some, that alone makes an update.
+func (r *nodeResource) planComputed(ctx context.Context, plan *nodeModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("drift"), driftList(nil))...)
+	if req.State.Raw.IsNull() {
+		return
+	}
+	var state nodeModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if !plan.Address.Equal(state.Address) || !plan.SSH.Equal(state.SSH) { // perhaps another host, with another key
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("host_key"), types.StringUnknown())...)
+	}
+}
+
+// planNode puts a node into the walk and asks mesh about it.
+func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, err error) {
+	id, instance := instance, w.instance(instance)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.cluster(cluster)
+	o := mesh.NodeObject(n.Name)
+	if !c.claim(o, instance) {
+		return "", twice(o, "name", fmt.Sprintf("the node %s of the cluster %s", n.Name, cluster))
+	}
+	known := n.Address.IsValid()
+	if !known {
+		n.Address = w.standIn()
+	}
+	if err := c.planned.PutNode(&n); err != nil || c.observed == nil {
+		return "", err
+	}
+	taken := len(c.planned.Nodes)
+	for name, other := range c.observed.Nodes {
+		if c.planned.Nodes[name] != nil || c.leaving[mesh.NodeObject(name)] {
+			continue
+		}
+		taken++
+		if known && other.Address == n.Address && id != mesh.NodeID(cluster, name) {
+			warning = fmt.Sprintf("The node %s of the cluster has the underlay address %s. Unless it is destroyed before in this same apply, this will fail: "+
+				"to rename a node, use a moved block and change its name.", name, n.Address)
+		}
+	}
+	if capacity := c.planned.Cluster.Capacity(); warning == "" && taken > capacity {
+		warning = fmt.Sprintf("The address pool %s has room for %d nodes, and with those that the cluster has already there are %d. "+
+			"Unless some leave in this same apply, this will fail.", c.planned.Cluster.AddressPool, capacity, taken)
+	}
+	return warning, nil
+}
+
+// standIn is an address that no node has, for one that is not known yet.
+func (w *walk) standIn() netip.Addr {
+	w.fresh++
+	b := anyAddress.As4()
+	b[1], b[2], b[3] = byte(w.fresh>>16), byte(w.fresh>>8), byte(w.fresh)
+	return netip.AddrFrom4(b)
+}

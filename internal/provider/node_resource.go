@@ -1,0 +1,214 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+var (
+	_ resource.ResourceWithConfigure   = (*nodeResource)(nil)
+	_ resource.ResourceWithIdentity    = (*nodeResource)(nil)
+	_ resource.ResourceWithImportState = (*nodeResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*nodeResource)(nil)
+)
+
+type nodeResource struct{ base }
+
+func newNode() resource.Resource { return &nodeResource{} }
+
+func (r *nodeResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_node"
+}
+
+// memberIdentity is what nodes and services are identified by.
+type memberIdentity struct {
+	Cluster types.String `tfsdk:"cluster"`
+	Name    types.String `tfsdk:"name"`
+}
+
+func memberIdentitySchema(what string) identityschema.Schema {
+	return identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"cluster": identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the cluster."},
+		"name":    identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the " + what + "."},
+	}}
+}
+
+func memberIdentityOf(id string) memberIdentity {
+	cluster, name, _ := mesh.SplitID(id)
+	return memberIdentity{types.StringValue(cluster), types.StringValue(name)}
+}
+
+func (r *nodeResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = memberIdentitySchema("node")
+}
+
+func nodeSubject(doing, id string) subject {
+	_, name, _ := mesh.SplitID(id)
+	return subject{doing: doing, what: "the node " + id, object: mesh.NodeObject(name),
+		attributes: []string{"cluster_id", "name", "address", "ssh", "labels"}}
+}
+
+func (r *nodeResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan nodeModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	ctx, cancel := within(ctx, plan.Timeouts.Create, DefaultCreateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	id := mesh.NodeID(plan.ClusterID.ValueString(), plan.Name.ValueString())
+	res, err := r.put(ctx, &plan, true, &resp.Diagnostics)
+	addError(&resp.Diagnostics, nodeSubject("creating", id), err)
+	if err != nil && !uncertain(ctx, err) {
+		return
+	}
+	plan.ID = types.StringValue(id)
+	plan.settle(res)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
+}
+
+func (r *nodeResource) put(ctx context.Context, plan *nodeModel, create bool, diags *diag.Diagnostics) (*meshclient.Result, error) {
+	client, err := r.client()
+	if err != nil {
+		return nil, err
+	}
+	n, ds := plan.toMesh(ctx)
+	diags.Append(ds...)
+	res, err := client.PutNode(ctx, plan.ClusterID.ValueString(), n, create)
+	if res != nil {
+		addWarnings(diags, res.Warnings)
+	}
+	return res, err
+}
+
+func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state nodeModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, state.Timeouts.Read, DefaultReadTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	id := state.ID.ValueString()
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
+	cluster, name, _ := mesh.SplitID(id)
+	snap, gone, err := r.snapshot(ctx, cluster)
+	if snap != nil && snap.Record.Nodes[name] == nil {
+		err = absence(snap, mesh.NodeObject(name))
+		snap, gone = nil, err == nil
+	}
+	addError(&resp.Diagnostics, nodeSubject("reading", id), err)
+	if gone {
+		resp.State.RemoveResource(ctx)
+	}
+	if snap == nil {
+		return
+	}
+	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Nodes[name])...)
+	state.view(snap, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// view takes over what the node said. A node that is silent keeps what was
+// known of it; one that answers and has no agent has lost everything, and
+// that is drift.
+func (m *nodeModel) view(snap *meshclient.Snapshot, diags *diag.Diagnostics) {
+	name := m.Name.ValueString()
+	view := snap.Nodes[name]
+	if view.Status != nil {
+		m.observed(snap.Record, view.Status)
+		return
+	}
+	var noAgent *meshclient.NoAgentError
+	if errors.As(view.Err, &noAgent) {
+		m.Drift = driftList([]string{"No agent is installed on the host: it answers, but it is not part of the mesh."})
+		return
+	}
+	if m.Drift.IsNull() { // just imported
+		m.Drift = driftList(nil)
+	}
+	reason := "it said nothing"
+	if view.Err != nil {
+		reason = view.Err.Error()
+	}
+	diags.AddWarning(fmt.Sprintf("Node %s cannot be read", name),
+		sentence(reason)+" Its state is kept as it is, and changes of the cluster reach it once it is back.")
+}
+
+func (r *nodeResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state nodeModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, plan.Timeouts.Update, DefaultUpdateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
+	var res *meshclient.Result
+	if !plan.same(&state) {
+		var err error
+		if res, err = r.put(ctx, &plan, false, &resp.Diagnostics); err != nil {
+			addError(&resp.Diagnostics, nodeSubject("changing", state.ID.ValueString()), err)
+			return
+		}
+	}
+	plan.settle(res)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// same tells whether nothing but timeouts differs.
+func (m *nodeModel) same(o *nodeModel) bool {
+	return m.Address.Equal(o.Address) && m.SSH.Equal(o.SSH) && m.Labels.Equal(o.Labels) && m.Drift.Equal(o.Drift)
+}
+
+func (r *nodeResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state nodeModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, state.Timeouts.Delete, DefaultDeleteTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	client, err := r.client()
+	var res *meshclient.Result
+	if err == nil {
+		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
+		res, err = client.RemoveNode(ctx, cluster, name)
+	}
+	addError(&resp.Diagnostics, nodeSubject("destroying", state.ID.ValueString()), err)
+	if res != nil {
+		addWarnings(&resp.Diagnostics, res.Warnings)
+	}
+}
+
+func (r *nodeResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	importMember(ctx, req, resp, "routingmesh_node.this demo/n1")
+}
+
+// importMember imports a node or a service.
+func importMember(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse, example string) {
+	id := req.ID
+	if id == "" {
+		var identity memberIdentity
+		resp.Diagnostics.Append(req.Identity.Get(ctx, &identity)...)
+		id = identity.Cluster.ValueString() + "/" + identity.Name.ValueString()
+	}
+	cluster, name, err := mesh.SplitID(id)
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid import id", sentence(err.Error())+" For example: terraform import "+example)
+		return
+	}
+	setImported(ctx, &resp.State, &resp.Diagnostics, map[string]any{"id": id, "cluster_id": cluster, "name": name})
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
+}

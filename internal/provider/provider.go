@@ -1,0 +1,79 @@
+// Package provider is the Terraform side: schemas, models, plan-time checks
+// and diagnostics. What a plan or an apply needs from the nodes it asks of
+// meshclient; what is right or wrong it asks of mesh.
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+var _ provider.Provider = (*meshProvider)(nil)
+
+type meshProvider struct {
+	version string
+	// connect makes the client; tests put their own agent and clean-up here.
+	connect func(meshclient.Config) (*meshclient.Client, error)
+}
+
+// New returns the provider's factory.
+func New(version string) func() provider.Provider {
+	return func() provider.Provider {
+		return &meshProvider{version: version, connect: meshclient.New}
+	}
+}
+
+// providerData is what one Configure leaves to its resources. It is never
+// shared between two: what a plan has seen says nothing about the apply.
+type providerData struct {
+	// client is nil while hosts or ssh are unknown: the hosts may be made by
+	// the same apply.
+	client *meshclient.Client
+	// pins tells that host keys in the state bind (all but "insecure").
+	pins bool
+	walk *walk
+}
+
+func (p *meshProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "routingmesh"
+	resp.Version = p.version
+}
+
+func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var model providerModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	data := &providerData{walk: newWalk()}
+	resp.ResourceData = data
+	if model.unknown() {
+		tflog.Debug(ctx, "hosts or ssh are not known yet: reading nothing")
+		return
+	}
+	cfg, diags := model.clientConfig(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	cfg.Log = func(ctx context.Context, msg string, fields map[string]any) { tflog.Debug(ctx, msg, fields) }
+	client, err := p.connect(cfg)
+	if err != nil {
+		addConfigError(&resp.Diagnostics, err)
+		return
+	}
+	data.client, data.pins = client, cfg.SSH.HostKeyPolicy != meshclient.HostKeyInsecure
+	data.walk.sshPort = cfg.SSH.Port
+}
+
+func (p *meshProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{newCluster, newNode, newService, newPublishedPort}
+}
+
+func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

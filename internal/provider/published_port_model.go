@@ -1,0 +1,38 @@
+package provider
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+type portModel struct {
+	ID            types.String   `tfsdk:"id"`
+	ServiceID     types.String   `tfsdk:"service_id"`
+	PublishedPort types.Int64    `tfsdk:"published_port"`
+	TargetPort    types.Int64    `tfsdk:"target_port"`
+	Protocol      types.String   `tfsdk:"protocol"`
+	Mode          types.String   `tfsdk:"mode"`
+	Timeouts      timeouts.Value `tfsdk:"timeouts"`
+}
+
+// toMesh converts a port; a published port that is not known is 0, which takes
+// the next free one.
+func (m *portModel) toMesh(service string) mesh.PublishedPort {
+	return mesh.PublishedPort{
+		Service:   service,
+		Published: uint16(m.PublishedPort.ValueInt64()),
+		Target:    uint16(m.TargetPort.ValueInt64()),
+		Protocol:  mesh.Protocol(m.Protocol.ValueString()),
+		Mode:      mesh.Mode(m.Mode.ValueString()),
+	}
+}
+
+func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
+	m.ServiceID = types.StringValue(mesh.ServiceID(cluster, p.Service))
+	m.ID = types.StringValue(mesh.PortID(m.ServiceID.ValueString(), p.Key()))
+	m.PublishedPort = types.Int64Value(int64(p.Published))
+	m.TargetPort = types.Int64Value(int64(p.Target))
+	m.Protocol, m.Mode = types.StringValue(string(p.Protocol)), types.StringValue(string(p.Mode))
+}

@@ -1,0 +1,97 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.data == nil {
+		return
+	}
+	walk, instance := r.data.walk, instanceOf(ctx, req, resp)
+	oldCluster, _, oldKey, err := mesh.SplitPortID(instance)
+	exists := err == nil
+	if req.Plan.Raw.IsNull() {
+		walk.leave(oldCluster, mesh.PortObject(oldKey))
+		return
+	}
+	var plan portModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	cluster, service, serviceErr := mesh.SplitID(plan.ServiceID.ValueString())
+	p := plan.toMesh(service)
+	complete := serviceErr == nil && p.Published != 0 && p.Protocol != ""
+	if complete {
+		id := mesh.PortID(plan.ServiceID.ValueString(), p.Key())
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), id)...)
+	}
+	if exists && (!complete || cluster != oldCluster || p.Key() != oldKey) {
+		walk.leave(oldCluster, mesh.PortObject(oldKey))
+	}
+	if !complete {
+		walk.forget(oldCluster, instance)
+		return
+	}
+	warning, err := walk.planPort(cluster, instance, p)
+	addError(&resp.Diagnostics, portSubject("", plan.ServiceID.ValueString(), p.Key()), err)
+	if warning != "" {
+		resp.Diagnostics.AddAttributeWarning(path.Root("published_port"), "Published port is in use", warning)
+	}
+}
+
+// planPort puts a published port into the walk and asks mesh about it.
+func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning string, err error) {
+	id, instance := instance, w.instance(instance)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.cluster(cluster)
+	k := p.Key()
+	if k.Protocol == mesh.TCP && w.sshPort != 0 && k.Port == w.sshPort {
+		return "", &mesh.Error{Object: mesh.PortObject(k), Attribute: "published_port", Detail: fmt.Sprintf(
+			"Port %s is the provider's ssh.port: publishing it would cut off every SSH login to the nodes, Terraform's own included.", k)}
+	}
+	// What is not known yet must not be what fails.
+	if p.Target == 0 {
+		p.Target = k.Port
+	}
+	if p.Mode == "" {
+		p.Mode = mesh.Ingress
+	}
+	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Ports: c.planned.Ports,
+		Services: map[string]*mesh.Service{p.Service: {Name: p.Service}}}
+	if holder := c.owners[mesh.PortObject(k)]; holder == instance {
+		delete(c.planned.Ports, k) // its own, as planned the first time
+	}
+	if err := r.PutPort(&p); err != nil {
+		return "", err
+	}
+	if !c.claim(mesh.PortObject(k), instance) {
+		return "", twice(mesh.PortObject(k), "published_port", fmt.Sprintf("the port %s of the service %s", k, mesh.ServiceID(cluster, p.Service)))
+	}
+	if c.observed == nil || c.leaving[mesh.PortObject(k)] {
+		return "", nil
+	}
+	if other := c.observed.Ports[k]; other != nil && id != mesh.PortID(mesh.ServiceID(cluster, other.Service), k) {
+		return fmt.Sprintf("Port %s is published by service %q of the cluster as it is. Unless that ends before in this same apply, this will fail: "+
+			"choose another published_port, or move the port with a moved block.", k, other.Service), nil
+	}
+	return "", nil
+}
+
+// forget drops what an instance was planned to hold.
+func (w *walk) forget(cluster, instance string) {
+	if instance == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cluster(cluster).release(instance)
+}

@@ -1,0 +1,178 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+var (
+	_ resource.ResourceWithConfigure   = (*portResource)(nil)
+	_ resource.ResourceWithIdentity    = (*portResource)(nil)
+	_ resource.ResourceWithImportState = (*portResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*portResource)(nil)
+)
+
+type portResource struct{ base }
+
+func newPublishedPort() resource.Resource { return &portResource{} }
+
+func (r *portResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_published_port"
+}
+
+type portIdentity struct {
+	Cluster       types.String `tfsdk:"cluster"`
+	Service       types.String `tfsdk:"service"`
+	PublishedPort types.Int64  `tfsdk:"published_port"`
+	Protocol      types.String `tfsdk:"protocol"`
+}
+
+func portIdentityOf(id string) portIdentity {
+	cluster, service, k, _ := mesh.SplitPortID(id)
+	return portIdentity{types.StringValue(cluster), types.StringValue(service), types.Int64Value(int64(k.Port)), types.StringValue(string(k.Protocol))}
+}
+
+func (r *portResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"cluster":        identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the cluster."},
+		"service":        identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the service."},
+		"published_port": identityschema.Int64Attribute{RequiredForImport: true, Description: "The published port, 1–65535."},
+		"protocol":       identityschema.StringAttribute{RequiredForImport: true, Description: "tcp or udp."},
+	}}
+}
+
+func portSubject(doing, serviceID string, k mesh.PortKey) subject {
+	return subject{doing: doing, what: "the published port " + mesh.PortID(serviceID, k), object: mesh.PortObject(k),
+		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode"}}
+}
+
+func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan portModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	ctx, cancel := within(ctx, plan.Timeouts.Create, DefaultCreateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	cluster, service, _ := mesh.SplitID(plan.ServiceID.ValueString())
+	p := plan.toMesh(service)
+	res, err := r.put(ctx, cluster, p, true, &resp.Diagnostics)
+	if res != nil && res.Port != nil {
+		p = *res.Port
+	}
+	addError(&resp.Diagnostics, portSubject("creating", plan.ServiceID.ValueString(), p.Key()), err)
+	// Without a number there is no id: what may be open is found by the name
+	// of its service, and the diagnostics have said so.
+	if err != nil && !uncertain(ctx, err) || p.Published == 0 {
+		return
+	}
+	plan.fromMesh(cluster, &p)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(plan.ID.ValueString()))...)
+}
+
+func (r *portResource) put(ctx context.Context, cluster string, p mesh.PublishedPort, create bool, diags *diag.Diagnostics) (*meshclient.Result, error) {
+	client, err := r.client()
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.PutPort(ctx, cluster, p, create)
+	if res != nil {
+		addWarnings(diags, res.Warnings)
+	}
+	return res, err
+}
+
+func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state portModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, state.Timeouts.Read, DefaultReadTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	id := state.ID.ValueString()
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(id))...)
+	cluster, service, k, _ := mesh.SplitPortID(id)
+	snap, gone, err := r.snapshot(ctx, cluster)
+	// Published by another service, this one's port is as gone as when closed.
+	if snap != nil && (snap.Record.Ports[k] == nil || snap.Record.Ports[k].Service != service) {
+		err = absence(snap, mesh.PortObject(k))
+		snap, gone = nil, err == nil
+	}
+	addError(&resp.Diagnostics, portSubject("reading", mesh.ServiceID(cluster, service), k), err)
+	if gone {
+		resp.State.RemoveResource(ctx)
+	}
+	if snap == nil {
+		return
+	}
+	state.fromMesh(cluster, snap.Record.Ports[k])
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state portModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, plan.Timeouts.Update, DefaultUpdateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(state.ID.ValueString()))...)
+	if !plan.TargetPort.Equal(state.TargetPort) || !plan.Mode.Equal(state.Mode) {
+		cluster, service, _ := mesh.SplitID(plan.ServiceID.ValueString())
+		p := plan.toMesh(service)
+		if _, err := r.put(ctx, cluster, p, false, &resp.Diagnostics); err != nil {
+			addError(&resp.Diagnostics, portSubject("changing", plan.ServiceID.ValueString(), p.Key()), err)
+			return
+		}
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state portModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, state.Timeouts.Delete, DefaultDeleteTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	cluster, service, k, _ := mesh.SplitPortID(state.ID.ValueString())
+	client, err := r.client()
+	var res *meshclient.Result
+	if err == nil {
+		res, err = client.RemovePort(ctx, cluster, k)
+	}
+	addError(&resp.Diagnostics, portSubject("destroying", mesh.ServiceID(cluster, service), k), err)
+	if res != nil {
+		addWarnings(&resp.Diagnostics, res.Warnings)
+	}
+}
+
+func (r *portResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	id := req.ID
+	if id == "" {
+		var identity portIdentity
+		resp.Diagnostics.Append(req.Identity.Get(ctx, &identity)...)
+		id = fmt.Sprintf("%s/%s/%d/%s", identity.Cluster.ValueString(), identity.Service.ValueString(), identity.PublishedPort.ValueInt64(), identity.Protocol.ValueString())
+	}
+	cluster, service, k, err := mesh.SplitPortID(id)
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid import id", sentence(err.Error())+" For example: terraform import routingmesh_published_port.http demo/web/8080/tcp")
+		return
+	}
+	setImported(ctx, &resp.State, &resp.Diagnostics, map[string]any{
+		"id": id, "service_id": mesh.ServiceID(cluster, service), "published_port": int64(k.Port), "protocol": string(k.Protocol)})
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(id))...)
+}

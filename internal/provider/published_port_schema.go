@@ -1,0 +1,59 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "A published port: opened for a service on every node (`mode = \"ingress\"`), or only on the nodes with an endpoint (`mode = \"host\"`). " +
+			"Connections to it are balanced over the endpoints of the service.\n\n" +
+			"Publishing and removing a port is an in-place change of one set member and one IPVS service per node: no service, no endpoint and no other port notices. " +
+			"A port belongs to one service of a cluster, for each protocol. 22/tcp, the nodes' SSH ports and the cluster's VXLAN port cannot be published.",
+		Attributes: map[string]schema.Attribute{
+			"id": idAttribute("Id of the published port: `CLUSTER/SERVICE/PORT/PROTOCOL`, as in `demo/web/8080/tcp`."),
+			"service_id": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: "Id of the service: `routingmesh_service.….id`. Another one replaces the port.",
+				Validators:          []validator.String{serviceIDRule},
+				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"published_port": schema.Int64Attribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "Port to open on the nodes, 1–65535. Default: the next free one of the cluster's `published_port_range`, which then stays. Another one replaces the port.",
+				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+				PlanModifiers:       []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
+			},
+			"target_port": schema.Int64Attribute{
+				Required:            true,
+				MarkdownDescription: "Port on which the endpoints listen, 1–65535, but for those that name their own. Changed in place.",
+				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+			},
+			"protocol": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.TCP)),
+				MarkdownDescription: "`tcp` or `udp`. Default: `tcp`. Another one replaces the port.",
+				Validators:          []validator.String{stringvalidator.OneOf(string(mesh.TCP), string(mesh.UDP))},
+				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"mode": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.Ingress)),
+				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; they see the entry node's `mesh_address` as the client. " +
+					"`host` opens it only on nodes with an endpoint, which answer themselves and see the client's own address. Default: `ingress`. Changed in place.",
+				Validators: []validator.String{stringvalidator.OneOf(string(mesh.Ingress), string(mesh.Host))},
+			},
+			"timeouts": timeoutsAttribute(ctx),
+		},
+	}
+}

@@ -1,0 +1,183 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+var (
+	_ resource.ResourceWithConfigure   = (*serviceResource)(nil)
+	_ resource.ResourceWithIdentity    = (*serviceResource)(nil)
+	_ resource.ResourceWithImportState = (*serviceResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*serviceResource)(nil)
+)
+
+type serviceResource struct{ base }
+
+func newService() resource.Resource { return &serviceResource{} }
+
+func (r *serviceResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_service"
+}
+
+func (r *serviceResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = memberIdentitySchema("service")
+}
+
+func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "A service: a name for a set of endpoints that answer the same thing. It opens nothing by itself: " +
+			"a `routingmesh_published_port` does, and publishing or removing one touches neither the service nor its endpoints.",
+		Attributes: map[string]schema.Attribute{
+			"id":         idAttribute("Id of the service: `CLUSTER/NAME`, as in `demo/web`."),
+			"cluster_id": clusterIDAttribute(),
+			"name": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: "Name of the service in the cluster: 1–63 of a–z, 0–9 and `-`, not starting or ending with `-`. Another name replaces the service and its published ports.",
+				Validators:          []validator.String{nameRule},
+				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"endpoints": schema.MapNestedAttribute{
+				Required: true,
+				MarkdownDescription: "The endpoints, by a name of your choice each; may be empty. New connections are balanced over them in turn. " +
+					"Changed in place, one endpoint at a time: the others keep their connections.",
+				Validators: []validator.Map{mapvalidator.NoNullValues(), mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
+				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+					"node": schema.StringAttribute{
+						Required:            true,
+						MarkdownDescription: "Name of the node on which the process listens: `routingmesh_node.….name`, so that Terraform makes the node first.",
+						Validators:          []validator.String{nameRule},
+					},
+					"port": schema.Int64Attribute{
+						Optional: true,
+						MarkdownDescription: "Port on which this endpoint listens, 1–65535, in place of the published port's `target_port`: " +
+							"so that two processes on one node can serve.",
+						Validators: []validator.Int64{int64validator.Between(1, 65535)},
+					},
+				}},
+			},
+			"timeouts": timeoutsAttribute(ctx),
+		},
+	}
+}
+
+func serviceSubject(doing, id string) subject {
+	_, name, _ := mesh.SplitID(id)
+	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceObject(name), attributes: []string{"cluster_id", "name", "endpoints"}}
+}
+
+func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan serviceModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	ctx, cancel := within(ctx, plan.Timeouts.Create, DefaultCreateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	id := mesh.ServiceID(plan.ClusterID.ValueString(), plan.Name.ValueString())
+	err := r.put(ctx, &plan, true, &resp.Diagnostics)
+	addError(&resp.Diagnostics, serviceSubject("creating", id), err)
+	if err != nil && !uncertain(ctx, err) {
+		return
+	}
+	plan.ID = types.StringValue(id)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
+}
+
+func (r *serviceResource) put(ctx context.Context, plan *serviceModel, create bool, diags *diag.Diagnostics) error {
+	client, err := r.client()
+	if err != nil {
+		return err
+	}
+	s, ds := plan.toMesh(ctx)
+	diags.Append(ds...)
+	res, err := client.PutService(ctx, plan.ClusterID.ValueString(), s, create)
+	if res != nil {
+		addWarnings(diags, res.Warnings)
+	}
+	return err
+}
+
+func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state serviceModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, state.Timeouts.Read, DefaultReadTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	id := state.ID.ValueString()
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
+	cluster, name, _ := mesh.SplitID(id)
+	snap, gone, err := r.snapshot(ctx, cluster)
+	if snap != nil && snap.Record.Services[name] == nil {
+		err = absence(snap, mesh.ServiceObject(name))
+		snap, gone = nil, err == nil
+	}
+	addError(&resp.Diagnostics, serviceSubject("reading", id), err)
+	if gone {
+		resp.State.RemoveResource(ctx)
+	}
+	if snap == nil {
+		return
+	}
+	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state serviceModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, plan.Timeouts.Update, DefaultUpdateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
+	if !plan.Endpoints.Equal(state.Endpoints) {
+		if err := r.put(ctx, &plan, false, &resp.Diagnostics); err != nil {
+			addError(&resp.Diagnostics, serviceSubject("changing", state.ID.ValueString()), err)
+			return
+		}
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+func (r *serviceResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state serviceModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	ctx, cancel := within(ctx, state.Timeouts.Delete, DefaultDeleteTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	client, err := r.client()
+	var res *meshclient.Result
+	if err == nil {
+		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
+		res, err = client.RemoveService(ctx, cluster, name)
+	}
+	addError(&resp.Diagnostics, serviceSubject("destroying", state.ID.ValueString()), err)
+	if res != nil {
+		addWarnings(&resp.Diagnostics, res.Warnings)
+	}
+}
+
+func (r *serviceResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	importMember(ctx, req, resp, "routingmesh_service.web demo/web")
+}

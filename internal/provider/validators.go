@@ -1,0 +1,220 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// rule is a validator of strings made of a function that says what is wrong.
+type rule struct {
+	summary string
+	want    string
+	check   func(string) error
+}
+
+func (r rule) Description(context.Context) string         { return r.want }
+func (r rule) MarkdownDescription(context.Context) string { return r.want }
+
+func (r rule) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if err := r.check(req.ConfigValue.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, r.summary, sentence(err.Error()))
+	}
+}
+
+var (
+	nameRule = rule{"Invalid name", "a DNS label: 1–63 of a–z, 0–9 and -, not starting or ending with -", mesh.CheckName}
+
+	clusterIDRule = rule{"Invalid cluster id", "the id of a routingmesh_cluster, which is its name", func(s string) error {
+		if mesh.CheckName(s) != nil {
+			return fmt.Errorf("%q is no cluster id: want the id of a routingmesh_cluster, which is its name, as in demo", s)
+		}
+		return nil
+	}}
+
+	serviceIDRule = rule{"Invalid service id", "the id of a routingmesh_service: CLUSTER/NAME", func(s string) error {
+		if _, _, err := mesh.SplitID(s); err != nil {
+			return fmt.Errorf("%q is no service id: want the id of a routingmesh_service, CLUSTER/NAME, as in demo/web", s)
+		}
+		return nil
+	}}
+
+	poolRule  = rule{"Invalid address pool", "an IPv4 prefix, as in 10.255.0.0/16", checkPool}
+	rangeRule = rule{"Invalid port range", "FIRST-LAST, as in 30000-32767", func(s string) error {
+		_, err := parsePortRange(s)
+		return err
+	}}
+	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", checkAddress}
+	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", func(s string) error {
+		if len(strings.Fields(s)) < 2 || strings.Contains(s, "PRIVATE KEY") {
+			return fmt.Errorf("want a public key as in authorized_keys: TYPE BASE64, as in ssh-ed25519 AAAA…")
+		}
+		return nil
+	}}
+)
+
+// checkPool suggests what was probably meant: host bits and a forgotten length
+// are the usual mistakes.
+func checkPool(s string) error {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		if a, aerr := netip.ParseAddr(s); aerr == nil && a.Is4() {
+			return fmt.Errorf("%q has no prefix length: write %s", s, netip.PrefixFrom(a, 16).Masked())
+		}
+		return fmt.Errorf("%q is no IPv4 prefix: want ADDRESS/LENGTH, as in 10.255.0.0/16", s)
+	}
+	if !p.Addr().Is4() {
+		return fmt.Errorf("%s is IPv6: the overlay is IPv4, as in 10.255.0.0/16", s)
+	}
+	if p != p.Masked() {
+		return fmt.Errorf("%s has bits set beyond its length: write %s", s, p.Masked())
+	}
+	return nil
+}
+
+func checkAddress(s string) error {
+	a, err := netip.ParseAddr(s)
+	switch {
+	case err != nil && strings.Contains(s, "/"):
+		return fmt.Errorf("%q has a prefix length: want the bare address, as in 192.168.200.10", s)
+	case err != nil:
+		return fmt.Errorf("%q is no IPv4 address: want the underlay address itself, as in 192.168.200.10, not a name", s)
+	case !a.Is4():
+		return fmt.Errorf("%s is IPv6: the underlay is IPv4, as in 192.168.200.10", s)
+	}
+	return nil
+}
+
+var portRange = regexp.MustCompile(`^([1-9][0-9]{0,4})-([1-9][0-9]{0,4})$`)
+
+func parsePortRange(s string) (mesh.PortRange, error) {
+	m := portRange.FindStringSubmatch(s)
+	if m == nil {
+		return mesh.PortRange{}, fmt.Errorf("%q is no port range: want FIRST-LAST, as in 30000-32767", s)
+	}
+	first, err1 := strconv.ParseUint(m[1], 10, 16)
+	last, err2 := strconv.ParseUint(m[2], 10, 16)
+	if err1 != nil || err2 != nil || first > last {
+		return mesh.PortRange{}, fmt.Errorf("%q is no port range: want FIRST-LAST with 1 ≤ FIRST ≤ LAST ≤ 65535", s)
+	}
+	return mesh.PortRange{First: uint16(first), Last: uint16(last)}, nil
+}
+
+type durationValidator struct{}
+
+func (durationValidator) Description(context.Context) string { return "a duration, as in 30s" }
+func (durationValidator) MarkdownDescription(context.Context) string {
+	return "a duration, as in `30s`"
+}
+
+func (durationValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if d, err := time.ParseDuration(req.ConfigValue.ValueString()); err != nil || d <= 0 {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid duration",
+			fmt.Sprintf("%q is no duration: want a positive number with a unit, as in 30s or 2m.", req.ConfigValue.ValueString()))
+	}
+}
+
+// hostsValidator counts even while elements are unknown: the number decides
+// about the majority, and it is in the configuration from the start.
+type hostsValidator struct{}
+
+func (hostsValidator) Description(context.Context) string { return "one, three or five SSH addresses" }
+func (v hostsValidator) MarkdownDescription(ctx context.Context) string {
+	return v.Description(ctx)
+}
+
+func (hostsValidator) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	elements := req.ConfigValue.Elements()
+	if err := checkHostCount(len(elements)); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid hosts", sentence(err.Error()))
+		return
+	}
+	seen := map[string]bool{}
+	for i, e := range elements {
+		s, ok := e.(types.String)
+		if !ok || s.IsUnknown() {
+			continue
+		}
+		if err := checkHost(s.ValueString(), seen); err != nil {
+			resp.Diagnostics.AddAttributeError(path.Root("hosts").AtListIndex(i), "Invalid host", sentence(err.Error()))
+		}
+	}
+}
+
+func checkHosts(hosts []string) error {
+	if err := checkHostCount(len(hosts)); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, h := range hosts {
+		if err := checkHost(h, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkHostCount(n int) error {
+	if n != 1 && n != 3 && n != 5 {
+		return fmt.Errorf("name one, three or five hosts, not %d: a change needs a majority of them, and an even number has no more to lose than the odd one below it", n)
+	}
+	return nil
+}
+
+func checkHost(s string, seen map[string]bool) error {
+	rest := s
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		if i == 0 {
+			return fmt.Errorf("%q has an empty user: want host, host:port or user@host:port", s)
+		}
+		rest = rest[i+1:]
+	}
+	if host, p, ok := strings.Cut(rest, ":"); ok && !strings.Contains(p, ":") {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("%q has no valid port: want host, host:port or user@host:port, with a port of 1–65535", s)
+		}
+		rest = host
+	}
+	if rest == "" || strings.ContainsAny(s, " \t\n/,") {
+		return fmt.Errorf("%q is no SSH address: want host, host:port or user@host:port", s)
+	}
+	if seen[s] {
+		return fmt.Errorf("%q is named twice: each host counts once", s)
+	}
+	seen[s] = true
+	return nil
+}
+
+// sentence makes the text of an error a sentence.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return s
+	}
+	if c := s[0]; c >= 'a' && c <= 'z' {
+		s = strings.ToUpper(s[:1]) + s[1:]
+	}
+	if !strings.ContainsAny(s[len(s)-1:], ".!?") {
+		s += "."
+	}
+	return s
+}

@@ -1,0 +1,173 @@
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// walk is what one Configure has seen planned: the cluster that this walk's
+// resources add up to, as a scratch record, so that mesh's own rules judge it
+// before anything exists. Resources are planned in any order, ten at a time,
+// and the first of two that exclude each other passes: the second is told.
+//
+// A walk ends with its Configure. The apply walk plans again into a new one.
+type walk struct {
+	// sshPort is the provider's ssh.port, 0 when not set.
+	sshPort uint16
+
+	mu       sync.Mutex
+	clusters map[string]*plannedCluster
+	// vague is set once a node of an unknown cluster is planned: then no
+	// endpoint can be said to name an unknown node.
+	vague bool
+	fresh int
+}
+
+// plannedCluster is one cluster as this walk plans it.
+type plannedCluster struct {
+	// planned has what this walk's resources put in.
+	planned *mesh.Record
+	// settings tells that planned.Cluster is the cluster's own.
+	settings bool
+	// created tells that this walk makes the cluster, so that nothing of it can
+	// be elsewhere.
+	created bool
+	// vague is as walk.vague, for this cluster.
+	vague bool
+	// owners has which instance holds an object, held the reverse.
+	owners map[mesh.Object]string
+	held   map[string]mesh.Object
+	// leaving has the objects that this walk removes or renames.
+	leaving map[mesh.Object]bool
+	// observed is the record as the nodes have it, once a Read has seen it. It
+	// has objects of other Terraform states, too, and some that this very plan
+	// may remove further on: what speaks against it is a warning, no error.
+	observed *mesh.Record
+}
+
+func newWalk() *walk { return &walk{clusters: map[string]*plannedCluster{}} }
+
+// Placeholders where the cluster's settings are not known: a pool that holds
+// no node's address and has room for every node.
+var (
+	anyPool    = netip.MustParsePrefix("0.0.0.0/8")
+	anyAddress = netip.MustParseAddr("240.0.0.0")
+)
+
+const anyPrefixLength = 29
+
+func (w *walk) cluster(name string) *plannedCluster {
+	c := w.clusters[name]
+	if c == nil {
+		c = &plannedCluster{
+			planned: &mesh.Record{
+				Cluster: mesh.Cluster{Name: name, AddressPool: anyPool, NodePrefixLength: anyPrefixLength, PublishedPortRange: mesh.DefaultPortRange},
+				Nodes:   map[string]*mesh.Node{}, Services: map[string]*mesh.Service{}, Ports: map[mesh.PortKey]*mesh.PublishedPort{},
+			},
+			owners: map[mesh.Object]string{}, held: map[string]mesh.Object{}, leaving: map[mesh.Object]bool{},
+		}
+		w.clusters[name] = c
+	}
+	return c
+}
+
+// observe takes in the record that a Read of this walk has seen.
+func (w *walk) observe(r *mesh.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.cluster(r.Cluster.Name)
+	c.observed = r
+	if !c.settings {
+		c.planned.Cluster = r.Cluster
+	}
+}
+
+// leave says that the walk takes an object out of the cluster.
+func (w *walk) leave(cluster string, o mesh.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cluster(cluster).leaving[o] = true
+}
+
+// unknownNode says that a node is planned whose name or cluster ("") is not
+// known yet.
+func (w *walk) unknownNode(cluster string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if cluster == "" {
+		w.vague = true
+		return
+	}
+	w.cluster(cluster).vague = true
+}
+
+// instance is who plans: the id that the resource has in the state, or
+// something new for one that is to be created. A replacement is planned
+// twice and is one instance.
+func (w *walk) instance(id string) string {
+	if id != "" {
+		return id
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fresh++
+	return "new " + strconv.Itoa(w.fresh)
+}
+
+// claim makes instance the holder of an object and lets go of what it held
+// before, as when a replacement is planned a second time.
+func (c *plannedCluster) claim(o mesh.Object, instance string) bool {
+	if holder, taken := c.owners[o]; taken && holder != instance {
+		return false
+	}
+	if c.held[instance] != o {
+		c.release(instance)
+	}
+	c.owners[o], c.held[instance] = instance, o
+	return true
+}
+
+func (c *plannedCluster) release(instance string) {
+	o, ok := c.held[instance]
+	if !ok {
+		return
+	}
+	delete(c.held, instance)
+	delete(c.owners, o)
+	switch kind, name, _ := strings.Cut(string(o), "/"); kind {
+	case "node":
+		delete(c.planned.Nodes, name)
+	case "service":
+		delete(c.planned.Services, name)
+	case "port":
+		if k, err := mesh.ParsePortKey(name); err == nil {
+			delete(c.planned.Ports, k)
+		}
+	}
+}
+
+// nodes has the nodes that are planned, and those that other states have put
+// into the record, but none that leaves.
+func (c *plannedCluster) nodes() map[string]*mesh.Node {
+	nodes := maps.Clone(c.planned.Nodes)
+	if c.observed != nil {
+		for name, n := range c.observed.Nodes {
+			if nodes[name] == nil && !c.leaving[mesh.NodeObject(name)] {
+				nodes[name] = n
+			}
+		}
+	}
+	return nodes
+}
+
+// twice is the error of two resources that would manage the same object.
+func twice(o mesh.Object, attribute, what string) error {
+	return &mesh.Error{Object: o, Attribute: attribute, Detail: fmt.Sprintf(
+		"Two resources of this configuration are %s, and would overwrite each other. Give one of them another %s, or remove it.", what, attribute)}
+}
