@@ -2,114 +2,124 @@ package meshclient
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
+	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// Client is one provider configuration's access to one cluster.
-type Client struct{}
+const (
+	defaultTimeout = 30 * time.Second
+	// readPatience bounds how long a read waits for a host that does not answer;
+	// a host being created is waited for by the write that needs it.
+	readPatience = 10 * time.Second
+	// parallelCalls bounds calls to different nodes at the same time.
+	parallelCalls = 64
+)
 
-var errTODO = errors.New("not implemented yet")
+// Client is one provider configuration's access to one cluster. It is safe
+// for concurrent use and holds no state outside itself.
+type Client struct {
+	cfg    Config
+	router *router
+	keys   *hostKeys
+	pool   *pool
+	agents agentBinaries
+	holder string // of the lease: random, so that two processes are told apart
+	cache  *snapshotCache
+	queue  *queue
+	// installs keeps two resources that name one host from installing twice.
+	installs singleflight.Group
+	// writing is held by a commit, and by the removal of a keeper of the record.
+	writing chan struct{}
+	closed   context.Context
+	close    context.CancelFunc
+}
 
 // New checks the configuration; it never dials. Errors are *ConfigError.
-func New(cfg Config) (*Client, error) { return &Client{}, nil }
+func New(cfg Config) (*Client, error) { return newClient(cfg, ownSurroundings()) }
+
+func newClient(cfg Config, around surroundings) (*Client, error) {
+	r, err := newRouter(cfg, around)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.SSH.Timeout <= 0 {
+		cfg.SSH.Timeout = defaultTimeout
+	}
+	c := &Client{
+		cfg: cfg, router: r, keys: newHostKeys(cfg.SSH.HostKeyPolicy),
+		agents: agentBinaries{source: cfg.AgentBinary}, holder: rand.Text(), writing: make(chan struct{}, 1),
+	}
+	c.closed, c.close = context.WithCancel(context.Background())
+	c.pool = newPool(c.keys, cfg.SSH.Timeout, c.detach)
+	c.cache = &snapshotCache{fetch: c.fetchSnapshot, detach: c.detach}
+	c.queue = &queue{run: c.commitBatch, detach: c.detach}
+	return c, nil
+}
 
 // Close waits for the commit in flight and closes every connection.
-func (c *Client) Close() error { return nil }
+func (c *Client) Close() error {
+	c.queue.close()
+	c.close()
+	c.pool.close()
+	return nil
+}
+
+// detach makes a context that outlives ctx, keeps its values (loggers live in
+// them), and ends with the client or after d.
+func (c *Client) detach(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	stop := context.AfterFunc(c.closed, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (c *Client) log(ctx context.Context, msg string, fields map[string]any) {
+	if c.cfg.Log != nil {
+		c.cfg.Log(ctx, msg, fields)
+	}
+}
 
 // PinHostKey makes key (authorized_keys form) the only one that address
-// ("host:port") may show.
-func (c *Client) PinHostKey(address, key string) {}
-
-// HostKey returns the key seen or pinned, in authorized_keys form, or "".
-func (c *Client) HostKey(address string) string { return "" }
-
-// HostKeys returns the keys of the configured hosts connected so far, by
-// "host:port".
-func (c *Client) HostKeys() map[string]string { return nil }
-
-// Snapshot is what the nodes said at one moment.
-type Snapshot struct {
-	// Record is nil when every host answered and none has a record.
-	Record *mesh.Record
-	// Nodes has every node of the record, by name.
-	Nodes map[string]NodeView
-	// Hosts has every host of the provider block, by its entry there.
-	Hosts map[string]HostView
-	// Warnings are sentences about hosts that could not be heard.
-	Warnings []string
+// ("host:port") may show, unless a host_key of the configuration says
+// otherwise. A connection that was accepted with another key is closed.
+func (c *Client) PinHostKey(address, key string) {
+	if key == "" {
+		return
+	}
+	address = c.router.resolve(address)
+	c.keys.pin(address, key)
+	c.pool.recheck(address)
 }
 
-// NodeView is what one node said, or why it said nothing.
-type NodeView struct {
-	Status *mesh.Status
-	// Err is set when Status is nil: *UnreachableError, *NoAgentError, …
-	Err error
+// HostKey returns the key that address ("host:port") showed, else the one that
+// is pinned, in authorized_keys form; "" when there is none.
+func (c *Client) HostKey(address string) string { return c.keys.get(c.router.resolve(address)) }
+
+// HostKeys returns the keys of the configured hosts that were connected so
+// far, by "host:port".
+func (c *Client) HostKeys() map[string]string {
+	keys := map[string]string{}
+	for _, ep := range c.router.hosts {
+		if key := c.keys.seenAt(ep); key != nil {
+			keys[ep.address()] = authorizedKey(key)
+		}
+	}
+	return keys
 }
 
-// HostView is a NodeView of a host of the provider block.
-type HostView struct {
-	Address string // host:port
-	Status  *mesh.Status
-	Err     error
-}
-
-// Snapshot asks every node once; callers share the answer until a commit.
-func (c *Client) Snapshot(ctx context.Context) (*Snapshot, error) { return nil, errTODO }
-
-// LastSnapshot returns the cached snapshot or nil; it never dials.
-func (c *Client) LastSnapshot() *Snapshot { return nil }
-
-// Result is what a change led to.
+// Result is what a change led to. It comes with an error too when the change
+// is in the record and some node did not take it (ProblemsError.Committed).
 type Result struct {
+	// Record is the one that was committed; read only.
 	Record *mesh.Record
-	// Status has the answers of the nodes just before the commit, by name.
+	// Status has what the nodes said just before the commit, by name.
 	Status map[string]*mesh.Status
 	// Port is what PutPort published.
-	Port     *mesh.PublishedPort
+	Port *mesh.PublishedPort
+	// Warnings are sentences about nodes that lag and about what is wrong
+	// elsewhere.
 	Warnings []string
-}
-
-// CreateCluster installs the agent on the hosts and commits a first record.
-func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, error) {
-	return nil, errTODO
-}
-
-// UpdateCluster changes the cluster's settings.
-func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, error) {
-	return nil, errTODO
-}
-
-// DestroyCluster uninstalls the agent from every host that still has one.
-func (c *Client) DestroyCluster(ctx context.Context, name string) error { return errTODO }
-
-// PutNode joins a host or changes a node.
-func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
-	return nil, errTODO
-}
-
-// RemoveNode takes a node out of the record and cleans its host.
-func (c *Client) RemoveNode(ctx context.Context, cluster, name string) (*Result, error) {
-	return nil, errTODO
-}
-
-// PutService creates or changes a service.
-func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
-	return nil, errTODO
-}
-
-// RemoveService removes a service.
-func (c *Client) RemoveService(ctx context.Context, cluster, name string) (*Result, error) {
-	return nil, errTODO
-}
-
-// PutPort publishes or changes a port; Published 0 allocates one.
-func (c *Client) PutPort(ctx context.Context, cluster string, p mesh.PublishedPort, create bool) (*Result, error) {
-	return nil, errTODO
-}
-
-// RemovePort closes a port.
-func (c *Client) RemovePort(ctx context.Context, cluster string, k mesh.PortKey) (*Result, error) {
-	return nil, errTODO
 }

@@ -1,6 +1,7 @@
 package meshclient
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -8,12 +9,16 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
+// ErrClosed is returned by every call after Close.
+var ErrClosed = errors.New("meshclient: the client is closed")
+
 // ConfigError is a setting of the provider block that cannot work.
 type ConfigError struct {
-	// Attribute is a path below the provider block: "hosts", "private_key",
-	// "bastion.private_key".
+	// Attribute is a path below the provider block: "hosts" for Config.Hosts,
+	// else below its ssh: "private_key", "bastion.private_key".
 	Attribute string
-	Detail    string
+	// Detail says what and what to do, in sentences; never with a secret.
+	Detail string
 }
 
 func (e *ConfigError) Error() string { return e.Attribute + ": " + e.Detail }
@@ -29,74 +34,104 @@ type NodeProblem struct {
 type ProblemsError struct {
 	Problems []NodeProblem
 	// Committed tells "refused, nothing was changed" (false) from "in the
-	// record, and not fully applied" (true).
+	// record, and not applied on these nodes" (true).
 	Committed bool
 }
 
 func (e *ProblemsError) Error() string {
-	lines := make([]string, 0, len(e.Problems))
+	head := "Nothing was changed, because of:"
+	if e.Committed {
+		head = "The change is in the record, and these nodes do not have it yet:"
+	}
+	lines := []string{head}
 	for _, p := range e.Problems {
 		lines = append(lines, fmt.Sprintf("node %s: %s", p.Node, p.Text))
 	}
 	return strings.Join(lines, "\n")
 }
 
-// UnreachableError is a host to which no SSH connection could be made, or
-// that stopped answering.
-type UnreachableError struct {
-	Host     string // as configured
-	Address  string // host:port
-	Attempts int
-	Err      error
-}
-
-func (e *UnreachableError) Error() string { return fmt.Sprintf("%s cannot be reached: %v", e.Address, e.Err) }
-
-func (e *UnreachableError) Unwrap() error { return e.Err }
-
-// AuthError is a login that the server refused.
-type AuthError struct {
-	User    string
-	Address string   // host:port
-	Tried   []string // "publickey SHA256:… (private_key)", "password"
-	Offered []string // by the server: "publickey", "password"
-}
-
-func (e *AuthError) Error() string {
-	return fmt.Sprintf("%s@%s refused the login", e.User, e.Address)
-}
-
-// HostKeyError is a host key that is not the known one, or (Known is nil) is
-// not known under the policy "strict".
-type HostKeyError struct {
-	Address string
-	Known   []string // SHA256 fingerprints, each with where it is from
-	Shown   string   // SHA256 fingerprint
-	Key     string   // authorized_keys form
-}
-
-func (e *HostKeyError) Error() string { return e.Address + ": host key refused" }
-
-// NoAgentError is a host that answered and has no agent.
-type NoAgentError struct{ Address string }
-
-func (e *NoAgentError) Error() string { return "no routingmesh-agent on " + e.Address }
-
-// ForeignError is a host that belongs to another cluster.
+// ForeignError is a host that belongs to another cluster, or is already
+// another node of this one.
 type ForeignError struct {
-	Host    string
-	Cluster string
+	Host    string // as configured
+	Cluster string // "" when only the agent knows (see Text)
 	UID     string
+	Text    string // what the agent said, "" when not asked
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("host %s already belongs to cluster %s (uid %s)", e.Host, e.Cluster, e.UID)
+	if e.Cluster == "" {
+		return fmt.Sprintf("host %s cannot take part: %s", e.Host, e.Text)
+	}
+	return fmt.Sprintf("host %s already belongs to cluster %s (uid %s): import that cluster (terraform import), "+
+		"or, if nothing uses it any more, run `routingmesh-agent uninstall` on the host", e.Host, e.Cluster, e.UID)
 }
 
-// BusyError is another writer that did not finish in time.
+// BusyError is another writer that did not finish while this one could wait.
 type BusyError struct {
 	Waited time.Duration
-	Text   string
+	Text   string // what the agent said
 }
 
-func (e *BusyError) Error() string { return e.Text }
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("another writer holds the cluster's lease and did not give it back within %s: %s "+
+		"Wait for the other Terraform run to end, then run again; a writer that died lets go after %s.",
+		e.Waited.Round(100*time.Millisecond), sentence(e.Text), mesh.LeaseTTL)
+}
+
+// VersionError is an agent, or a record, that this provider cannot read.
+type VersionError struct {
+	Address string // host:port
+	API     int    // the agent's
+	Version string // the agent's
+	Detail  string
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s runs routingmesh-agent %s (API %d), this provider speaks API %d: %s",
+		e.Address, e.Version, e.API, mesh.APIVersion, e.Detail)
+}
+
+func isNoAgent(err error) bool {
+	_, ok := errors.AsType[*NoAgentError](err)
+	return ok
+}
+
+func asUnreachable(err error) (*UnreachableError, bool) { return errors.AsType[*UnreachableError](err) }
+
+// HostFailure is why one host did not answer or did not agree.
+type HostFailure struct {
+	Host string // as configured
+	Err  error
+}
+
+// HostsError says that too few of the provider's hosts could be heard. Each
+// host's own error can be found with errors.As.
+type HostsError struct {
+	Detail string
+	Hosts  []HostFailure
+}
+
+func (e *HostsError) Error() string {
+	lines := []string{e.Detail}
+	for _, h := range e.Hosts {
+		lines = append(lines, fmt.Sprintf("%s: %v", h.Host, h.Err))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *HostsError) Unwrap() []error {
+	errs := make([]error, 0, len(e.Hosts))
+	for _, h := range e.Hosts {
+		errs = append(errs, h.Err)
+	}
+	return errs
+}
+
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" || strings.HasSuffix(s, ".") || strings.HasSuffix(s, "?") {
+		return s
+	}
+	return s + "."
+}

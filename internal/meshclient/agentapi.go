@@ -1,0 +1,193 @@
+package meshclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// How long an agent may take. A commit includes the apply to the kernel.
+const (
+	statusTimeout  = 30 * time.Second
+	prepareTimeout = 30 * time.Second
+	commitTimeout  = 90 * time.Second
+	abortTimeout   = 10 * time.Second
+	maxAnswer      = 64 << 20 // bytes; a record of 10,000 ports has 1 MB
+)
+
+// agentClient speaks HTTP/1.1 with the agent over `dial-stdio`.
+func (c *conn) agentClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return c.openStdio(ctx, c.ep.asRoot(agentPath+" dial-stdio"))
+		},
+		MaxConnsPerHost: agentChannels, MaxIdleConnsPerHost: agentChannels, DisableCompression: true,
+	}}
+}
+
+// call is one request to an agent.
+type call struct {
+	path     string
+	query    url.Values
+	body     any // nil: GET
+	answer   any // nil: none
+	timeout  time.Duration
+	patience time.Duration // with a host that does not answer
+}
+
+// do makes the call once. Errors are *mesh.Refusal for what the agent refuses,
+// and those of the connection: *UnreachableError, *NoAgentError, ….
+func (c *Client) do(ctx context.Context, ep *endpoint, k call) error {
+	conn, err := c.pool.get(ctx, ep, k.patience)
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, k.timeout, &slowError{k})
+	defer cancel()
+	err = conn.roundTrip(limited, k)
+	switch {
+	case err == nil, isRefusal(err):
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case limited.Err() != nil:
+		err = context.Cause(limited)
+	}
+	return conn.transportError(err)
+}
+
+// slowError is a call that the agent did not answer in time.
+type slowError struct{ call call }
+
+func (e *slowError) Error() string {
+	return fmt.Sprintf("the agent did not answer %s within %s", e.call.path, e.call.timeout)
+}
+
+// read makes a call that changes nothing, once more if the connection broke.
+func (c *Client) read(ctx context.Context, ep *endpoint, k call) error {
+	err := c.do(ctx, ep, k)
+	broken, ok := errors.AsType[*UnreachableError](err)
+	if _, slow := errors.AsType[*slowError](err); ok && broken.Attempts == 0 && !slow && ctx.Err() == nil {
+		return c.do(ctx, ep, k)
+	}
+	return err
+}
+
+func (c *conn) roundTrip(ctx context.Context, k call) error {
+	method, body := http.MethodGet, io.Reader(nil)
+	if k.body != nil {
+		data, err := json.Marshal(k.body)
+		if err != nil {
+			return err
+		}
+		method, body = http.MethodPost, bytes.NewReader(data)
+	}
+	u := url.URL{Scheme: "http", Host: "agent", Path: k.path, RawQuery: k.query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	// Without a body to send again the transport cannot repeat a request on a
+	// connection that died: whether a mutation is repeated is for us to say.
+	req.GetBody = nil
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return refusalOf(resp, data)
+	}
+	if k.answer == nil {
+		return nil
+	}
+	return json.Unmarshal(data, k.answer)
+}
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*mesh.Refusal](err)
+	return ok
+}
+
+func refusalOf(resp *http.Response, data []byte) *mesh.Refusal {
+	var r mesh.Refusal
+	if json.Unmarshal(data, &r) != nil || r.Code == "" {
+		r = mesh.Refusal{Code: mesh.Failed, Text: fmt.Sprintf("the agent answered %s: %.200s", resp.Status, data)}
+	}
+	return &r
+}
+
+// transportError takes the HTTP client's words off an error.
+func (c *conn) transportError(err error) error {
+	if ours, ok := errors.AsType[*sessionError](err); ok {
+		return ours.err
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return &UnreachableError{Host: c.ep.name, Address: c.ep.address(), Err: err}
+}
+
+// status asks an agent for its state; known is the hash of a record that need
+// not be sent again.
+func (c *Client) status(ctx context.Context, ep *endpoint, known string, patience time.Duration) (*mesh.Status, error) {
+	var s mesh.Status
+	k := call{path: mesh.PathStatus, answer: &s, timeout: statusTimeout, patience: patience}
+	if known != "" {
+		k.query = url.Values{"known": {known}}
+	}
+	if err := c.read(ctx, ep, k); err != nil {
+		return nil, err
+	}
+	return &s, checkStatus(ep, &s)
+}
+
+// checkStatus refuses an answer that this program would misread. The status
+// comes with the error: a write replaces an agent that is too old.
+func checkStatus(ep *endpoint, s *mesh.Status) error {
+	fail := func(format string, args ...any) error {
+		return &VersionError{Address: ep.address(), API: s.API, Version: s.Version, Detail: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case s.API > mesh.APIVersion:
+		return fail("use a newer version of the provider.")
+	case s.API < mesh.APIVersion:
+		return fail("the next apply that changes something here replaces the agent.")
+	case s.Record == nil:
+		return nil
+	}
+	if err := s.Record.Validate(); err != nil {
+		return fail("its record cannot be used: %v", err)
+	}
+	if s.Record.Hash() != s.Hash {
+		return fail("its record has content that this version of the provider does not know: use a newer one.")
+	}
+	return nil
+}
+
+func (c *Client) prepare(ctx context.Context, ep *endpoint, node string, r *mesh.Record) (problems []mesh.Problem, err error) {
+	var answer mesh.PrepareResponse
+	err = c.do(ctx, ep, call{
+		path: mesh.PathPrepare, body: mesh.PrepareRequest{Holder: c.holder, Node: node, Record: r}, answer: &answer,
+		timeout: prepareTimeout, patience: readPatience,
+	})
+	return answer.Problems, err
+}
+
+func (c *Client) abort(ctx context.Context, ep *endpoint) error {
+	return c.do(ctx, ep, call{path: mesh.PathAbort, body: mesh.AbortRequest{Holder: c.holder}, timeout: abortTimeout})
+}

@@ -1,0 +1,117 @@
+package meshclient
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// failOps ends the operations that members object to. true means that there
+// were some; the rest is prepared again without them.
+func (r *commitRun) failOps(p *proposal) bool {
+	failed := map[*operation]*ProblemsError{}
+	ended := false
+	for _, a := range p.answers {
+		if a.err != nil && a.joining != nil {
+			r.batch.end(a.joining, nil, joinError(a))
+			ended = true
+		}
+		for _, problem := range a.problems {
+			for _, op := range p.owners(a.member, problem) {
+				if failed[op] == nil {
+					failed[op] = &ProblemsError{}
+				}
+				failed[op].Problems = append(failed[op].Problems, NodeProblem{a.name(), problem})
+			}
+		}
+	}
+	for op, err := range failed {
+		r.batch.end(op, nil, err)
+		ended = true
+	}
+	return ended
+}
+
+// joinError is why a host cannot become a node.
+func joinError(a answer) error {
+	if f := a.refusal(mesh.Foreign); f != nil {
+		return &ForeignError{Host: a.ep.name, Text: f.Text}
+	}
+	if isRefusal(a.err) {
+		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: sentence(a.err.Error())}}}}
+	}
+	return a.err
+}
+
+// owners finds whose fault a problem is: the operations that touch its object,
+// else the one that brought in the node which has it, else the one that changed
+// the settings of the whole cluster, if the node did not have it before.
+func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
+	var owners []*operation
+	for _, op := range p.ops {
+		if slices.ContainsFunc(op.objects, func(o mesh.Object) bool { return o == problem.Object || p.belongs(problem.Object, o) }) {
+			owners = append(owners, op)
+		}
+	}
+	switch {
+	case len(owners) > 0:
+	case m.joining != nil:
+		owners = append(owners, m.joining)
+	case m.view.Status != nil && slices.Contains(m.view.Status.Problems, problem):
+	default:
+		for _, op := range p.ops {
+			if slices.Contains(op.objects, mesh.ClusterObject) {
+				owners = append(owners, op)
+			}
+		}
+	}
+	return owners
+}
+
+// belongs says that object is a port of the service that owner is.
+func (p *proposal) belongs(object, owner mesh.Object) bool {
+	key, isPort := strings.CutPrefix(string(object), "port/")
+	if !isPort {
+		return false
+	}
+	k, err := mesh.ParsePortKey(key)
+	port := p.next.Ports[k]
+	return err == nil && port != nil && owner == mesh.ServiceObject(port.Service)
+}
+
+// unowned are the problems of things that nobody in this commit touches.
+func (p *proposal) unowned(a answer) []string {
+	var texts []string
+	for _, problem := range a.problems {
+		if len(p.owners(a.member, problem)) == 0 {
+			texts = append(texts, otherProblem(a.member, problem))
+		}
+	}
+	return texts
+}
+
+func otherProblem(m *member, problem mesh.Problem) string {
+	return fmt.Sprintf("%s, %s (not part of this change): %s", m, problem.Object, problem.Text)
+}
+
+func (p *proposal) statuses() map[string]*mesh.Status {
+	all := statuses(p.snap)
+	for _, op := range p.ops {
+		if op.join != nil {
+			all[op.join.node] = op.join.status
+		}
+	}
+	return all
+}
+
+// unique keeps the first of equal texts.
+func unique(texts []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(texts), func(t string) bool {
+		was := seen[t]
+		seen[t] = true
+		return was
+	})
+}

@@ -1,0 +1,239 @@
+package meshclient
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+const (
+	// batchTimeout is a net below the callers' own deadlines.
+	batchTimeout = 30 * time.Minute
+	// sendTimeout bounds what goes on after the callers can no longer stop it.
+	sendTimeout = 2 * time.Minute
+	// busyPatience is three times what a dead writer holds the lease for.
+	busyPatience = 3 * mesh.LeaseTTL
+	maxRedo      = 20
+)
+
+// commitRun takes one batch of operations to one commit.
+type commitRun struct {
+	*Client
+	batch    *batch
+	began    time.Time
+	redone   int
+	held     map[string]*member // whose lease we may have, by endpoint key
+	upgraded bool
+	failures []string // of upgrades
+}
+
+func (c *Client) commitBatch(ctx context.Context, b *batch) {
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
+	r := &commitRun{Client: c, batch: b, began: time.Now(), held: map[string]*member{}}
+	for r.round(ctx) {
+	}
+	r.letGo(ctx)
+}
+
+// round makes the next record, asks everyone about it and sends it; true means
+// that it must be made again.
+func (r *commitRun) round(ctx context.Context) (again bool) {
+	snap, err := r.cache.get(ctx)
+	ops := r.batch.live()
+	if len(ops) == 0 {
+		return false
+	}
+	if err == nil && firstCreate(ops) == nil {
+		err = snap.verdict()
+	}
+	if err != nil {
+		return r.fail(ops, err)
+	}
+	base := snap.Record
+	if base == nil {
+		if base = firstCreate(ops); base == nil {
+			return r.fail(ops, errNoCluster())
+		}
+	}
+	next, ops := r.apply(base, ops)
+	if len(ops) == 0 {
+		return true
+	}
+	if level(snap, next, ops) {
+		for _, op := range ops {
+			r.batch.end(op, &Result{Record: snap.Record, Status: statuses(snap), Warnings: snap.Warnings}, nil)
+		}
+		return false
+	}
+	members := r.members(snap, next, ops)
+	if r.upgrade(ctx, members) {
+		return true
+	}
+	return r.ask(ctx, &proposal{snap: snap, next: next, ops: ops, members: members})
+}
+
+// proposal is a next record on its way through the members.
+type proposal struct {
+	snap    *Snapshot
+	next    *mesh.Record
+	ops     []*operation
+	members []*member
+	answers []answer
+}
+
+// answer is what one member said; err nil means that it agreed, perhaps with
+// problems.
+type answer struct {
+	*member
+	problems []mesh.Problem
+	err      error
+	unknown  bool // err, and whether it took the record cannot be said
+}
+
+// ask prepares the proposal everywhere and, if all speaks for it, sends it.
+func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
+	r.prepareAll(ctx, p)
+	if ctx.Err() != nil {
+		return r.stopped(ctx, p.ops)
+	}
+	if p.ahead() {
+		if r.redone++; r.redone > maxRedo {
+			return r.fail(p.ops, &BusyError{time.Since(r.began), "Other writers were always faster."})
+		}
+		r.cache.drop()
+		return true
+	}
+	enough, refusals := p.majority()
+	if busy := p.busy(); busy != nil {
+		return r.wait(ctx, p, busy, enough)
+	}
+	if r.failOps(p) {
+		return true
+	}
+	if !enough {
+		return r.fail(p.ops, refusals)
+	}
+	if !r.batch.begin(p.ops) {
+		return true
+	}
+	return r.send(ctx, p)
+}
+
+// apply makes the next record; an operation that breaks a rule goes back to
+// its caller, and the others start from a clean copy.
+func (r *commitRun) apply(base *mesh.Record, ops []*operation) (*mesh.Record, []*operation) {
+	for {
+		next := base.Next()
+		failed := slices.IndexFunc(ops, func(op *operation) bool {
+			err := op.apply(next)
+			if err != nil {
+				r.batch.end(op, nil, err)
+			}
+			return err != nil
+		})
+		if failed < 0 {
+			return next, ops
+		}
+		ops = slices.Delete(slices.Clone(ops), failed, failed+1)
+	}
+}
+
+func (r *commitRun) fail(ops []*operation, err error) (again bool) {
+	for _, op := range ops {
+		r.batch.end(op, nil, err)
+	}
+	return false
+}
+
+// stopped ends the batch: every caller has left, or the client closes.
+func (r *commitRun) stopped(ctx context.Context, ops []*operation) bool {
+	return r.fail(ops, fmt.Errorf("the commit was not begun: %w", context.Cause(ctx)))
+}
+
+// wait lets the other writer finish. With the majority in hand the lease is
+// kept, so that of two writers one always gets on.
+func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, majority bool) (again bool) {
+	waited := &BusyError{time.Since(r.began), busy.Text}
+	r.batch.waitsFor(p.ops, waited)
+	if waited.Waited > busyPatience {
+		return r.fail(p.ops, waited)
+	}
+	if !majority {
+		r.letGo(ctx)
+		r.cache.drop()
+	}
+	r.redone++
+	pause := min(50*time.Millisecond<<min(r.redone, 6), 2*time.Second)
+	if after := time.Duration(busy.RetryAfterMillis) * time.Millisecond; after > 0 {
+		pause = min(pause, after)
+	}
+	r.log(ctx, "another writer holds the lease", map[string]any{"waiting": pause.String(), "says": busy.Text})
+	select {
+	case <-time.After(pause/2 + rand.N(pause/2+1)):
+		return true
+	case <-ctx.Done():
+		return r.stopped(ctx, p.ops)
+	}
+}
+
+// level says that a proposal changes nothing, and that there is nothing to
+// bring level either.
+func level(snap *Snapshot, next *mesh.Record, ops []*operation) bool {
+	if snap.Record == nil {
+		return false
+	}
+	same := *next
+	same.Generation, same.Parent = snap.Record.Generation, snap.Record.Parent
+	hash := snap.Record.Hash()
+	if same.Hash() != hash {
+		return false
+	}
+	node := func(name string, s *mesh.Status) bool {
+		return s != nil && s.Hash == hash && s.Node == name && s.AppliedGeneration == s.Generation && len(s.Problems) == 0
+	}
+	for name, v := range snap.Nodes {
+		if !node(name, v.Status) {
+			return false
+		}
+	}
+	for _, op := range ops {
+		if op.join != nil && !node(op.join.node, op.join.status) {
+			return false
+		}
+	}
+	for _, v := range snap.Hosts {
+		if !isNoAgent(v.Err) && (v.Status == nil || v.Status.Hash != hash) {
+			return false
+		}
+	}
+	return true
+}
+
+func firstCreate(ops []*operation) *mesh.Record {
+	for _, op := range ops {
+		if op.create != nil {
+			return op.create
+		}
+	}
+	return nil
+}
+
+func statuses(snap *Snapshot) map[string]*mesh.Status {
+	all := map[string]*mesh.Status{}
+	for name, v := range snap.Nodes {
+		if v.Status != nil {
+			all[name] = v.Status
+		}
+	}
+	return all
+}
+
+func errNoCluster() error {
+	return &mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id",
+		Detail: "The provider's hosts answer, and none has a record of a cluster: a routingmesh_cluster must be created first."}
+}

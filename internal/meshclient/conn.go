@@ -1,0 +1,139 @@
+package meshclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	keepAliveEvery = 15 * time.Second
+	// agentChannels per node, of the 10 that sshd's MaxSessions allows: one for
+	// a status while the other is busy with a commit.
+	agentChannels = 2
+)
+
+// conn is an SSH connection that is logged in.
+type conn struct {
+	ep      *endpoint
+	client  *ssh.Client
+	hostKey ssh.PublicKey
+	http    *http.Client // to the agent, over channels of client
+	dead    chan struct{}
+	once    sync.Once
+}
+
+// dial makes one attempt. The way to a bastion is a connection of the pool.
+func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
+	dialTCP := (&net.Dialer{Timeout: connectTimeout}).DialContext
+	if p.inVain(ep) > 0 {
+		dialTCP = (&net.Dialer{Timeout: failingConnect}).DialContext
+	}
+	if ep.via != nil {
+		bastion, err := p.get(ctx, ep.via, 0)
+		if err != nil {
+			return nil, viaError(ep, err)
+		}
+		dialTCP = bastion.client.DialContext
+	}
+	// The slot is taken after the bastion's, which could not be had otherwise.
+	if err := p.dials.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer p.dials.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	tcp, err := dialTCP(ctx, "tcp", ep.address())
+	if err != nil {
+		if ep.via != nil {
+			err = viaError(ep, err)
+		}
+		return nil, err
+	}
+	return p.handshake(ctx, ep, tcp)
+}
+
+func (p *pool) handshake(ctx context.Context, ep *endpoint, tcp net.Conn) (*conn, error) {
+	// A channel of a bastion has no deadlines: closing is what ends it.
+	stop := context.AfterFunc(ctx, func() { tcp.Close() })
+	defer stop()
+	login := newAttempt(ctx, ep)
+	defer login.close()
+	var shown ssh.PublicKey
+	var keyErr error
+	cfg := &ssh.ClientConfig{
+		HostKeyAlgorithms: p.keys.algorithms(ep),
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			shown = key
+			keyErr = p.keys.accept(ep, key)
+			return keyErr
+		},
+	}
+	login.configure(cfg)
+	sshConn, channels, requests, err := ssh.NewClientConn(tcp, ep.address(), cfg)
+	switch {
+	case err == nil:
+	case keyErr != nil:
+		return nil, keyErr
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("the SSH handshake did not end in time: %w", errors.Join(context.Cause(ctx), err))
+	default:
+		if refusal := login.failure(err); refusal != nil {
+			return nil, refusal
+		}
+		return nil, err
+	}
+	c := &conn{ep: ep, client: ssh.NewClient(sshConn, channels, requests), hostKey: shown, dead: make(chan struct{})}
+	c.http = c.agentClient()
+	go c.watch()
+	go c.keepAlive()
+	return c, nil
+}
+
+func (c *conn) watch() {
+	_ = c.client.Wait() // its error says no more than that the connection ended
+	c.close()
+	c.http.CloseIdleConnections()
+}
+
+// keepAlive finds out that a host is gone, for which TCP alone takes minutes.
+func (c *conn) keepAlive() {
+	tick := time.NewTicker(keepAliveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.dead:
+			return
+		case <-tick.C:
+		}
+		late := time.AfterFunc(keepAliveEvery, c.close)
+		_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
+		late.Stop()
+		if err != nil {
+			c.close()
+			return
+		}
+	}
+}
+
+func (c *conn) alive() bool {
+	select {
+	case <-c.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+func (c *conn) close() {
+	c.once.Do(func() {
+		close(c.dead)
+		c.client.Close()
+	})
+}

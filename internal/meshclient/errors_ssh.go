@@ -1,0 +1,149 @@
+package meshclient
+
+import (
+	"fmt"
+	"strings"
+)
+
+// UnreachableError is a host to which no SSH connection could be made, or
+// whose connection broke.
+type UnreachableError struct {
+	Host     string // as configured: an entry of hosts, a node's name, "bastion"
+	Address  string // host:port
+	Attempts int    // 0 when an established connection broke
+	Err      error
+}
+
+func (e *UnreachableError) Error() string {
+	tries := ""
+	if e.Attempts > 1 {
+		tries = fmt.Sprintf(" (%d attempts)", e.Attempts)
+	}
+	return fmt.Sprintf("%s cannot be reached over SSH%s: %v", e.Address, tries, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// AuthError is a login that the server refused.
+type AuthError struct {
+	User    string
+	Address string // host:port
+	// Tried has one entry per key or method that was shown to the server, as in
+	// "publickey SHA256:… (private_key)"; NotTried what is configured and was
+	// not, with the reason.
+	Tried, NotTried []string
+	// Offered is what the server accepts: "publickey", "password", ….
+	Offered []string
+	// Reason is set when the server gave one.
+	Reason string
+}
+
+func (e *AuthError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s refused the login of user %s.", e.Address, e.User)
+	if e.Reason != "" {
+		fmt.Fprintf(&b, " It says: %s", sentence(e.Reason))
+	}
+	fmt.Fprintf(&b, "\nTried: %s.", listOr(e.Tried, "nothing"))
+	if len(e.NotTried) > 0 {
+		fmt.Fprintf(&b, "\nNot tried: %s.", strings.Join(e.NotTried, "; "))
+	}
+	fmt.Fprintf(&b, "\nThe server offers: %s.", listOr(e.Offered, "no method"))
+	if len(e.Tried)+len(e.NotTried) == 0 {
+		b.WriteString("\nNo key, agent or password is configured: set private_key, agent or password in the provider's ssh.")
+	}
+	return b.String()
+}
+
+func listOr(list []string, none string) string {
+	if len(list) == 0 {
+		return none
+	}
+	return strings.Join(list, ", ")
+}
+
+// KnownHostKey is a host key that was known beforehand.
+type KnownHostKey struct {
+	Fingerprint string // SHA256:…
+	Type        string // ssh-ed25519
+	Source      string // where it was written down
+}
+
+// HostKeyError is a host key that is not the known one, or one that is not
+// known at all under the policy "strict".
+type HostKeyError struct {
+	Address string // host:port
+	// Known is empty when the host is unknown.
+	Known   []KnownHostKey
+	Revoked bool
+	// Fingerprint, Type and Key (authorized_keys form) are what the host showed.
+	Fingerprint, Type, Key string
+}
+
+func (e *HostKeyError) Error() string {
+	shown := fmt.Sprintf("%s (%s)", e.Fingerprint, e.Type)
+	switch {
+	case e.Revoked:
+		return fmt.Sprintf("%s shows the host key %s, which is revoked by %s. Do not connect.", e.Address, shown, e.Known[0].Source)
+	case len(e.Known) == 0:
+		return fmt.Sprintf("%s is not a known host, and host_key_policy is \"strict\". It shows the host key %s.\n"+
+			"Compare that with `ssh-keygen -lf` of the .pub files in /etc/ssh on the host itself. If it is the same, set host_key = %q, "+
+			"or add this line to a known_hosts file: %s %s", e.Address, shown, e.Key, knownHostsName(e.Address), e.Key)
+	}
+	known := make([]string, 0, len(e.Known))
+	for _, k := range e.Known {
+		known = append(known, fmt.Sprintf("%s (%s, from %s)", k.Fingerprint, k.Type, k.Source))
+	}
+	return fmt.Sprintf("%s shows another host key than the known one.\nIt shows %s.\nKnown is %s.\n"+
+		"Either the host was installed anew, or something stands between. If it was installed anew, correct the known key, "+
+		"for example with host_key = %q; otherwise do not connect.", e.Address, shown, strings.Join(known, " or "), e.Key)
+}
+
+// NoAgentError is a host that answered and has no agent.
+type NoAgentError struct{ Address string }
+
+func (e *NoAgentError) Error() string {
+	return fmt.Sprintf("%s answers, and no routingmesh-agent is installed there", e.Address)
+}
+
+// AgentDownError is a host whose agent is installed and does not run.
+type AgentDownError struct {
+	Address string
+	Stderr  string
+}
+
+func (e *AgentDownError) Error() string {
+	return fmt.Sprintf("the routingmesh-agent on %s is installed and not running: see `systemctl status routingmesh-agent` and "+
+		"`journalctl -u routingmesh-agent` there (%s)", e.Address, oneLine(e.Stderr))
+}
+
+// SudoError is a login that may not become root without a password.
+type SudoError struct {
+	User, Address string
+	Stderr        string
+}
+
+func (e *SudoError) Error() string {
+	return fmt.Sprintf("user %s on %s cannot run commands as root with `sudo -n` (%s). Log in as root, allow it in sudoers "+
+		"(%s ALL=(root) NOPASSWD: ALL), or set sudo = false if the user needs no sudo.", e.User, e.Address, oneLine(e.Stderr), e.User)
+}
+
+// CommandError is a remote command that failed.
+type CommandError struct {
+	Address string
+	What    string // "installing the agent"
+	Code    int    // exit status, -1 when the session ended without one
+	Stderr  string // the last of it
+}
+
+func (e *CommandError) Error() string {
+	text := fmt.Sprintf("%s on %s failed with exit status %d", e.What, e.Address, e.Code)
+	if s := strings.TrimSpace(e.Stderr); s != "" {
+		text += ":\n" + s
+	}
+	return text
+}
+
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.TrimSpace(s), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}

@@ -1,0 +1,123 @@
+package meshclient
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+const (
+	// installTimeout covers the upload and the agent's own wait until it
+	// answers; an emulated host is slow at both.
+	installTimeout   = 3 * time.Minute
+	uninstallTimeout = time.Minute
+)
+
+// installScript takes the gzipped agent on stdin, puts it where programs may
+// run (/tmp is often mounted noexec) and lets it install itself.
+const installScript = `umask 077
+for base in /tmp /var/tmp /usr/local/lib; do
+  d=$(mktemp -d "$base/routingmesh.XXXXXX" 2>/dev/null) || continue
+  printf '#!/bin/sh\nexit 0\n' >"$d/probe" && chmod 700 "$d/probe" && "$d/probe" 2>/dev/null && break
+  rm -rf "$d"; d=
+done
+if [ -z "$d" ]; then echo "no program can be run from /tmp, /var/tmp or /usr/local/lib (noexec or full)" >&2; exit 1; fi
+gzip -dc >"$d/routingmesh-agent" && chmod 700 "$d/routingmesh-agent" && "$d/routingmesh-agent" install
+rc=$?
+rm -rf "$d"
+exit $rc`
+
+// install puts this provider's agent on the host and starts it.
+func (c *Client) install(ctx context.Context, ep *endpoint) error {
+	_, err, _ := c.installs.Do(ep.key(), func() (any, error) {
+		ctx, cancel := c.detach(ctx, installTimeout)
+		defer cancel()
+		return nil, c.installOnce(ctx, ep)
+	})
+	return err
+}
+
+func (c *Client) installOnce(ctx context.Context, ep *endpoint) error {
+	conn, err := c.pool.get(ctx, ep, c.cfg.SSH.Timeout)
+	if err != nil {
+		return err
+	}
+	uname, err := conn.exec(ctx, "asking for the architecture", "uname -sm", nil)
+	if err != nil {
+		return err
+	}
+	arch, err := architecture(uname)
+	if err != nil {
+		return fmt.Errorf("%s: %w", ep.address(), err)
+	}
+	binary := c.agents.get(arch)
+	if binary.err != nil {
+		return binary.err
+	}
+	c.log(ctx, "installing the agent", map[string]any{"host": ep.address(), "arch": arch, "sha256": binary.sha256})
+	_, err = conn.exec(ctx, "installing the agent", ep.asRoot(shell(installScript)), bytes.NewReader(binary.gz))
+	conn.http.CloseIdleConnections() // they led to the agent that was replaced
+	return err
+}
+
+// uninstall removes the agent and all it did; a host without one is fine.
+func (c *Client) uninstall(ctx context.Context, ep *endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
+	defer cancel()
+	conn, err := c.pool.get(ctx, ep, readPatience)
+	if err != nil {
+		return err
+	}
+	c.log(ctx, "uninstalling the agent", map[string]any{"host": ep.address()})
+	_, err = conn.exec(ctx, "uninstalling the agent", ep.asRoot(agentPath+" uninstall"), nil)
+	conn.http.CloseIdleConnections()
+	if isNoAgent(err) {
+		return nil
+	}
+	return err
+}
+
+// architecture reads `uname -sm` and answers in Go's words.
+func architecture(uname string) (string, error) {
+	system, machine, _ := strings.Cut(strings.TrimSpace(uname), " ")
+	arch := goArch(machine)
+	if system != "Linux" || arch == "" {
+		return "", fmt.Errorf("the host is %q: a node must be Linux on x86_64 or aarch64", strings.TrimSpace(uname))
+	}
+	return arch, nil
+}
+
+// goArch makes Go's word of the kernel's; "" for what there is no agent for.
+func goArch(machine string) string {
+	return map[string]string{"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[machine]
+}
+
+// outdated says whether the agent is not this provider's. Where this build
+// carries none, there is nothing to replace it with.
+func (c *Client) outdated(s *mesh.Status) bool {
+	binary := c.agents.get(goArch(s.Host.Arch))
+	return s.API <= mesh.APIVersion && binary.err == nil && binary.sha256 != s.BinarySHA256
+}
+
+// ready makes sure that the host runs this provider's agent: installs it where
+// there is none, replaces another one. It tells whether there was none.
+func (c *Client) ready(ctx context.Context, ep *endpoint) (s *mesh.Status, installed bool, err error) {
+	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
+	switch {
+	case isNoAgent(err):
+		installed = true
+	case s != nil && c.outdated(s):
+		c.log(ctx, "replacing the agent", map[string]any{"host": ep.address(), "from": s.Version})
+	default:
+		return s, false, err
+	}
+	if err := c.install(ctx, ep); err != nil {
+		return nil, false, err
+	}
+	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
+	return s, installed, err
+}

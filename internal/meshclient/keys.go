@@ -1,0 +1,117 @@
+package meshclient
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// identity is a key to log in with, and where it came from.
+type identity struct {
+	signer ssh.Signer
+	source string // "private_key", "agent", a file's name
+}
+
+func (i identity) String() string {
+	return fmt.Sprintf("publickey %s (%s)", ssh.FingerprintSHA256(plainKey(i.signer.PublicKey())), i.source)
+}
+
+func plainKey(k ssh.PublicKey) ssh.PublicKey {
+	if cert, ok := k.(*ssh.Certificate); ok {
+		return cert.Key
+	}
+	return k
+}
+
+// errEncrypted is a key for which there is no passphrase.
+var errEncrypted = errors.New("the key is encrypted")
+
+// parsePrivateKeys reads one or more concatenated PEM keys. Its errors never
+// quote the input.
+func parsePrivateKeys(content, passphrase, source string) ([]identity, error) {
+	var ids []identity
+	rest := []byte(content)
+	for {
+		// A key pasted into HCL often loses its last newline, without which
+		// the PEM parser does not see the end.
+		block, after := pem.Decode(append(bytes.TrimSpace(rest), '\n'))
+		if block == nil {
+			break
+		}
+		rest = after
+		signer, err := parsePrivateKey(pem.EncodeToMemory(block), passphrase)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, identity{signer, source})
+	}
+	if len(ids) == 0 {
+		return nil, errors.New("there is no PEM private key in it")
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("there is something after the last PEM key that is none (is the end cut off?)")
+	}
+	return ids, nil
+}
+
+func parsePrivateKey(pemKey []byte, passphrase string) (ssh.Signer, error) {
+	signer, err := ssh.ParsePrivateKey(pemKey)
+	var missing *ssh.PassphraseMissingError
+	if !errors.As(err, &missing) {
+		return signer, err
+	}
+	if passphrase == "" {
+		return nil, errEncrypted
+	}
+	signer, err = ssh.ParsePrivateKeyWithPassphrase(pemKey, []byte(passphrase))
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		return nil, errors.New("the passphrase does not open the key")
+	}
+	return signer, err
+}
+
+// withCertificate puts the certificate, with the key it was made for, before
+// the plain keys: a server that trusts the CA need not know the key.
+func withCertificate(ids []identity, certificate string) ([]identity, error) {
+	pub, _, _, _, err := ssh.ParseAuthorizedKey([]byte(certificate))
+	if err != nil {
+		return nil, errors.New("it is no OpenSSH certificate: want the content of a …-cert.pub file")
+	}
+	cert, ok := pub.(*ssh.Certificate)
+	if !ok {
+		return nil, errors.New("it is a plain public key: want the content of a …-cert.pub file")
+	}
+	if cert.CertType != ssh.UserCert {
+		return nil, errors.New("it is a host certificate: want a user certificate")
+	}
+	for _, id := range ids {
+		if bytes.Equal(id.signer.PublicKey().Marshal(), cert.Key.Marshal()) {
+			signer, err := ssh.NewCertSigner(cert, id.signer)
+			if err != nil {
+				return nil, err
+			}
+			return append([]identity{{signer, "certificate"}}, ids...), nil
+		}
+	}
+	return nil, errors.New("it was made for a key that is not in private_key")
+}
+
+// privateKeyError turns a parse error into one that names the attribute and
+// the likely mistake.
+func privateKeyError(attribute, content string, err error) *ConfigError {
+	passphrase := strings.TrimSuffix(attribute, "private_key") + "passphrase"
+	switch {
+	case errors.Is(err, errEncrypted) && strings.Contains(attribute, "."):
+		return &ConfigError{attribute, "The key is encrypted, and the passphrase does not open it or is not set: use an unencrypted key or an SSH agent."}
+	case errors.Is(err, errEncrypted):
+		return &ConfigError{attribute, fmt.Sprintf("The key is encrypted: set %s, or load the key into an SSH agent.", passphrase)}
+	case !strings.Contains(content, "-----BEGIN"):
+		return &ConfigError{attribute, "It is no PEM key. It takes the content, not a file's name: file(\"~/.ssh/id_ed25519\")."}
+	}
+	return &ConfigError{attribute, sentence("The key cannot be read: " + err.Error())}
+}

@@ -1,0 +1,136 @@
+package meshclient
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// member is one agent that a commit goes to: a host of the provider block, a
+// node, or both in one.
+type member struct {
+	ep      *endpoint
+	host    string // its entry in Config.Hosts, "" for none
+	node    string // its name in the next record, "" when it only keeps it
+	view    NodeView
+	joining *operation // that brings it in or changes it
+}
+
+func (m *member) String() string {
+	if m.node != "" {
+		return "node " + m.node
+	}
+	return "host " + m.host
+}
+
+// name is what a NodeProblem calls it.
+func (m *member) name() string { return cmp.Or(m.node, m.ep.address()) }
+
+// absent says that there is no agent to send anything to. Only what could not
+// be reached a moment ago is tried again.
+func (m *member) absent() bool {
+	_, unreachable := asUnreachable(m.view.Err)
+	return m.view.Err != nil && !unreachable
+}
+
+// members lists whom the next record goes to, each machine once.
+func (c *Client) members(snap *Snapshot, next *mesh.Record, ops []*operation) []*member {
+	var list []*member
+	for i, ep := range c.router.hosts {
+		entry := c.cfg.Hosts[i]
+		list = append(list, &member{ep: ep, host: entry, view: snap.Hosts[entry].NodeView})
+	}
+	hosts := list
+	joins := map[string]*operation{}
+	for _, op := range ops {
+		if op.join != nil {
+			joins[op.join.node] = op
+		}
+	}
+	for _, name := range next.NodeNames() {
+		m := c.nodeMember(snap, next.Nodes[name], joins[name])
+		if h := c.hostMember(hosts, next, m); h != nil {
+			if h.ep.key() == m.ep.key() {
+				h.ep = m.ep // it knows the host key of the record
+			}
+			if h.node, h.joining = name, m.joining; m.joining != nil {
+				h.view = m.view
+			}
+			continue
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+func (c *Client) nodeMember(snap *Snapshot, n *mesh.Node, op *operation) *member {
+	if op != nil {
+		return &member{ep: op.join.ep, node: n.Name, view: NodeView{Status: op.join.status}, joining: op}
+	}
+	m := &member{node: n.Name, view: snap.Nodes[n.Name]}
+	ep, err := c.router.node(n)
+	if err != nil {
+		ep, m.view = &endpoint{name: n.Name, host: n.Address.String(), port: defaultPort}, NodeView{Err: err}
+	}
+	m.ep = ep
+	return m
+}
+
+// hostMember finds the provider's host that is the same machine as node m.
+func (c *Client) hostMember(hosts []*member, next *mesh.Record, m *member) *member {
+	if m.joining == nil {
+		ep := c.hostOf(next, m.node, func(ep *endpoint) *mesh.Status {
+			return hosts[slices.Index(c.router.hosts, ep)].view.Status
+		})
+		if ep == nil {
+			return nil
+		}
+		return hosts[slices.Index(c.router.hosts, ep)]
+	}
+	for _, h := range hosts {
+		if h.ep.key() == m.ep.key() || c.sameMachine(h.ep, h.view.Status, m.ep, m.view.Status) {
+			return h
+		}
+	}
+	return nil
+}
+
+// sameMachine recognises a host that is reached by two names: it would be sent
+// the record twice at once. Clones may share a host key or addresses behind
+// NAT; that they share both and the host name is left out of account.
+func (c *Client) sameMachine(a *endpoint, as *mesh.Status, b *endpoint, bs *mesh.Status) bool {
+	ka, kb := c.keys.seenAt(a), c.keys.seenAt(b)
+	return as != nil && bs != nil && ka != nil && kb != nil && sameKey(ka, kb) &&
+		as.Host.Hostname == bs.Host.Hostname && slices.Equal(addressesOf(&as.Host), addressesOf(&bs.Host))
+}
+
+// addressesOf lists the host's addresses, sorted.
+func addressesOf(h *mesh.HostFacts) []string {
+	set := map[string]bool{}
+	for _, i := range h.Interfaces {
+		for _, a := range i.Addresses {
+			if !a.Addr().IsLoopback() {
+				set[a.Addr().String()] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// lag says in a sentence that a member does not have the next record.
+func (m *member) lag(next *mesh.Record, err error) string {
+	keeps := "it keeps what it has"
+	if s := m.view.Status; s != nil && s.Generation > 0 {
+		keeps = fmt.Sprintf("it keeps serving generation %d", s.Generation)
+	}
+	if u, ok := asUnreachable(err); ok {
+		return fmt.Sprintf("%s cannot be reached (%s: %v); %s and is brought level by the next apply.", m, u.Address, u.Err, keeps)
+	}
+	if isNoAgent(err) {
+		return fmt.Sprintf("%s has no agent any more (%v); it takes no part in the mesh until an apply joins it again.", m, err)
+	}
+	return fmt.Sprintf("%s did not take generation %d (%v); %s and is brought level by the next apply.", m, next.Generation, err, keeps)
+}

@@ -1,0 +1,231 @@
+package meshclient
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// PutNode joins a host (it installs the agent there) or changes a node. The
+// node's MTU, block and host key are filled in and are in Result.Record. With
+// create it is an *mesh.Error that there already is a node of the name.
+func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
+	apply := func(r *mesh.Record, n mesh.Node) error {
+		object := mesh.NodeObject(n.Name)
+		if err := inCluster(r, cluster, object); err != nil {
+			return err
+		}
+		if create && r.Nodes[n.Name] != nil {
+			return exists(object, "name", "node", mesh.NodeID(cluster, n.Name))
+		}
+		return r.PutNode(&n)
+	}
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if snap.Record == nil {
+		return nil, errNoCluster()
+	}
+	// What the record refuses anyway must not leave an agent on the host.
+	if err := apply(snap.Record.Next(), n); err != nil {
+		return nil, err
+	}
+	ep, err := c.router.node(&n)
+	if err != nil {
+		return nil, err
+	}
+	status, installed, err := c.ready(ctx, ep)
+	if err == nil {
+		if c.hostAt(ep) != nil && installed {
+			c.cache.drop() // the snapshot says that this host has no agent
+		}
+		err = c.describeNode(snap.Record, ep, status, &n)
+	}
+	var result *Result
+	if err == nil {
+		result, err = c.queue.submit(ctx, &operation{
+			objects: []mesh.Object{mesh.NodeObject(n.Name)}, join: &join{n.Name, ep, status},
+			apply: func(r *mesh.Record) error { return apply(r, n) },
+		})
+	}
+	if err != nil && result == nil && installed {
+		c.leaveAsFound(ctx, ep)
+	}
+	return result, err
+}
+
+// describeNode checks that the host can be the node, and fills in what only
+// the host knows.
+func (c *Client) describeNode(r *mesh.Record, ep *endpoint, s *mesh.Status, n *mesh.Node) error {
+	if s.Record != nil && s.Record.UID != r.UID {
+		return &ForeignError{Host: ep.name, Cluster: s.Record.Cluster.Name, UID: s.Record.UID}
+	}
+	if s.Node != "" && s.Node != n.Name && r.Nodes[s.Node] != nil {
+		return &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: fmt.Sprintf(
+			"The host at %s already is the node %q of this cluster: a host can be one node.", ep.address(), s.Node)}
+	}
+	link, ok := s.Host.LinkOf(n.Address)
+	if !ok {
+		return &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "address", Detail: fmt.Sprintf(
+			"The host at %s has no interface with the address %s. It has %s. If the node is reached by another address than it has itself (NAT), "+
+				"set address to its own and ssh.host to the other.", ep.address(), n.Address, listOr(addressesOf(&s.Host), "no IPv4 address"))}
+	}
+	n.UnderlayMTU = link.MTU
+	if key := c.keys.seenAt(ep); n.SSH.HostKey == "" && key != nil && c.cfg.SSH.HostKeyPolicy != HostKeyInsecure {
+		n.SSH.HostKey = authorizedKey(key)
+	}
+	return nil
+}
+
+// leaveAsFound removes an agent that was installed for a join that came to
+// nothing. The caller may have left: cleaning up is done all the same.
+func (c *Client) leaveAsFound(ctx context.Context, ep *endpoint) {
+	if c.hostAt(ep) != nil {
+		return
+	}
+	ctx, cancel := c.detach(ctx, uninstallTimeout)
+	defer cancel()
+	if err := c.uninstall(ctx, ep); err != nil {
+		c.log(ctx, "the agent could not be removed again", map[string]any{"host": ep.address(), "error": err.Error()})
+	}
+}
+
+// hostAt returns the provider's host with the same endpoint.
+func (c *Client) hostAt(ep *endpoint) *endpoint {
+	for _, h := range c.router.hosts {
+		if h.key() == ep.key() {
+			return h
+		}
+	}
+	return nil
+}
+
+// RemoveNode takes a node out of the record, so that the others stop sending to
+// it, and then removes the agent from its host. The host must answer, or
+// nothing is changed: its kernel would keep what nobody remembers. A node that
+// is not in the record is no error.
+func (c *Client) RemoveNode(ctx context.Context, cluster, name string) (*Result, error) {
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if snap.Record == nil {
+		return &Result{Warnings: snap.Warnings}, nil
+	}
+	object := mesh.NodeObject(name)
+	if err := inCluster(snap.Record, cluster, object); err != nil {
+		return nil, err
+	}
+	host := c.hostOf(snap.Record, name, snap.statusAt(c))
+	ep := host
+	if n := snap.Record.Nodes[name]; n != nil {
+		if ep, err = c.router.node(n); err != nil {
+			return nil, err
+		}
+	}
+	if ep == nil {
+		return &Result{Record: snap.Record, Status: statuses(snap), Warnings: snap.Warnings}, nil
+	}
+	if _, err := c.status(ctx, ep, snap.Record.Hash(), c.cfg.SSH.Timeout); err != nil && !isNoAgent(err) {
+		return nil, err
+	}
+	result, err := c.remove(ctx, cluster, object, func(r *mesh.Record) error {
+		r.RemoveNode(name)
+		return nil
+	})
+	if result == nil {
+		return nil, err
+	}
+	kept, cleanErr := c.clean(ctx, ep, host, result.Record)
+	if kept != "" {
+		result.Warnings = append(result.Warnings, kept)
+	}
+	if err == nil {
+		err = cleanErr
+	}
+	return result, err
+}
+
+// CleanHost removes the agent from the host of a node that is no longer in the
+// record, as after a removal that was cut off. A host without an agent, or
+// whose agent belongs to a node that is in the record, is left alone.
+func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) error {
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	ep, err := c.router.node(&n)
+	if err != nil {
+		return err
+	}
+	s, err := c.status(ctx, ep, "", readPatience)
+	if isNoAgent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r := snap.Record
+	inUse := r != nil && (r.Nodes[n.Name] != nil || r.Nodes[s.Node] != nil)
+	foreign := s.Record != nil && (s.Record.Cluster.Name != cluster || (r != nil && s.Record.UID != r.UID))
+	if inUse || foreign {
+		return nil
+	}
+	host := c.hostAt(ep)
+	if host == nil && r != nil {
+		host = c.hostOf(r, n.Name, snap.statusAt(c))
+	}
+	_, err = c.clean(ctx, ep, host, r)
+	return err
+}
+
+// clean removes the agent from a host that left. Is it the last of the
+// provider's hosts that keeps the record, the agent stays for that: without it
+// nobody could find the cluster again. DestroyCluster removes it. host is nil
+// when it is none of the provider's.
+func (c *Client) clean(ctx context.Context, ep, host *endpoint, r *mesh.Record) (kept string, err error) {
+	if host == nil {
+		return "", c.uninstall(ctx, ep)
+	}
+	// Not beside a commit, which counts this host, and from a fresh look: three
+	// hosts that leave at once would each see the other two.
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	c.cache.drop()
+	defer c.cache.drop()
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !c.lastKeeper(snap, host) {
+		return "", c.uninstall(ctx, ep)
+	}
+	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
+	if r == nil || len(r.Nodes)+len(r.Services) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("The agent stays on %s: it is the last of the provider's hosts that keeps the record of cluster %s, which still has %s and %s. "+
+		"It serves no traffic, and destroying the cluster removes it.", ep.address(), r.Cluster.Name,
+		counted(len(r.Nodes), "node"), counted(len(r.Services), "service")), nil
+}
+
+// lastKeeper says that the host has a record and no other host of the provider
+// answers with one.
+func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
+	own := false
+	for _, other := range c.router.hosts {
+		if s := snap.statusAt(c)(other); s != nil && s.Generation > 0 {
+			if other != host {
+				return false
+			}
+			own = true
+		}
+	}
+	return own
+}

@@ -1,0 +1,175 @@
+package meshclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// parallelDials stays below sshd's MaxStartups (10:30:100), beyond which a
+	// bastion or a host with many names drops logins at random.
+	parallelDials = 8
+	firstBackoff  = 100 * time.Millisecond
+	maxBackoff    = 3 * time.Second
+	// failingConnect bounds the TCP connect to a host that did not answer
+	// before: everyone who needs it would wait anew otherwise.
+	failingConnect = 5 * time.Second
+	connectTimeout = 10 * time.Second
+)
+
+// pool has one SSH connection per endpoint, made when first needed and shared
+// by all who need it.
+type pool struct {
+	keys    *hostKeys
+	timeout time.Duration // of one dial and login
+	detach  func(context.Context, time.Duration) (context.Context, context.CancelFunc)
+	dials   *semaphore.Weighted
+	flights singleflight.Group
+
+	mu     sync.Mutex
+	conns  map[string]*conn         // by endpoint key; dead ones are replaced
+	failed map[string]time.Duration // the longest patience in vain, by endpoint key
+	closed bool
+}
+
+func newPool(keys *hostKeys, timeout time.Duration, detach func(context.Context, time.Duration) (context.Context, context.CancelFunc)) *pool {
+	return &pool{
+		keys: keys, timeout: timeout, detach: detach, dials: semaphore.NewWeighted(parallelDials),
+		conns: map[string]*conn{}, failed: map[string]time.Duration{},
+	}
+}
+
+// get returns the endpoint's connection, dialling with backoff for as long as
+// patience lasts. A refused login or host key is not tried again, and a host
+// that tired out a caller as patient gets one try. Errors are
+// *UnreachableError, *AuthError, *HostKeyError or the context's.
+func (p *pool) get(ctx context.Context, ep *endpoint, patience time.Duration) (*conn, error) {
+	start, pause := time.Now(), firstBackoff
+	for attempts := 1; ; attempts++ {
+		c, err := p.once(ctx, ep)
+		if err == nil {
+			return c, p.keys.recheck(ep, c.hostKey)
+		}
+		if refused(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		wait := pause/2 + rand.N(pause)
+		if p.inVain(ep) >= patience || time.Since(start)+wait > patience {
+			p.tired(ep, patience)
+			return nil, &UnreachableError{Host: ep.name, Address: ep.address(), Attempts: attempts, Err: err}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, &UnreachableError{Host: ep.name, Address: ep.address(), Attempts: attempts, Err: errors.Join(context.Cause(ctx), err)}
+		}
+		pause = min(2*pause, maxBackoff)
+	}
+}
+
+// refused tells errors that another try cannot change.
+func refused(err error) bool {
+	_, auth := errors.AsType[*AuthError](err)
+	_, key := errors.AsType[*HostKeyError](err)
+	return auth || key || errors.Is(err, ErrClosed)
+}
+
+// once returns the live connection or joins the one dial that is under way.
+// The dial belongs to nobody: a caller that leaves does not end it.
+func (p *pool) once(ctx context.Context, ep *endpoint) (*conn, error) {
+	if c := p.live(ep); c != nil {
+		return c, nil
+	}
+	flight := p.flights.DoChan(ep.key(), func() (any, error) {
+		if c := p.live(ep); c != nil {
+			return c, nil
+		}
+		// Twice the timeout: once for the bastion, once for the host.
+		ctx, cancel := p.detach(ctx, 2*p.timeout)
+		defer cancel()
+		c, err := p.dial(ctx, ep)
+		if err != nil {
+			return nil, err
+		}
+		return c, p.add(ep, c)
+	})
+	select {
+	case r := <-flight:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*conn), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pool) live(ep *endpoint) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.conns[ep.key()]; c != nil && c.alive() {
+		return c
+	}
+	return nil
+}
+
+func (p *pool) add(ep *endpoint, c *conn) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		c.close()
+		return ErrClosed
+	}
+	p.conns[ep.key()] = c
+	delete(p.failed, ep.key())
+	return nil
+}
+
+// inVain is the longest patience that anyone had with the endpoint since it
+// last answered; who has more tries on.
+func (p *pool) inVain(ep *endpoint) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed[ep.key()]
+}
+
+func (p *pool) tired(ep *endpoint, patience time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed[ep.key()] = max(p.failed[ep.key()], patience)
+}
+
+// recheck closes the connections to an address whose key was pinned since.
+func (p *pool) recheck(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		if c.ep.address() == address && p.keys.recheck(c.ep, c.hostKey) != nil {
+			c.close()
+		}
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.conns {
+		c.close()
+	}
+}
+
+// viaError says at which host of a chain the way ended.
+func viaError(ep *endpoint, err error) error {
+	if refused(err) {
+		return err
+	}
+	return fmt.Errorf("through %s: %w", ep.via.name, err)
+}

@@ -1,0 +1,146 @@
+package meshclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// each calls f for every member at the same time, and waits for all.
+func each(members []*member, f func(int, *member)) {
+	var g errgroup.Group
+	g.SetLimit(parallelCalls)
+	for i, m := range members {
+		g.Go(func() error {
+			f(i, m)
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
+	p.answers = make([]answer, len(p.members))
+	for _, m := range p.members {
+		if !m.absent() {
+			r.held[m.ep.key()] = m
+		}
+	}
+	each(p.members, func(i int, m *member) {
+		a := answer{member: m, err: m.view.Err}
+		if !m.absent() {
+			a.problems, a.err = r.prepare(ctx, m.ep, m.node, p.next)
+		}
+		p.answers[i] = a
+	})
+}
+
+// letGo gives back every lease that may be held. It is done even when every
+// caller has left: other writers would wait for LeaseTTL.
+func (r *commitRun) letGo(ctx context.Context) {
+	ctx, cancel := r.detach(ctx, abortTimeout)
+	defer cancel()
+	var held []*member
+	for _, m := range r.held {
+		held = append(held, m)
+	}
+	clear(r.held)
+	each(held, func(_ int, m *member) {
+		if err := r.abort(ctx, m.ep); err != nil {
+			r.log(ctx, "the lease could not be given back", map[string]any{"host": m.ep.address(), "error": err.Error()})
+		}
+	})
+}
+
+// upgrade replaces agents that are not this provider's. true means that some
+// were, and that the snapshot is to be taken again.
+func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
+	var old []*member
+	for _, m := range members {
+		if s := m.view.Status; s != nil && m.joining == nil && r.outdated(s) {
+			old = append(old, m)
+		}
+	}
+	if r.upgraded || len(old) == 0 {
+		return false
+	}
+	r.upgraded = true
+	errs := make([]error, len(old))
+	each(old, func(i int, m *member) {
+		r.log(ctx, "replacing the agent", map[string]any{"host": m.ep.address(), "from": m.view.Status.Version})
+		errs[i] = r.install(ctx, m.ep)
+	})
+	for i, err := range errs {
+		if err != nil {
+			r.failures = append(r.failures, fmt.Sprintf("%s keeps its agent %s, which could not be replaced: %v", old[i], old[i].view.Status.Version, err))
+		}
+	}
+	r.cache.drop()
+	return true
+}
+
+// refusal returns what the agent itself refused, nil for other errors.
+func (a *answer) refusal(code mesh.RefusalCode) *mesh.Refusal {
+	if r, ok := errors.AsType[*mesh.Refusal](a.err); ok && r.Code == code {
+		return r
+	}
+	return nil
+}
+
+// ahead says that a member already has a record as new as the proposal. One
+// that has another record of the generation before is a fork instead: it lags,
+// and takes the commit after this one.
+func (p *proposal) ahead() bool {
+	for i := range p.answers {
+		if s := p.answers[i].refusal(mesh.Stale); s != nil && s.Generation >= p.next.Generation {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *proposal) busy() *mesh.Refusal {
+	for i := range p.answers {
+		if b := p.answers[i].refusal(mesh.Busy); b != nil {
+			return b
+		}
+	}
+	return nil
+}
+
+// majority counts the leases of the provider's hosts. A host without an agent
+// has no vote, except in the founding of the cluster; one that cannot be heard
+// counts against.
+func (p *proposal) majority() (bool, error) {
+	granted, all := 0, 0
+	refused := &HostsError{}
+	for _, a := range p.answers {
+		switch {
+		case a.host == "" || (isNoAgent(a.err) && p.snap.Record != nil):
+			continue
+		case a.err == nil:
+			granted++
+		default:
+			refused.Hosts = append(refused.Hosts, HostFailure{a.host, a.err})
+		}
+		all++
+	}
+	refused.Detail = fmt.Sprintf("Nothing was changed: a change needs the agreement of more than half of the provider's %s (so that two writers cannot "+
+		"both succeed), and %d agreed:", counted(all, "host"), granted)
+	if all == 0 {
+		refused.Detail = "Nothing was changed: none of the provider's hosts has an agent any more, so that nobody can keep the writers apart. " +
+			"Name other nodes of the cluster in hosts."
+	}
+	return granted*2 > all, refused
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,105 @@
+package meshclient
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// PutService creates or changes a service. With create it is an *mesh.Error
+// that there already is one of the name.
+func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
+	object := mesh.ServiceObject(s.Name)
+	return c.queue.submit(ctx, &operation{
+		objects: []mesh.Object{object},
+		apply: func(r *mesh.Record) error {
+			if err := inCluster(r, cluster, object); err != nil {
+				return err
+			}
+			if create && r.Services[s.Name] != nil {
+				return exists(object, "name", "service", mesh.ServiceID(cluster, s.Name))
+			}
+			copied := s
+			return r.PutService(&copied)
+		},
+	})
+}
+
+// RemoveService removes a service; one that is not there is no error.
+func (c *Client) RemoveService(ctx context.Context, cluster, name string) (*Result, error) {
+	object := mesh.ServiceObject(name)
+	return c.remove(ctx, cluster, object, func(r *mesh.Record) error { return r.RemoveService(name) })
+}
+
+// PutPort publishes or changes a port; a Published of 0 takes a free one of the
+// cluster's range, and Result.Port says which. With create it is an *mesh.Error
+// that the port is already published, by whatever service.
+func (c *Client) PutPort(ctx context.Context, cluster string, p mesh.PublishedPort, create bool) (*Result, error) {
+	var published mesh.PublishedPort
+	op := &operation{}
+	op.apply = func(r *mesh.Record) error {
+		published = p // again: an allocated port of an earlier round may be taken
+		object := mesh.PortObject(p.Key())
+		if err := inCluster(r, cluster, object); err != nil {
+			return err
+		}
+		if old := r.Ports[p.Key()]; create && old != nil && old.Service == p.Service {
+			return exists(object, "published_port", "published port", mesh.PortID(mesh.ServiceID(cluster, p.Service), p.Key()))
+		}
+		if err := r.PutPort(&published); err != nil {
+			return err
+		}
+		op.objects = []mesh.Object{mesh.PortObject(published.Key())}
+		return nil
+	}
+	result, err := c.queue.submit(ctx, op)
+	if result != nil {
+		result.Port = &published
+	}
+	return result, err
+}
+
+// RemovePort closes a port; one that is not open is no error.
+func (c *Client) RemovePort(ctx context.Context, cluster string, k mesh.PortKey) (*Result, error) {
+	return c.remove(ctx, cluster, mesh.PortObject(k), func(r *mesh.Record) error {
+		r.RemovePort(k)
+		return nil
+	})
+}
+
+// remove commits a removal. Where no record of the cluster is left there is
+// nothing to remove from.
+func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object, apply func(*mesh.Record) error) (*Result, error) {
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if snap.Record == nil {
+		return &Result{Warnings: snap.Warnings}, nil
+	}
+	return c.queue.submit(ctx, &operation{
+		objects: []mesh.Object{object},
+		apply: func(r *mesh.Record) error {
+			if err := inCluster(r, cluster, object); err != nil {
+				return err
+			}
+			return apply(r)
+		},
+	})
+}
+
+// inCluster refuses a change to another cluster than that of the hosts.
+func inCluster(r *mesh.Record, cluster string, object mesh.Object) error {
+	if r.Cluster.Name == cluster {
+		return nil
+	}
+	return &mesh.Error{Object: object, Attribute: "cluster_id", Detail: fmt.Sprintf(
+		"The provider's hosts belong to the cluster %q, not to %q: one provider block serves one cluster.", r.Cluster.Name, cluster)}
+}
+
+func exists(object mesh.Object, attribute, what, id string) error {
+	return &mesh.Error{Object: object, Attribute: attribute, Detail: fmt.Sprintf(
+		"There already is a %s %s, made by another resource or by another Terraform state. Import it (id %q), or choose another %s.",
+		what, id, id, attribute)}
+}

@@ -1,0 +1,144 @@
+package meshclient
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/kevinburke/ssh_config"
+)
+
+// userConfig is ~/.ssh/config. Of its keywords these count: Host, HostName,
+// User, Port, IdentityFile, ProxyJump, UserKnownHostsFile.
+type userConfig struct {
+	parsed     *ssh_config.Config
+	around     surroundings
+	passphrase string // tried on encrypted identity files
+	mu         sync.Mutex
+	found      map[string]configEntry
+}
+
+// configEntry is what ~/.ssh/config says of one host.
+type configEntry struct {
+	hostName, user string
+	port           uint16
+	identities     []identity
+	jumps          []target
+	knownHosts     *knownHosts
+}
+
+// readUserConfig reads ~/.ssh/config; a file that is not there is empty.
+func readUserConfig(around surroundings, passphrase string) (*userConfig, error) {
+	path := filepath.Join(around.home, ".ssh", "config")
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return &userConfig{parsed: &ssh_config.Config{}, around: around, passphrase: passphrase, found: map[string]configEntry{}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	parsed, err := ssh_config.Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &userConfig{parsed: parsed, around: around, passphrase: passphrase, found: map[string]configEntry{}}, nil
+}
+
+// lookup returns what the configuration says of a host; a nil one says nothing.
+func (u *userConfig) lookup(alias string) (configEntry, error) {
+	if u == nil {
+		return configEntry{}, nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if e, ok := u.found[alias]; ok {
+		return e, nil
+	}
+	e, err := u.read(alias)
+	if err == nil {
+		u.found[alias] = e
+	}
+	return e, err
+}
+
+func (u *userConfig) read(alias string) (configEntry, error) {
+	var e configEntry
+	fail := func(keyword, value string, err error) (configEntry, error) {
+		return e, &ConfigError{"use_ssh_config", fmt.Sprintf("~/.ssh/config says %s %q for host %s: %v.", keyword, value, alias, err)}
+	}
+	e.hostName = strings.ReplaceAll(u.get(alias, "HostName"), "%h", alias)
+	e.user = u.get(alias, "User")
+	if p := u.get(alias, "Port"); p != "" {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return fail("Port", p, errors.New("want 1–65535"))
+		}
+		e.port = uint16(n)
+	}
+	if j := u.get(alias, "ProxyJump"); j != "" && !strings.EqualFold(j, "none") {
+		hops, err := splitChain(j)
+		if err != nil {
+			return fail("ProxyJump", j, err)
+		}
+		e.jumps = hops
+	}
+	var err error
+	if e.knownHosts, err = u.knownHosts(alias); err != nil {
+		return fail("UserKnownHostsFile", u.get(alias, "UserKnownHostsFile"), err)
+	}
+	e.identities = u.identities(alias)
+	return e, nil
+}
+
+func (u *userConfig) get(alias, keyword string) string {
+	// The error is of Includes that cannot be read, which OpenSSH passes over.
+	value, _ := u.parsed.Get(alias, keyword)
+	return strings.Trim(value, `"`)
+}
+
+func (u *userConfig) path(alias, value string) string {
+	r := strings.NewReplacer("%d", u.around.home, "%h", alias, "%n", alias, "%%", "%")
+	return u.around.expand(r.Replace(strings.Trim(value, `"`)))
+}
+
+// identities reads the IdentityFiles, or OpenSSH's own defaults where none is
+// named. What is missing or cannot be opened is passed over, as ssh does in
+// batch mode.
+func (u *userConfig) identities(alias string) []identity {
+	files, _ := u.parsed.GetAll(alias, "IdentityFile")
+	if len(files) == 0 {
+		files = []string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"}
+	}
+	var ids []identity
+	for _, f := range files {
+		content, err := os.ReadFile(u.path(alias, f))
+		if err != nil {
+			continue
+		}
+		if found, err := parsePrivateKeys(string(content), u.passphrase, f); err == nil {
+			ids = append(ids, found...)
+		}
+	}
+	return ids
+}
+
+func (u *userConfig) knownHosts(alias string) (*knownHosts, error) {
+	value := u.get(alias, "UserKnownHostsFile")
+	var files []string
+	for _, f := range strings.Fields(value) {
+		if path := u.path(alias, f); fileExists(path) {
+			files = append(files, path)
+		}
+	}
+	return readKnownHosts(files)
+}
+
+func fileExists(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
