@@ -21,12 +21,12 @@ section "ip netns";        ip netns list
 section "mounts";          awk '{print $5, $9, $10}' /proc/self/mountinfo | grep -v '^/run/user/' | sort
 section "listeners";       ss -Hltunx | awk '{print $1, $2, $5}' | grep -v '/run/user/' | sort
 section "processes of the mesh"; ps -eo args | grep '[r]outingmesh'
-section "units";           systemctl list-unit-files --no-legend --no-pager; systemctl list-units --failed --no-legend --no-pager
-section "units of the mesh"; systemctl list-units --all --no-legend --no-pager '*routingmesh*'
+section "units, failed or the mesh's"; systemctl list-units --all --failed --no-legend --no-pager; systemctl list-units --all --no-legend --no-pager '*routingmesh*' '*rmesh*'
 section "users";           getent passwd; getent group
 section "sysctls";         sysctl -a 2>/dev/null | grep -E '^(net|vm|fs\.inotify|kernel\.(panic|modules_disabled))' | grep -vE '^net\.netfilter\.nf_conntrack_count|^net\.ipv4\.vs\.|stable_secret|^vm\.stat' | sort
 section "files"
-prune='( -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/nginx -o -path /run/systemd -o -path /run/user -o -path /run/log -o -path /run/utmp -o -path /tmp/systemd-private-* -o -path /var/tmp/systemd-private-* -o -path /root/.bash_history )'
-find /etc /opt /root /home /run /srv /tmp /usr /var -xdev $prune -prune -o -type d -printf '%p %y %m %u:%g\n' -o -type l -printf '%p %y %u:%g -> %l\n' -o -printf '%p %y %m %u:%g %s %T+\n' | sort
+prune='( -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/nginx -o -path /run/systemd -o -path /run/user -o -path /run/log -o -path /run/utmp -o -path /run/motd.dynamic -o -path /var/lib/dpkg/info -o -path /tmp/systemd-private-* -o -path /var/tmp/systemd-private-* -o -path /root/.bash_history )'
+# unit files and their links are among them; the rest of /usr belongs to the distribution's packages
+find /etc /opt /root /home /run /srv /tmp /usr/local /usr/lib/systemd /var -xdev $prune -prune -o -type d -printf '%p %y %m %u:%g\n' -o -type l -printf '%p %y %u:%g -> %l\n' -o -printf '%p %y %m %u:%g %s %T+\n' | sort
 section "what is in the files of /etc and /usr/local"
 find /etc /usr/local -xdev -type f -print0 | sort -z | xargs -0r sha256sum

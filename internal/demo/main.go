@@ -100,15 +100,14 @@ func (d *demo) run(ctx context.Context) error {
 // prepare builds and starts what is needed. leave ends the lab, unless it ran before.
 func (d *demo) prepare(ctx context.Context) (leave func(context.Context) error, err error) {
 	err = d.screen.Step("Build the agent, the provider that carries it, and the lab", func() error {
-		return d.lab.Run(ctx, d.screen.Detail, makeCommand(), "--no-print-directory", "build")
+		return d.lab.Build(ctx, d.screen.Detail)
 	})
 	if err != nil {
 		return nil, err
 	}
-	lab := filepath.Join(d.lab.Root, "bin", "lab")
 	ran := d.lab.Runs(ctx)
 	err = d.screen.Step("Start the lab: three hosts and a client, each with its own systemd and OpenSSH", func() error {
-		return d.lab.Run(ctx, d.screen.Detail, lab, "up")
+		return d.lab.Up(ctx, d.screen.Detail)
 	})
 	if err != nil {
 		return nil, err
@@ -128,15 +127,8 @@ func (d *demo) prepare(ctx context.Context) (leave func(context.Context) error, 
 		if ran {
 			return d.stopNginx(ctx)
 		}
-		return d.screen.Step("End the lab", func() error { return d.lab.Run(ctx, d.screen.Detail, lab, "down") })
+		return d.screen.Step("End the lab", func() error { return d.lab.Down(ctx, d.screen.Detail) })
 	}, err
-}
-
-func makeCommand() string {
-	if m := os.Getenv("MAKE"); m != "" {
-		return m
-	}
-	return "make"
 }
 
 func (d *demo) names() []string {

@@ -63,6 +63,25 @@ func (l *Lab) Runs(ctx context.Context) bool {
 	return l.command(ctx, filepath.Join(l.Root, "bin", "lab"), "status").Run() == nil
 }
 
+// Build is make build.
+func (l *Lab) Build(ctx context.Context, show func(line string)) error {
+	command := os.Getenv("MAKE")
+	if command == "" {
+		command = "make"
+	}
+	return l.Run(ctx, show, command, "--no-print-directory", "build")
+}
+
+// Up starts the lab; one that runs is left alone.
+func (l *Lab) Up(ctx context.Context, show func(line string)) error {
+	return l.Run(ctx, show, filepath.Join(l.Root, "bin", "lab"), "up")
+}
+
+// Down ends the lab.
+func (l *Lab) Down(ctx context.Context, show func(line string)) error {
+	return l.Run(ctx, show, filepath.Join(l.Root, "bin", "lab"), "down")
+}
+
 // Nodes are the lab's, by name.
 func (l *Lab) Nodes() ([]Node, error) {
 	b, err := os.ReadFile(filepath.Join(l.Dir, "lab.auto.tfvars.json"))
