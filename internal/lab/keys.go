@@ -13,7 +13,7 @@ var hostKeyKinds = []string{"ed25519", "ecdsa"}
 func (l *Lab) privateKey() string { return l.path("id_ed25519") }
 
 func (l *Lab) hostKey(host, kind string) string {
-	return l.path("vm", "keys", host, "ssh_host_"+kind+"_key")
+	return l.path("keys", host, "ssh_host_"+kind+"_key")
 }
 
 // makeKeys makes what is missing: a lab keeps its keys over lab-down, so that known_hosts files stay true.
@@ -28,11 +28,7 @@ func (l *Lab) makeKeys() error {
 			}
 		}
 	}
-	pub, err := os.ReadFile(l.privateKey() + ".pub")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(l.path("vm", "authorized_keys"), pub, 0o644)
+	return nil
 }
 
 func keygen(path, kind string) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,43 +86,6 @@ func (l *Lab) allOn(s *State) error {
 		}
 	}
 	return nil
-}
-
-// configure writes the folder the driver reads (vm/) and the files people read.
-func (l *Lab) configure() error {
-	if err := os.RemoveAll(l.path("vm", "log")); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(l.path("vm", "log"), 0o755); err != nil {
-		return err
-	}
-	if err := l.makeKeys(); err != nil {
-		return err
-	}
-	for name, content := range map[string]string{"boot.sh": bootScript, "nodes.sh": nodesScript, "env": l.nodesEnv(), "nodes": l.nodesTable()} {
-		if err := os.WriteFile(l.path("vm", name), []byte(content), 0o755); err != nil {
-			return err
-		}
-	}
-	return l.writeContract()
-}
-
-func (l *Lab) nodesEnv() string {
-	if l.Driver == "native" {
-		return fmt.Sprintf("BASE=%s DISK=%s MODULES=/lib/modules UPLINK= WIRE_ADDRESS=%s1 CGROUP=%s CONSOLE=%s\n",
-			l.path("base"), l.path("disk"), wireNet, l.cgroup(), l.path("console.log"))
-	}
-	return "BASE=/lab/base DISK=/lab/disk MODULES= UPLINK=eth0 WIRE_ADDRESS=" + l.machine().Address + " CGROUP=/sys/fs/cgroup/lab CONSOLE=/dev/console\n"
-}
-
-// nodesTable gives every host what must not change over its reboots: address, MAC and machine id.
-func (l *Lab) nodesTable() string {
-	var b strings.Builder
-	for i, h := range l.hosts() {
-		id := sha256.Sum256([]byte("routingmesh lab " + h.Name))
-		fmt.Fprintf(&b, "%s %s 02:52:4d:00:00:%02x %x\n", h.Name, h.Address, i+1, id[:16])
-	}
-	return b.String()
 }
 
 // nodes is a command of scripts/nodes.sh, run where the nodes are.

@@ -9,15 +9,13 @@ for d in fd:/proc/self/fd stdin:/proc/self/fd/0 stdout:/proc/self/fd/1 stderr:/p
 done
 mount -t tmpfs -o mode=755 run /run; mkdir -p /run/lock /run/sshd
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-hostname vm; echo vm > /etc/hostname; ip link set lo up
+hostname vm; ip link set lo up
 
 # nothing loads drivers by itself here
 modprobe -qa virtio_net virtio_rng
 ("$share/nodes.sh" serve; echo o > /proc/sysrq-trigger) &
 
 # the machine's own sshd is how the lab command reaches nodes.sh
-install -d -m 700 /root/.ssh; install -m 600 "$share/authorized_keys" /root/.ssh/authorized_keys
-install -m 600 "$share"/keys/vm/ssh_host_*_key /etc/ssh/
+cp -r --preserve=mode "$share/trees/vm/." /; chown 0:0 / /root /root/.ssh /root/.ssh/* /etc/ssh/*
 /usr/sbin/sshd
-echo "lab: $(cut -d' ' -f1 /proc/uptime) machine up"
 while :; do sleep 3600 & wait $!; done   # bash reaps what is orphaned
