@@ -307,8 +307,8 @@ func expectHostMode(t *testing.T, addresses map[string]netip.Addr) {
 
 func expectListenerNamed(t *testing.T, rec *mesh.Record) {
 	n1 := labHost("n1")
-	n1.run(t, "systemd-run --quiet --unit rm-squatter python3 -m http.server 9999 --bind 127.0.0.1; until ss -ltn | grep -q :9999; do sleep 0.1; done")
-	defer n1.run(t, "systemctl stop rm-squatter")
+	n1.run(t, "systemd-run --quiet --unit rm-squatter socat TCP-LISTEN:9999,bind=127.0.0.1,fork EXEC:cat && timeout 20 sh -c 'until ss -ltn | grep -q :9999; do sleep 0.1; done'")
+	defer n1.run(t, "systemctl stop rm-squatter; systemctl reset-failed rm-squatter 2>/dev/null; true")
 	next := rec.Next()
 	if err := next.PutPort(&mesh.PublishedPort{Service: "web", Published: 9999, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}); err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func expectListenerNamed(t *testing.T, rec *mesh.Record) {
 	n1.call(t, mesh.PathPrepare, mesh.PrepareRequest{Holder: "lab", Node: "n1", Record: next}, &prepared)
 	n1.call(t, mesh.PathAbort, mesh.AbortRequest{Holder: "lab"}, nil)
 	if len(prepared.Problems) != 1 || prepared.Problems[0].Object != "port/9999/tcp" ||
-		!strings.Contains(prepared.Problems[0].Text, "python3 -m http.server 9999") {
+		!strings.Contains(prepared.Problems[0].Text, "socat TCP-LISTEN:9999") {
 		t.Errorf("prepare said %+v", prepared.Problems)
 	}
 }
