@@ -44,6 +44,8 @@ func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
 		return Stored{}, failed(http.StatusBadRequest, "The request names no holder.")
 	case rec == nil:
 		return Stored{}, failed(http.StatusBadRequest, "The request has no record.")
+	case rec.Generation == 0:
+		return Stored{}, failed(http.StatusBadRequest, "The record has generation 0; the first to be committed is 1.")
 	}
 	if err := rec.Validate(); err != nil {
 		return Stored{}, failed(http.StatusBadRequest, "The record breaks a rule that this agent knows: %v.", err)
