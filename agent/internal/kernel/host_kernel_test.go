@@ -35,7 +35,12 @@ type machine struct {
 
 func newMachine(t *testing.T, name string) *machine {
 	t.Helper()
-	m := &machine{t: t, name: name, root: t.TempDir(), ns: newNamespace(t), originals: &originals{values: map[string]string{}}}
+	return newMachineAt(t, name, t.TempDir())
+}
+
+func newMachineAt(t *testing.T, name, root string) *machine {
+	t.Helper()
+	m := &machine{t: t, name: name, root: root, ns: newNamespace(t), originals: &originals{values: map[string]string{}}}
 	m.in(func() (err error) {
 		m.Kernel, err = kernel.New(kernel.Options{Root: m.root, Originals: m.originals})
 		return err
@@ -44,11 +49,22 @@ func newMachine(t *testing.T, name string) *machine {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
-		_ = unix.Unmount(filepath.Join(m.root, "run/netns", state.Namespace), unix.MNT_DETACH) // where there is one
-		_ = unix.Unmount(filepath.Join(m.root, "run/netns"), unix.MNT_DETACH)
+		_ = unix.Unmount(m.namespaceFile(), unix.MNT_DETACH) // where there is one
+		if m.root != "/" {
+			_ = unix.Unmount(filepath.Dir(m.namespaceFile()), unix.MNT_DETACH)
+		}
 	})
 	m.run("ip link set lo up")
 	return m
+}
+
+func (m *machine) namespaceFile() string { return filepath.Join(m.root, "run/netns", state.Namespace) }
+
+func (m *machine) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 func newNamespace(t *testing.T) netns.NsHandle {
@@ -106,7 +122,7 @@ func (m *machine) run(commands string) string {
 // mesh runs commands in the mesh's namespace of the machine.
 func (m *machine) mesh(commands string) string {
 	m.t.Helper()
-	ns, err := netns.GetFromPath(filepath.Join(m.root, "run/netns", state.Namespace))
+	ns, err := netns.GetFromPath(m.namespaceFile())
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -41,38 +41,48 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 }
 
 func (k *Kernel) observeHost(ctx context.Context, into state.State, mesh *netspace, scope Scope) error {
+	v, err := k.findVeth(mesh)
+	if err != nil {
+		return err
+	}
+	var links []string
+	if v.peer != nil {
+		into.Put(state.Veth{MTU: v.host.Attrs().MTU, Fault: v.fault()})
+		links = append(links, state.HostLink)
+	}
 	return inOrder(
-		func() error { return k.observeVeth(into, mesh) },
-		func() error { return observeLinkState(into, state.Host, k.host) },
+		func() error { return observeLinkState(into, state.Host, k.host, links) },
 		func() error { return k.observeRules(into) },
-		func() error { return k.observeSysctls(into, state.Host, k.host) },
+		func() error { return k.observeSysctls(into, state.Host, k.host, links) },
 		func() error { return k.observeSets(into) },
 		func() error { return k.observeChains(ctx, into, state.Host, k.host, scope) },
 	)
 }
 
 func (k *Kernel) observeMesh(ctx context.Context, into state.State, mesh *netspace, scope Scope) error {
+	links := []string{"lo", state.MeshLink, state.OverlayLink}
 	return inOrder(
 		func() error { return k.observeNamespace(into, mesh) },
 		func() error { return k.observeVXLAN(into, mesh) },
-		func() error { return observeLinkState(into, state.Mesh, mesh) },
+		func() error { return observeLinkState(into, state.Mesh, mesh, links) },
 		func() error { return observeNeighbours(into, mesh) },
-		func() error { return k.observeSysctls(into, state.Mesh, mesh) },
+		func() error { return k.observeSysctls(into, state.Mesh, mesh, links) },
 		func() error { return k.balancer.List(into) },
 		func() error { return k.observeChains(ctx, into, state.Mesh, mesh, scope) },
 	)
 }
 
-// observeLinkState reads addresses and routes, which name links by index.
-func observeLinkState(into state.State, ns state.NS, s *netspace) error {
+// observeLinkState reads addresses and routes on links of ours. The kernel names
+// links in them by index.
+func observeLinkState(into state.State, ns state.NS, s *netspace, links []string) error {
 	names, err := linkNames(s)
 	if err != nil {
 		return err
 	}
-	if err := observeAddrs(into, ns, s, names); err != nil {
+	if err := observeAddrs(into, ns, s, names, links); err != nil {
 		return err
 	}
-	return observeRoutes(into, ns, s, names)
+	return observeRoutes(into, ns, s, names, links)
 }
 
 func inOrder(steps ...func() error) error {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,12 +14,32 @@ import (
 
 // This file has what is on a link: addresses, neighbours, FDB entries.
 
-// ourLinks are the links that belong to us in each namespace.
-func ourLinks(ns state.NS) []string {
-	if ns == state.Host {
-		return []string{state.HostLink}
+// ourLink finds a link that is ours: in the mesh's namespace all are; in the
+// host's, rmesh0 is when its other end is in the mesh. Nothing is put on somebody
+// else's link that only has its name.
+func (k *Kernel) ourLink(ns state.NS, name string) (*netspace, netlink.Link, error) {
+	mesh, err := k.openMesh()
+	if err != nil || mesh == nil {
+		return k.host, nil, err
 	}
-	return []string{"lo", state.MeshLink, state.OverlayLink}
+	if ns == state.Mesh {
+		l, err := mesh.link(name)
+		return mesh, l, err
+	}
+	v, err := k.findVeth(mesh)
+	if err != nil || v.peer == nil || name != state.HostLink {
+		return k.host, nil, err
+	}
+	return k.host, v.host, nil
+}
+
+// needLink is for what is put on a link of ours, and so needs it.
+func (k *Kernel) needLink(ns state.NS, name string) (*netspace, netlink.Link, error) {
+	s, l, err := k.ourLink(ns, name)
+	if err == nil && l == nil {
+		err = fmt.Errorf("there is no link %s of ours", name)
+	}
+	return s, l, err
 }
 
 // linkNames are the names of all links in a namespace by index.
@@ -34,7 +55,7 @@ func linkNames(s *netspace) (map[int]string, error) {
 	return names, nil
 }
 
-func observeAddrs(into state.State, ns state.NS, s *netspace, names map[int]string) error {
+func observeAddrs(into state.State, ns state.NS, s *netspace, names map[int]string, ours []string) error {
 	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return s.nl.AddrList(nil, unix.AF_INET) })
 	if err != nil {
 		return err
@@ -42,7 +63,7 @@ func observeAddrs(into state.State, ns state.NS, s *netspace, names map[int]stri
 	for _, a := range addrs {
 		link := names[a.LinkIndex]
 		// The kernel gives lo 127.0.0.1 when it comes up.
-		if slices.Contains(ourLinks(ns), link) && !a.IP.IsLoopback() {
+		if slices.Contains(ours, link) && !a.IP.IsLoopback() {
 			into.Put(state.Addr{NS: ns, Link: link, Prefix: toPrefix(a.IPNet)})
 		}
 	}
@@ -50,23 +71,15 @@ func observeAddrs(into state.State, ns state.NS, s *netspace, names map[int]stri
 }
 
 func (k *Kernel) putAddr(a state.Addr) error {
-	s, err := k.needSpace(a.NS)
+	s, l, err := k.needLink(a.NS, a.Link)
 	if err != nil {
 		return err
 	}
-	link, err := s.linkIndex(a.Link)
-	if err != nil {
-		return err
-	}
-	return already(s.nl.AddrAdd(byIndex(link), &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EEXIST)
+	return already(s.nl.AddrAdd(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EEXIST)
 }
 
 func (k *Kernel) removeAddr(a state.Addr) error {
-	s, err := k.space(a.NS)
-	if err != nil || s == nil {
-		return err
-	}
-	l, err := s.link(a.Link)
+	s, l, err := k.ourLink(a.NS, a.Link)
 	if err != nil || l == nil {
 		return err
 	}
@@ -77,7 +90,7 @@ func (k *Kernel) removeAddr(a state.Addr) error {
 // overlay. Others come and go by themselves.
 func observeNeighbours(into state.State, mesh *netspace) error {
 	l, err := mesh.link(state.OverlayLink)
-	if err != nil || l == nil {
+	if _, ok := l.(*netlink.Vxlan); err != nil || !ok {
 		return err
 	}
 	index := l.Attrs().Index
@@ -129,32 +142,22 @@ func parseMAC(s string) net.HardwareAddr {
 }
 
 func (k *Kernel) onOverlay(n netlink.Neigh) error {
-	mesh, err := k.needMesh()
+	mesh, l, err := k.needLink(state.Mesh, state.OverlayLink)
 	if err != nil {
 		return err
 	}
-	if n.LinkIndex, err = mesh.linkIndex(state.OverlayLink); err != nil {
-		return err
-	}
+	n.LinkIndex = l.Attrs().Index
 	return mesh.nl.NeighSet(&n)
 }
 
 // offOverlay removes an entry; it is gone as well when its link is.
 func (k *Kernel) offOverlay(n netlink.Neigh) error {
-	mesh, err := k.openMesh()
-	if err != nil || mesh == nil {
-		return err
-	}
-	l, err := mesh.link(state.OverlayLink)
+	mesh, l, err := k.ourLink(state.Mesh, state.OverlayLink)
 	if err != nil || l == nil {
 		return err
 	}
 	n.LinkIndex = l.Attrs().Index
 	return already(mesh.nl.NeighDel(&n), unix.ENOENT)
-}
-
-func byIndex(i int) netlink.Link {
-	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: i}}
 }
 
 func toPrefix(n *net.IPNet) netip.Prefix {

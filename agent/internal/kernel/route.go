@@ -18,7 +18,7 @@ const routeProtocol = 210
 // observeRoutes reads the routes on our links, and all of our table. In the
 // mesh's namespace every route is ours, but for those that the kernel makes of
 // addresses.
-func observeRoutes(into state.State, ns state.NS, s *netspace, names map[int]string) error {
+func observeRoutes(into state.State, ns state.NS, s *netspace, names map[int]string, links []string) error {
 	tables := []int{state.MainTable}
 	if ns == state.Host {
 		tables = append(tables, state.Table)
@@ -32,7 +32,7 @@ func observeRoutes(into state.State, ns state.NS, s *netspace, names map[int]str
 		}
 		for _, r := range routes {
 			link := names[r.LinkIndex]
-			ours := table == state.Table || ns == state.Mesh || slices.Contains(ourLinks(ns), link)
+			ours := table == state.Table || ns == state.Mesh || slices.Contains(links, link)
 			if ours && r.Protocol != unix.RTPROT_KERNEL {
 				putPreferred(into, routeOf(ns, r, link), r.Priority)
 			}
@@ -64,11 +64,7 @@ func routeOf(ns state.NS, r netlink.Route, link string) state.Route {
 // putRoute replaces whatever goes to the same destination in the same table:
 // there is no moment without a route.
 func (k *Kernel) putRoute(r state.Route) error {
-	s, err := k.needSpace(r.NS)
-	if err != nil {
-		return err
-	}
-	link, err := s.linkIndex(r.Dev)
+	s, l, err := k.needLink(r.NS, r.Dev)
 	if err != nil {
 		return err
 	}
@@ -76,7 +72,7 @@ func (k *Kernel) putRoute(r state.Route) error {
 		Table:     r.Table,
 		Dst:       toIPNet(r.Dst),
 		Gw:        r.Via.AsSlice(),
-		LinkIndex: link,
+		LinkIndex: l.Attrs().Index,
 		Src:       r.Src.AsSlice(),
 		Protocol:  routeProtocol,
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -30,10 +31,10 @@ func writeSysctl(name, value string) error {
 
 // observeSysctls reads the settings that we manage in a namespace. Those of the
 // whole host are observed only when claimed: others may have their own idea.
-func (k *Kernel) observeSysctls(into state.State, ns state.NS, s *netspace) error {
+func (k *Kernel) observeSysctls(into state.State, ns state.NS, s *netspace, links []string) error {
 	return s.do(func() error {
 		for _, m := range k.sysctls {
-			if m.NS != ns || m.Global() && !k.claimed(m.Name) {
+			if m.NS != ns || m.Global() && !k.claimed(m.Name) || !onLinks(m.Name, links) {
 				continue
 			}
 			value, there, err := readSysctl(m.Name)
@@ -48,6 +49,22 @@ func (k *Kernel) observeSysctls(into state.State, ns state.NS, s *netspace) erro
 	})
 }
 
+// onLinks is false for a setting of a link that is not ours.
+func onLinks(name string, links []string) bool {
+	link := linkOf(name)
+	return link == "" || slices.Contains(links, link)
+}
+
+// linkOf is the link in "net.ipv4.conf.rmesh0.rp_filter", "" for no link's.
+func linkOf(name string) string {
+	rest, ok := strings.CutPrefix(name, "net.ipv4.conf.")
+	link, _, _ := strings.Cut(rest, ".")
+	if !ok || link == "all" || link == "default" {
+		return ""
+	}
+	return link
+}
+
 func (k *Kernel) claimed(name string) bool {
 	_, ok := k.originals.Get(name)
 	return ok
@@ -57,6 +74,9 @@ func (k *Kernel) claimed(name string) bool {
 // was, on disk before the write: a crash between the two loses nothing.
 func (k *Kernel) putSysctl(ctx context.Context, want state.Sysctl) error {
 	s, err := k.needSpace(want.NS)
+	if link := linkOf(want.Name); err == nil && link != "" {
+		_, _, err = k.needLink(want.NS, link)
+	}
 	if err != nil {
 		return err
 	}

@@ -39,15 +39,7 @@ func (k *Kernel) findVeth(mesh *netspace) (veth, error) {
 	return veth{host: host}, nil
 }
 
-func (k *Kernel) observeVeth(into state.State, mesh *netspace) error {
-	v, err := k.findVeth(mesh)
-	if err != nil || v.peer == nil {
-		return err
-	}
-	into.Put(state.Veth{MTU: v.host.Attrs().MTU, Fault: v.fault()})
-	return nil
-}
-
+// fault is what else is wrong with a pair of ours.
 func (v veth) fault() string {
 	var faults []string
 	if name := v.peer.Attrs().Name; name != state.MeshLink {
