@@ -61,7 +61,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		res, err = client.CreateCluster(ctx, plan.toMesh(config.MTU))
 	}
 	addError(&resp.Diagnostics, clusterSubject("creating", name), err)
-	if err != nil && !uncertain(ctx, err) {
+	if err != nil && !committed(err) {
 		return
 	}
 	if res != nil && res.Record != nil {

@@ -33,11 +33,11 @@ func addError(diags *diag.Diagnostics, s subject, err error) {
 	if err == nil {
 		return
 	}
-	var rule *mesh.Error
+	var broken *mesh.Error
 	var problems *meshclient.ProblemsError
 	switch {
-	case errors.As(err, &rule):
-		s.add(diags, rule.Object, rule.Attribute, ruleSummary(rule), rule.Detail)
+	case errors.As(err, &broken):
+		s.add(diags, broken.Object, broken.Attribute, ruleSummary(broken), broken.Detail)
 	case errors.As(err, &problems):
 		s.addProblems(diags, problems)
 	default:
@@ -170,12 +170,9 @@ func addConfigError(diags *diag.Diagnostics, err error) {
 	diags.AddAttributeError(at, "Invalid provider configuration", sentence(cfg.Detail))
 }
 
-// uncertain tells whether the change may be in the record in spite of err: then
-// a created resource stays in the state, and the next Read decides.
-func uncertain(ctx context.Context, err error) bool {
+// committed tells whether the change is in the record in spite of err: then
+// what was created is in the state, too. Every other error comes before.
+func committed(err error) bool {
 	var problems *meshclient.ProblemsError
-	if errors.As(err, &problems) {
-		return problems.Committed
-	}
-	return ctx.Err() != nil
+	return errors.As(err, &problems) && problems.Committed
 }

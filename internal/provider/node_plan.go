@@ -60,6 +60,11 @@ func (r *nodeResource) planComputed(ctx context.Context, plan *nodeModel, req re
 	if !plan.Address.Equal(state.Address) || !plan.SSH.Equal(state.SSH) { // perhaps another host, with another key
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("host_key"), types.StringUnknown())...)
 	}
+	if state.OverlayBlock.IsNull() { // half gone: coming back, it is given another one
+		for _, name := range []string{"overlay_block", "mesh_address", "host_address"} {
+			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root(name), types.StringUnknown())...)
+		}
+	}
 }
 
 // planNode puts a node into the walk and asks mesh about it.

@@ -68,7 +68,7 @@ func (r *nodeResource) Create(ctx context.Context, req resource.CreateRequest, r
 	id := mesh.NodeID(plan.ClusterID.ValueString(), plan.Name.ValueString())
 	res, err := r.put(ctx, &plan, true, &resp.Diagnostics)
 	addError(&resp.Diagnostics, nodeSubject("creating", id), err)
-	if err != nil && !uncertain(ctx, err) {
+	if err != nil && !committed(err) {
 		return
 	}
 	plan.ID = types.StringValue(id)
@@ -108,7 +108,11 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		snap, gone = nil, err == nil
 	}
 	addError(&resp.Diagnostics, nodeSubject("reading", id), err)
-	if gone {
+	switch {
+	case gone && cutOff(ctx, req.Private):
+		state.halfGone()
+		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+	case gone:
 		resp.State.RemoveResource(ctx)
 	}
 	if snap == nil {
@@ -180,16 +184,44 @@ func (r *nodeResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	client, err := r.client()
-	var res *meshclient.Result
-	if err == nil {
-		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
-		res, err = client.RemoveNode(ctx, cluster, name)
-	}
+	err := r.remove(ctx, &state, cutOff(ctx, req.Private), &resp.Diagnostics)
 	addError(&resp.Diagnostics, nodeSubject("destroying", state.ID.ValueString()), err)
-	if res != nil {
-		addWarnings(&resp.Diagnostics, res.Warnings)
+	if err != nil {
+		resp.Diagnostics.Append(resp.Private.SetKey(ctx, cutOffKey, []byte("true"))...)
 	}
+}
+
+func (r *nodeResource) remove(ctx context.Context, state *nodeModel, again bool, diags *diag.Diagnostics) error {
+	client, err := r.client()
+	if err != nil {
+		return err
+	}
+	n, ds := state.toMesh(ctx)
+	diags.Append(ds...)
+	cluster, name, _ := mesh.SplitID(state.ID.ValueString())
+	res, err := client.RemoveNode(ctx, cluster, name)
+	if res != nil {
+		addWarnings(diags, res.Warnings)
+	}
+	if err == nil && again {
+		err = client.CleanHost(ctx, cluster, n)
+	}
+	return err
+}
+
+// A removal takes the node out of the record first, and then cleans its host.
+// One that is cut off between the two must not be forgotten at the next Read,
+// or the host would keep the agent for good.
+const cutOffKey = "cut_off"
+
+func cutOff(ctx context.Context, private privateGetter) bool {
+	value, _ := private.GetKey(ctx, cutOffKey)
+	return value != nil
+}
+
+func (m *nodeModel) halfGone() {
+	m.Drift = driftList([]string{"The node has left the cluster, but its removal was cut off and its host still has the agent."})
+	m.OverlayBlock, m.MeshAddress, m.HostAddress = types.StringNull(), types.StringNull(), types.StringNull()
 }
 
 func (r *nodeResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {

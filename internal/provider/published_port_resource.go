@@ -69,9 +69,7 @@ func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, r
 		p = *res.Port
 	}
 	addError(&resp.Diagnostics, portSubject("creating", plan.ServiceID.ValueString(), p.Key()), err)
-	// Without a number there is no id: what may be open is found by the name
-	// of its service, and the diagnostics have said so.
-	if err != nil && !uncertain(ctx, err) || p.Published == 0 {
+	if err != nil && !committed(err) {
 		return
 	}
 	plan.fromMesh(cluster, &p)

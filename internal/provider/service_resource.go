@@ -90,7 +90,7 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 	id := mesh.ServiceID(plan.ClusterID.ValueString(), plan.Name.ValueString())
 	err := r.put(ctx, &plan, true, &resp.Diagnostics)
 	addError(&resp.Diagnostics, serviceSubject("creating", id), err)
-	if err != nil && !uncertain(ctx, err) {
+	if err != nil && !committed(err) {
 		return
 	}
 	plan.ID = types.StringValue(id)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -60,7 +61,7 @@ var (
 	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", checkAddress}
 	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", func(s string) error {
 		if len(strings.Fields(s)) < 2 || strings.Contains(s, "PRIVATE KEY") {
-			return fmt.Errorf("want a public key as in authorized_keys: TYPE BASE64, as in ssh-ed25519 AAAA…")
+			return errors.New("it must be a public key as in authorized_keys: TYPE BASE64, for example ssh-ed25519 AAAA…")
 		}
 		return nil
 	}}
@@ -175,7 +176,7 @@ func checkHosts(hosts []string) error {
 
 func checkHostCount(n int) error {
 	if n != 1 && n != 3 && n != 5 {
-		return fmt.Errorf("name one, three or five hosts, not %d: a change needs a majority of them, and an even number has no more to lose than the odd one below it", n)
+		return fmt.Errorf("%d hosts are named: name one, three or five. A change needs a majority of them, and an even number has no more to lose than the odd one below it", n)
 	}
 	return nil
 }
@@ -204,17 +205,11 @@ func checkHost(s string, seen map[string]bool) error {
 	return nil
 }
 
-// sentence makes the text of an error a sentence.
+// sentence ends the text of an error; its first letter may be a host's name.
 func sentence(s string) string {
 	s = strings.TrimSpace(s)
-	if s == "" {
+	if s == "" || strings.ContainsAny(s[len(s)-1:], ".!?") {
 		return s
 	}
-	if c := s[0]; c >= 'a' && c <= 'z' {
-		s = strings.ToUpper(s[:1]) + s[1:]
-	}
-	if !strings.ContainsAny(s[len(s)-1:], ".!?") {
-		s += "."
-	}
-	return s
+	return s + "."
 }
