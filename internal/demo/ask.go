@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -54,26 +55,38 @@ func (a answers) check(endpoints []string) error {
 	return nil
 }
 
-func parseAnswers(out string) answers {
-	a := answers{}
+// parseAnswers reads lines "QUESTION ANSWER"; without an answer nobody gave one.
+func parseAnswers(out string) map[int]answers {
+	got := map[int]answers{}
 	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); line != "" {
-			a[line]++
+		number, answer, _ := strings.Cut(strings.TrimSpace(line), " ")
+		i, err := strconv.Atoi(number)
+		if err != nil || answer == "" {
+			continue
 		}
+		if got[i] == nil {
+			got[i] = answers{}
+		}
+		got[i][answer]++
 	}
-	return a
+	return got
 }
 
-// ask asks all questions: one login per host that asks.
+// ask asks all questions, with one login per host that asks.
 func (d *demo) ask(ctx context.Context, questions []question) ([]answers, error) {
-	got := make([]answers, len(questions))
+	scripts := map[string]string{}
 	for i, q := range questions {
-		script := fmt.Sprintf("for i in $(seq %d); do curl -s -m 5 http://%s/ || echo; done", asked, q.to)
-		out, err := d.lab.SSH(ctx, q.from, script)
+		scripts[q.from] += fmt.Sprintf("for i in $(seq %d); do echo \"%d $(curl -s -m 5 http://%s/)\"; done\n", asked, i, q.to)
+	}
+	got := make([]answers, len(questions))
+	for from, script := range scripts {
+		out, err := d.lab.SSH(ctx, from, script)
 		if err != nil {
 			return nil, err
 		}
-		got[i] = parseAnswers(out)
+		for i, a := range parseAnswers(out) {
+			got[i] = a
+		}
 	}
 	return got, nil
 }

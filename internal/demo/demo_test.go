@@ -13,15 +13,15 @@ func TestAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		out, shown, wrong string
 	}{
-		"both":            {strings.Repeat("n2\nn3\n", 5), "n2 ×5  n3 ×5", ""},
-		"one is left out": {strings.Repeat("n2\n", 10), "n2 ×10", "the endpoint on n3 answered none"},
-		"some are lost":   {strings.Repeat("n2\nn3\n\n", 3), "n2 ×3  n3 ×3", "4 of 10 requests were not answered"},
-		"a stranger":      {strings.Repeat("n1\n", 10), "n1 ×10", `"n1", which is no endpoint`},
-		"nobody":          {"\n\n", "nobody", "10 of 10 requests were not answered"},
+		"both":            {strings.Repeat("4 n2\n4 n3\n", 5), "n2 ×5  n3 ×5", ""},
+		"one is left out": {strings.Repeat("4 n2\n", 10), "n2 ×10", "the endpoint on n3 answered none"},
+		"some are lost":   {strings.Repeat("4 n2\n4 n3\n4 \n", 3), "n2 ×3  n3 ×3", "4 of 10 requests were not answered"},
+		"a stranger":      {strings.Repeat("4 n1\n", 10), "n1 ×10", `"n1", which is no endpoint`},
+		"nobody":          {"4 \n4\n5 n2\n", "nobody", "10 of 10 requests were not answered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := parseAnswers(c.out)
+			a := parseAnswers(c.out)[4]
 			if a.String() != c.shown {
 				t.Errorf("shown as %q, want %q", a, c.shown)
 			}

@@ -36,9 +36,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	screen := newScreen(os.Stdout, os.Getenv)
 	logFile, err := run(ctx, screen)
+	interrupted := ctx.Err() != nil
 	stop()
 	if err != nil {
-		if ctx.Err() != nil {
+		if interrupted {
 			err = errors.New("interrupted; make demo again cleans up what stands")
 		}
 		screen.print("\n")
@@ -107,7 +108,11 @@ func (d *demo) prepare(ctx context.Context) (leave func(context.Context) error, 
 	}
 	ran := d.lab.Runs(ctx)
 	err = d.screen.Step("Start the lab: three hosts and a client, each with its own systemd and OpenSSH", func() error {
-		return d.lab.Up(ctx, d.screen.Detail)
+		return d.lab.Up(ctx, func(line string) {
+			if strings.HasPrefix(line, "lab:") { // how to use the lab is for who starts it alone
+				d.screen.Detail(line)
+			}
+		})
 	})
 	if err != nil {
 		return nil, err

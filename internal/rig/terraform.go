@@ -139,6 +139,9 @@ func message(line string) (text string, isError bool) {
 	if json.Unmarshal([]byte(line), &m) != nil {
 		return line, false
 	}
+	if strings.HasPrefix(m.Message, "Plan: ") {
+		return "", false // the summary of what was done follows
+	}
 	if slices.Contains([]string{"apply_complete", "apply_progress", "apply_errored", "change_summary"}, m.Type) {
 		return m.Message, false
 	}
@@ -158,6 +161,7 @@ func (t *Terraform) run(ctx context.Context, show func(string), args ...string) 
 	cmd := t.lab.command(ctx, t.Path, args...)
 	cmd.Dir = t.Dir
 	cmd.Env = append(os.Environ(), t.Env(), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
+		"ROUTINGMESH_SSH_KNOWN_HOSTS="+filepath.Join(t.lab.Dir, "known_hosts"), "ROUTINGMESH_SSH_HOST_KEY_POLICY=strict",
 		"TF_LOG_PROVIDER=DEBUG", "TF_LOG_PATH="+filepath.Join(t.Dir, "provider.log"))
 	w := &lineWriter{show: show}
 	out := io.MultiWriter(t.lab.Log, w)
