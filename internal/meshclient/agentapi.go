@@ -19,7 +19,7 @@ import (
 const (
 	statusTimeout  = 30 * time.Second
 	prepareTimeout = 30 * time.Second
-	commitTimeout  = 90 * time.Second
+	commitTimeout  = 130 * time.Second // the agent's own is 2 minutes
 	abortTimeout   = 10 * time.Second
 	maxAnswer      = 64 << 20 // bytes; a record of 10,000 ports has 1 MB
 )
@@ -47,7 +47,7 @@ type call struct {
 // do makes the call once. Errors are *mesh.Refusal for what the agent refuses,
 // and those of the connection: *UnreachableError, *NoAgentError, ….
 func (c *Client) do(ctx context.Context, ep *endpoint, k call) error {
-	conn, err := c.pool.get(ctx, ep, k.patience)
+	conn, err := c.pool.get(ctx, ep, min(k.patience, c.cfg.SSH.Timeout))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package meshclient
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,28 +11,32 @@ import (
 
 // failOps ends the operations that members object to. true means that there
 // were some; the rest is prepared again without them.
-func (r *commitRun) failOps(p *proposal) bool {
-	failed := map[*operation]*ProblemsError{}
-	ended := false
+func (r *commitRun) failOps(ctx context.Context, p *proposal) bool {
+	failed := map[*operation]error{}
+	objections := map[*operation]*ProblemsError{}
 	for _, a := range p.answers {
-		if a.err != nil && a.joining != nil {
-			r.batch.end(a.joining, nil, joinError(a))
-			ended = true
-		}
 		for _, problem := range a.problems {
 			for _, op := range p.owners(a.member, problem) {
-				if failed[op] == nil {
-					failed[op] = &ProblemsError{}
+				if objections[op] == nil {
+					objections[op] = &ProblemsError{}
+					failed[op] = objections[op]
 				}
-				failed[op].Problems = append(failed[op].Problems, NodeProblem{a.name(), problem})
+				objections[op].Problems = append(objections[op].Problems, NodeProblem{a.name(), problem})
 			}
 		}
 	}
+	for _, a := range p.answers {
+		if a.err != nil && a.joining != nil {
+			failed[a.joining] = joinError(a)
+		}
+	}
+	if len(failed) == len(p.ops) {
+		r.letGo(ctx)
+	}
 	for op, err := range failed {
 		r.batch.end(op, nil, err)
-		ended = true
 	}
-	return ended
+	return len(failed) > 0
 }
 
 // joinError is why a host cannot become a node.

@@ -34,8 +34,8 @@ type Client struct {
 	installs singleflight.Group
 	// writing is held by a commit, and by the removal of a keeper of the record.
 	writing chan struct{}
-	closed   context.Context
-	close    context.CancelFunc
+	closed  context.Context
+	close   context.CancelFunc
 }
 
 // New checks the configuration; it never dials. Errors are *ConfigError.

@@ -14,9 +14,10 @@ const (
 	// batchTimeout is a net below the callers' own deadlines.
 	batchTimeout = 30 * time.Minute
 	// sendTimeout bounds what goes on after the callers can no longer stop it.
-	sendTimeout = 2 * time.Minute
+	sendTimeout = 3 * time.Minute
 	// busyPatience is three times what a dead writer holds the lease for.
 	busyPatience = 3 * mesh.LeaseTTL
+	settlePause  = 200 * time.Millisecond
 	maxRedo      = 20
 )
 
@@ -52,12 +53,12 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 		err = snap.verdict()
 	}
 	if err != nil {
-		return r.fail(ops, err)
+		return r.fail(ctx, ops, err)
 	}
 	base := snap.Record
 	if base == nil {
 		if base = firstCreate(ops); base == nil {
-			return r.fail(ops, errNoCluster())
+			return r.fail(ctx, ops, errNoCluster())
 		}
 	}
 	next, ops := r.apply(base, ops)
@@ -103,7 +104,7 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 	}
 	if p.ahead() {
 		if r.redone++; r.redone > maxRedo {
-			return r.fail(p.ops, &BusyError{time.Since(r.began), "Other writers were always faster."})
+			return r.fail(ctx, p.ops, &BusyError{time.Since(r.began), "Other writers were always faster."})
 		}
 		r.cache.drop()
 		return true
@@ -112,11 +113,11 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 	if busy := p.busy(); busy != nil {
 		return r.wait(ctx, p, busy, enough)
 	}
-	if r.failOps(p) {
+	if r.failOps(ctx, p) {
 		return true
 	}
 	if !enough {
-		return r.fail(p.ops, refusals)
+		return r.fail(ctx, p.ops, refusals)
 	}
 	if !r.batch.begin(p.ops) {
 		return true
@@ -143,7 +144,9 @@ func (r *commitRun) apply(base *mesh.Record, ops []*operation) (*mesh.Record, []
 	}
 }
 
-func (r *commitRun) fail(ops []*operation, err error) (again bool) {
+// fail ends the batch. The leases go first: who is told may well try again.
+func (r *commitRun) fail(ctx context.Context, ops []*operation, err error) (again bool) {
+	r.letGo(ctx)
 	for _, op := range ops {
 		r.batch.end(op, nil, err)
 	}
@@ -152,7 +155,7 @@ func (r *commitRun) fail(ops []*operation, err error) (again bool) {
 
 // stopped ends the batch: every caller has left, or the client closes.
 func (r *commitRun) stopped(ctx context.Context, ops []*operation) bool {
-	return r.fail(ops, fmt.Errorf("the commit was not begun: %w", context.Cause(ctx)))
+	return r.fail(ctx, ops, fmt.Errorf("the commit was not begun: %w", context.Cause(ctx)))
 }
 
 // wait lets the other writer finish. With the majority in hand the lease is
@@ -161,7 +164,7 @@ func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, m
 	waited := &BusyError{time.Since(r.began), busy.Text}
 	r.batch.waitsFor(p.ops, waited)
 	if waited.Waited > busyPatience {
-		return r.fail(p.ops, waited)
+		return r.fail(ctx, p.ops, waited)
 	}
 	if !majority {
 		r.letGo(ctx)

@@ -136,13 +136,12 @@ func (t *tail) String() string {
 // stdio is a command's stdin and stdout as a net.Conn, to speak HTTP over.
 type stdio struct {
 	io.Reader
-	io.WriteCloser
+	io.Writer
 	conn    *conn
 	session *ssh.Session
 	stderr  *tail
 	exited  chan struct{} // closed when exit is set
 	exit    error
-	once    sync.Once
 }
 
 func (c *conn) openStdio(ctx context.Context, command string) (*stdio, error) {
@@ -152,7 +151,7 @@ func (c *conn) openStdio(ctx context.Context, command string) (*stdio, error) {
 	}
 	s := &stdio{conn: c, session: session, stderr: &tail{}, exited: make(chan struct{})}
 	session.Stderr = s.stderr
-	if s.WriteCloser, err = session.StdinPipe(); err == nil {
+	if s.Writer, err = session.StdinPipe(); err == nil {
 		if s.Reader, err = session.StdoutPipe(); err == nil {
 			err = session.Start(command)
 		}
@@ -177,7 +176,7 @@ func (s *stdio) Read(p []byte) (int, error) {
 }
 
 func (s *stdio) Write(p []byte) (int, error) {
-	n, err := s.WriteCloser.Write(p)
+	n, err := s.Writer.Write(p)
 	if err != nil {
 		err = s.why(err)
 	}
@@ -197,13 +196,9 @@ func (s *stdio) why(err error) error {
 	return &sessionError{s.conn.commandError("the call of the agent", s.exit, s.stderr.String())}
 }
 
-func (s *stdio) Close() error {
-	s.once.Do(func() {
-		s.WriteCloser.Close()
-		s.session.Close()
-	})
-	return nil
-}
+// Close ends the whole channel. To close stdin first would race with a Write in
+// x/crypto, and tells the command no more than this does.
+func (s *stdio) Close() error { return s.session.Close() }
 
 func (s *stdio) LocalAddr() net.Addr              { return nowhere() }
 func (s *stdio) RemoteAddr() net.Addr             { return nowhere() }

@@ -68,7 +68,7 @@ func (c *Client) installOnce(ctx context.Context, ep *endpoint) error {
 func (c *Client) uninstall(ctx context.Context, ep *endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
 	defer cancel()
-	conn, err := c.pool.get(ctx, ep, readPatience)
+	conn, err := c.pool.get(ctx, ep, min(readPatience, c.cfg.SSH.Timeout))
 	if err != nil {
 		return err
 	}

@@ -207,7 +207,9 @@ func (c *Client) clean(ctx context.Context, ep, host *endpoint, r *mesh.Record) 
 		return "", c.uninstall(ctx, ep)
 	}
 	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
-	if r == nil || len(r.Nodes)+len(r.Services) == 0 {
+	// In a destroy of everything the services have gone before the nodes, and
+	// the cluster follows: nobody need hear of it then.
+	if r == nil || len(r.Services) == 0 {
 		return "", nil
 	}
 	return fmt.Sprintf("The agent stays on %s: it is the last of the provider's hosts that keeps the record of cluster %s, which still has %s and %s. "+

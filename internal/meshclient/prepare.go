@@ -42,6 +42,9 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 // letGo gives back every lease that may be held. It is done even when every
 // caller has left: other writers would wait for LeaseTTL.
 func (r *commitRun) letGo(ctx context.Context) {
+	if len(r.held) == 0 {
+		return
+	}
 	ctx, cancel := r.detach(ctx, abortTimeout)
 	defer cancel()
 	var held []*member
@@ -61,7 +64,7 @@ func (r *commitRun) letGo(ctx context.Context) {
 func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 	var old []*member
 	for _, m := range members {
-		if s := m.view.Status; s != nil && m.joining == nil && r.outdated(s) {
+		if m.joining == nil && r.replaceable(m.view) {
 			old = append(old, m)
 		}
 	}
@@ -71,16 +74,25 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 	r.upgraded = true
 	errs := make([]error, len(old))
 	each(old, func(i int, m *member) {
-		r.log(ctx, "replacing the agent", map[string]any{"host": m.ep.address(), "from": m.view.Status.Version})
+		r.log(ctx, "replacing the agent", map[string]any{"host": m.ep.address()})
 		errs[i] = r.install(ctx, m.ep)
 	})
 	for i, err := range errs {
 		if err != nil {
-			r.failures = append(r.failures, fmt.Sprintf("%s keeps its agent %s, which could not be replaced: %v", old[i], old[i].view.Status.Version, err))
+			r.failures = append(r.failures, fmt.Sprintf("%s keeps an agent of another version, which could not be replaced: %v", old[i], err))
 		}
 	}
 	r.cache.drop()
 	return true
+}
+
+// replaceable says that another agent runs there, and not one that is too new.
+func (r *commitRun) replaceable(v NodeView) bool {
+	if v.Status != nil {
+		return r.outdated(v.Status)
+	}
+	other, ok := errors.AsType[*VersionError](v.Err)
+	return ok && other.API < mesh.APIVersion
 }
 
 // refusal returns what the agent itself refused, nil for other errors.

@@ -36,11 +36,11 @@ func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 	}
 	switch {
 	case taken == 0 && len(unknown.Hosts) > 0:
-		return r.fail(p.ops, unknown)
+		return r.fail(ctx, p.ops, unknown)
 	case taken == 0:
 		// Nobody has it: every lease had run out, as when this machine slept.
 		if r.redone++; r.redone > maxRedo {
-			return r.fail(p.ops, &BusyError{time.Since(r.began), "The leases ran out before the commit, again and again."})
+			return r.fail(ctx, p.ops, &BusyError{time.Since(r.began), "The leases ran out before the commit, again and again."})
 		}
 		r.batch.again(p.ops)
 		return true
@@ -67,7 +67,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 		if isRefusal(err) && try == 0 {
 			return answer{member: m, err: err}
 		}
-		s, statusErr := r.status(ctx, m.ep, hash, readPatience)
+		s, statusErr := r.settled(ctx, m.ep, hash)
 		switch {
 		case statusErr != nil:
 			return answer{member: m, err: err, unknown: true}
@@ -75,6 +75,22 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 			return answer{member: m, problems: s.Problems}
 		case try > 0:
 			return answer{member: m, err: err}
+		}
+	}
+}
+
+// settled asks for a member's state, and again while it is still applying the
+// record that it has taken.
+func (r *commitRun) settled(ctx context.Context, ep *endpoint, hash string) (*mesh.Status, error) {
+	for {
+		s, err := r.status(ctx, ep, hash, readPatience)
+		if err != nil || s.Hash != hash || s.AppliedGeneration == s.Generation || len(s.Problems) > 0 {
+			return s, err
+		}
+		select {
+		case <-time.After(settlePause):
+		case <-ctx.Done():
+			return s, nil
 		}
 	}
 }
@@ -99,8 +115,8 @@ func (r *commitRun) deliver(p *proposal, sent []answer) {
 		}
 	}
 	for _, a := range all {
-		if isNoAgent(a.err) && a.node == "" {
-			continue // a host that keeps no record, or no longer
+		if a.err != nil && a.node == "" && (isNoAgent(a.err) || p.snap.Record == nil) {
+			continue // a host that keeps no record; CreateCluster says why
 		}
 		if a.err != nil {
 			text := a.lag(p.next, a.err)

@@ -119,7 +119,7 @@ func (f *fetch) ask(ctx context.Context, eps []*endpoint, known string) {
 	g.SetLimit(parallelCalls)
 	for _, ep := range eps {
 		g.Go(func() error {
-			s, err := f.client.status(ctx, ep, known, min(readPatience, f.client.cfg.SSH.Timeout))
+			s, err := f.client.status(ctx, ep, known, readPatience)
 			if err != nil {
 				s = nil
 			}

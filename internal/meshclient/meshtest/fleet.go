@@ -1,67 +1,151 @@
-// Package meshtest serves nodes to test against: real SSH handshakes on
-// 127.0.0.1, and behind them a small agent that keeps the record in memory.
+// Package meshtest serves hosts to test against: real SSH handshakes on
+// 127.0.0.1, and behind them a small agent that keeps the record in memory and
+// every rule of the commit protocol. It logs all calls, so that a test can say
+// which were made and which were not: what a real host cannot tell.
 package meshtest
 
 import (
+	"bytes"
+	"compress/gzip"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"net/netip"
 	"testing"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"golang.org/x/crypto/ssh"
+
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
 
-// Fleet is a set of nodes.
+// Fleet is a set of hosts.
 type Fleet struct {
-	// PrivateKey logs in to every node, as PEM.
+	// PrivateKey logs in to every host, as PEM.
 	PrivateKey string
-	nodes      map[string]*Node
+
+	t         testing.TB
+	publicKey ssh.PublicKey
+	names     []string
+	nodes     map[string]*Node
 }
 
-// Node is one host.
-type Node struct {
-	// HostKey is the server's key in authorized_keys form.
-	HostKey string
+// New starts one bare host per name: SSH answers, no agent is installed. They
+// stop with the test.
+func New(t testing.TB, names ...string) *Fleet {
+	t.Helper()
+	private, signer := NewKey(t)
+	f := &Fleet{PrivateKey: private, t: t, publicKey: signer.PublicKey(), nodes: map[string]*Node{}}
+	for _, name := range names {
+		f.Add(name)
+	}
+	return f
 }
 
-// Request is one call of the agent's API.
-type Request struct {
-	Method, Path, Node string
-	Body               []byte
+// Add starts one more host. Its underlay address is 192.0.2.11 for the first,
+// .12 for the second, and so on, on a link with MTU 1500.
+func (f *Fleet) Add(name string) *Node {
+	f.t.Helper()
+	n := newNode(f, name, netip.AddrFrom4([4]byte{192, 0, 2, byte(11 + len(f.names))}))
+	f.names = append(f.names, name)
+	f.nodes[name] = n
+	return n
 }
 
-// New starts one host per name; they stop with the test.
-func New(t testing.TB, names ...string) *Fleet { return nil }
-
-// Node returns the host of that name.
+// Node returns the host of that name, nil for none.
 func (f *Fleet) Node(name string) *Node { return f.nodes[name] }
 
-// Hosts returns the addresses of the named hosts, of all without names.
-func (f *Fleet) Hosts(names ...string) []string { return nil }
+// All returns the hosts in the order they were named.
+func (f *Fleet) All() []*Node {
+	all := make([]*Node, 0, len(f.names))
+	for _, name := range f.names {
+		all = append(all, f.nodes[name])
+	}
+	return all
+}
 
-// ClientConfig returns a configuration that reaches the named hosts (all
-// without names).
-func (f *Fleet) ClientConfig(names ...string) meshclient.Config { return meshclient.Config{} }
+// Hosts returns the SSH addresses of the named hosts, of all without names.
+func (f *Fleet) Hosts(names ...string) []string {
+	if len(names) == 0 {
+		names = f.names
+	}
+	hosts := make([]string, 0, len(names))
+	for _, name := range names {
+		hosts = append(hosts, f.nodes[name].Addr())
+	}
+	return hosts
+}
+
+// ClientConfig returns a configuration that logs in to the named hosts (all
+// without names), as root and with the fleet's key, and takes nothing from the
+// surroundings. Its agent is the one that the hosts have after SetInstalled.
+func (f *Fleet) ClientConfig(names ...string) meshclient.Config {
+	no := false
+	return meshclient.Config{
+		Hosts:       f.Hosts(names...),
+		SSH:         meshclient.SSHConfig{PrivateKey: f.PrivateKey, Agent: &no, KnownHosts: []string{}},
+		AgentBinary: AgentBinary("this version"),
+	}
+}
 
 // TotalRequests counts the calls of a path on all hosts.
-func (f *Fleet) TotalRequests(path string) int { return 0 }
+func (f *Fleet) TotalRequests(path string) int {
+	total := 0
+	for _, n := range f.nodes {
+		total += n.Count(path)
+	}
+	return total
+}
 
-// Addr is "127.0.0.1:port".
-func (n *Node) Addr() string { return "" }
+// TotalConnections counts the SSH connections that logged in to any host.
+func (f *Fleet) TotalConnections() int {
+	total := 0
+	for _, n := range f.nodes {
+		total += n.Connections()
+	}
+	return total
+}
 
-// Requests lists the calls so far, oldest first.
-func (n *Node) Requests() []Request { return nil }
+// ResetRequests forgets the calls, commands and connections so far.
+func (f *Fleet) ResetRequests() {
+	for _, n := range f.nodes {
+		n.mu.Lock()
+		n.requests, n.commands, n.connections = nil, nil, 0
+		n.mu.Unlock()
+	}
+}
 
-// Connections counts the SSH connections accepted so far.
-func (n *Node) Connections() int { return 0 }
+// AgentBinary stands for an agent that can be uploaded; another version has
+// another checksum.
+func AgentBinary(version string) func(arch string) (gz []byte, sha256hex string, err error) {
+	return func(arch string) ([]byte, string, error) {
+		program := []byte(version + " for " + arch)
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, _ = w.Write(program) // a bytes.Buffer takes everything
+		_ = w.Close()
+		return b.Bytes(), digest(program), nil
+	}
+}
 
-// SetDown cuts every connection and refuses new ones; false brings it back.
-func (n *Node) SetDown(down bool) {}
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
 
-// SetInstalled puts an agent on the host, or takes it away with its record.
-func (n *Node) SetInstalled(installed bool) {}
-
-// SetProblems makes the agent object to records in prepare, and report in
-// commit and status.
-func (n *Node) SetProblems(prepare, commit func(*mesh.Record) []mesh.Problem) {}
-
-// Record is the host's record, nil without one.
-func (n *Node) Record() *mesh.Record { return nil }
+// NewKey makes an ed25519 key.
+func NewKey(t testing.TB) (private string, signer ssh.Signer) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "meshtest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signer, err = ssh.NewSignerFromKey(key); err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block)), signer
+}
