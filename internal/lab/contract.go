@@ -41,7 +41,7 @@ func (l *Lab) sshConfig() string {
 	for _, h := range append(l.hosts(), l.machine()) {
 		fmt.Fprintf(&b, "Host %s\n  HostName 127.0.0.1\n  Port %d\n", h.Name, h.Port)
 	}
-	// the host keys are ours, so they are checked; a key exchange that is cheap to emulate; a node that hangs is told from a slow one after 15 s
+	// the host keys are ours, so they are checked; cryptography that is cheap to emulate; a node that hangs is told from a slow one after 15 s
 	fmt.Fprintf(&b, `Host *
   User root
   IdentityFile %s
@@ -51,6 +51,7 @@ func (l *Lab) sshConfig() string {
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
   KexAlgorithms curve25519-sha256
+  Ciphers aes128-gcm@openssh.com
   BatchMode yes
   LogLevel ERROR
   ControlMaster no

@@ -11,6 +11,9 @@ import (
 
 func (l *Lab) up() error {
 	start := time.Now()
+	if l.Root == "" {
+		return errNoCheckout
+	}
 	if err := os.MkdirAll(l.Dir, 0o755); err != nil {
 		return err
 	}
@@ -47,7 +50,10 @@ func (l *Lab) start() error {
 	}
 	if have != nil && have.shape() == want.shape() {
 		fmt.Printf("lab: runs already (%s)\n", have.shape())
-		return l.allOn(have)
+		if out, err := l.nodes(have, "all-on").CombinedOutput(); err != nil {
+			return fmt.Errorf("switch on the nodes that are off: %w\n%s", err, out)
+		}
+		return nil
 	}
 	if have != nil {
 		fmt.Printf("lab: the running lab has another shape (%s); restarting it as: %s\n", have.shape(), want.shape())
@@ -75,17 +81,6 @@ func (l *Lab) launch() ([]int, error) {
 	}
 	pid, err := l.startVM()
 	return []int{pid}, err
-}
-
-func (l *Lab) allOn(s *State) error {
-	for _, h := range l.hosts() {
-		for _, c := range []string{"on", "wire-up"} {
-			if out, err := l.nodes(s, c, h.Name).CombinedOutput(); err != nil && c == "on" {
-				return fmt.Errorf("switch on %s: %w\n%s", h.Name, err, out)
-			}
-		}
-	}
-	return nil
 }
 
 // nodes is a command of scripts/nodes.sh, run where the nodes are.

@@ -5,11 +5,12 @@
 #   serve                 make the wire, start every node, stay
 #   on NODE               power on                off NODE     power cut: no shutdown, the disk stays
 #   wire-down NODE        frames are lost, the link stays up (a dead switch port)     wire-up NODE
+#   all-on                every node has power and wire
 #   status                a line per node
 #
 # Beside it lie: env (BASE, DISK, MODULES, UPLINK, WIRE_ADDRESS, CGROUP, CONSOLE), nodes (NAME ADDRESS MAC per line),
-# trees/NAME (the files that make a node this node), and log/. It avoids starting programs: emulated, each one
-# costs as much as booting a quarter of a second of a node.
+# trees/NAME (the files that make a node this node), and log/. It starts few programs, because
+# emulation makes each one dear while the nodes boot.
 set -u
 share=$(cd "$(dirname "$0")" && pwd)
 . "$share/env"
@@ -65,7 +66,7 @@ boot() {  # until the node powers off or reboots; its exit code says which
     echo "$BASHPID" > "$CGROUP/$n/cgroup.procs"
     # seccomp off: emulated, filtering system calls costs more than it protects; network: /proc/sys/net is the node's own
     SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network exec systemd-nspawn -q -D "$d/root" -M "$n" --boot --register=no --keep-unit \
-      --network-namespace-path="/run/netns/$n" --capability=all --resolv-conf=off --timezone=off --link-journal=no --console=pipe "${binds[@]}"
+      --network-namespace-path="/run/netns/$n" --capability=all --resolv-conf=off --timezone=off --link-journal=no --console=pipe --bind-ro=/sys/module "${binds[@]}"
   )
 }
 
@@ -112,6 +113,7 @@ power_on() {
 
 power_off() {
   [ -e "$state/$1.on" ] || { say "$1 is off"; return; }
+  ip link set "v$1" nomaster 2>/dev/null   # the kernel must not say good-bye to the node's connections
   rm "$state/$1.on"   # so that it stays off even if it was just rebooting
   echo 1 > "$CGROUP/$1/cgroup.kill"
   while kill -0 "$(cat "$state/$1.pid")" 2>/dev/null; do sleep 0.05; done
@@ -128,6 +130,13 @@ status() {
   done < "$share/nodes"
 }
 
+all_on() {
+  local n _
+  while read -r n _; do
+    [ -e "$state/$n.on" ] && ip link set "v$n" master lab0 up || power_on "$n"
+  done < "$share/nodes"
+}
+
 serve() {
   mkdir -p "$state" "$CGROUP/control" "$share/log"
   echo $$ > "$CGROUP/control/cgroup.procs"
@@ -137,8 +146,7 @@ serve() {
     echo "+$c" > /sys/fs/cgroup/cgroup.subtree_control
     echo "+$c" > "$CGROUP/cgroup.subtree_control"
   done 2>/dev/null
-  local n _
-  while read -r n _; do power_on "$n"; done < "$share/nodes"
+  all_on
   say "nodes started"
   while :; do sleep 3600 & wait $!; done
 }
@@ -148,8 +156,9 @@ case ${1:-} in
   run) run_node "$2" ;;
   on) power_on "$2" ;;
   off) power_off "$2" ;;
+  all-on) all_on ;;
   wire-down) ip link set "v$2" nomaster ;;
   wire-up) ip link set "v$2" master lab0 up ;;
   status) status ;;
-  *) sed -n '2,13p' "$0"; exit 2 ;;
+  *) sed -n '2,14p' "$0"; exit 2 ;;
 esac
