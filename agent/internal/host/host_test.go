@@ -1,0 +1,252 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// fakeProc is a procfs in which nginx listens on 0.0.0.0:8080, and named on
+// port 53/udp.
+func fakeProc(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("net/tcp", procTCP)
+	write("net/udp", procUDP)
+	write("net/udp6", "")
+	for pid, p := range map[string]struct{ comm, cmdline, socket string }{
+		"812": {"nginx\n", "nginx: master process\x00/usr/sbin/nginx\x00", "socket:[1004]"},
+		"813": {"nginx\n", "nginx: worker\x1b[31m\x00", "socket:[1004]"},
+		"90":  {"named\n", "", "socket:[1008]"},
+	} {
+		write(pid+"/comm", p.comm)
+		write(pid+"/cmdline", p.cmdline)
+		if err := os.Mkdir(filepath.Join(dir, pid, "fd"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(p.socket, filepath.Join(dir, pid, "fd", "3")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// ownAddress is an IPv4 address of the machine that the test runs on.
+func ownAddress(t *testing.T) netip.Addr {
+	t.Helper()
+	links, err := interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(links) == 0 {
+		t.Skip("this machine has no IPv4 address but 127.0.0.1")
+	}
+	return links[0].Addresses[0].Addr()
+}
+
+// cluster has n1, which is this machine, and n2.
+func cluster(t *testing.T) *mesh.Record {
+	t.Helper()
+	rec, err := mesh.NewRecord("uid", mesh.Cluster{
+		Name: "demo", AddressPool: netip.MustParsePrefix("198.18.0.0/16"), NodePrefixLength: 24,
+		VXLANPort: 4788, VNI: 5_000_001, PublishedPortRange: mesh.DefaultPortRange,
+	})
+	put(t, err)
+	put(t, rec.PutNode(&mesh.Node{Name: "n1", Address: ownAddress(t)}))
+	put(t, rec.PutNode(&mesh.Node{Name: "n2", Address: netip.MustParseAddr("192.0.2.77")}))
+	put(t, rec.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n2"}}}))
+	return rec
+}
+
+func put(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func publish(t *testing.T, rec *mesh.Record, port, target uint16, proto mesh.Protocol, mode mesh.Mode) {
+	t.Helper()
+	put(t, rec.PutPort(&mesh.PublishedPort{Service: "web", Published: port, Target: target, Protocol: proto, Mode: mode}))
+}
+
+func TestPreflightOfPorts(t *testing.T) {
+	nginx := "Port 8080/tcp: nginx (pid 812, nginx: master process /usr/sbin/nginx) already listens on 192.168.200.10:8080 on this node; "
+	tests := []struct {
+		name  string
+		setup func(t *testing.T, current, next *mesh.Record)
+		want  []string // prefixes
+	}{
+		{"a free port", func(t *testing.T, _, next *mesh.Record) { publish(t, next, 8090, 80, mesh.TCP, mesh.Ingress) }, nil},
+		{"a port that a process has", func(t *testing.T, _, next *mesh.Record) { publish(t, next, 8080, 80, mesh.TCP, mesh.Ingress) }, []string{nginx}},
+		{"a process on 127.0.0.1 counts", func(t *testing.T, _, next *mesh.Record) { publish(t, next, 631, 80, mesh.TCP, mesh.Ingress) },
+			[]string{"Port 631/tcp: something already listens on 127.0.0.1:631"}},
+		{"UDP is apart from TCP", func(t *testing.T, _, next *mesh.Record) {
+			publish(t, next, 8080, 80, mesh.UDP, mesh.Ingress)
+			publish(t, next, 53, 53, mesh.UDP, mesh.Ingress)
+		}, []string{"Port 53/udp: named (pid 90, named) already listens on 0.0.0.0:53"}},
+		{"a port that is open here already", func(t *testing.T, current, next *mesh.Record) {
+			publish(t, current, 8080, 80, mesh.TCP, mesh.Ingress)
+			publish(t, next, 8080, 81, mesh.TCP, mesh.Ingress)
+		}, nil},
+		{"host mode without an endpoint here opens nothing", func(t *testing.T, _, next *mesh.Record) {
+			publish(t, next, 8080, 80, mesh.TCP, mesh.Host)
+		}, nil},
+		{"host mode that becomes ingress opens it here", func(t *testing.T, current, next *mesh.Record) {
+			publish(t, current, 8080, 80, mesh.TCP, mesh.Host)
+			publish(t, next, 8080, 80, mesh.TCP, mesh.Ingress)
+		}, []string{nginx}},
+		{"the service's own endpoint here", func(t *testing.T, _, next *mesh.Record) {
+			put(t, next.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}))
+			publish(t, next, 8080, 8080, mesh.TCP, mesh.Ingress)
+		}, nil},
+		{"an endpoint here on another port", func(t *testing.T, _, next *mesh.Record) {
+			put(t, next.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}))
+			publish(t, next, 8080, 80, mesh.TCP, mesh.Host)
+		}, []string{nginx}},
+	}
+	h := &Host{Proc: fakeProc(t)}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			current := cluster(t)
+			next := cluster(t)
+			tt.setup(t, current, next)
+			problems := h.Preflight(t.Context(), current, next, "n1")
+			if len(problems) != len(tt.want) {
+				t.Fatalf("problems %+v, want %q", problems, tt.want)
+			}
+			for i, p := range problems {
+				if !strings.HasPrefix(p.Text, tt.want[i]) || p.Attribute != "published_port" || !strings.HasPrefix(string(p.Object), "port/") {
+					t.Errorf("problem %+v, want %q", p, tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestPreflightOfANodeThatJoins(t *testing.T) {
+	h := &Host{Proc: fakeProc(t), Requirements: func(context.Context) []string { return []string{"The host lacks ip_vs."} }}
+	rec := cluster(t)
+	if got := fmt.Sprint(h.Preflight(t.Context(), nil, rec, "n1")); got != "[{node/n1  The host lacks ip_vs.}]" {
+		t.Errorf("problems %s", got)
+	}
+	if problems := h.Preflight(t.Context(), rec, rec, "n1"); len(problems) != 0 {
+		t.Errorf("checked again: %+v", problems)
+	}
+	if problems := h.Preflight(t.Context(), nil, rec, ""); len(problems) != 0 {
+		t.Errorf("no node, yet %+v", problems)
+	}
+}
+
+func TestPreflightOfAnAddressThatIsNotTheHosts(t *testing.T) {
+	h := &Host{Proc: fakeProc(t)}
+	problems := h.Preflight(t.Context(), nil, cluster(t), "n2")
+	if len(problems) != 1 || problems[0].Object != "node/n2" || problems[0].Attribute != "address" ||
+		!strings.Contains(problems[0].Text, "no address 192.0.2.77; it has "+ownAddress(t).String()) {
+		t.Errorf("problems %+v", problems)
+	}
+}
+
+func TestPreflightOfAVXLANPortInUse(t *testing.T) {
+	h := &Host{Proc: fakeProc(t)}
+	for port, want := range map[uint16]string{53: "named (pid 90, named) already listens on 0.0.0.0:53", 4789: ""} {
+		rec := cluster(t)
+		rec.Cluster.VXLANPort = port
+		problems := h.Preflight(t.Context(), nil, rec, "n1")
+		if want == "" && len(problems) != 0 || want != "" && (len(problems) != 1 || !strings.Contains(problems[0].Text, want)) {
+			t.Errorf("port %d: %+v, want %q", port, problems, want)
+		}
+	}
+}
+
+func TestPreflightOfAPoolThatTheHostRoutes(t *testing.T) {
+	rec := cluster(t)
+	own := ownAddress(t)
+	rec.Cluster.AddressPool = netip.PrefixFrom(own, 24).Masked()
+	problems := (&Host{Proc: fakeProc(t)}).Preflight(t.Context(), nil, rec, "n1")
+	if len(problems) != 1 || !strings.Contains(problems[0].Text, "address_pool "+rec.Cluster.AddressPool.String()+" overlaps the ") {
+		t.Errorf("problems %+v", problems)
+	}
+}
+
+func TestWhatOverlapsAPool(t *testing.T) {
+	pool := netip.MustParsePrefix("10.255.0.0/16")
+	for dst, want := range map[string]bool{
+		"0.0.0.0/0": false, "0.0.0.0/1": false, "10.0.0.0/8": true, "10.255.3.0/24": true, "10.255.3.7/32": true,
+		"10.254.0.0/16": false, "192.168.0.0/16": false,
+	} {
+		if got := overlaps(pool, netip.MustParsePrefix(dst)); got != want {
+			t.Errorf("%s overlaps %s: %v", dst, pool, got)
+		}
+	}
+}
+
+func TestFactsAreOfThisMachine(t *testing.T) {
+	facts, err := (&Host{}).Facts()
+	if err != nil || facts.KernelRelease == "" || facts.Hostname == "" {
+		t.Errorf("facts %+v, %v", facts, err)
+	}
+	if _, ok := reachable(&net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(8, 32)}); ok {
+		t.Error("127.0.0.1 counts as reachable")
+	}
+}
+
+func TestOriginalsOutliveTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "host.json")
+	open := func() *Originals {
+		t.Helper()
+		o, err := OpenOriginals(path, slog.New(slog.DiscardHandler))
+		put(t, err)
+		return o
+	}
+	o := open()
+	put(t, o.Set("net.ipv4.ip_forward", "0"))
+	put(t, o.Set("net.ipv4.other", "7"))
+	put(t, open().Delete("net.ipv4.other"))
+	o = open()
+	if v, ok := o.Get("net.ipv4.ip_forward"); v != "0" || !ok {
+		t.Errorf("ip_forward was %q, %v", v, ok)
+	}
+	if _, ok := o.Get("net.ipv4.other"); ok {
+		t.Error("a setting that was put back is still there")
+	}
+	put(t, os.WriteFile(path, []byte("{"), 0o600))
+	if _, ok := open().Get("net.ipv4.ip_forward"); ok {
+		t.Error("a torn file gave a value")
+	}
+	if _, err := os.Stat(path + ".bad"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFileThatCannotBeReplacedIsAsItWas(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sub")
+	put(t, os.MkdirAll(filepath.Join(path, "not-empty"), 0o755)) // a rename over it fails
+	if err := WriteFile(path, []byte("x"), 0o600); err == nil {
+		t.Error("no error")
+	}
+	entries, err := os.ReadDir(dir)
+	put(t, err)
+	if len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
