@@ -166,19 +166,21 @@ func TestClusterMTUFollowsTheNodes(t *testing.T) {
 func TestClusterPinsHostKeys(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t, "n1")
-	insecure := regexp.MustCompile(`agent = false`).ReplaceAllString(m.provider(cluster()), `agent = false, host_key_policy = "insecure"`)
+	strict := m.provider(cluster())
+	m.ssh = `, host_key_policy = "insecure"`
+	insecure := m.provider(cluster())
 	m.test(
-		resource.TestStep{Config: m.provider(cluster())},
+		resource.TestStep{Config: strict},
 		resource.TestStep{
 			PreConfig: func() {
 				_, signer := meshtest.NewKey(t)
 				m.Node("n1").SetHostKeys(signer)
 				m.Node("n1").Cut()
 			},
-			Config: m.provider(cluster()), ExpectError: regexp.MustCompile(`(?s)Host key of .* refused.*SHA256:.*SHA256:`),
+			Config: strict, ExpectError: regexp.MustCompile(`(?s)Host key of .* refused.*SHA256:.*SHA256:`),
 		},
 		resource.TestStep{Config: insecure},
-		resource.TestStep{Config: m.provider(cluster()), ConfigPlanChecks: actions(theCluster, noop)},
+		resource.TestStep{Config: strict, ConfigPlanChecks: actions(theCluster, noop)},
 	)
 }
 

@@ -25,6 +25,9 @@ type testMesh struct {
 	t         *testing.T
 	factories map[string]func() (tfprotov6.ProviderServer, error)
 
+	// ssh is more for the provider's ssh.
+	ssh string
+
 	mu      sync.Mutex
 	clients []*meshclient.Client
 }
@@ -93,8 +96,8 @@ func (m *testMesh) test(steps ...resource.TestStep) {
 
 // provider is the provider block, followed by parts.
 func (m *testMesh) provider(parts ...string) string {
-	return fmt.Sprintf("provider \"routingmesh\" {\n  hosts = [%s]\n  ssh = { private_key = %q, agent = false }\n}\n%s\n",
-		quoted(m.Hosts(m.hosts()...)), m.PrivateKey, strings.Join(parts, "\n"))
+	return fmt.Sprintf("provider \"routingmesh\" {\n  hosts = [%s]\n  ssh = { private_key = %q, agent = false%s }\n}\n%s\n",
+		quoted(m.Hosts(m.hosts()...)), m.PrivateKey, m.ssh, strings.Join(parts, "\n"))
 }
 
 func quoted(list []string) string { return `"` + strings.Join(list, `", "`) + `"` }

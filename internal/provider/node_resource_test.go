@@ -1,0 +1,259 @@
+package provider
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func TestNodeDefaultsAndImport(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	n1 := m.Node("n1")
+	config := m.provider(cluster(), m.nodes())
+	m.test(
+		resource.TestStep{
+			Config: config,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue(node1, tfjsonpath.New("id"), knownvalue.StringExact("demo/n1")),
+				plancheck.ExpectUnknownValue(node1, tfjsonpath.New("overlay_block")),
+			}},
+			ConfigStateChecks: []statecheck.StateCheck{
+				is(node1, "id", "demo/n1"), is(node1, "cluster_id", "demo"), is(node1, "name", "n1"), is(node1, "address", "192.0.2.11"),
+				is(node1, "ssh.host", "127.0.0.1"), is(node1, "ssh.port", int(n1.Port())), is(node1, "ssh.user", nil), is(node1, "ssh.bastion_host", nil),
+				is(node1, "ssh.bastion_port", nil), is(node1, "ssh.bastion_user", nil), is(node1, "ssh.host_key", nil), is(node1, "labels", nil),
+				is(node1, "overlay_block", knownvalue.StringRegexp(regexp.MustCompile(`^10\.255\.[012]\.0/24$`))),
+				is(node1, "mesh_address", knownvalue.StringRegexp(regexp.MustCompile(`^10\.255\.[012]\.1$`))),
+				is(node1, "host_address", knownvalue.StringRegexp(regexp.MustCompile(`^10\.255\.[012]\.2$`))),
+				is(node1, "host_key", n1.HostKey), is(node1, "agent_version", "test"), is(node1, "kernel_release", "6.1.0-test"),
+				is(node1, "drift", knownvalue.ListExact(nil)), is(node1, "timeouts", nil),
+			},
+		},
+		resource.TestStep{Config: config, ConfigPlanChecks: actions(theCluster, noop, node1, noop, node2, noop)},
+		resource.TestStep{ResourceName: node1, ImportState: true, ImportStateId: "demo/n1", ImportStateVerify: true},
+		resource.TestStep{Config: config, ResourceName: node1, ImportState: true, ImportStateId: "demo/n1", ImportStateKind: resource.ImportBlockWithID},
+		resource.TestStep{ResourceName: node1, ImportState: true, ImportStateId: "n1", ExpectError: regexp.MustCompile(`CLUSTER/NAME`)},
+		resource.TestStep{ResourceName: node1, ImportState: true, ImportStateId: "demo/n9", ExpectError: regexp.MustCompile(`non-existent`)},
+	)
+}
+
+func TestNodeChangesInPlace(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	n1 := m.Node("n1")
+	sshPlus := fmt.Sprintf("ssh = { host = \"127.0.0.1\", port = %d, user = \"root\", host_key = \"%s root@n1\" }", n1.Port(), n1.HostKey)
+	m.test(
+		resource.TestStep{Config: m.provider(cluster(), m.node("n1"))},
+		resource.TestStep{
+			Config:           m.provider(cluster(), m.node("n1", `labels = { zone = "a" }`, sshPlus)),
+			ConfigPlanChecks: actions(node1, update),
+			ConfigStateChecks: []statecheck.StateCheck{
+				is(node1, "labels.zone", "a"), is(node1, "ssh.user", "root"), is(node1, "ssh.host_key", n1.HostKey+" root@n1"),
+				is(node1, "host_key", n1.HostKey), is(node1, "overlay_block", "10.255.0.0/24"), is(node1, "agent_version", "test"),
+			},
+		},
+		resource.TestStep{ // behind Terraform's back
+			PreConfig: func() {
+				n := *m.record().Nodes["n1"]
+				n.Labels = map[string]string{"zone": "b", "rack": "7"}
+				if _, err := m.client().PutNode(t.Context(), "demo", n, false); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config:            m.provider(cluster(), m.node("n1", `labels = { zone = "a" }`, sshPlus)),
+			ConfigPlanChecks:  actions(node1, update),
+			ConfigStateChecks: []statecheck.StateCheck{is(node1, "labels", knownvalue.MapExact(map[string]knownvalue.Check{"zone": knownvalue.StringExact("a")}))},
+		},
+		resource.TestStep{ // another address of the host, and what is optional is removed
+			PreConfig:         func() { m.move("n1", "192.0.2.99") },
+			Config:            m.provider(cluster(), m.node("n1", `labels = {}`, `address = "192.0.2.99"`)),
+			ConfigPlanChecks:  actions(node1, update),
+			ConfigStateChecks: []statecheck.StateCheck{is(node1, "address", "192.0.2.99"), is(node1, "labels", knownvalue.MapExact(nil)), is(node1, "overlay_block", "10.255.0.0/24")},
+		},
+		resource.TestStep{
+			Config:            m.provider(cluster(), m.node("n1", `address = "192.0.2.99"`, `timeouts = { read = "1m", create = "1m", update = "1m", delete = "1m" }`)),
+			ConfigPlanChecks:  actions(node1, update),
+			ConfigStateChecks: []statecheck.StateCheck{is(node1, "timeouts.read", "1m"), is(node1, "labels", nil)},
+		},
+	)
+}
+
+// move gives a host another underlay address.
+func (m *testMesh) move(name, address string) {
+	n := m.Node(name)
+	n.SetRunning(true) // takes the lock that the server reads under
+	n.Address = netip.MustParseAddr(address)
+	n.SetRunning(true)
+}
+
+func TestNodeReplacement(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1", "n2", "n3")
+	rename := strings.Replace(m.node("n1"), `name = "n1"`, `name = "first"`, 1)
+	m.test(
+		resource.TestStep{Config: m.provider(cluster(), m.node("n1"), m.node("n2"), service("web", "n1", "n2"))},
+		resource.TestStep{
+			Config:            m.provider(cluster(), rename, m.node("n2"), service("web", "n1", "n2")),
+			ConfigPlanChecks:  actions(node1, replace, node2, noop, theService, update),
+			ConfigStateChecks: []statecheck.StateCheck{is(node1, "id", "demo/first"), is(node1, "overlay_block", "10.255.2.0/24")},
+		},
+		resource.TestStep{ // a node leaves: the others and the service stay
+			Config:           m.provider(cluster(), m.node("n2"), service("web", "n2")),
+			ConfigPlanChecks: actions(node1, plancheck.ResourceActionDestroy, node2, noop, theService, update),
+		},
+	)
+}
+
+func TestNodeDisappears(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1", "n2", "n3")
+	config := m.provider(cluster(), m.node("n1"), m.node("n2"))
+	m.test(
+		resource.TestStep{Config: config},
+		resource.TestStep{
+			PreConfig: func() {
+				if _, err := m.client().RemoveNode(t.Context(), "demo", "n2"); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config: config, ConfigPlanChecks: actions(node2, create, node1, noop),
+		},
+	)
+}
+
+// TestUnreachableNodeIsNotGone: its state is kept with a warning, changes go on
+// without it, and when it is back the plan shows that it lags.
+func TestUnreachableNodeIsNotGone(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	m.ssh = `, timeout = "2s"` // how long a host that is down is waited for
+	rest := m.nodes() + service("web", "n1", "n2")
+	m.test(
+		resource.TestStep{Config: m.provider(cluster(), rest)},
+		resource.TestStep{
+			PreConfig:         func() { m.Node("n3").SetDown(true) },
+			Config:            m.provider(cluster(), rest, published("http", "web", 8080)),
+			ConfigPlanChecks:  actions("routingmesh_node.n3", noop, thePort, create),
+			ConfigStateChecks: []statecheck.StateCheck{is("routingmesh_node.n3", "agent_version", "test"), is("routingmesh_node.n3", "drift", knownvalue.ListExact(nil))},
+		},
+		resource.TestStep{
+			PreConfig: func() { m.Node("n3").SetDown(false) },
+			Config:    m.provider(cluster(), rest, published("http", "web", 8080)),
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{
+					plancheck.ExpectResourceAction("routingmesh_node.n3", update), plancheck.ExpectResourceAction(node1, noop),
+				},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+		},
+		resource.TestStep{
+			PreConfig: func() {
+				if a, b := m.Node("n1").Record(), m.Node("n3").Record(); a.Hash() != b.Hash() || b.Ports[web8080] == nil {
+					t.Errorf("n3 has generation %d, n1 has %d", b.Generation, a.Generation)
+				}
+			},
+			Config: m.provider(cluster(), rest, published("http", "web", 8080)), ConfigPlanChecks: actions(thePort, noop),
+		},
+	)
+}
+
+// TestTooFewHostsKeepTheState: with one host of three a record may be old, and
+// with none there is none.
+func TestTooFewHostsKeepTheState(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	m.ssh = `, timeout = "2s"` // how long a host that is down is waited for
+	config := m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080))
+	var old *mesh.Record
+	m.test(
+		resource.TestStep{Config: m.provider(cluster(), m.nodes(), service("web", "n1"))},
+		resource.TestStep{PreConfig: func() { old = m.Node("n1").Record() }, Config: config},
+		resource.TestStep{
+			PreConfig: func() {
+				m.Node("n1").SetRecord(old, "n1")
+				m.Node("n2").SetDown(true)
+				m.Node("n3").SetDown(true)
+			},
+			Config: config, ExpectError: regexp.MustCompile(`(?s)Too few hosts answer.*port/8080/tcp`),
+		},
+		resource.TestStep{PreConfig: func() { m.Node("n1").SetDown(true) }, Config: config, ExpectError: regexp.MustCompile(`Too few hosts answer`)},
+		resource.TestStep{
+			PreConfig: func() {
+				for _, n := range m.All() {
+					n.SetDown(false)
+				}
+			},
+			Config: config, ConfigPlanChecks: actions(node1, update, node2, noop, thePort, noop),
+		},
+	)
+}
+
+// TestDriftIsPlannedAway: what a node lacks is in the plan, in words.
+func TestDriftIsPlannedAway(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	config := m.provider(cluster(), m.nodes())
+	m.test(
+		resource.TestStep{Config: config},
+		resource.TestStep{
+			PreConfig: func() {
+				generation := m.record().Generation
+				m.Node("n2").SetProblems(nil, func(r *mesh.Record) []mesh.Problem {
+					if r.Generation > generation {
+						return nil // repaired by the next commit
+					}
+					return []mesh.Problem{{Object: mesh.ClusterObject, Text: "the chain ROUTINGMESH is missing"}}
+				})
+			},
+			Config: config, ConfigPlanChecks: actions(node2, update, node1, noop),
+		},
+		resource.TestStep{ // the host was set up anew
+			PreConfig: func() { m.Node("n2").SetInstalled(false) },
+			Config:    config, ConfigPlanChecks: actions(node2, update, node1, noop),
+			ConfigStateChecks: []statecheck.StateCheck{is(node2, "drift", knownvalue.ListExact(nil)), is(node2, "agent_version", "test")},
+		},
+	)
+}
+
+// TestRefusedAndFailedChanges: a refusal leaves nothing behind; a change that
+// is in the record and not in a kernel leaves a resource that can be repaired.
+func TestRefusedAndFailedChanges(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	config := m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080))
+	blame := func(r *mesh.Record) []mesh.Problem {
+		if r.Ports[web8080] == nil {
+			return nil
+		}
+		return []mesh.Problem{{Object: mesh.PortObject(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}}
+	}
+	m.test(
+		resource.TestStep{
+			PreConfig: func() { m.Node("n2").SetProblems(blame, nil) },
+			Config:    config, ExpectError: regexp.MustCompile(`(?s)published_port = 8080.*nginx \(pid 77\) listens on 8080/tcp. Nothing was\s+changed`),
+		},
+		resource.TestStep{
+			PreConfig: func() {
+				if m.record().Ports[web8080] != nil {
+					t.Error("a refused port is in the record")
+				}
+				m.Node("n2").SetProblems(nil, blame)
+			},
+			Config: config, ExpectError: regexp.MustCompile(`Node n2 did not take the change`),
+		},
+		resource.TestStep{
+			PreConfig: func() { m.Node("n2").SetProblems(nil, nil) },
+			Config:    config, ConfigPlanChecks: actions(thePort, replace), // it was tainted, and is made anew
+		},
+	)
+}
