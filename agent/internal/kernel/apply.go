@@ -34,6 +34,7 @@ func opError(op state.Op, err error) OpError {
 func (k *Kernel) Apply(ctx context.Context, ops []state.Op) []OpError {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.meshKnown = false
 	var failed []OpError
 	for len(ops) > 0 {
 		if err := context.Cause(ctx); err != nil {

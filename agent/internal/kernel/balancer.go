@@ -10,7 +10,7 @@ import (
 // one; nftables may become another.
 type Balancer interface {
 	// List puts every virtual and real server there is.
-	List(into state.State) error
+	List(ctx context.Context, into state.State) error
 	// PutVirtual and PutReal make a server, or change the one that is there.
 	PutVirtual(ctx context.Context, v state.VirtualServer) error
 	PutReal(ctx context.Context, r state.RealServer) error

@@ -40,13 +40,14 @@ func render(ops []state.Op, now ruleset) string {
 }
 
 // putChain replaces what is in a chain of the host's namespace, and sets its jumps
-// right: those that are as asked for stay where they are.
+// right: one that is as asked for, and there once, stays where it is.
 func (s *section) putChain(c state.Chain, now table) {
 	s.clear = append(s.clear, ":"+c.Name+" - [0:0]") // --noflush: empties it if it is there
 	s.addRules(c)
-	missing := wantedJumps(c)
-	for _, j := range now.jumps(c.Name) {
-		if i := slices.Index(missing, j); i >= 0 {
+	missing, found := wantedJumps(c), now.jumps(c.Name)
+	for _, j := range found {
+		i := slices.Index(missing, j)
+		if i >= 0 && count(found, j) == 1 {
 			missing = slices.Delete(missing, i, i+1)
 		} else {
 			s.unhook = append(s.unhook, "-D "+j.hook+" "+j.rule(c.Name))
@@ -55,6 +56,15 @@ func (s *section) putChain(c state.Chain, now table) {
 	for _, j := range missing {
 		s.hook = append(s.hook, "-I "+j.hook+" 1 "+j.rule(c.Name))
 	}
+}
+
+func count(jumps []jump, j jump) (n int) {
+	for _, other := range jumps {
+		if other == j {
+			n++
+		}
+	}
+	return n
 }
 
 func wantedJumps(c state.Chain) []jump {

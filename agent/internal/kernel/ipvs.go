@@ -22,8 +22,8 @@ const ipvsTimeout = 10 * time.Second
 //     that takes too long is given up with its socket, whose closing ends it;
 //   - it looks for the kernel's IPVS once per process and does not tell when there
 //     is none: look first, then make a handle;
-//   - it reads only 16 bits of a weight, and one request per service is slow with
-//     thousands: read /proc/net/ip_vs, see ipvs_proc.go.
+//   - an interrupted receive is an error to it: ask again;
+//   - a service's flags have one that the kernel sets itself: see ipvs_list.go.
 type ipvsBalancer struct {
 	mesh     *netspace
 	programs *programs
@@ -107,10 +107,12 @@ func (b *ipvsBalancer) open(ctx context.Context) error {
 	if b.handle != nil {
 		return nil
 	}
-	if _, err := b.mesh.nl.GenlFamilyGet("IPVS"); err != nil {
-		if err := loadIPVS(ctx, b.programs); err != nil {
-			return err
-		}
+	there, err := b.kernelHas()
+	if err == nil && !there {
+		err = loadIPVS(ctx, b.programs)
+	}
+	if err != nil {
+		return err
 	}
 	return b.mesh.do(func() error {
 		h, err := ipvs.New("")
@@ -120,6 +122,15 @@ func (b *ipvsBalancer) open(ctx context.Context) error {
 		b.handle = h
 		return nil
 	})
+}
+
+// kernelHas says whether the kernel has IPVS loaded.
+func (b *ipvsBalancer) kernelHas() (bool, error) {
+	_, err := b.mesh.nl.GenlFamilyGet("IPVS")
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // loadIPVS loads IPVS into the kernel. A kernel that has it built in, or a

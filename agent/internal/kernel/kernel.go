@@ -49,6 +49,7 @@ type Kernel struct {
 	programs  programs
 	host      *netspace
 	mesh      *netspace // nil while the namespace is not there; see openMesh
+	meshKnown bool      // mesh has been compared with the file, within this call
 	sets      *ipset
 	balancer  Balancer // of mesh
 }

@@ -18,27 +18,38 @@ import (
 func (k *Kernel) namespaceFile() string { return filepath.Join(k.netnsDir, state.Namespace) }
 
 // openMesh returns the mesh's namespace, nil when there is none. The one that is
-// open may have been deleted, and made anew by the same name: the file decides.
+// open may have been deleted, and made anew by the same name: the file decides,
+// looked at once in every call of Observe and Apply.
 func (k *Kernel) openMesh() (*netspace, error) {
+	if !k.meshKnown {
+		if err := k.lookForMesh(); err != nil {
+			return nil, err
+		}
+		k.meshKnown = true
+	}
+	return k.mesh, nil
+}
+
+func (k *Kernel) lookForMesh() error {
 	there, err := isNamespace(k.namespaceFile())
 	if err != nil || !there {
-		return nil, errors.Join(err, k.closeMesh())
+		return errors.Join(err, k.closeMesh())
 	}
 	ns, err := netns.GetFromPath(k.namespaceFile())
 	if err != nil {
-		return nil, fmt.Errorf("open network namespace %s: %w", state.Namespace, err)
+		return fmt.Errorf("open network namespace %s: %w", state.Namespace, err)
 	}
 	if k.mesh != nil && k.mesh.ns.Equal(ns) {
-		return k.mesh, ns.Close()
+		return ns.Close()
 	}
 	if err := k.closeMesh(); err != nil {
-		return nil, errors.Join(err, ns.Close())
+		return errors.Join(err, ns.Close())
 	}
 	if k.mesh, err = newNetspace(ns); err != nil {
-		return nil, err
+		return err
 	}
 	k.balancer = newIPVS(k.mesh, &k.programs)
-	return k.mesh, nil
+	return nil
 }
 
 // needMesh is for what is in the mesh's namespace, and so needs it.
@@ -115,6 +126,7 @@ func (k *Kernel) putNamespace() error {
 		if err := k.makeNamespace(); err != nil {
 			return err
 		}
+		k.meshKnown = false
 		if mesh, err = k.needMesh(); err != nil {
 			return err
 		}

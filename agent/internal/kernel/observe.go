@@ -23,6 +23,7 @@ const (
 func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.meshKnown = false
 	mesh, err := k.openMesh()
 	if err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func (k *Kernel) observeMesh(ctx context.Context, into state.State, mesh *netspa
 		func() error { return observeLinkState(into, state.Mesh, mesh, links) },
 		func() error { return observeNeighbours(into, mesh) },
 		func() error { return k.observeSysctls(into, state.Mesh, mesh, links) },
-		func() error { return k.balancer.List(into) },
+		func() error { return k.balancer.List(ctx, into) },
 		func() error { return k.observeChains(ctx, into, state.Mesh, mesh, scope) },
 	)
 }

@@ -141,7 +141,7 @@ func TestWhatSomebodyBreaksIsSeenAndRepaired(t *testing.T) {
 		{name: "an IPVS service too many", mesh: "ipvsadm -A -u 10.255.1.1:9999 -s rr", plan: []string{"remove IPVS 10.255.1.1:9999/udp rr"}},
 		{name: "IPVS destination", mesh: "ipvsadm -d -u 10.255.1.1:5353 -r 10.255.2.2:53", plan: []string{"add IPVS 10.255.1.1:5353/udp destination 10.255.2.2:53 weight 1"}},
 		{name: "IPVS weight", mesh: "ipvsadm -e -u 10.255.1.1:5353 -r 10.255.2.2:53 -m -w 70000", plan: []string{"change IPVS 10.255.1.1:5353/udp destination 10.255.2.2:53 weight 1"}},
-		{name: "IPVS forwarding", mesh: "ipvsadm -a -u 10.255.1.1:5353 -r 10.255.3.2:5353 -g", plan: []string{"remove IPVS 10.255.1.1:5353/udp destination 10.255.3.2:5353 weight 1, forwarded by Route"}},
+		{name: "IPVS forwarding", mesh: "ipvsadm -a -u 10.255.1.1:5353 -r 10.255.3.2:5353 -g", plan: []string{"remove IPVS 10.255.1.1:5353/udp destination 10.255.3.2:5353 weight 1, not masquerading"}},
 		{name: "an IPVS destination too many", mesh: "ipvsadm -a -u 10.255.1.1:5353 -r 10.255.3.2:53 -m", plan: []string{"remove IPVS 10.255.1.1:5353/udp destination 10.255.3.2:53 weight 1"}},
 	}
 	m := newMachine(t, "a")

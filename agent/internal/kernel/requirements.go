@@ -1,6 +1,19 @@
 package kernel
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
 
 // Missing is something that this host lacks.
 type Missing struct {
@@ -9,6 +22,169 @@ type Missing struct {
 	Fix  string // "apt install …"
 }
 
-// Requirements tries what the mesh needs, in a namespace that is thrown away,
-// and reports what this host lacks.
-func Requirements(ctx context.Context) []Missing { return nil }
+// Requirements tries what the mesh needs and reports what this host lacks. It
+// does the real thing in a network namespace that is thrown away: a list of
+// modules says little where they are built in, or loaded by the host of a
+// container, or there but refused by the distribution's iptables.
+func Requirements(ctx context.Context) []Missing {
+	found := make(chan []Missing, 1)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		found <- tryAll(ctx)
+	}()
+	return <-found
+}
+
+func tryAll(ctx context.Context) []Missing {
+	scratch, err := scratchNamespace()
+	if err != nil {
+		return []Missing{{
+			What: "permission to make network namespaces", Why: "the mesh lives in one: " + err.Error(),
+			Fix: "run the agent as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN",
+		}}
+	}
+	p := &probes{ctx: ctx, scratch: scratch}
+	p.kernel()
+	p.iptables()
+	if err := scratch.close(); err != nil {
+		p.lacks("a namespace that can be left", "", err, "")
+	}
+	return p.missing
+}
+
+func scratchNamespace() (*netspace, error) {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	ns, err := netns.Get()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newNetspace(ns)
+	if err != nil {
+		return nil, err
+	}
+	lo, err := s.linkIndex("lo")
+	if err == nil {
+		// IPVS takes a namespace's destinations once it has an address (inet_addr_type).
+		err = s.nl.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: lo}})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// probes tries one thing after the other and notes what does not work.
+type probes struct {
+	ctx      context.Context
+	scratch  *netspace
+	programs programs
+	missing  []Missing
+}
+
+func (p *probes) lacks(what, purpose string, err error, fix string) {
+	p.missing = append(p.missing, Missing{What: what, Why: purpose + ": " + err.Error(), Fix: fix})
+}
+
+func (p *probes) kernel() {
+	for _, probe := range []struct {
+		module, purpose string
+		try             func() error
+	}{
+		{"veth", "the link between the host and the mesh", p.veth},
+		{"vxlan", "the overlay between the nodes", p.vxlan},
+		{"ip_set, ip_set_bitmap_port", "the sets of published ports", p.set(state.Set{Name: probeSet, Type: state.BitmapPort})},
+		{"ip_set_hash_ip", "the set of the other nodes", p.set(state.Set{Name: probeSet + "-ip", Type: state.HashIP})},
+		{"ip_vs, ip_vs_rr", "the balancing of connections", p.ipvs},
+	} {
+		if err := probe.try(); err != nil {
+			p.lacks("kernel module "+probe.module, probe.purpose, err, extraModules)
+		}
+	}
+}
+
+const probeSet = state.SetPrefix + "probe"
+
+func (p *probes) veth() error {
+	link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "probe1"}
+	link.Name = "probe0"
+	return p.scratch.nl.LinkAdd(link)
+}
+
+func (p *probes) vxlan() error {
+	link := &netlink.Vxlan{LinkAttrs: netlink.NewLinkAttrs(), VxlanId: 1, Port: 4789}
+	link.Name = "probe2"
+	return p.scratch.nl.LinkAdd(link)
+}
+
+func (p *probes) set(set state.Set) func() error {
+	return func() error {
+		sets, err := newIPSet(p.scratch.ns)
+		if err != nil {
+			return err
+		}
+		defer sets.close()
+		return sets.create(set)
+	}
+}
+
+func (p *probes) ipvs() error {
+	b := newIPVS(p.scratch, &p.programs)
+	defer b.Close()
+	server := netip.MustParseAddrPort("192.0.2.1:1")
+	v := state.VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"}
+	if err := b.PutVirtual(p.ctx, v); err != nil {
+		return err
+	}
+	return b.PutReal(p.ctx, state.RealServer{Proto: "tcp", Server: server, Addr: netip.MustParseAddrPort("192.0.2.2:1"), Weight: 1})
+}
+
+// iptables tries one rule for each extension that our chains use.
+func (p *probes) iptables() {
+	for _, program := range []string{"iptables-save", "iptables-restore"} {
+		if _, err := find(program); err != nil {
+			p.lacks("program "+program, "the rules that lead packets to the mesh", exec.ErrNotFound, "apt install iptables, or dnf install iptables-nft")
+			return
+		}
+	}
+	rules := []struct{ what, table, rule string }{
+		{"DNAT (nf_nat, xt_nat, iptable_nat)", "nat", "-A PROBE -p tcp -j DNAT --to-destination 192.0.2.1"},
+		{"SNAT (nf_nat, xt_nat, iptable_nat)", "nat", "-I POSTROUTING 1 -s 192.0.2.1 -j SNAT --to-source 192.0.2.1"},
+		{"match set (xt_set)", "filter", "-A PROBE -p tcp -m set --match-set " + probeSet + " dst -j RETURN"},
+		{"match addrtype (xt_addrtype)", "nat", "-A PROBE -m addrtype --dst-type LOCAL -j RETURN"},
+		{"match conntrack (nf_conntrack, xt_conntrack)", "filter", "-A PROBE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT --ctorigdst 192.0.2.1 -j ACCEPT"},
+		{"CT --notrack (iptable_raw, xt_CT)", "raw", "-A PROBE -j CT --notrack"},
+	}
+	for _, r := range rules {
+		input := fmt.Sprintf("*%s\n:PROBE - [0:0]\n%s\nCOMMIT\n", r.table, r.rule)
+		err := p.scratch.do(func() error { return p.restored(input, r.table) })
+		if err != nil {
+			p.lacks("iptables "+r.what, "the rules that lead packets to the mesh", err, extraModules)
+		}
+	}
+}
+
+// restored loads rules and reads them back: where nft_compat lacks an extension,
+// iptables-nft may take a rule and keep an empty one (kops#18733, EL10).
+func (p *probes) restored(input, table string) error {
+	if _, err := p.programs.run(p.ctx, input, "iptables-restore", "--noflush", "-w", "10"); err != nil {
+		return err
+	}
+	text, err := p.programs.run(p.ctx, "", "iptables-save", "-t", table)
+	if err != nil {
+		return err
+	}
+	rs, err := parseSave(text)
+	if err != nil {
+		return err
+	}
+	for _, c := range rs[table] {
+		for _, rule := range c.rules {
+			if rule == "" || rule[0] != '-' && rule[0] != '!' {
+				return errors.New("iptables-save gives back something else: " + rule)
+			}
+		}
+	}
+	return nil
+}

@@ -56,3 +56,17 @@ func timed(t *testing.T, what string, fn func()) time.Duration {
 	t.Logf("%s: %s", what, took.Round(time.Millisecond/10))
 	return took
 }
+
+// Linux 6.1 leaves services out of /proc/net/ip_vs when other namespaces have
+// some too, and there are more than fit into 4 kB; see readDestinations.
+func TestServicesInOtherNamespacesHideNoneOfOurs(t *testing.T) {
+	a, b := newMachine(t, "a"), newMachine(t, "b")
+	wantA, wantB := desired(t, 1, 2), desired(t, 2, 1)
+	for port := uint16(10000); port < 10200; port++ {
+		publish(wantA, 1, "tcp", port, port, 1, 2)
+		publish(wantB, 2, "tcp", port, port, 1, 2)
+	}
+	a.reach(wantA, 1)
+	b.reach(wantB, 1)
+	a.reach(wantA, 1)
+}
