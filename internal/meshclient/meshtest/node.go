@@ -56,6 +56,8 @@ type Login struct {
 	NoKeys      bool   // public keys are not accepted
 	// SudoRefused is what sudo -n says when it fails, "" when it works.
 	SudoRefused string
+	// Tried is called for every password that is shown, nil for nothing.
+	Tried func()
 	// Authority signs user certificates that are accepted, nil for none.
 	Authority ssh.PublicKey
 }

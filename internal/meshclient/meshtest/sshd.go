@@ -102,6 +102,9 @@ func (n *Node) serverConfig() *ssh.ServerConfig {
 		cfg.PublicKeyCallback = checker.Authenticate
 	}
 	right := func(password string) (*ssh.Permissions, error) {
+		if login.Tried != nil {
+			login.Tried()
+		}
 		if password == login.Password {
 			return nil, nil
 		}

@@ -1,0 +1,238 @@
+package meshclient_test
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+)
+
+// serveAgent is an SSH agent with the keys, on a socket.
+func serveAgent(t *testing.T, keys ...any) string {
+	t.Helper()
+	ring := agent.NewKeyring()
+	for _, k := range keys {
+		if err := ring.Add(agent.AddedKey{PrivateKey: k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = agent.ServeAgent(ring, conn) }() // ends with the connection
+		}
+	}()
+	return socket
+}
+
+func rawKey(t *testing.T, private string) any {
+	t.Helper()
+	k, err := ssh.ParseRawPrivateKey([]byte(private))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	f, n := installed(t)
+	stranger, _ := meshtest.NewKey(t)
+	_, authority := meshtest.NewKey(t)
+	yes := true
+	own, err := ssh.ParsePrivateKey([]byte(f.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &ssh.Certificate{Key: own.PublicKey(), CertType: ssh.UserCert, ValidPrincipals: []string{"root"}, ValidBefore: ssh.CertTimeInfinity}
+	certify(t, cert, own, authority)
+	for name, c := range map[string]struct {
+		server meshtest.Login
+		client meshclient.SSHConfig
+	}{
+		"key":                  {client: meshclient.SSHConfig{PrivateKey: f.PrivateKey}},
+		"second of two keys":   {client: meshclient.SSHConfig{PrivateKey: stranger + f.PrivateKey}},
+		"key without last \\n": {client: meshclient.SSHConfig{PrivateKey: "\n  " + strings.TrimSpace(f.PrivateKey)}},
+		"agent":                {client: meshclient.SSHConfig{Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, f.PrivateKey))}},
+		"agent after a key":    {client: meshclient.SSHConfig{PrivateKey: stranger, Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, f.PrivateKey))}},
+		"password":             {meshtest.Login{Password: "pw", NoKeys: true}, meshclient.SSHConfig{Password: "pw"}},
+		"password after a key": {meshtest.Login{Password: "pw"}, meshclient.SSHConfig{PrivateKey: stranger, Password: "pw"}},
+		"keyboard-interactive": {meshtest.Login{Password: "pw", Interactive: true}, meshclient.SSHConfig{Password: "pw"}},
+		"certificate": {
+			meshtest.Login{Authority: authority.PublicKey()},
+			meshclient.SSHConfig{PrivateKey: f.PrivateKey, Certificate: string(ssh.MarshalAuthorizedKey(cert))},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n.SetLogin(c.server)
+			cfg := f.ClientConfig()
+			no := cfg.SSH.Agent
+			cfg.SSH = c.client
+			cfg.SSH.KnownHosts = []string{}
+			if cfg.SSH.Agent == nil {
+				cfg.SSH.Agent = no
+			}
+			if err := ask(t, cfg); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestRefusedLogin(t *testing.T) {
+	t.Parallel()
+	f, n := installed(t)
+	stranger, signer := meshtest.NewKey(t)
+	inAgent, agentSigner := meshtest.NewKey(t)
+	key, second := ssh.FingerprintSHA256(signer.PublicKey()), ssh.FingerprintSHA256(agentSigner.PublicKey())
+	yes, no := true, false
+	for name, c := range map[string]struct {
+		server meshtest.Login
+		client meshclient.SSHConfig
+		want   string
+	}{
+		"nothing to show": {
+			client: meshclient.SSHConfig{Agent: &no},
+			want: `ADDRESS refused the login of user root.
+Tried: nothing.
+The server offers: publickey.
+No key, agent or password is configured: set private_key, agent or password in the provider's ssh.`,
+		},
+		"strange keys": {
+			client: meshclient.SSHConfig{PrivateKey: stranger, Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, inAgent)), User: "deploy"},
+			want: `ADDRESS refused the login of user deploy.
+Tried: publickey ` + key + ` (private_key), publickey ` + second + ` (agent).
+The server offers: publickey.`,
+		},
+		"wrong password": {
+			meshtest.Login{Password: "right", NoKeys: true},
+			meshclient.SSHConfig{PrivateKey: stranger, Password: "wrong", Agent: &no},
+			`ADDRESS refused the login of user root.
+Tried: password.
+Not tried: publickey ` + key + ` (private_key): the server takes no keys.
+The server offers: password.`,
+		},
+		"password where none is taken": {
+			client: meshclient.SSHConfig{Password: "pw", Agent: &yes, AgentSocket: serveAgent(t)},
+			want: `ADDRESS refused the login of user root.
+Tried: nothing.
+Not tried: password: the server takes none; agent: it holds no key.
+The server offers: publickey.`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n.SetLogin(c.server)
+			cfg := f.ClientConfig()
+			cfg.SSH = c.client
+			cfg.SSH.KnownHosts = []string{}
+			err := ask(t, cfg)
+			auth, ok := errors.AsType[*meshclient.AuthError](err)
+			if !ok {
+				t.Fatalf("got %v", err)
+			}
+			if got := strings.ReplaceAll(auth.Error(), n.Addr(), "ADDRESS"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+// sshd ends a login after six failures; with many keys in an agent the right
+// one is never shown.
+func TestTooManyKeys(t *testing.T) {
+	t.Parallel()
+	f, _ := installed(t)
+	var keys strings.Builder
+	for range 8 {
+		k, _ := meshtest.NewKey(t)
+		keys.WriteString(k)
+	}
+	cfg := f.ClientConfig()
+	cfg.SSH.PrivateKey = keys.String()
+	err := ask(t, cfg)
+	if _, ok := errors.AsType[*meshclient.AuthError](err); !ok {
+		t.Fatalf("got %v", err)
+	}
+	wantText(t, err, "too many authentication failures", "name the right one", "publickey SHA256:")
+}
+
+// A refused login is not repeated: fail2ban counts.
+func TestRefusedLoginIsNotRetried(t *testing.T) {
+	t.Parallel()
+	f, n := installed(t)
+	logins := 0
+	n.SetLogin(meshtest.Login{NoKeys: true, Password: "right", Tried: func() { logins++ }})
+	cfg := f.ClientConfig()
+	cfg.SSH.Password = "wrong"
+	if _, ok := errors.AsType[*meshclient.AuthError](ask(t, cfg)); !ok || logins != 1 {
+		t.Errorf("%d logins", logins)
+	}
+}
+
+// No error and no log line has a secret, whatever goes wrong.
+func TestSecretsStaySecret(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three)
+	const password, passphrase, bastionPassword = "hunter2-password", "hunter2-passphrase", "hunter2-bastion"
+	var said journal
+	note := func(err error) {
+		if err != nil {
+			said.log(t.Context(), err.Error(), nil)
+		}
+	}
+	for _, change := range []func(*meshclient.Config){
+		func(*meshclient.Config) {},
+		func(c *meshclient.Config) { c.SSH.PrivateKey = c.SSH.PrivateKey[:200] },
+		func(c *meshclient.Config) { c.SSH.PrivateKey = "not a key: " + password },
+		func(c *meshclient.Config) { c.SSH.Certificate = "garbage " + password },
+		func(c *meshclient.Config) { c.SSH.HostKeyPolicy = "strict" },
+		func(c *meshclient.Config) { c.SSH.Bastion.Host = f.Node("n1").Addr() },
+		func(c *meshclient.Config) { c.SSH.Bastion.PrivateKey = c.SSH.PrivateKey[100:] },
+		func(c *meshclient.Config) { c.SSH.User = "deploy" },
+	} {
+		cfg := f.ClientConfig()
+		cfg.Log, cfg.SSH.Timeout = said.log, tired
+		cfg.SSH.Password, cfg.SSH.Passphrase, cfg.SSH.Bastion.Password = password, passphrase, bastionPassword
+		change(&cfg)
+		c, err := meshclient.New(cfg)
+		if err != nil {
+			note(err)
+			continue
+		}
+		_, err = c.PutPort(deadline(t), "demo", port(8000), false)
+		note(err)
+		f.Node("n2").SetLogin(meshtest.Login{Password: "another"})
+		c.Close()
+		c, _ = meshclient.New(cfg)
+		_, err = c.Snapshot(deadline(t))
+		note(err)
+		_, err = c.PutNode(deadline(t), "demo", f.Node("n2").MeshNode(), false)
+		note(err)
+		c.Close()
+	}
+	body := strings.Split(f.PrivateKey, "\n")[2]
+	for _, secret := range []string{password, passphrase, bastionPassword, body} {
+		if strings.Contains(said.text(), secret) {
+			t.Errorf("%q was said", secret)
+		}
+	}
+	if said.text() == "" {
+		t.Error("nothing was said at all")
+	}
+}

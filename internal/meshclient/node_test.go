@@ -1,0 +1,146 @@
+package meshclient_test
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three, "n1")
+	n4 := f.Add("n4")
+	ctx := deadline(t)
+
+	wrong := n4.MeshNode()
+	wrong.Address = netip.MustParseAddr("192.0.2.99")
+	_, err := c.PutNode(ctx, "demo", wrong, true)
+	rule, ok := errors.AsType[*mesh.Error](err)
+	if !ok || rule.Attribute != "address" || rule.Object != mesh.NodeObject("n4") {
+		t.Fatalf("got %v", err)
+	}
+	wantText(t, err, "no interface with the address 192.0.2.99", "It has 192.0.2.14")
+	if n4.Installed() || n4.CountCommands(" install") != 1 {
+		t.Error("the agent was left on the host")
+	}
+
+	n4.SetProblems(func(*mesh.Record) []mesh.Problem {
+		return []mesh.Problem{{Object: mesh.NodeObject("n4"), Text: "The kernel has no ip_vs."}}
+	}, nil)
+	_, err = c.PutNode(ctx, "demo", n4.MeshNode(), true)
+	wantText(t, err, "node n4: The kernel has no ip_vs.")
+	if n4.Installed() || f.Node("n1").Record().Nodes["n4"] != nil {
+		t.Error("the refused node is in the record, or its agent on the host")
+	}
+
+	// What the record refuses does not reach the host at all.
+	n4.SetProblems(nil, nil)
+	before := len(n4.Commands())
+	twin := n4.MeshNode()
+	twin.Address = f.Node("n2").Address
+	_, err = c.PutNode(ctx, "demo", twin, true)
+	wantText(t, err, "Node n2 already has the underlay address")
+	if len(n4.Commands()) != before {
+		t.Errorf("commands were run: %q", n4.Commands()[before:])
+	}
+	must(t)(c.PutNode(ctx, "demo", n4.MeshNode(), true))
+	sameRecord(t, f)
+}
+
+// Whatever a joining node has against the record is about its joining.
+func TestJoinIsBlamedForItsNode(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three, "n1")
+	ctx := deadline(t)
+	must(t)(c.PutPort(ctx, "demo", port(8080), true))
+	n4 := f.Add("n4")
+	n4.SetProblems(func(*mesh.Record) []mesh.Problem {
+		return []mesh.Problem{{Object: mesh.PortObject(mesh.PortKey{Port: 8080, Protocol: mesh.TCP}), Text: "Port 8080/tcp is taken by java."}}
+	}, nil)
+	_, err := c.PutNode(ctx, "demo", n4.MeshNode(), true)
+	wantText(t, err, "node n4: Port 8080/tcp is taken by java.")
+}
+
+func TestHostIsOneNode(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three, "n1")
+	again := f.Node("n2").MeshNode()
+	again.Name, again.Address = "n5", netip.MustParseAddr("192.0.2.50")
+	_, err := c.PutNode(deadline(t), "demo", again, true)
+	wantText(t, err, `already is the node "n2"`)
+	if !f.Node("n2").Installed() {
+		t.Error("the agent of n2 was removed")
+	}
+}
+
+// The same machine under two names is sent the record once.
+func TestHostReachedByTwoNames(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, []string{"n1"})
+	f.Add("n2")
+	cfg := f.ClientConfig()
+	cfg.Hosts = []string{f.Node("n1").Addr(), "localhost:" + f.Node("n2").Addr()[len("127.0.0.1:"):]}
+	c := newClient(t, cfg)
+	ctx := deadline(t)
+	f.Node("n2").SetInstalled(true)
+	must(t)(c.PutNode(ctx, "demo", f.Node("n2").MeshNode(), true))
+	must(t)(c.PutPort(ctx, "demo", port(8000), true))
+	sameRecord(t, f)
+	if p, q := f.Node("n2").Count(mesh.PathPrepare), f.Node("n2").Count(mesh.PathCommit); p != 2 || q != 2 {
+		t.Errorf("n2 got %d prepares and %d commits for two changes", p, q)
+	}
+}
+
+func TestRemoveNode(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three, "n1")
+	cfg := f.ClientConfig("n1")
+	cfg.SSH.Timeout = tired
+	c := newClient(t, cfg)
+	ctx := deadline(t)
+	f.Node("n3").SetDown(true)
+	_, err := c.RemoveNode(ctx, "demo", "n3")
+	if _, ok := errors.AsType[*meshclient.UnreachableError](err); !ok {
+		t.Fatalf("got %v", err)
+	}
+	if f.Node("n1").Record().Nodes["n3"] == nil || f.TotalRequests(mesh.PathPrepare) != 0 {
+		t.Error("an unreachable node was taken out, and stays behind with what it has")
+	}
+	f.Node("n3").SetDown(false)
+	must(t)(c.RemoveNode(ctx, "demo", "n3"))
+	if f.Node("n3").Installed() || f.Node("n1").Record().Nodes["n3"] != nil {
+		t.Error("n3 is still there")
+	}
+	// The last keeper stays as such, and says so while something needs it.
+	res, err := c.RemoveNode(ctx, "demo", "n1")
+	if err != nil || len(res.Warnings) != 1 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	wantText(t, errors.New(res.Warnings[0]), "last of the provider's hosts", "1 node and 1 service")
+	if !f.Node("n1").Installed() {
+		t.Error("nobody can find the cluster any more")
+	}
+	must(t)(c.PutNode(ctx, "demo", f.Node("n1").MeshNode(), true))
+	must(t)(c.RemoveNode(ctx, "demo", "n3"))
+}
+
+// A removal that was cut off between the commit and the uninstall.
+func TestCleanHost(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three, "n1")
+	ctx := deadline(t)
+	stale := f.Node("n3").Record()
+	must(t)(c.RemoveNode(ctx, "demo", "n3"))
+	f.Node("n3").SetRecord(stale, "n3")
+	for _, n := range f.All() {
+		if err := c.CleanHost(ctx, "demo", n.MeshNode()); err != nil {
+			t.Error(err)
+		}
+		if want := n.Name != "n3"; n.Installed() != want {
+			t.Errorf("%s: installed=%v", n.Name, n.Installed())
+		}
+	}
+}
