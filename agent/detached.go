@@ -82,11 +82,10 @@ func (d *detached) pid() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || pid <= 1 {
-		return 0, nil // not ours, or torn: there is nobody to end
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && pid > 1 {
+		return pid, nil
 	}
-	return pid, nil
+	return 0, nil // torn, or not ours: there is nobody to end
 }
 
 // isAgent reports whether the process runs a program that we installed. A

@@ -17,12 +17,12 @@ func (e *notRunningError) Error() string {
 	return fmt.Sprintf("the agent is not running on this host (nothing answers on %s): see `systemctl status routingmesh-agent`", e.socket)
 }
 
-func (p *program) dial(ctx context.Context) (*net.UnixConn, error) {
+func (p *program) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", p.socket())
 	switch {
 	case err == nil:
-		return conn.(*net.UnixConn), nil // what the network "unix" gives
+		return conn, nil
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, &notRunningError{p.socket()}
 	case errors.Is(err, os.ErrPermission):
@@ -47,7 +47,9 @@ func (p *program) dialStdio(ctx context.Context) error {
 		// An error here is one of reading stdin or of a closed socket: either way
 		// the agent gets no more, which CloseWrite says.
 		_, _ = io.Copy(conn, p.stdin)
-		_ = conn.CloseWrite()
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
 	}()
 	if _, err := io.Copy(p.stdout, conn); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("pass on the agent's answer: %w", err)

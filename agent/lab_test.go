@@ -156,7 +156,7 @@ func labAddresses(t *testing.T) map[string]netip.Addr {
 // a service without an endpoint behind 8082.
 func labRecord(t *testing.T, addresses map[string]netip.Addr) *mesh.Record {
 	t.Helper()
-	rec, err := mesh.NewRecord("lab-"+fmt.Sprint(time.Now().UnixNano()), mesh.Cluster{
+	rec, err := mesh.NewRecord(fmt.Sprintf("lab-%d", time.Now().UnixNano()), mesh.Cluster{
 		Name: "lab", AddressPool: mesh.DefaultAddressPool, NodePrefixLength: mesh.DefaultNodePrefixLength,
 		VXLANPort: mesh.DefaultVXLANPort, VNI: mesh.DefaultVNI("lab"), PublishedPortRange: mesh.DefaultPortRange,
 	})
@@ -266,6 +266,7 @@ func TestAgentOnTheLabsNodes(t *testing.T) {
 }
 
 func expectInSync(t *testing.T, rec *mesh.Record) {
+	t.Helper()
 	for _, h := range labNodes {
 		st := h.status(t)
 		if len(st.Problems) > 0 || st.AppliedGeneration != rec.Generation || st.Hash != rec.Hash() || st.Node != string(h) {
@@ -275,6 +276,7 @@ func expectInSync(t *testing.T, rec *mesh.Record) {
 }
 
 func expectIngress(t *testing.T, rec *mesh.Record, addresses map[string]netip.Addr) {
+	t.Helper()
 	for _, h := range labNodes {
 		entry := rec.Nodes[string(h)].MeshAddress()
 		want := []string{"n2 " + entry.String(), "n3 " + entry.String()}
@@ -293,6 +295,7 @@ func expectIngress(t *testing.T, rec *mesh.Record, addresses map[string]netip.Ad
 }
 
 func expectHostMode(t *testing.T, addresses map[string]netip.Addr) {
+	t.Helper()
 	client := labClient.run(t, fmt.Sprintf("ip -o route get %s | grep -o 'src [0-9.]*' | cut -d' ' -f2", addresses["n2"]))
 	url := fmt.Sprintf("http://%s:8081/", addresses["n2"])
 	if got := answers(t, labClient, 3, url); !slices.Equal(got, []string{"n2 " + client}) {
@@ -309,6 +312,7 @@ func expectHostMode(t *testing.T, addresses map[string]netip.Addr) {
 }
 
 func expectListenerNamed(t *testing.T, rec *mesh.Record) {
+	t.Helper()
 	n1 := labHost("n1")
 	n1.run(t, "systemd-run --quiet --unit rm-squatter socat TCP-LISTEN:9999,bind=127.0.0.1,fork EXEC:cat && timeout 20 sh -c 'until ss -ltn | grep -q :9999; do sleep 0.1; done'")
 	defer n1.run(t, "systemctl stop rm-squatter; systemctl reset-failed rm-squatter 2>/dev/null; true")
@@ -326,6 +330,7 @@ func expectListenerNamed(t *testing.T, rec *mesh.Record) {
 }
 
 func expectRepair(t *testing.T, rec *mesh.Record, addresses map[string]netip.Addr) {
+	t.Helper()
 	n1 := labHost("n1")
 	n1.run(t, "iptables -t nat -F ROUTINGMESH && ipset del routingmesh-tcp 8080 && ip netns exec routingmesh ip link del vx0")
 	if st := n1.status(t); len(st.Problems) == 0 {
@@ -343,6 +348,7 @@ func expectRepair(t *testing.T, rec *mesh.Record, addresses map[string]netip.Add
 }
 
 func expectLeave(t *testing.T, rec *mesh.Record) {
+	t.Helper()
 	next := rec.Next()
 	next.RemoveNode("n3")
 	commitRecord(t, next, labNodes)

@@ -39,7 +39,7 @@ func must(t *testing.T, err error) {
 func listenOn(t *testing.T, p *program) net.Listener {
 	t.Helper()
 	must(t, os.MkdirAll(p.runDir(), 0o700))
-	l, err := p.listen()
+	l, err := p.listen(t.Context())
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l
@@ -75,8 +75,12 @@ func TestExitCodes(t *testing.T) {
 func TestASocketWithoutAListenerIsAnAgentThatDoesNotRun(t *testing.T) {
 	p, _, _ := newProgram(t, "")
 	l := listenOn(t, p)
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	l.Close()
+	crashed, ok := l.(*net.UnixListener)
+	if !ok {
+		t.Fatalf("listening on %T", l)
+	}
+	crashed.SetUnlinkOnClose(false)
+	crashed.Close()
 	if code := p.main(t.Context(), []string{"dial-stdio"}); code != exitNotRunning {
 		t.Errorf("exit code %d", code)
 	}
@@ -259,13 +263,13 @@ func TestASecondAgentIsKeptOut(t *testing.T) {
 
 func TestSystemdIsToldOnlyIfItAsks(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	must(t, notifySystemd("READY=1"))
+	must(t, notifySystemd(t.Context(), "READY=1"))
 	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	must(t, err)
 	defer conn.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
-	must(t, notifySystemd("READY=1"))
+	must(t, notifySystemd(t.Context(), "READY=1"))
 	buf := make([]byte, 64)
 	if n, err := conn.Read(buf); err != nil || string(buf[:n]) != "READY=1" {
 		t.Errorf("systemd heard %q, %v", buf[:n], err)

@@ -44,14 +44,14 @@ func (p *program) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := p.listen()
+	listener, err := p.listen(ctx)
 	if err != nil {
 		return err
 	}
 	hs := srv.HTTPServer()
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(listener) }()
-	if err := notifySystemd("READY=1"); err != nil {
+	if err := notifySystemd(ctx, "READY=1"); err != nil {
 		p.log.Warn("cannot tell systemd that the agent is ready", "error", err)
 	}
 	go func() {
@@ -62,15 +62,15 @@ func (p *program) run(ctx context.Context) error {
 	case err = <-served:
 		return fmt.Errorf("the agent's socket: %w", err)
 	case <-ctx.Done():
-		return p.shutdown(hs)
+		return p.shutdown(context.WithoutCancel(ctx), hs)
 	}
 }
 
 // shutdownGrace lets a commit that is under way reach the kernel.
 const shutdownGrace = 10 * time.Second
 
-func (p *program) shutdown(hs *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+func (p *program) shutdown(ctx context.Context, hs *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
 	defer cancel()
 	if err := hs.Shutdown(ctx); err != nil {
 		p.log.Warn("ended while a call was under way; the record on disk is applied at the next start", "error", err)
@@ -119,12 +119,13 @@ func requirements(ctx context.Context) []string {
 
 // listen makes the socket, in place of one that a crashed agent left: the lock
 // says that no other agent is there.
-func (p *program) listen() (net.Listener, error) {
+func (p *program) listen(ctx context.Context) (net.Listener, error) {
 	if err := os.Remove(p.socket()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	old := unix.Umask(0o177) // the socket is 0600 from its first moment
-	l, err := net.Listen("unix", p.socket())
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "unix", p.socket())
 	unix.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
@@ -155,12 +156,13 @@ func privateDir(dir string) error {
 
 // notifySystemd sends a message to the service manager, if there is one that
 // asked for it (sd_notify(3)).
-func notifySystemd(message string) error {
+func notifySystemd(ctx context.Context, message string) error {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
 		return nil
 	}
-	conn, err := net.Dial("unixgram", name) // a leading @ is the abstract namespace, to Go too
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unixgram", name) // a leading @ is the abstract namespace, to Go too
 	if err != nil {
 		return err
 	}

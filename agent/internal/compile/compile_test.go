@@ -21,34 +21,34 @@ var (
 )
 
 // newRecord returns a cluster of the named nodes, at 192.0.2.1, .2, ….
-func newRecord(t testing.TB, nodes ...string) *mesh.Record {
-	t.Helper()
+func newRecord(tb testing.TB, nodes ...string) *mesh.Record {
+	tb.Helper()
 	rec, err := mesh.NewRecord("uid", mesh.Cluster{
 		Name: "demo", AddressPool: mesh.DefaultAddressPool, NodePrefixLength: mesh.DefaultNodePrefixLength,
 		VXLANPort: mesh.DefaultVXLANPort, VNI: mesh.DefaultVNI("demo"), PublishedPortRange: mesh.DefaultPortRange,
 	})
-	must(t, err)
+	must(tb, err)
 	for i, name := range nodes {
-		must(t, rec.PutNode(&mesh.Node{Name: name, Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), UnderlayMTU: 1500}))
+		must(tb, rec.PutNode(&mesh.Node{Name: name, Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), UnderlayMTU: 1500}))
 	}
 	return rec
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func putService(t testing.TB, rec *mesh.Record, name string, endpoints map[string]mesh.Endpoint) {
-	t.Helper()
-	must(t, rec.PutService(&mesh.Service{Name: name, Endpoints: endpoints}))
+func putService(tb testing.TB, rec *mesh.Record, name string, endpoints map[string]mesh.Endpoint) {
+	tb.Helper()
+	must(tb, rec.PutService(&mesh.Service{Name: name, Endpoints: endpoints}))
 }
 
-func putPort(t testing.TB, rec *mesh.Record, service string, published, target uint16, proto mesh.Protocol, mode mesh.Mode) {
-	t.Helper()
-	must(t, rec.PutPort(&mesh.PublishedPort{Service: service, Published: published, Target: target, Protocol: proto, Mode: mode}))
+func putPort(tb testing.TB, rec *mesh.Record, service string, published, target uint16, proto mesh.Protocol, mode mesh.Mode) {
+	tb.Helper()
+	must(tb, rec.PutPort(&mesh.PublishedPort{Service: service, Published: published, Target: target, Protocol: proto, Mode: mode}))
 }
 
 // render writes a state as text, in the order in which it would be made.
@@ -71,26 +71,24 @@ func render(s state.State) string {
 }
 
 func TestGolden(t *testing.T) {
+	left := threeNodes(t)
+	left.RemoveNode("n3")
 	tests := []struct {
 		name    string
 		node    string
 		version state.KernelVersion
-		record  func(t *testing.T) *mesh.Record
+		record  *mesh.Record
 	}{
-		{"one node without ports", "n1", debian12, func(t *testing.T) *mesh.Record { return newRecord(t, "n1") }},
-		{"entry node of three, endpoints elsewhere", "n1", debian12, threeNodes},
-		{"node with endpoints", "n2", debian12, threeNodes},
-		{"an old kernel", "n1", centos8, func(t *testing.T) *mesh.Record { return newRecord(t, "n1") }},
-		{"own settings: pool, VNI, port and MTU", "n2", debian12, ownSettings},
-		{"an endpoint on a node that has left", "n1", debian12, func(t *testing.T) *mesh.Record {
-			rec := threeNodes(t)
-			rec.RemoveNode("n3")
-			return rec
-		}},
+		{"one node without ports", "n1", debian12, newRecord(t, "n1")},
+		{"entry node of three, endpoints elsewhere", "n1", debian12, threeNodes(t)},
+		{"node with endpoints", "n2", debian12, threeNodes(t)},
+		{"an old kernel", "n1", centos8, newRecord(t, "n1")},
+		{"own settings: pool, VNI, port and MTU", "n2", debian12, ownSettings(t)},
+		{"an endpoint on a node that has left", "n1", debian12, left},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := render(Compile(tt.record(t), tt.node, tt.version))
+			got := render(Compile(tt.record, tt.node, tt.version))
 			path := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(tt.name)+".golden")
 			if *update {
 				must(t, os.WriteFile(path, []byte(got), 0o644))
@@ -107,6 +105,7 @@ func TestGolden(t *testing.T) {
 // threeNodes has a service of each kind: balanced over n2 and n3, in host mode
 // on n2, over UDP with a port of its own on n3, without endpoints.
 func threeNodes(t *testing.T) *mesh.Record {
+	t.Helper()
 	rec := newRecord(t, "n1", "n2", "n3")
 	putService(t, rec, "web", map[string]mesh.Endpoint{"a": {Node: "n2"}, "b": {Node: "n3"}})
 	putService(t, rec, "metrics", map[string]mesh.Endpoint{"a": {Node: "n2"}})
@@ -120,6 +119,7 @@ func threeNodes(t *testing.T) *mesh.Record {
 }
 
 func ownSettings(t *testing.T) *mesh.Record {
+	t.Helper()
 	rec, err := mesh.NewRecord("uid", mesh.Cluster{
 		Name: "other", AddressPool: netip.MustParsePrefix("172.30.0.0/20"), NodePrefixLength: 28,
 		VXLANPort: 8472, VNI: 77, MTU: 1300, PublishedPortRange: mesh.DefaultPortRange,

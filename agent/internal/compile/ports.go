@@ -2,6 +2,7 @@ package compile
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -92,12 +93,7 @@ func Opens(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
 // node listens on the published port itself: then a listener there is no
 // conflict, the mesh brings it its traffic.
 func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
-	for _, target := range localTargets(rec, node, p) {
-		if target == p.Published {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(localTargets(rec, node, p), p.Published)
 }
 
 func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []uint16 {

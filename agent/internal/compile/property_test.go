@@ -12,21 +12,21 @@ import (
 
 // large has n ports of as many services, each with an endpoint on each of ten
 // nodes.
-func large(t testing.TB, n int) *mesh.Record {
-	t.Helper()
+func large(tb testing.TB, n int) *mesh.Record {
+	tb.Helper()
 	var nodes []string
 	for i := range 10 {
 		nodes = append(nodes, fmt.Sprintf("n%d", i))
 	}
-	rec := newRecord(t, nodes...)
+	rec := newRecord(tb, nodes...)
 	for i := range n {
 		endpoints := map[string]mesh.Endpoint{}
 		for _, node := range nodes {
 			endpoints[node] = mesh.Endpoint{Node: node}
 		}
 		service := fmt.Sprintf("s%d", i)
-		putService(t, rec, service, endpoints)
-		putPort(t, rec, service, uint16(10000+i), uint16(20000+i), mesh.TCP, mesh.Ingress)
+		putService(tb, rec, service, endpoints)
+		putPort(tb, rec, service, uint16(10000+i), uint16(20000+i), mesh.TCP, mesh.Ingress)
 	}
 	return rec
 }

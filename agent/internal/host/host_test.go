@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -83,52 +84,63 @@ func put(t *testing.T, err error) {
 	}
 }
 
-func publish(t *testing.T, rec *mesh.Record, port, target uint16, proto mesh.Protocol, mode mesh.Mode) {
-	t.Helper()
-	put(t, rec.PutPort(&mesh.PublishedPort{Service: "web", Published: port, Target: target, Protocol: proto, Mode: mode}))
-}
-
 func TestPreflightOfPorts(t *testing.T) {
-	nginx := "Port 8080/tcp: nginx (pid 812, nginx: master process /usr/sbin/nginx) already listens on 192.168.200.10:8080 on this node; "
+	const nginx = "Port 8080/tcp: nginx (pid 812, nginx: master process /usr/sbin/nginx) already listens on 192.168.200.10:8080 on this node; "
+	type ports = []mesh.PublishedPort
 	tests := []struct {
-		name  string
-		setup func(t *testing.T, current, next *mesh.Record)
-		want  []string // prefixes
+		name          string
+		before, after ports
+		endpoint      string // the node of web's endpoint after, "" for n2
+		want          []string
 	}{
-		{"a free port", func(t *testing.T, _, next *mesh.Record) { publish(t, next, 8090, 80, mesh.TCP, mesh.Ingress) }, nil},
-		{"a port that a process has", func(t *testing.T, _, next *mesh.Record) { publish(t, next, 8080, 80, mesh.TCP, mesh.Ingress) }, []string{nginx}},
-		{"a process on 127.0.0.1 counts", func(t *testing.T, _, next *mesh.Record) { publish(t, next, 631, 80, mesh.TCP, mesh.Ingress) },
-			[]string{"Port 631/tcp: something already listens on 127.0.0.1:631"}},
-		{"UDP is apart from TCP", func(t *testing.T, _, next *mesh.Record) {
-			publish(t, next, 8080, 80, mesh.UDP, mesh.Ingress)
-			publish(t, next, 53, 53, mesh.UDP, mesh.Ingress)
-		}, []string{"Port 53/udp: named (pid 90, named) already listens on 0.0.0.0:53"}},
-		{"a port that is open here already", func(t *testing.T, current, next *mesh.Record) {
-			publish(t, current, 8080, 80, mesh.TCP, mesh.Ingress)
-			publish(t, next, 8080, 81, mesh.TCP, mesh.Ingress)
-		}, nil},
-		{"host mode without an endpoint here opens nothing", func(t *testing.T, _, next *mesh.Record) {
-			publish(t, next, 8080, 80, mesh.TCP, mesh.Host)
-		}, nil},
-		{"host mode that becomes ingress opens it here", func(t *testing.T, current, next *mesh.Record) {
-			publish(t, current, 8080, 80, mesh.TCP, mesh.Host)
-			publish(t, next, 8080, 80, mesh.TCP, mesh.Ingress)
-		}, []string{nginx}},
-		{"the service's own endpoint here", func(t *testing.T, _, next *mesh.Record) {
-			put(t, next.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}))
-			publish(t, next, 8080, 8080, mesh.TCP, mesh.Ingress)
-		}, nil},
-		{"an endpoint here on another port", func(t *testing.T, _, next *mesh.Record) {
-			put(t, next.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}))
-			publish(t, next, 8080, 80, mesh.TCP, mesh.Host)
-		}, []string{nginx}},
+		{name: "a free port", after: ports{{Published: 8090, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}}},
+		{
+			name:  "a port that a process has",
+			after: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+			want:  []string{nginx},
+		},
+		{
+			name:  "a process on 127.0.0.1 counts",
+			after: ports{{Published: 631, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+			want:  []string{"Port 631/tcp: something already listens on 127.0.0.1:631"},
+		},
+		{
+			name: "UDP is apart from TCP",
+			after: ports{
+				{Published: 8080, Target: 80, Protocol: mesh.UDP, Mode: mesh.Ingress},
+				{Published: 53, Target: 53, Protocol: mesh.UDP, Mode: mesh.Ingress},
+			},
+			want: []string{"Port 53/udp: named (pid 90, named) already listens on 0.0.0.0:53"},
+		},
+		{
+			name:   "a port that is open here already",
+			before: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+			after:  ports{{Published: 8080, Target: 81, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+		},
+		{name: "host mode without an endpoint here opens nothing", after: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Host}}},
+		{
+			name:   "host mode that becomes ingress opens it here",
+			before: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Host}},
+			after:  ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+			want:   []string{nginx},
+		},
+		{
+			name:     "the service's own endpoint here",
+			after:    ports{{Published: 8080, Target: 8080, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+			endpoint: "n1",
+		},
+		{
+			name:     "an endpoint here on another port",
+			after:    ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Host}},
+			endpoint: "n1",
+			want:     []string{nginx},
+		},
 	}
 	h := &Host{Proc: fakeProc(t)}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			current := cluster(t)
-			next := cluster(t)
-			tt.setup(t, current, next)
+			current := withPorts(t, "n2", tt.before)
+			next := withPorts(t, cmp.Or(tt.endpoint, "n2"), tt.after)
 			problems := h.Preflight(t.Context(), current, next, "n1")
 			if len(problems) != len(tt.want) {
 				t.Fatalf("problems %+v, want %q", problems, tt.want)
@@ -140,6 +152,18 @@ func TestPreflightOfPorts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withPorts is the cluster with web's endpoint on the node, and its ports.
+func withPorts(t *testing.T, endpoint string, ports []mesh.PublishedPort) *mesh.Record {
+	t.Helper()
+	rec := cluster(t)
+	put(t, rec.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: endpoint}}}))
+	for _, p := range ports {
+		p.Service = "web"
+		put(t, rec.PutPort(&p))
+	}
+	return rec
 }
 
 func TestPreflightOfANodeThatJoins(t *testing.T) {

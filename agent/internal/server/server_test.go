@@ -131,18 +131,18 @@ func (a *agent) has(t *testing.T, node string, rec *mesh.Record) {
 }
 
 // cluster returns generation 1 of a cluster with the nodes.
-func cluster(t testing.TB, uid string, nodes ...string) *mesh.Record {
-	t.Helper()
+func cluster(tb testing.TB, uid string, nodes ...string) *mesh.Record {
+	tb.Helper()
 	rec, err := mesh.NewRecord(uid, mesh.Cluster{
 		Name: "demo", AddressPool: mesh.DefaultAddressPool, NodePrefixLength: mesh.DefaultNodePrefixLength,
 		VXLANPort: mesh.DefaultVXLANPort, VNI: mesh.DefaultVNI("demo"), PublishedPortRange: mesh.DefaultPortRange,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i, name := range nodes {
 		if err := rec.PutNode(&mesh.Node{Name: name, Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return rec.Next()
