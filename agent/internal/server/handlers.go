@@ -112,6 +112,10 @@ func (s *Server) unknown(w http.ResponseWriter, req *http.Request) {
 // decode reads one JSON value and nothing else. A field that this agent does
 // not know is an error: to drop it would change the record's hash and meaning.
 func decode(w http.ResponseWriter, req *http.Request, into any) *refusal {
+	tooMuch := failed(http.StatusRequestEntityTooLarge, "The request is larger than %d MiB, the most that an agent reads.", maxBody>>20)
+	if req.ContentLength > maxBody {
+		return tooMuch
+	}
 	d := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxBody))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
@@ -125,7 +129,7 @@ func decode(w http.ResponseWriter, req *http.Request, into any) *refusal {
 	case err == nil:
 		return nil
 	case errors.As(err, &tooLarge):
-		return failed(http.StatusRequestEntityTooLarge, "The request is larger than %d MiB, the most that an agent reads.", maxBody>>20)
+		return tooMuch
 	default:
 		return failed(http.StatusBadRequest, "The request is not what this agent (API %d) understands: %v. "+
 			"Are the provider and the agent of the same version?", mesh.APIVersion, err)

@@ -33,7 +33,9 @@ type Host interface {
 // waits for iptables' lock may hold it up.
 const (
 	maxBody        = 64 << 20 // bytes; a record of 5,000 ports × 10 endpoints has about 4 MiB
-	readTimeout    = 30 * time.Second
+	headerTimeout  = 30 * time.Second
+	bodyTimeout    = 2 * time.Minute  // that body over a slow SSH connection
+	idleTimeout    = 10 * time.Minute // a dial-stdio that its provider keeps open
 	commitTimeout  = 2 * time.Minute
 	statusTimeout  = 30 * time.Second
 	prepareTimeout = 30 * time.Second
@@ -112,9 +114,10 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) HTTPServer() *http.Server {
 	return &http.Server{
 		Handler:           s.Handler(),
-		ReadHeaderTimeout: readTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      commitTimeout + readTimeout,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      2*commitTimeout + bodyTimeout, // it may wait for another's commit
+		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
 }
