@@ -1,0 +1,129 @@
+package provider
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+)
+
+// refused is a plan that fails: offline, in the very first plan.
+func (m *testMesh) refused(want string, parts ...string) resource.TestStep {
+	return resource.TestStep{Config: m.provider(parts...), PlanOnly: true, ExpectError: regexp.MustCompile(`(?s)` + strings.ReplaceAll(want, " ", `\s+`))}
+}
+
+// TestPlanRefuses: everything that can be known to fail fails in the plan, on
+// hosts that nobody has dialled.
+func TestPlanRefuses(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	mesh := cluster() + m.nodes() + service("web", "n1") + service("api", "n2")
+	node := func(name, address string) string {
+		return block("routingmesh_node", "other", []string{"cluster_id = routingmesh_cluster.main.id", "depends_on = [routingmesh_node.n1]",
+			fmt.Sprintf("name = %q", name), fmt.Sprintf("address = %q", address)})
+	}
+	m.test(
+		// published ports
+		m.refused(`published_port = 8080.*already published by service "(web|api)"`, mesh, published("a", "web", 8080), published("b", "api", 8080)),
+		m.refused(`published_port = 8080.*Two resources of this configuration are the port 8080/tcp of the service demo/web`,
+			mesh, published("a", "web", 8080), published("b", "web", 8080, "target_port = 81")),
+		m.refused(`Port 22/tcp is where sshd answers`, mesh, published("a", "web", 22)),
+		m.refused(fmt.Sprintf(`Port %d/tcp is the SSH port of node n2`, m.Node("n2").Port()), mesh, published("a", "web", int(m.Node("n2").Port()), "depends_on = [routingmesh_node.n2]")),
+		m.refused(`Port 4789/udp carries the cluster's VXLAN overlay`, mesh, published("a", "web", 4789, `protocol = "udp"`)),
+		m.refused(`published_port value must be between 1 and 65535`, mesh, published("a", "web", 65536)),
+		m.refused(`target_port value must be between 1 and 65535`, mesh, published("a", "web", 80, "target_port = 0")),
+		m.refused(`protocol value must be one of: \["tcp" "udp"\]`, mesh, published("a", "web", 80, `protocol = "sctp"`)),
+		m.refused(`mode value must be one of: \["ingress" "host"\]`, mesh, published("a", "web", 80, `mode = "swarm"`)),
+		m.refused(`"demo" is no service id`, mesh, strings.Replace(published("a", "web", 80), "routingmesh_service.web.id", `"demo"`, 1)),
+		// services
+		m.refused(`endpoints = .*names node "n9".*n1 n2 n3`, mesh, block("routingmesh_service", "more", []string{
+			"cluster_id = routingmesh_cluster.main.id", `name = "more"`, `endpoints = { x = { node = "n9" } }`,
+			"depends_on = [routingmesh_node.n1, routingmesh_node.n2, routingmesh_node.n3]"})),
+		m.refused(`Endpoints "a" and "b" are the same process`, cluster(), m.nodes(), web(`{ a = { node = routingmesh_node.n1.name }, b = { node = routingmesh_node.n1.name } }`)),
+		m.refused(`Two resources of this configuration are the service web of the cluster demo`, mesh, strings.Replace(service("web", "n1"), `"web"`, `"twin"`, 1)),
+		m.refused(`endpoints\["a"\].port value must be between`, cluster(), m.nodes(), web(`{ a = { node = routingmesh_node.n1.name, port = 70000 } }`)),
+		// nodes
+		m.refused(`Two resources of this configuration are the node n1 of the cluster demo`, mesh, node("n1", "192.0.2.50")),
+		m.refused(`Node n1 already has the underlay address 192.0.2.11`, mesh, node("n9", "192.0.2.11")),
+		m.refused(`192.0.2.11 lies in the cluster's address pool 192.0.0.0/16`, cluster(`address_pool = "192.0.0.0/16"`), m.node("n1")),
+		m.refused(`has room for 2 nodes of /29 each`, cluster(`address_pool = "10.9.0.0/28"`, "node_prefix_length = 29"), m.nodes()),
+		m.refused(`"N1" is no name`, cluster(), m.node("n1", `name = "N1"`)),
+		m.refused(`want the underlay address itself`, cluster(), m.node("n1", `address = "n1.example.com"`)),
+		m.refused(`unicast IPv4 address`, cluster(), m.node("n1", `address = "224.0.0.1"`)),
+		m.refused(`public key as in\s+authorized_keys`, cluster(), m.node("n1", `ssh = { host_key = "SHA256:abc" }`)),
+		m.refused(`"demo/n1" is no cluster id`, cluster(), strings.Replace(m.node("n1"), "routingmesh_cluster.main.id", `"demo/n1"`, 1)),
+		// clusters
+		m.refused(`write 10.255.0.0/16`, cluster(`address_pool = "10.255.3.0/16"`)),
+		m.refused(`17–29, not 16`, cluster("node_prefix_length = 16")),
+		m.refused(`"Demo" is no name`, strings.Replace(cluster(), `"demo"`, `"Demo"`, 1)),
+		m.refused(`want FIRST-LAST`, cluster(`published_port_range = "high"`)),
+		m.refused(`vxlan_port value must be between`, cluster("vxlan_port = 0")),
+		m.refused(`vni value must be between`, cluster("vni = 16777216")),
+		m.refused(`mtu value must be between`, cluster("mtu = 100")),
+		m.refused(`The cluster "(demo|prod)" is planned on the same hosts`, cluster(), block("routingmesh_cluster", "prod", []string{`name = "prod"`})),
+		m.refused(`"soon" must be a string`, cluster(`timeouts = { create = "soon" }`)),
+	)
+	if n := m.TotalConnections(); n != 0 {
+		t.Errorf("planning has dialled %d times", n)
+	}
+}
+
+func TestProviderRefuses(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	step := func(want, block string) resource.TestStep {
+		return resource.TestStep{Config: "provider \"routingmesh\" {\n" + block + "\n}\n" + cluster(), PlanOnly: true,
+			ExpectError: regexp.MustCompile(`(?s)` + strings.ReplaceAll(want, " ", `\s+`))}
+	}
+	m.test(
+		step(`hosts is missing.*ROUTINGMESH_HOSTS`, ""),
+		step(`2 hosts are named`, `hosts = ["a", "b"]`),
+		step(`"a:ssh" has no valid port`, `hosts = ["a:ssh"]`),
+		step(`hosts = .*named twice`, `hosts = ["a", "b", "a"]`),
+		step(`ssh.port value must be between`, `hosts = ["a"]
+  ssh = { port = 0 }`),
+		step(`host_key_policy value must be one of`, `hosts = ["a"]
+  ssh = { host_key_policy = "ask" }`),
+		step(`no duration`, `hosts = ["a"]
+  ssh = { timeout = "30" }`),
+		step(`string length must be at least 1`, `hosts = ["a"]
+  ssh = { user = "" }`),
+		step(`Invalid provider configuration`, `hosts = ["a"]
+  ssh = { private_key = "not a key" }`),
+	)
+}
+
+// TestPlanChecksSeeTheCluster: what another state has put into the record, and
+// what only looks like a conflict.
+func TestPlanChecksSeeTheCluster(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	rest := cluster() + m.nodes() + service("web", "n1") + service("api", "n2")
+	swapped := published("a", "api", 8080) + published("b", "web", 8081)
+	m.test(
+		resource.TestStep{Config: m.provider(rest, published("a", "web", 8080), published("b", "api", 8081))},
+		m.refused(`already published by service "(web|api)"`, rest, published("a", "web", 8080), published("b", "api", 8080)),
+		m.refused(`are the port 8080/tcp of the service demo/web`, rest, published("a", "web", 8080), published("b", "api", 8081), published("c", "web", 8080, "target_port = 1")),
+		m.refused(`is the SSH port of node n1|is published by service`, cluster(), m.node("n1", "ssh = { host = \"127.0.0.1\", port = 8080 }"), m.node("n2"), m.node("n3"),
+			service("web", "n1"), service("api", "n2"), published("a", "web", 8080), published("b", "api", 8081)),
+		m.refused(`names node "n3"`, cluster(), m.node("n1"), m.node("n2"), service("web", "n1"), service("api", "n2"),
+			block("routingmesh_service", "more", []string{"cluster_id = routingmesh_cluster.main.id", `name = "more"`, `endpoints = { x = { node = "n9" }, y = { node = "n3" } }`})),
+		resource.TestStep{ // services swap their ports: both are replaced, none is taken
+			Config: m.provider(rest, swapped), PlanOnly: true, ExpectNonEmptyPlan: true,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPreRefresh: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction("routingmesh_published_port.a", replace), plancheck.ExpectResourceAction("routingmesh_published_port.b", replace),
+			}},
+		},
+		resource.TestStep{ // a forced replacement is no duplicate of itself
+			Config: m.provider(rest, published("a", "web", 8080, "lifecycle { replace_triggered_by = [terraform_data.x] }"), published("b", "api", 8081), `resource "terraform_data" "x" {}`),
+		},
+		resource.TestStep{
+			Config: m.provider(rest, published("a", "web", 8080, "lifecycle { replace_triggered_by = [terraform_data.x] }"), published("b", "api", 8081),
+				`resource "terraform_data" "x" { input = 1 }`),
+			ConfigPlanChecks: actions("routingmesh_published_port.a", replace, "routingmesh_published_port.b", noop),
+		},
+	)
+}

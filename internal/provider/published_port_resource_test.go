@@ -1,0 +1,199 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func TestPublishedPortDefaultsAndImport(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	rest := cluster() + m.node("n1") + service("web", "n1")
+	config := m.provider(rest, published("http", "web", 8080))
+	m.test(
+		resource.TestStep{
+			Config: config,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue(thePort, tfjsonpath.New("id"), knownvalue.StringExact("demo/web/8080/tcp")),
+			}},
+			ConfigStateChecks: []statecheck.StateCheck{
+				is(thePort, "id", "demo/web/8080/tcp"), is(thePort, "service_id", "demo/web"), is(thePort, "published_port", 8080),
+				is(thePort, "target_port", 80), is(thePort, "protocol", "tcp"), is(thePort, "mode", "ingress"), is(thePort, "timeouts", nil),
+			},
+		},
+		resource.TestStep{Config: config, ConfigPlanChecks: actions(thePort, noop)},
+		resource.TestStep{ResourceName: thePort, ImportState: true, ImportStateId: "demo/web/8080/tcp", ImportStateVerify: true},
+		resource.TestStep{Config: config, ResourceName: thePort, ImportState: true, ImportStateId: "demo/web/8080/tcp", ImportStateKind: resource.ImportBlockWithID},
+		resource.TestStep{ResourceName: thePort, ImportState: true, ImportStateId: "demo/web/8080", ExpectError: regexp.MustCompile(`CLUSTER/SERVICE/PORT/PROTOCOL`)},
+		resource.TestStep{
+			Config:           m.provider(rest, published("http", "web", 8080, "target_port = 8000", `mode = "host"`, `timeouts = { create = "1m" }`)),
+			ConfigPlanChecks: actions(thePort, update, theService, noop),
+			ConfigStateChecks: []statecheck.StateCheck{
+				is(thePort, "target_port", 8000), is(thePort, "mode", "host"), is(thePort, "timeouts.create", "1m"), is(thePort, "published_port", 8080),
+			},
+		},
+		resource.TestStep{ // behind Terraform's back
+			PreConfig: func() {
+				p := *m.record().Ports[web8080]
+				p.Target, p.Mode = 1, mesh.Host
+				if _, err := m.client().PutPort(t.Context(), "demo", p, false); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config:            config,
+			ConfigPlanChecks:  actions(thePort, update),
+			ConfigStateChecks: []statecheck.StateCheck{is(thePort, "target_port", 80), is(thePort, "mode", "ingress")},
+		},
+		resource.TestStep{ // disappears
+			PreConfig: func() {
+				if _, err := m.client().RemovePort(t.Context(), "demo", web8080); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config: config, ConfigPlanChecks: actions(thePort, create, theService, noop),
+		},
+	)
+}
+
+func TestPublishedPortReplacement(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	rest := cluster() + m.node("n1") + service("web", "n1") + service("api", "n1")
+	step := func(id string, config string) resource.TestStep {
+		return resource.TestStep{
+			Config: m.provider(rest, config), ConfigPlanChecks: actions(thePort, replace, theService, noop),
+			ConfigStateChecks: []statecheck.StateCheck{is(thePort, "id", id)},
+		}
+	}
+	first := step("demo/web/8080/tcp", published("http", "web", 8080))
+	first.ConfigPlanChecks = actions(thePort, create)
+	m.test(
+		first,
+		step("demo/web/8081/tcp", published("http", "web", 8081)),
+		step("demo/web/8081/udp", published("http", "web", 8081, `protocol = "udp"`)),
+		step("demo/api/8081/udp", published("http", "api", 8081, `protocol = "udp"`)),
+	)
+}
+
+// TestAllocatedPortStays: omitted, it is the next free one, and then stays.
+func TestAllocatedPortStays(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	rest := cluster(`published_port_range = "30000-30009"`) + m.node("n1") + service("web", "n1")
+	m.test(
+		resource.TestStep{
+			Config: m.provider(rest, published("http", "web", 0)),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectUnknownValue(thePort, tfjsonpath.New("id")), plancheck.ExpectUnknownValue(thePort, tfjsonpath.New("published_port")),
+			}},
+			ConfigStateChecks: []statecheck.StateCheck{is(thePort, "published_port", 30000), is(thePort, "id", "demo/web/30000/tcp")},
+		},
+		resource.TestStep{
+			Config:            m.provider(rest, published("http", "web", 0, "target_port = 81"), published("two", "web", 0)),
+			ConfigPlanChecks:  actions(thePort, update, "routingmesh_published_port.two", create),
+			ConfigStateChecks: []statecheck.StateCheck{is(thePort, "published_port", 30000), is("routingmesh_published_port.two", "published_port", 30001)},
+		},
+		resource.TestStep{ // named and then omitted: it stays as well
+			Config:           m.provider(rest, published("http", "web", 30000, "target_port = 81"), published("two", "web", 0)),
+			ConfigPlanChecks: actions(thePort, noop),
+		},
+		resource.TestStep{
+			Config:           m.provider(rest, published("http", "web", 0, "target_port = 81"), published("two", "web", 0)),
+			ConfigPlanChecks: actions(thePort, noop),
+		},
+	)
+}
+
+// TestPublishingTouchesOnlyThePort: neither the service nor its endpoints nor
+// another port changes in the record, and one commit does it.
+func TestPublishingTouchesOnlyThePort(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	rest := cluster() + m.nodes() + service("web", "n1", "n2") + published("http", "web", 8080)
+	var before *mesh.Record
+	onlyPort := func(want int) func() {
+		return func() {
+			after := m.record().Clone()
+			if got := after.Generation - before.Generation; got != 1 {
+				t.Errorf("publishing took %d commits", got)
+			}
+			if len(after.Ports) != want {
+				t.Errorf("the record has %d ports, want %d", len(after.Ports), want)
+			}
+			delete(after.Ports, mesh.PortKey{Port: 9090, Protocol: mesh.TCP})
+			same := before.Clone()
+			delete(same.Ports, mesh.PortKey{Port: 9090, Protocol: mesh.TCP})
+			after.Generation, after.Parent = same.Generation, same.Parent
+			if after.Hash() != same.Hash() {
+				t.Error("publishing changed more than its port")
+			}
+			before = m.record()
+		}
+	}
+	m.test(
+		resource.TestStep{Config: m.provider(rest)},
+		resource.TestStep{
+			PreConfig:        func() { before = m.record() },
+			Config:           m.provider(rest, published("more", "web", 9090)),
+			ConfigPlanChecks: actions("routingmesh_published_port.more", create, theService, noop, thePort, noop, node1, noop),
+		},
+		resource.TestStep{
+			PreConfig: onlyPort(2), Config: m.provider(rest),
+			ConfigPlanChecks: actions("routingmesh_published_port.more", plancheck.ResourceActionDestroy, theService, noop, thePort, noop),
+		},
+		resource.TestStep{PreConfig: onlyPort(1), Config: m.provider(rest), ConfigPlanChecks: actions(thePort, noop)},
+	)
+}
+
+// TestTenPortsFewCommits: operations that wait join the next commit.
+func TestTenPortsFewCommits(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	rest := cluster() + m.nodes() + service("web", "n1", "n2")
+	var before *mesh.Record
+	m.test(
+		resource.TestStep{Config: m.provider(rest)},
+		resource.TestStep{
+			PreConfig: func() { before = m.record() },
+			Config:    m.provider(rest, published("many", "web", 0, "count = 10")),
+		},
+		resource.TestStep{
+			PreConfig: func() {
+				after := m.record()
+				if commits := after.Generation - before.Generation; commits > 3 || len(after.Ports) != 10 {
+					t.Errorf("%d ports took %d commits, want 10 in at most 3", len(after.Ports), commits)
+				}
+			},
+			Config: m.provider(rest),
+		},
+	)
+}
+
+// callsAtMost checks what the plan that was made has cost.
+type callsAtMost struct {
+	m                   *testMesh
+	status, connections int
+}
+
+func (c callsAtMost) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	if status, connections := c.m.TotalRequests(mesh.PathStatus), c.m.TotalConnections(); status > c.status || connections > c.connections {
+		resp.Error = fmt.Errorf("the plan made %d status calls over %d connections, want %d over %d", status, connections, c.status, c.connections)
+	}
+}
+
+// noDialling checks that a plan was made without asking anybody.
+type noDialling struct{ m *testMesh }
+
+func (c noDialling) CheckPlan(ctx context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	callsAtMost{c.m, 0, 0}.CheckPlan(ctx, req, resp)
+}
