@@ -109,8 +109,11 @@ func TestPlanChecksSeeTheCluster(t *testing.T) {
 		m.refused(`are the port 8080/tcp of the service demo/web`, rest, published("a", "web", 8080), published("b", "api", 8081), published("c", "web", 8080, "target_port = 1")),
 		m.refused(`is the SSH port of node n1|is published by service`, cluster(), m.node("n1", "ssh = { host = \"127.0.0.1\", port = 8080 }"), m.node("n2"), m.node("n3"),
 			service("web", "n1"), service("api", "n2"), published("a", "web", 8080), published("b", "api", 8081)),
-		m.refused(`names node "n3"`, cluster(), m.node("n1"), m.node("n2"), service("web", "n1"), service("api", "n2"),
-			block("routingmesh_service", "more", []string{"cluster_id = routingmesh_cluster.main.id", `name = "more"`, `endpoints = { x = { node = "n9" }, y = { node = "n3" } }`})),
+		resource.TestStep{
+			Config: m.provider(rest, published("a", "web", 8080), published("b", "api", 8081), block("routingmesh_service", "more", []string{
+				`cluster_id = "demo"`, `name = "more"`, `endpoints = { x = { node = "n9" }, y = { node = "n3" } }`, "depends_on = [routingmesh_cluster.main]"})),
+			ExpectError: regexp.MustCompile(`names node "n9"`),
+		},
 		resource.TestStep{ // services swap their ports: both are replaced, none is taken
 			Config: m.provider(rest, swapped), PlanOnly: true, ExpectNonEmptyPlan: true,
 			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPreRefresh: []plancheck.PlanCheck{
