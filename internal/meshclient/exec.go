@@ -61,6 +61,9 @@ func (c *conn) session(ctx context.Context) (*ssh.Session, error) {
 	defer stop()
 	session, err := c.client.NewSession()
 	if err != nil {
+		if _, refused := errors.AsType[*ssh.OpenChannelError](err); !refused {
+			c.close()
+		}
 		return nil, &sessionError{c.broken("no session: %w", err)}
 	}
 	return session, nil
@@ -82,6 +85,9 @@ func (c *conn) commandError(what string, err error, stderr string) error {
 	address := c.ep.address()
 	exit, ok := errors.AsType[*ssh.ExitError](err)
 	if !ok {
+		// A command that ends without a status: the connection is going down, and
+		// whoever asks next must not be given it again.
+		c.close()
 		return c.broken("the connection broke: %w", err)
 	}
 	switch code := exit.ExitStatus(); {
