@@ -360,3 +360,37 @@ func expectLeave(t *testing.T, rec *mesh.Record) {
 		t.Errorf("n3 still has %s", left)
 	}
 }
+
+// hidden runs a script on the host where it finds no systemd.
+func (h labHost) hidden(t *testing.T, script string) string {
+	t.Helper()
+	return h.run(t, "unshare --mount sh -ec 'mount -t tmpfs none /run/systemd; "+script+"'")
+}
+
+func TestAgentOnAHostWithoutSystemd(t *testing.T) {
+	borrowLab(t)
+	binary := buildAgent(t)
+	n1 := labHost("n1")
+	before := n1.footprint(t)
+	n1.runWith(t, binary, "cat > /tmp/rm-agent && chmod +x /tmp/rm-agent")
+	t.Cleanup(func() {
+		n1.hidden(t, "/tmp/rm-agent uninstall; /tmp/rm-agent uninstall; rm /tmp/rm-agent")
+		if after := n1.footprint(t); after != before {
+			t.Errorf("not as before after the uninstall:\n--- before\n%s\n--- after\n%s", before, after)
+		}
+	})
+	n1.hidden(t, "/tmp/rm-agent install")
+	pid := n1.run(t, "cat /run/routingmesh/agent.pid")
+	if out := n1.hidden(t, "/tmp/rm-agent install; cat /run/routingmesh/agent.pid"); !strings.HasSuffix(out, pid) || !strings.Contains(out, "already") {
+		t.Errorf("a second install is not idle: pid %s, then %s", pid, out)
+	}
+	n1.run(t, "kill -9 "+pid)
+	if out := n1.hidden(t, "/tmp/rm-agent install; routingmesh-agent status"); !strings.Contains(out, "has no record") {
+		t.Errorf("after a crash: %s", out)
+	}
+	// the same program in another file is another version: the running one is ended
+	n1.run(t, "cp /tmp/rm-agent /tmp/rm-agent2 && printf x >> /tmp/rm-agent2 && unshare --mount sh -ec 'mount -t tmpfs none /run/systemd; /tmp/rm-agent2 install; rm /tmp/rm-agent2'")
+	if n := n1.run(t, "ls /usr/local/lib/routingmesh | wc -l; pgrep -c routingmesh"); n != "1\n1" {
+		t.Errorf("versions and agents after an update: %s", n)
+	}
+}
