@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 )
 
 func TestNodeDefaultsAndImport(t *testing.T) {
@@ -254,6 +255,47 @@ func TestRefusedAndFailedChanges(t *testing.T) {
 		resource.TestStep{
 			PreConfig: func() { m.Node("n2").SetProblems(nil, nil) },
 			Config:    config, ConfigPlanChecks: actions(thePort, replace), // it was tainted, and is made anew
+		},
+	)
+}
+
+// TestCutOffRemoval: a node that has left the record while its host could not
+// be cleaned is not forgotten. It is cleaned by the next apply, or rejoins.
+func TestCutOffRemoval(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1", "n2", "n3", "n4")
+	m.ssh = `, user = "ops"`
+	n4 := "routingmesh_node.n4"
+	with, without := m.provider(cluster(), m.node("n1"), m.node("n4")), m.provider(cluster(), m.node("n1"))
+	cutOff := resource.TestStep{
+		PreConfig: func() {
+			committing, release := m.Node("n1").Hold(mesh.PathCommit)
+			go func() {
+				<-committing
+				m.Node("n4").SetLogin(meshtest.Login{SudoRefused: "sudo: a password is required"})
+				release()
+			}()
+		},
+		Config: without, ExpectError: regexp.MustCompile(`Cannot become root on`),
+	}
+	back := func() { m.Node("n4").SetLogin(meshtest.Login{}) }
+	m.test(
+		resource.TestStep{Config: with},
+		cutOff,
+		resource.TestStep{
+			PreConfig: back, Config: with,
+			ConfigPlanChecks:  actions(n4, update, node1, noop),
+			ConfigStateChecks: []statecheck.StateCheck{is(n4, "drift", knownvalue.ListExact(nil)), is(n4, "overlay_block", "10.255.2.0/24")},
+		},
+		cutOff,
+		resource.TestStep{PreConfig: back, Config: without, ConfigPlanChecks: actions(n4, plancheck.ResourceActionDestroy, node1, noop)},
+		resource.TestStep{
+			PreConfig: func() {
+				if m.Node("n4").Installed() {
+					t.Error("n4 still has the agent")
+				}
+			},
+			Config: without, ConfigPlanChecks: actions(node1, noop),
 		},
 	)
 }
