@@ -55,7 +55,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   say "installing the Debian packages ${packages[*]}"
   export DEBIAN_FRONTEND=noninteractive
   # shellcheck disable=SC2086 # the command is meant to be split
-  "${root[@]}" apt-get update -qq && "${root[@]}" $command -qq >/dev/null ||
+  "${root[@]}" apt-get update -qq && "${root[@]}" $command -qq -o Dpkg::Use-Pty=0 >/dev/null ||
     die "apt-get could not install ${packages[*]}; try: $command"
 fi
 

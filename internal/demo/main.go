@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -210,10 +211,8 @@ func (d *demo) everywhere() []question {
 }
 
 func (d *demo) describe(node string) string {
-	for _, e := range d.endpoints {
-		if e == node {
-			return node + ", runs nginx"
-		}
+	if slices.Contains(d.endpoints, node) {
+		return node + ", runs nginx"
 	}
 	return node + ", runs none"
 }
