@@ -214,11 +214,11 @@ func TestBusy(t *testing.T) {
 
 func TestUnreachableNodeLags(t *testing.T) {
 	t.Parallel()
-	f, c := cluster(t, three, "n1")
+	f, _ := cluster(t, three, "n1")
 	f.Node("n3").SetDown(true)
 	cfg := f.ClientConfig("n1")
 	cfg.SSH.Timeout = tired
-	c = newClient(t, cfg)
+	c := newClient(t, cfg)
 	ctx := deadline(t)
 	old := f.Node("n3").Record().Generation
 	res, err := c.PutPort(ctx, "demo", port(8000), true)

@@ -60,7 +60,9 @@ func TestCancelWhileCommitting(t *testing.T) {
 		return errors.Is(err, meshclient.ErrClosed)
 	})
 	release()
-	<-closed
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
 	if len(sameRecord(t, f).Ports) != 1 {
 		t.Error("Close did not wait for the commit")
 	}

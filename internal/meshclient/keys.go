@@ -61,8 +61,7 @@ func parsePrivateKeys(content, passphrase, source string) ([]identity, error) {
 
 func parsePrivateKey(pemKey []byte, passphrase string) (ssh.Signer, error) {
 	signer, err := ssh.ParsePrivateKey(pemKey)
-	var missing *ssh.PassphraseMissingError
-	if !errors.As(err, &missing) {
+	if _, missing := errors.AsType[*ssh.PassphraseMissingError](err); !missing {
 		return signer, err
 	}
 	if passphrase == "" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -62,7 +63,7 @@ func (k *knownHosts) readCleaned(files []string, contents [][]byte) error {
 	defer os.RemoveAll(dir)
 	var cleaned []string
 	for i, content := range contents {
-		clean := filepath.Join(dir, fmt.Sprint(i))
+		clean := filepath.Join(dir, strconv.Itoa(i))
 		lines := bytes.Split(content, []byte("\n"))
 		for n, line := range lines {
 			if !readableLine(clean, line) {

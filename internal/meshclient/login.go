@@ -142,13 +142,13 @@ func (a *attempt) describe(cut bool) (tried, notTried []string) {
 		notTried = append(notTried, strings.Join(keys, ", ")+": the server takes no keys")
 	}
 	if a.login.password != "" {
-		any := false
+		shown := false
 		for _, m := range []string{"password", "keyboard-interactive"} {
 			if was(m) {
-				tried, any = append(tried, m), true
+				tried, shown = append(tried, m), true
 			}
 		}
-		if !any {
+		if !shown {
 			notTried = append(notTried, "password: the server takes none")
 		}
 	}

@@ -118,7 +118,7 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string) (*Result,
 	if err := inCluster(snap.Record, cluster, object); err != nil {
 		return nil, err
 	}
-	host := c.hostOf(snap.Record, name, snap.statusAt(c))
+	host := c.hostOf(snap.Record, name, snap.statusAt)
 	ep := host
 	if n := snap.Record.Nodes[name]; n != nil {
 		if ep, err = c.router.node(n); err != nil {
@@ -175,7 +175,7 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 	}
 	host := c.hostAt(ep)
 	if host == nil && r != nil {
-		host = c.hostOf(r, n.Name, snap.statusAt(c))
+		host = c.hostOf(r, n.Name, snap.statusAt)
 	}
 	_, err = c.clean(ctx, ep, host, r)
 	return err
@@ -222,7 +222,7 @@ func (c *Client) clean(ctx context.Context, ep, host *endpoint, r *mesh.Record) 
 func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
 	own := false
 	for _, other := range c.router.hosts {
-		if s := snap.statusAt(c)(other); s != nil && s.Generation > 0 {
+		if s := snap.statusAt(other); s != nil && s.Generation > 0 {
 			if other != host {
 				return false
 			}

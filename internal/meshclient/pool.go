@@ -105,7 +105,8 @@ func (p *pool) once(ctx context.Context, ep *endpoint) (*conn, error) {
 		if r.Err != nil {
 			return nil, r.Err
 		}
-		return r.Val.(*conn), nil
+		c, _ := r.Val.(*conn) // nothing else is in there
+		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -74,7 +74,7 @@ func (q *queue) submit(ctx context.Context, op *operation) (*Result, error) {
 	if !q.running {
 		q.running = true
 		q.loops.Add(1)
-		go q.loop()
+		go q.loop() //nolint:contextcheck // a batch belongs to no one caller: its context is made of theirs
 	}
 	q.mu.Unlock()
 	select {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -74,7 +75,7 @@ func (r *router) route(h hop) (*endpoint, error) {
 	}
 	if len(entry.identities) > 0 {
 		more := *ep.login
-		more.keys = append(more.keys[:len(more.keys):len(more.keys)], entry.identities...)
+		more.keys = append(slices.Clip(more.keys), entry.identities...)
 		ep.login = &more
 	}
 	if entry.knownHosts != nil && len(r.ssh.KnownHosts) == 0 {
@@ -132,7 +133,7 @@ func (r *router) jump(t target, key knownKey, l *login, via *endpoint, depth int
 	}
 	if len(entry.identities) > 0 {
 		more := *l
-		more.keys = append(more.keys[:len(more.keys):len(more.keys)], entry.identities...)
+		more.keys = append(slices.Clip(more.keys), entry.identities...)
 		ep.login = &more
 	}
 	if via == nil && len(entry.jumps) > 0 {

@@ -181,9 +181,7 @@ func (f *fetch) hostOf(name string) *endpoint {
 }
 
 // statusAt looks up what a host of the provider block said.
-func (s *Snapshot) statusAt(c *Client) func(*endpoint) *mesh.Status {
-	return func(ep *endpoint) *mesh.Status { return s.Hosts[ep.name].Status }
-}
+func (s *Snapshot) statusAt(host *endpoint) *mesh.Status { return s.Hosts[host.name].Status }
 
 // hostOf returns the host of the provider block that is the named node: by
 // what it says itself, else by the endpoint.

@@ -130,7 +130,7 @@ func (u *userConfig) identities(alias string) []identity {
 func (u *userConfig) knownHosts(alias string) (*knownHosts, error) {
 	value := u.get(alias, "UserKnownHostsFile")
 	var files []string
-	for _, f := range strings.Fields(value) {
+	for f := range strings.FieldsSeq(value) {
 		if path := u.path(alias, f); fileExists(path) {
 			files = append(files, path)
 		}

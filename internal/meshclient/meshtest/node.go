@@ -66,7 +66,7 @@ type Login struct {
 func (n *Node) Addr() string { return n.listener.Addr().String() }
 
 // Port is the SSH port on 127.0.0.1.
-func (n *Node) Port() uint16 { return n.listener.Addr().(*net.TCPAddr).AddrPort().Port() }
+func (n *Node) Port() uint16 { return netip.MustParseAddrPort(n.Addr()).Port() }
 
 // MeshNode describes the host as a node: its underlay address, and where SSH
 // answers.

@@ -12,7 +12,7 @@ import (
 
 func newNode(f *Fleet, name string, address netip.Addr) *Node {
 	f.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(f.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -101,14 +101,14 @@ func (n *Node) serverConfig() *ssh.ServerConfig {
 		}
 		cfg.PublicKeyCallback = checker.Authenticate
 	}
-	right := func(password string) (*ssh.Permissions, error) {
+	check := func(password string) error {
 		if login.Tried != nil {
 			login.Tried()
 		}
-		if password == login.Password {
-			return nil, nil
+		if password != login.Password {
+			return errNo
 		}
-		return nil, errNo
+		return nil
 	}
 	switch {
 	case login.Password == "":
@@ -118,10 +118,12 @@ func (n *Node) serverConfig() *ssh.ServerConfig {
 			if err != nil || len(answers) != 1 {
 				return nil, errNo
 			}
-			return right(answers[0])
+			return nil, check(answers[0])
 		}
 	default:
-		cfg.PasswordCallback = func(_ ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) { return right(string(password)) }
+		cfg.PasswordCallback = func(_ ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+			return nil, check(string(password))
+		}
 	}
 	for _, key := range n.hostKeys {
 		cfg.AddHostKey(key)
