@@ -133,8 +133,7 @@ func (m *nodeModel) view(snap *meshclient.Snapshot, diags *diag.Diagnostics) {
 		m.observed(snap.Record, view.Status)
 		return
 	}
-	var noAgent *meshclient.NoAgentError
-	if errors.As(view.Err, &noAgent) {
+	if _, bare := errors.AsType[*meshclient.NoAgentError](view.Err); bare {
 		m.Drift = driftList([]string{"No agent is installed on the host: it answers, but it is not part of the mesh."})
 		return
 	}

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -38,9 +39,7 @@ func (p *meshProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 func sshSchema() map[string]schema.Attribute {
 	attributes := map[string]schema.Attribute{}
 	for _, group := range []map[string]schema.Attribute{loginSchema(), bastionSchema(), hostKeySchema()} {
-		for name, a := range group {
-			attributes[name] = a
-		}
+		maps.Copy(attributes, group)
 	}
 	return attributes
 }

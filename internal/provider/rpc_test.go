@@ -3,6 +3,8 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -48,7 +50,7 @@ func (m *testMesh) rpc() *rpc {
 	}
 	config := fill(provider, map[string]tftypes.Value{
 		"hosts": tftypes.NewValue(provider.AttributeTypes["hosts"], hosts),
-		"ssh":   fill(ssh, map[string]tftypes.Value{"private_key": tftypes.NewValue(tftypes.String, m.PrivateKey), "agent": tftypes.NewValue(tftypes.Bool, false)}),
+		"ssh":   fill(ssh, map[string]tftypes.Value{"private_key": tftypes.NewValue(tftypes.String, m.PrivateKey), "agent": tftypes.NewValue(tftypes.Bool, false), "timeout": str("5s")}),
 	})
 	resp, err := server.ConfigureProvider(ctx, &tfprotov6.ConfigureProviderRequest{TerraformVersion: "1.14.0", Config: r.dynamic(provider, config)})
 	r.ok(err, resp.Diagnostics)
@@ -251,8 +253,8 @@ func TestIdentity(t *testing.T) {
 		}
 	}
 	r = m.rpc()
-	for i := len(members) - 1; i >= 0; i-- {
-		r.apply(members[i].kind, members[i].state, nil, members[i].known)
+	for _, c := range slices.Backward(members) {
+		r.apply(c.kind, c.state, nil, c.known)
 	}
 }
 
@@ -304,5 +306,35 @@ func TestPlanningFiveHundredResources(t *testing.T) {
 	all.Wait()
 	if status, connections := m.TotalRequests(mesh.PathStatus), m.TotalConnections(); status != 3 || connections != 3 {
 		t.Errorf("planning 500 resources on 3 nodes made %d status calls over %d SSH connections, want 3 over 3", status, connections)
+	}
+}
+
+// TestWarningsOfARead: one about the node that is down, from its own resource;
+// and Terraform keeps what it knows.
+func TestWarningsOfARead(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	r := m.rpc()
+	none := func(kind string) tftypes.Value { return tftypes.NewValue(r.types[kind], nil) }
+	r.apply("routingmesh_cluster", none("routingmesh_cluster"), map[string]tftypes.Value{"name": str("demo")}, nil)
+	states := map[string]tftypes.Value{}
+	for _, n := range m.All() {
+		states[n.Name], _ = r.apply("routingmesh_node", none("routingmesh_node"), map[string]tftypes.Value{
+			"cluster_id": str("demo"), "name": str(n.Name), "address": str(n.Address.String()), "ssh": r.sshOf(m, n.Name)}, nil)
+	}
+	m.Node("n3").SetDown(true)
+	r = m.rpc()
+	for name, state := range states {
+		read := r.read("routingmesh_node", state, nil)
+		r.ok(nil, read.Diagnostics)
+		if after, err := read.NewState.Unmarshal(r.types["routingmesh_node"]); err != nil || !after.Equal(state) {
+			t.Errorf("the state of %s was not kept: %s (%v)", name, after, err)
+		}
+		switch {
+		case name != "n3" && len(read.Diagnostics) != 0:
+			t.Errorf("reading %s warns: %v", name, read.Diagnostics)
+		case name == "n3" && (len(read.Diagnostics) != 1 || !strings.Contains(read.Diagnostics[0].Summary, "Node n3")):
+			t.Errorf("reading %s: %v, want one warning that names it", name, read.Diagnostics)
+		}
 	}
 }
