@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -213,15 +212,14 @@ func startWeb(t *testing.T, h labHost) {
 	t.Cleanup(func() { h.run(t, "nginx -c /tmp/rm-nginx.conf -s stop; rm -f /tmp/rm-nginx.conf") })
 }
 
-// answers asks url n times from h and returns the distinct answers.
-func answers(t *testing.T, h labHost, n int, url string) []string {
+// answers asks each URL four times from h and returns the distinct answers, as
+// "URL ANSWER" and sorted.
+func answers(t *testing.T, h labHost, urls ...string) []string {
 	t.Helper()
-	out := h.run(t, fmt.Sprintf("for i in $(seq %d); do curl -sS -m 5 %s; done", n, url))
-	distinct := map[string]bool{}
-	for line := range strings.Lines(out) {
-		distinct[strings.TrimSpace(line)] = true
-	}
-	return slices.Sorted(maps.Keys(distinct))
+	out := h.run(t, "for u in "+strings.Join(urls, " ")+"; do for i in 1 2 3 4; do echo $u $(curl -sS -m 5 $u 2>&1); done; done")
+	lines := strings.Split(out, "\n")
+	slices.Sort(lines)
+	return slices.Compact(lines)
 }
 
 func TestAgentOnTheLabsNodes(t *testing.T) {
@@ -277,19 +275,23 @@ func expectInSync(t *testing.T, rec *mesh.Record) {
 
 func expectIngress(t *testing.T, rec *mesh.Record, addresses map[string]netip.Addr) {
 	t.Helper()
+	var urls, want []string
+	both := func(url string, entry labHost) []string { // what the endpoints see is the entry node
+		seen := rec.Nodes[string(entry)].MeshAddress()
+		return []string{fmt.Sprintf("%s n2 %s", url, seen), fmt.Sprintf("%s n3 %s", url, seen)}
+	}
 	for _, h := range labNodes {
-		entry := rec.Nodes[string(h)].MeshAddress()
-		want := []string{"n2 " + entry.String(), "n3 " + entry.String()}
 		url := fmt.Sprintf("http://%s:8080/", addresses[string(h)])
-		for who, got := range map[string][]string{
-			"the client":        answers(t, labClient, 4, url),
-			"itself":            answers(t, h, 4, url),
-			"127.0.0.1 on it":   answers(t, h, 4, "http://127.0.0.1:8080/"),
-			"another node (n1)": answers(t, "n1", 4, url),
-		} {
-			if !slices.Equal(got, want) {
-				t.Errorf("%s asked by %s answered %q, want %q", h, who, got, want)
-			}
+		urls = append(urls, url)
+		want = append(want, both(url, h)...)
+	}
+	if got := answers(t, labClient, urls...); !slices.Equal(got, want) {
+		t.Errorf("the client got %q, want %q", got, want)
+	}
+	const local = "http://127.0.0.1:8080/"
+	for _, h := range labNodes { // its own address is one of the three
+		if got, want := answers(t, h, append(urls, local)...), slices.Concat(both(local, h), want); !slices.Equal(got, want) {
+			t.Errorf("%s got %q, want %q", h, got, want)
 		}
 	}
 }
@@ -298,11 +300,11 @@ func expectHostMode(t *testing.T, addresses map[string]netip.Addr) {
 	t.Helper()
 	client := labClient.run(t, fmt.Sprintf("ip -o route get %s | grep -o 'src [0-9.]*' | cut -d' ' -f2", addresses["n2"]))
 	url := fmt.Sprintf("http://%s:8081/", addresses["n2"])
-	if got := answers(t, labClient, 3, url); !slices.Equal(got, []string{"n2 " + client}) {
+	if got := answers(t, labClient, url); !slices.Equal(got, []string{url + " n2 " + client}) {
 		t.Errorf("n2:8081 answered %q, want n2 and the client's own address %s", got, client)
 	}
 	for _, from := range []string{url, "http://127.0.0.1:8081/"} {
-		if got := answers(t, "n2", 3, from); len(got) != 1 || !strings.HasPrefix(got[0], "n2 ") {
+		if got := answers(t, "n2", from); len(got) != 1 || !strings.HasPrefix(got[0], from+" n2 ") {
 			t.Errorf("%s on n2 answered %q", from, got)
 		}
 	}

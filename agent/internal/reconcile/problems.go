@@ -58,17 +58,30 @@ func holder(o state.Object) state.Key {
 		return state.Set{Name: o.Set}.Key()
 	case state.NetNS:
 		return state.Key{Kind: noKind}
-	}
-	if o.Key().NS == state.Mesh {
+	case state.Veth:
 		return state.NetNS{}.Key()
-	}
-	switch o := o.(type) {
-	case state.Addr, state.Route:
-		return state.Veth{}.Key()
+	case state.Neigh, state.FDB:
+		return state.VXLAN{}.Key()
+	case state.Addr:
+		return linkHolder(o.Link, o.NS)
+	case state.Route:
+		return linkHolder(o.Dev, o.NS)
 	case state.Sysctl:
-		if !o.Global() {
-			return state.Veth{}.Key()
-		}
+		link, _, _ := strings.Cut(strings.TrimPrefix(o.Name, "net.ipv4.conf."), ".")
+		return linkHolder(link, o.NS)
+	}
+	return linkHolder("", o.Key().NS)
+}
+
+// linkHolder is what is missing when a link is, or else the namespace.
+func linkHolder(link string, ns state.NS) state.Key {
+	switch {
+	case link == state.OverlayLink:
+		return state.VXLAN{}.Key()
+	case link == state.HostLink, link == state.MeshLink:
+		return state.Veth{}.Key()
+	case ns == state.Mesh:
+		return state.NetNS{}.Key()
 	}
 	return state.Key{Kind: noKind}
 }

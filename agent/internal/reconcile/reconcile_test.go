@@ -210,11 +210,26 @@ func TestAMissingNamespaceIsOneSentence(t *testing.T) {
 	k := newFakeKernel()
 	r, _ := newReconciler(k)
 	r.Commit(t.Context(), record(t, 5), "n1")
-	maps.DeleteFunc(k.has, func(key state.Key, _ state.Object) bool {
-		return key.NS == state.Mesh || key.Kind == state.KindNamespace
+	maps.DeleteFunc(k.has, func(key state.Key, o state.Object) bool { // with the namespace goes one end of the veth
+		return key.NS == state.Mesh || key.Kind == state.KindNamespace || key.Kind != state.KindChain && strings.Contains(o.String(), state.HostLink)
 	})
 	_, problems := r.Status(t.Context())
 	expect(t, "problems", texts(problems), "node/n1: The network namespace routingmesh is missing.\n")
+}
+
+func TestAMissingLinkIsOneSentence(t *testing.T) {
+	k := newFakeKernel()
+	r, _ := newReconciler(k)
+	r.Commit(t.Context(), record(t, 5), "n1")
+	for key, o := range k.has { // as the kernel does when somebody deletes vx0
+		if strings.Contains(o.String(), state.OverlayLink) && key.Kind != state.KindChain {
+			delete(k.has, key)
+		}
+	}
+	_, problems := r.Status(t.Context())
+	if got := texts(problems); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "node/n1: The link vx0 (vxlan ") {
+		t.Errorf("problems:\n%s", got)
+	}
 }
 
 func TestAHostThatLeavesIsEmptied(t *testing.T) {
