@@ -172,10 +172,15 @@ func (m *machine) apply(ops []state.Op) {
 // reach applies until the plan is empty, and fails if that takes more than rounds.
 func (m *machine) reach(desired state.State, rounds int) {
 	m.t.Helper()
+	ops := m.plan(desired)
 	for range rounds {
-		m.apply(m.plan(desired))
+		if len(ops) == 0 {
+			return
+		}
+		m.apply(ops)
+		ops = m.plan(desired)
 	}
-	if ops := m.plan(desired); len(ops) > 0 {
+	if len(ops) > 0 {
 		m.t.Fatalf("%s: still to do after %d rounds:\n%s", m.name, rounds, text(ops))
 	}
 }

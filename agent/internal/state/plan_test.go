@@ -1,0 +1,69 @@
+package state
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+func TestPlanOrder(t *testing.T) {
+	pool, S := netip.MustParsePrefix("10.255.0.0/16"), netip.MustParsePrefix("10.255.1.1/32")
+	server := netip.MustParseAddrPort("10.255.1.1:8080")
+	oldServer := netip.MustParseAddrPort("10.255.1.1:7070")
+	real := func(to string) RealServer {
+		return RealServer{Proto: "tcp", Server: server, Addr: netip.MustParseAddrPort(to), Weight: 1}
+	}
+	desired, observed := State{}, State{}
+	desired.Put(
+		SetMember{Set: "routingmesh-tcp", Port: 8080},
+		VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"},
+		real("10.255.3.2:80"),
+		Route{Table: MainTable, Dst: pool, Via: S.Addr(), Dev: HostLink},
+		Route{Table: MainTable, Dst: S, Dev: HostLink},
+		Veth{MTU: 1450},
+		NetNS{},
+	)
+	observed.Put(
+		NetNS{},
+		Veth{MTU: 1450, Fault: "down"},
+		VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"},
+		real("10.255.2.2:80"),
+		VirtualServer{Proto: "tcp", Addr: oldServer, Scheduler: "rr"},
+		SetMember{Set: "routingmesh-tcp", Port: 7070},
+	)
+	var got []string
+	for _, op := range Plan(desired, observed) {
+		got = append(got, op.String())
+	}
+	want := []string{
+		"remove port 7070 in ipset routingmesh-tcp", // closed first
+		"change link rmesh0 (veth, mtu 1450)",
+		"add route 10.255.1.1/32 dev rmesh0 (host)", // before what goes through it
+		"add route 10.255.0.0/16 via 10.255.1.1 dev rmesh0 (host)",
+		"add IPVS 10.255.1.1:8080/tcp destination 10.255.3.2:80 weight 1", // before the old one goes
+		"add port 8080 in ipset routingmesh-tcp",
+		"remove IPVS 10.255.1.1:8080/tcp destination 10.255.2.2:80 weight 1",
+		"remove IPVS 10.255.1.1:7070/tcp rr",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestSettingsFitTheKernel(t *testing.T) {
+	for release, reuseMode := range map[string]bool{
+		"4.18.0-553.el8_10.x86_64": true, "5.4.0-200-generic": true, "5.9.0": false, "5.10.0-33-amd64": false, "6.1.0-56-amd64": false, "7": false, "odd": false,
+	} {
+		has := slices.ContainsFunc(ManagedSysctls(ParseKernelVersion(release)), func(m ManagedSysctl) bool {
+			return m.Name == "net.ipv4.vs.conn_reuse_mode"
+		})
+		if has != reuseMode {
+			t.Errorf("%s: conn_reuse_mode is %t, want %t", release, has, reuseMode)
+		}
+	}
+	for _, m := range ManagedSysctls(KernelVersion{6, 1}) {
+		if global := m.NS == Host && m.Name == "net.ipv4.ip_forward"; m.Global() != global {
+			t.Errorf("%s is global: %t", m.Sysctl, m.Global())
+		}
+	}
+}
