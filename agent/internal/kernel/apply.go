@@ -89,20 +89,12 @@ func (k *Kernel) put(ctx context.Context, op state.Op) error {
 		return k.putSet(op.Old, o)
 	case state.SetMember:
 		return k.sets.add(o)
-	case state.VirtualServer, state.RealServer:
-		return k.putServer(ctx, o)
+	case state.VirtualServer:
+		return k.balance(true, func(b Balancer) error { return b.PutVirtual(ctx, o) })
+	case state.RealServer:
+		return k.balance(true, func(b Balancer) error { return b.PutReal(ctx, o) })
 	}
 	return fmt.Errorf("no way to make a %T", op.New)
-}
-
-func (k *Kernel) putServer(ctx context.Context, o state.Object) error {
-	if _, err := k.needMesh(); err != nil {
-		return err
-	}
-	if v, ok := o.(state.VirtualServer); ok {
-		return k.balancer.PutVirtual(ctx, v)
-	}
-	return k.balancer.PutReal(ctx, o.(state.RealServer))
 }
 
 // remove takes an object away. One that went with the namespace or the link that
@@ -131,19 +123,23 @@ func (k *Kernel) remove(ctx context.Context, o state.Object) error {
 		return k.removeSet(o)
 	case state.SetMember:
 		return k.removeMember(o)
-	case state.VirtualServer, state.RealServer:
-		return k.removeServer(ctx, o)
+	case state.VirtualServer:
+		return k.balance(false, func(b Balancer) error { return b.RemoveVirtual(ctx, o) })
+	case state.RealServer:
+		return k.balance(false, func(b Balancer) error { return b.RemoveReal(ctx, o) })
 	}
 	return fmt.Errorf("no way to remove a %T", o)
 }
 
-func (k *Kernel) removeServer(ctx context.Context, o state.Object) error {
+// balance does something with the balancer; where its namespace has gone, so has
+// what was to be removed.
+func (k *Kernel) balance(needed bool, do func(Balancer) error) error {
 	mesh, err := k.openMesh()
+	if err == nil && mesh == nil && needed {
+		_, err = k.needMesh()
+	}
 	if err != nil || mesh == nil {
 		return err
 	}
-	if v, ok := o.(state.VirtualServer); ok {
-		return k.balancer.RemoveVirtual(ctx, v)
-	}
-	return k.balancer.RemoveReal(ctx, o.(state.RealServer))
+	return do(k.balancer)
 }

@@ -4,7 +4,6 @@ package kernel_test
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -133,14 +132,6 @@ func full(t *testing.T) state.State {
 	publish(s, 1, "tcp", 8081, 81)
 	publishHost(s, 1, "tcp", 9090, 90)
 	return s
-}
-
-func without(s state.State, gone ...state.Object) state.State {
-	c := maps.Clone(s)
-	for _, o := range gone {
-		delete(c, o.Key())
-	}
-	return c
 }
 
 func runningKernel(t *testing.T) state.KernelVersion {

@@ -23,7 +23,10 @@ type section struct{ clear, fill, unhook, hook, drop []string }
 func render(ops []state.Op, now ruleset) string {
 	s := script{}
 	for _, op := range ops {
-		c := op.Object().(state.Chain)
+		c, ok := op.Object().(state.Chain)
+		if !ok {
+			continue // callers give only chains, see chainRun
+		}
 		if s[c.Table] == nil {
 			s[c.Table] = &section{}
 		}

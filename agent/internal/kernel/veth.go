@@ -2,8 +2,10 @@ package kernel
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -93,8 +95,11 @@ func (k *Kernel) makeVeth(ctx context.Context, mesh *netspace, want state.Veth) 
 		LinkAttrs:     netlink.NewLinkAttrs(),
 		PeerName:      state.MeshLink,
 		PeerNamespace: netlink.NsFd(int(mesh.ns)),
+		// An address that somebody has chosen is left alone by udev, which gives
+		// links others a moment later (MACAddressPolicy=persistent, flannel#1155).
+		PeerHardwareAddr: randomMAC(),
 	}
-	request.Name, request.MTU = state.HostLink, want.MTU
+	request.Name, request.MTU, request.HardwareAddr = state.HostLink, want.MTU, randomMAC()
 	err := whileDying(ctx, func() error { return k.host.nl.LinkAdd(request) })
 	if errors.Is(err, unix.EEXIST) {
 		return veth{}, fmt.Errorf("the host has another link called %s: %w", state.HostLink, err)
@@ -105,12 +110,20 @@ func (k *Kernel) makeVeth(ctx context.Context, mesh *netspace, want state.Veth) 
 	return k.findVeth(mesh)
 }
 
+// randomMAC is locally administered, and no multicast address.
+func randomMAC() net.HardwareAddr {
+	mac := make(net.HardwareAddr, 6)
+	_, _ = rand.Read(mac) // never fails
+	mac[0] = mac[0]&^1 | 2
+	return mac
+}
+
 // whileDying makes a link, and again for a while when the kernel says that it
 // exists: the one from a deleted namespace may still be going.
-func whileDying(ctx context.Context, make func() error) error {
+func whileDying(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(dyingLinks)
 	for {
-		err := make()
+		err := try()
 		if !errors.Is(err, unix.EEXIST) || time.Now().After(deadline) {
 			return err
 		}

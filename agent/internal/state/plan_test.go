@@ -10,14 +10,14 @@ func TestPlanOrder(t *testing.T) {
 	pool, S := netip.MustParsePrefix("10.255.0.0/16"), netip.MustParsePrefix("10.255.1.1/32")
 	server := netip.MustParseAddrPort("10.255.1.1:8080")
 	oldServer := netip.MustParseAddrPort("10.255.1.1:7070")
-	real := func(to string) RealServer {
+	destination := func(to string) RealServer {
 		return RealServer{Proto: "tcp", Server: server, Addr: netip.MustParseAddrPort(to), Weight: 1}
 	}
 	desired, observed := State{}, State{}
 	desired.Put(
 		SetMember{Set: "routingmesh-tcp", Port: 8080},
 		VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"},
-		real("10.255.3.2:80"),
+		destination("10.255.3.2:80"),
 		Route{Table: MainTable, Dst: pool, Via: S.Addr(), Dev: HostLink},
 		Route{Table: MainTable, Dst: S, Dev: HostLink},
 		Veth{MTU: 1450},
@@ -27,7 +27,7 @@ func TestPlanOrder(t *testing.T) {
 		NetNS{},
 		Veth{MTU: 1450, Fault: "down"},
 		VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"},
-		real("10.255.2.2:80"),
+		destination("10.255.2.2:80"),
 		VirtualServer{Proto: "tcp", Addr: oldServer, Scheduler: "rr"},
 		SetMember{Set: "routingmesh-tcp", Port: 7070},
 	)
