@@ -11,7 +11,7 @@ import (
 
 // bootTime is far more than an idle machine needs without KVM (half a minute), because the machines of
 // continuous integration are not idle.
-const bootTime = 4 * time.Minute
+const bootTime = 6 * time.Minute
 
 type answer struct {
 	host  Host

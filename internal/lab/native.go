@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,28 +29,46 @@ func (l *Lab) cgroup() string {
 }
 
 func (l *Lab) startNative() ([]int, error) {
+	if err := os.RemoveAll(l.path("console.log")); err != nil {
+		return nil, err
+	}
 	for _, d := range []string{"base", "disk"} {
 		if err := os.MkdirAll(l.path(d), 0o755); err != nil {
 			return nil, err
 		}
 	}
 	script := `set -e
-mount -t ext4 -o loop,ro "$1/root.ext4" "$2/base"
+mount -t ext4 -o loop,ro "$1/root.ext4" "$2base"
 mkdir -p /run/netns /run/rmlab; mount -t tmpfs netns /run/netns; mount -t tmpfs rmlab /run/rmlab
 mount -t sysfs sys /sys; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
-exec "$2/vm/nodes.sh" serve`
-	serve, err := l.detach("unshare", "-m", "-n", "--propagation", "private", "sh", "-c", script, "sh", l.imageDir(), l.Dir)
+exec "$2vm/nodes.sh" serve`
+	serve, err := l.detach("unshare", "-m", "-n", "--propagation", "private", "sh", "-c", script, "sh", l.imageDir(), l.Dir+"/")
 	if err != nil {
 		return nil, err
 	}
-	time.Sleep(time.Second) // until it is in its namespaces
+	if err := l.awaitServe(serve); err != nil {
+		return nil, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	forward, err := l.detach(self, "forward", strconv.Itoa(serve), l.path("ssh_config"))
 	return []int{serve, forward}, err
+}
+
+// awaitServe waits until the process is through with its mounts and has become nodes.sh.
+func (l *Lab) awaitServe(pid int) error {
+	for range 100 {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.Contains(string(b), "nodes.sh\x00serve") {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	_ = l.cleanNative()
+	return fmt.Errorf("the nodes were not started; the end of %s:\n%s", l.path("console.log"), tailFile(l.path("console.log"), 12))
 }
 
 // detach starts a process that outlives us and our terminal.
@@ -66,7 +85,8 @@ func (l *Lab) detach(name string, args ...string) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	return cmd.Process.Pid, cmd.Process.Release()
+	pid := cmd.Process.Pid // before Release forgets it
+	return pid, cmd.Process.Release()
 }
 
 // cleanNative ends what is left of the nodes; namespaces and mounts go with the last process.

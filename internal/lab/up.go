@@ -113,8 +113,15 @@ func (l *Lab) control(command string, args []string) error {
 }
 
 func (l *Lab) status() error {
-	s, err := l.adopt()
+	s, err := l.running()
 	if err != nil {
+		return err
+	}
+	if s == nil {
+		fmt.Printf("lab: none runs in %s\n", l.Dir)
+		return nil
+	}
+	if s, err = l.adopt(); err != nil {
 		return err
 	}
 	fmt.Printf("lab in %s: %s, process %d\n", l.Dir, s.shape(), s.PIDs[0])

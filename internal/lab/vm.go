@@ -150,7 +150,7 @@ func (l *Lab) portsFree() error {
 	for _, h := range append(l.hosts(), l.machine()) {
 		s, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", h.Port))
 		if err != nil {
-			return fmt.Errorf("the port of %s is taken (another lab?); choose others with LAB_SSH_PORT=2300: %w", h.Name, err)
+			return fmt.Errorf("the port of %s is taken (another lab?); choose others with LAB_SSH_PORT=%d: %w", h.Name, l.Port+100, err)
 		}
 		s.Close()
 	}
