@@ -21,14 +21,13 @@ func (r *Reconciler) problems(ops []state.Op) []mesh.Problem {
 	}
 	problems := []mesh.Problem{}
 	for _, op := range ops {
-		// One cause, one sentence: what is missing because the thing that holds it
-		// is missing says nothing new, unless the kernel said so.
-		err := r.refused[op.Object().Key()]
-		if err == nil && op.Action == state.Add && missing[holder(op.New)] {
+		// One cause, one sentence: that something is missing says nothing new when
+		// what holds it is missing too.
+		if op.Action == state.Add && missing[holder(op.New)] {
 			continue
 		}
 		text := sentence(op)
-		if err != nil {
+		if err := r.refused[op.Object().Key()]; err != nil {
 			text = strings.TrimSuffix(text, ".") + ": " + err.Error() + "."
 		}
 		problems = append(problems, mesh.Problem{Object: compile.Owner(r.rec, r.node, op.Object()), Text: text})
@@ -48,8 +47,8 @@ func (r *Reconciler) unread(err error) []mesh.Problem {
 	}}
 }
 
-// holder is the key of what o is in, the zero Key for nothing that can be
-// missing without o.
+// holder is the key of what o is in or on, of kind noKind when it is in nothing
+// that could be missing.
 func holder(o state.Object) state.Key {
 	switch o := o.(type) {
 	case state.RealServer:
