@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 
@@ -87,7 +88,20 @@ func run(ctx context.Context) error {
 
 func say(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }
 
+// busy warns of a machine that does other things: then the numbers, ratios too, say little.
+func busy() {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(b), &load); err == nil && load > float64(runtime.NumCPU())/2 {
+		say(fmt.Sprintf("this machine is busy with other things (load %.1f on %d cores): the numbers will say little", load, runtime.NumCPU()))
+	}
+}
+
 func bench(ctx context.Context, lab *rig.Lab) (err error) {
+	busy()
 	if err := lab.Build(ctx, say); err != nil {
 		return err
 	}
@@ -153,6 +167,7 @@ func measure(ctx context.Context, lab *rig.Lab, nodes []rig.Node) error {
 		}
 	}
 	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
 	var lines []line
 	for round := range rounds {
 		order := []string{"direct", "mesh"}
