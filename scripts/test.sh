@@ -31,5 +31,5 @@ trap finish EXIT
 trap 'failed=${failed:-interrupted}; exit 130' INT TERM
 
 for p in build lint unit check-generate; do phase "$p"; done
-[ -n "$failed" ] || lab=started
+[ -n "$failed" ] || bin/lab status >/dev/null 2>&1 || lab=started
 for p in lab-up testkernel testacc; do phase "$p"; done
