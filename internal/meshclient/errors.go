@@ -97,6 +97,11 @@ func isNoAgent(err error) bool {
 	return ok
 }
 
+func isDown(err error) bool {
+	_, ok := errors.AsType[*AgentDownError](err)
+	return ok
+}
+
 func asUnreachable(err error) (*UnreachableError, bool) { return errors.AsType[*UnreachableError](err) }
 
 // HostFailure is why one host did not answer or did not agree.

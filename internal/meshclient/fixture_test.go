@@ -43,7 +43,7 @@ func newClient(t testing.TB, cfg meshclient.Config) *meshclient.Client {
 
 // deadline bounds every test; nothing waits without it.
 func deadline(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -99,7 +99,7 @@ func must(t testing.TB) func(*meshclient.Result, error) *meshclient.Result {
 
 // tired is how long clients wait for hosts that are down: longer than a login
 // takes on a busy machine, under the race detector.
-const tired = 3 * time.Second
+const tired = 5 * time.Second
 
 var three = []string{"n1", "n2", "n3"}
 

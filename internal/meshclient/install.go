@@ -104,7 +104,8 @@ func (c *Client) outdated(s *mesh.Status) bool {
 }
 
 // ready makes sure that the host runs this provider's agent: installs it where
-// there is none, replaces another one. It tells whether there was none.
+// there is none, replaces another one, and one that has stopped. It tells
+// whether there was none.
 func (c *Client) ready(ctx context.Context, ep *endpoint) (s *mesh.Status, installed bool, err error) {
 	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
 	switch {
@@ -112,6 +113,8 @@ func (c *Client) ready(ctx context.Context, ep *endpoint) (s *mesh.Status, insta
 		installed = true
 	case s != nil && c.outdated(s):
 		c.log(ctx, "replacing the agent", map[string]any{"host": ep.address(), "from": s.Version})
+	case isDown(err):
+		c.log(ctx, "starting the agent again", map[string]any{"host": ep.address()})
 	default:
 		return s, false, err
 	}

@@ -128,7 +128,8 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string) (*Result,
 	if ep == nil {
 		return &Result{Record: snap.Record, Status: statuses(snap), Warnings: snap.Warnings}, nil
 	}
-	if _, err := c.status(ctx, ep, snap.Record.Hash(), c.cfg.SSH.Timeout); err != nil && !isNoAgent(err) {
+	// An agent that does not run can still be uninstalled.
+	if _, err := c.status(ctx, ep, snap.Record.Hash(), c.cfg.SSH.Timeout); err != nil && !isNoAgent(err) && !isDown(err) {
 		return nil, err
 	}
 	result, err := c.remove(ctx, cluster, object, func(r *mesh.Record) error {

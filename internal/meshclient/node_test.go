@@ -127,6 +127,27 @@ func TestRemoveNode(t *testing.T) {
 	must(t)(c.RemoveNode(ctx, "demo", "n3"))
 }
 
+// An agent that has stopped is started by the change that needs it, and does
+// not keep a node from being removed.
+func TestStoppedAgent(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three, "n1")
+	ctx := deadline(t)
+	n3 := f.Node("n3")
+	n3.SetRunning(false)
+	res, err := c.PutPort(ctx, "demo", port(8000), true)
+	if err != nil || len(res.Warnings) != 1 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	wantText(t, errors.New(res.Warnings[0]), "node n3", "systemctl status routingmesh-agent")
+	must(t)(c.PutNode(ctx, "demo", n3.MeshNode(), false))
+	sameRecord(t, f)
+	n3.SetRunning(false)
+	if res, err := c.RemoveNode(ctx, "demo", "n3"); err != nil || n3.Installed() {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 // A removal that was cut off between the commit and the uninstall.
 func TestCleanHost(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package meshclient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,6 +51,29 @@ func TestSnapshotAsksEveryNodeOnce(t *testing.T) {
 				t.Errorf("%s: %+v", name, v)
 			}
 		}
+	}
+}
+
+// More logins at once than sshd's MaxStartups would lose some at a bastion.
+func TestLoginsAreBounded(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, []string{"n1"})
+	next := f.Node("n1").Record().Next()
+	for i := range 23 {
+		n := f.Add(fmt.Sprintf("more-%d", i)).MeshNode()
+		if err := next.PutNode(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range f.All() {
+		n.SetRecord(next, n.Name)
+	}
+	snap, err := newClient(t, f.ClientConfig("n1")).Snapshot(deadline(t))
+	if err != nil || len(snap.Nodes) != 24 {
+		t.Fatalf("%+v, %v", snap, err)
+	}
+	if got := f.MaxLogins(); got > 8 || got < 2 {
+		t.Errorf("%d logins at once, want 2 to 8", got)
 	}
 }
 

@@ -1,6 +1,28 @@
 package meshtest
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
+
+// gauge counts what is under way and keeps the highest count.
+type gauge struct {
+	mu       sync.Mutex
+	now, max int
+}
+
+func (g *gauge) add(by int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now += by
+	g.max = max(g.max, g.now)
+}
+
+func (g *gauge) highest() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.max
+}
 
 // cut is a connection that breaks at the next call of a path.
 type cut struct {

@@ -27,6 +27,7 @@ type Fleet struct {
 	t         testing.TB
 	publicKey ssh.PublicKey
 	names     []string
+	logins    gauge // under way at the same time
 	nodes     map[string]*Node
 }
 
@@ -105,6 +106,10 @@ func (f *Fleet) TotalConnections() int {
 	}
 	return total
 }
+
+// MaxLogins is the most SSH logins that were under way at the same time, over
+// all hosts.
+func (f *Fleet) MaxLogins() int { return f.logins.highest() }
 
 // ResetRequests forgets the calls, commands and connections so far.
 func (f *Fleet) ResetRequests() {

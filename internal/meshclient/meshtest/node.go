@@ -28,8 +28,7 @@ type Node struct {
 	tcp         map[net.Conn]bool
 	down        bool
 	connections int
-	sessions    int // open now
-	maxSessions int
+	sessions    gauge
 	requests    []Request
 	commands    []string
 	login       Login
@@ -118,11 +117,7 @@ func (n *Node) Connections() int {
 }
 
 // MaxSessions is the most SSH sessions that were open at the same time.
-func (n *Node) MaxSessions() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.maxSessions
-}
+func (n *Node) MaxSessions() int { return n.sessions.highest() }
 
 // Forwards counts the connections made through this host.
 func (n *Node) Forwards() int {
@@ -178,11 +173,15 @@ func (n *Node) Installed() bool {
 	return n.agent != nil
 }
 
-// SetRunning stops the agent that is installed, or starts it.
+// SetRunning stops the agent that is installed, or starts it. Calls in flight
+// break off.
 func (n *Node) SetRunning(running bool) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.stopped = !running
+	n.mu.Unlock()
+	if !running {
+		n.Cut()
+	}
 }
 
 // SetProblems makes the agent object to records in prepare, and report in

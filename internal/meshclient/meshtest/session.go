@@ -21,8 +21,8 @@ func (n *Node) session(user string, newChannel ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	n.countSession(1)
-	defer n.countSession(-1)
+	n.sessions.add(1)
+	defer n.sessions.add(-1)
 	defer ch.Close()
 	for req := range requests {
 		var command struct{ Text string }
@@ -36,13 +36,6 @@ func (n *Node) session(user string, newChannel ssh.NewChannel) {
 		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{code}))
 		return
 	}
-}
-
-func (n *Node) countSession(by int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.sessions += by
-	n.maxSessions = max(n.maxSessions, n.sessions)
 }
 
 // run is the host's shell: it knows the commands that meshclient sends.

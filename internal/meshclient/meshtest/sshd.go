@@ -62,7 +62,9 @@ func (n *Node) handle(tcp net.Conn) {
 		defer n.mu.Unlock()
 		delete(n.tcp, tcp)
 	}()
+	n.fleet.logins.add(1)
 	conn, channels, requests, err := ssh.NewServerConn(tcp, cfg)
+	n.fleet.logins.add(-1)
 	if err != nil {
 		return
 	}
