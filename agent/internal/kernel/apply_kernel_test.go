@@ -40,7 +40,10 @@ func TestApplyReachesTheDesiredStateAndTheNextPlanIsEmpty(t *testing.T) {
 	m := newMachine(t, "a")
 	m.run(somebodyElse)
 	want := full(t)
-	m.apply(m.plan(want))
+	ops := m.plan(want)
+	timed(t, "apply a whole node", func() { m.apply(ops) })
+	timed(t, "observe it", func() { m.observe() })
+	timed(t, "observe it without chains", func() { m.traffic() })
 	if ops := m.plan(want); len(ops) > 0 {
 		t.Fatalf("planned right after applying:\n%s", text(ops))
 	}
