@@ -78,24 +78,6 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 	return r.ask(ctx, &proposal{snap: snap, next: next, ops: ops, members: members})
 }
 
-// proposal is a next record on its way through the members.
-type proposal struct {
-	snap    *Snapshot
-	next    *mesh.Record
-	ops     []*operation
-	members []*member
-	answers []answer
-}
-
-// answer is what one member said; err nil means that it agreed, perhaps with
-// problems.
-type answer struct {
-	*member
-	problems []mesh.Problem
-	err      error
-	unknown  bool // err, and whether it took the record cannot be said
-}
-
 // ask prepares the proposal everywhere and, if all speaks for it, sends it.
 func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 	r.prepareAll(ctx, p)
@@ -182,58 +164,6 @@ func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, m
 	case <-ctx.Done():
 		return r.stopped(ctx, p.ops)
 	}
-}
-
-// level says that a proposal changes nothing, and that there is nothing to
-// bring level either.
-func level(snap *Snapshot, next *mesh.Record, ops []*operation) bool {
-	if snap.Record == nil {
-		return false
-	}
-	same := *next
-	same.Generation, same.Parent = snap.Record.Generation, snap.Record.Parent
-	hash := snap.Record.Hash()
-	if same.Hash() != hash {
-		return false
-	}
-	node := func(name string, s *mesh.Status) bool {
-		return s != nil && s.Hash == hash && s.Node == name && s.AppliedGeneration == s.Generation && len(s.Problems) == 0
-	}
-	for name, v := range snap.Nodes {
-		if !node(name, v.Status) {
-			return false
-		}
-	}
-	for _, op := range ops {
-		if op.join != nil && !node(op.join.node, op.join.status) {
-			return false
-		}
-	}
-	for _, v := range snap.Hosts {
-		if !isNoAgent(v.Err) && (v.Status == nil || v.Status.Hash != hash) {
-			return false
-		}
-	}
-	return true
-}
-
-func firstCreate(ops []*operation) *mesh.Record {
-	for _, op := range ops {
-		if op.create != nil {
-			return op.create
-		}
-	}
-	return nil
-}
-
-func statuses(snap *Snapshot) map[string]*mesh.Status {
-	all := map[string]*mesh.Status{}
-	for name, v := range snap.Nodes {
-		if v.Status != nil {
-			all[name] = v.Status
-		}
-	}
-	return all
 }
 
 func errNoCluster() error {

@@ -1,0 +1,140 @@
+package meshclient
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// proposal is a next record on its way through the members.
+type proposal struct {
+	snap    *Snapshot
+	next    *mesh.Record
+	ops     []*operation
+	members []*member
+	answers []answer
+}
+
+// answer is what one member said; err nil means that it agreed, perhaps with
+// problems.
+type answer struct {
+	*member
+	problems []mesh.Problem
+	err      error
+	unknown  bool // err, and whether it took the record cannot be said
+}
+
+// refusal returns what the agent itself refused, nil for other errors.
+func (a *answer) refusal(code mesh.RefusalCode) *mesh.Refusal {
+	if r, ok := errors.AsType[*mesh.Refusal](a.err); ok && r.Code == code {
+		return r
+	}
+	return nil
+}
+
+// ahead says that a member already has a record as new as the proposal. One
+// that has another record of the generation before is a fork instead: it lags,
+// and takes the commit after this one.
+func (p *proposal) ahead() bool {
+	for i := range p.answers {
+		if s := p.answers[i].refusal(mesh.Stale); s != nil && s.Generation >= p.next.Generation {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *proposal) busy() *mesh.Refusal {
+	for i := range p.answers {
+		if b := p.answers[i].refusal(mesh.Busy); b != nil {
+			return b
+		}
+	}
+	return nil
+}
+
+// majority counts the leases of the provider's hosts. A host without an agent
+// has no vote, except in the founding of the cluster; one that cannot be heard
+// counts against.
+func (p *proposal) majority() (bool, error) {
+	granted, all := 0, 0
+	refused := &HostsError{}
+	for _, a := range p.answers {
+		switch {
+		case a.host == "" || (isNoAgent(a.err) && p.snap.Record != nil):
+			continue
+		case a.err == nil:
+			granted++
+		default:
+			refused.Hosts = append(refused.Hosts, HostFailure{a.host, a.err})
+		}
+		all++
+	}
+	refused.Detail = fmt.Sprintf("Nothing was changed: a change needs the agreement of more than half of the provider's %s (so that two writers cannot "+
+		"both succeed), and %d agreed:", counted(all, "host"), granted)
+	if all == 0 {
+		refused.Detail = "Nothing was changed: none of the provider's hosts has an agent any more, so that nobody can keep the writers apart. " +
+			"Name other nodes of the cluster in hosts."
+	}
+	return granted*2 > all, refused
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// level says that a proposal changes nothing, and that there is nothing to
+// bring level either.
+func level(snap *Snapshot, next *mesh.Record, ops []*operation) bool {
+	if snap.Record == nil {
+		return false
+	}
+	same := *next
+	same.Generation, same.Parent = snap.Record.Generation, snap.Record.Parent
+	hash := snap.Record.Hash()
+	if same.Hash() != hash {
+		return false
+	}
+	node := func(name string, s *mesh.Status) bool {
+		return s != nil && s.Hash == hash && s.Node == name && s.AppliedGeneration == s.Generation && len(s.Problems) == 0
+	}
+	for name, v := range snap.Nodes {
+		if !node(name, v.Status) {
+			return false
+		}
+	}
+	for _, op := range ops {
+		if op.join != nil && !node(op.join.node, op.join.status) {
+			return false
+		}
+	}
+	for _, v := range snap.Hosts {
+		if !isNoAgent(v.Err) && (v.Status == nil || v.Status.Hash != hash) {
+			return false
+		}
+	}
+	return true
+}
+
+func firstCreate(ops []*operation) *mesh.Record {
+	for _, op := range ops {
+		if op.create != nil {
+			return op.create
+		}
+	}
+	return nil
+}
+
+func statuses(snap *Snapshot) map[string]*mesh.Status {
+	all := map[string]*mesh.Status{}
+	for name, v := range snap.Nodes {
+		if v.Status != nil {
+			all[name] = v.Status
+		}
+	}
+	return all
+}
