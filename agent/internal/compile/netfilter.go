@@ -8,19 +8,24 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// peersSet holds the other nodes' underlay addresses.
-const peersSet = state.SetPrefix + "peers"
+const (
+	// peersSet holds the other nodes' underlay addresses.
+	peersSet = state.SetPrefix + "peers"
+	// hostModeSet holds the tcp ports of host mode that are open here; their
+	// clients keep their addresses.
+	hostModeSet = state.SetPrefix + "host-tcp"
+)
 
 func ingressSet(p mesh.Protocol) string  { return state.SetPrefix + string(p) }
-func hostModeSet(p mesh.Protocol) string { return state.SetPrefix + "host-" + string(p) }
 func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + string(p) }
 
 func sets(s state.State) {
 	for _, p := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
-		for _, name := range []string{ingressSet(p), hostModeSet(p), endpointSet(p)} {
+		for _, name := range []string{ingressSet(p), endpointSet(p)} {
 			s.Put(state.Set{Name: name, Type: state.BitmapPort})
 		}
 	}
+	s.Put(state.Set{Name: hostModeSet, Type: state.BitmapPort})
 	s.Put(state.Set{Name: peersSet, Type: state.HashIP})
 }
 
@@ -44,8 +49,7 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				"-i "+state.HostLink+" -j RETURN",
 				dnat(mesh.TCP, ingressSet(mesh.TCP), S),
 				dnat(mesh.UDP, ingressSet(mesh.UDP), S),
-				dnat(mesh.TCP, hostModeSet(mesh.TCP), P),
-				dnat(mesh.UDP, hostModeSet(mesh.UDP), P),
+				dnat(mesh.TCP, hostModeSet, P),
 			),
 		},
 		state.Chain{

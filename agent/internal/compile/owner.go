@@ -31,9 +31,12 @@ func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
 }
 
 func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Object {
+	if m.Set == hostModeSet {
+		return portOwner(string(mesh.TCP), m.Port)
+	}
 	for _, proto := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
 		switch m.Set {
-		case ingressSet(proto), hostModeSet(proto):
+		case ingressSet(proto):
 			return portOwner(string(proto), m.Port)
 		case endpointSet(proto):
 			return targetOwner(rec, node, proto, m.Port)

@@ -34,10 +34,13 @@ func ports(s state.State, rec *mesh.Record, self *mesh.Node) {
 		dests := byService[p.Service]
 		address, set := self.MeshAddress(), ingressSet(key.Protocol)
 		if p.Mode == mesh.Host {
-			address, set = self.HostModeAddress(), hostModeSet(key.Protocol)
-			dests = localOnly(dests)
-			if len(dests) == 0 {
+			if dests = localOnly(dests); len(dests) == 0 {
 				continue
+			}
+			// A UDP server that is bound to 0.0.0.0 answers a client outside the
+			// mesh from the underlay address, past IPVS: it must see S instead.
+			if key.Protocol == mesh.TCP {
+				address, set = self.HostModeAddress(), hostModeSet
 			}
 		}
 		server := netip.AddrPortFrom(address, key.Port)

@@ -46,7 +46,7 @@ func desired(t *testing.T, self node, others ...node) state.State {
 		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.H()), Dev: "host0", Src: self.S()},
 		state.Route{NS: state.Mesh, Table: 254, Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: self.H(), Dev: "host0", OnLink: true},
 	)
-	for _, name := range []string{"tcp", "udp", "host-tcp", "host-udp", "ep-tcp", "ep-udp"} {
+	for _, name := range []string{"tcp", "udp", "host-tcp", "ep-tcp", "ep-udp"} {
 		s.Put(state.Set{Name: "routingmesh-" + name, Type: state.BitmapPort})
 	}
 	s.Put(state.Set{Name: "routingmesh-peers", Type: state.HashIP})
@@ -75,8 +75,7 @@ func chains(s state.State, self node) {
 		-i rmesh0 -j RETURN
 		-p tcp -m set --match-set routingmesh-tcp dst -j DNAT --to-destination $S
 		-p udp -m set --match-set routingmesh-udp dst -j DNAT --to-destination $S
-		-p tcp -m set --match-set routingmesh-host-tcp dst -j DNAT --to-destination $P
-		-p udp -m set --match-set routingmesh-host-udp dst -j DNAT --to-destination $P`)},
+		-p tcp -m set --match-set routingmesh-host-tcp dst -j DNAT --to-destination $P`)},
 		state.Chain{Table: "nat", Name: "ROUTINGMESH-POST", Hooks: "POSTROUTING", Rules: rules(`
 		! -s $H/32 -o rmesh0 -m addrtype --src-type LOCAL -j SNAT --to-source $H`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-IN", Hooks: "INPUT", Rules: rules(`
@@ -113,8 +112,9 @@ func publish(s state.State, self node, proto string, port, target uint16, on ...
 	}
 }
 
-// publishHost opens a port in host mode, on a node that has an endpoint.
-func publishHost(s state.State, self node, proto string, port, target uint16) {
+// publishHost opens a tcp port in host mode, on a node that has an endpoint.
+func publishHost(s state.State, self node, port, target uint16) {
+	const proto = "tcp"
 	server := netip.AddrPortFrom(self.P(), port)
 	s.Put(
 		state.VirtualServer{Proto: proto, Addr: server, Scheduler: "rr"},
@@ -130,7 +130,7 @@ func full(t *testing.T) state.State {
 	publish(s, 1, "tcp", 8080, 80, 1, 2, 3)
 	publish(s, 1, "udp", 5353, 53, 2)
 	publish(s, 1, "tcp", 8081, 81)
-	publishHost(s, 1, "tcp", 9090, 90)
+	publishHost(s, 1, 9090, 90)
 	return s
 }
 

@@ -57,7 +57,7 @@ func testPackets(t *testing.T, firewall bool) {
 		{"host mode keeps another node's address", a, "tcp", nodeB + ":9090", "b sees 192.168.77.1"},
 		{"host mode, its own address", b, "tcp", nodeB + ":9090", byB},
 		{"host mode, 127.0.0.1", b, "tcp", local + ":9090", byB},
-		{"UDP, host mode keeps the client's address", c, "udp", nodeB + ":9090", "b sees 192.168.77.100"},
+		{"UDP, host mode", c, "udp", nodeB + ":9090", byB},
 		{"UDP, host mode, 127.0.0.1", b, "udp", local + ":9090", byB},
 		{"published without an endpoint", a, "tcp", local + ":8083", "refused"},
 		{"what is not published", a, "tcp", local + ":80", "refused"},
@@ -115,8 +115,8 @@ func published(t *testing.T, self node) state.State {
 	publish(s, self, "tcp", 8082, 8082, 2)
 	publish(s, self, "tcp", 8083, 83)
 	if self == 2 {
-		publishHost(s, self, "tcp", 9090, 90)
-		publishHost(s, self, "udp", 9090, 90)
+		publishHost(s, self, 9090, 90)
+		publish(s, self, "udp", 9090, 90, 2)
 	}
 	return s
 }

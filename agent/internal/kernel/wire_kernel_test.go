@@ -81,50 +81,34 @@ func (m *machine) answers(proto, listen string) {
 	})
 }
 
-// answersUDP answers from the address that it was asked on, as a UDP server on a
-// host with several addresses must.
+// answersUDP leaves the source address of its answers to the kernel, as most
+// UDP servers do.
 func (m *machine) answersUDP(listen string) error {
-	pc, err := net.ListenPacket("udp4", listen)
+	c, err := net.ListenPacket("udp4", listen)
 	if err != nil {
 		return err
 	}
-	c := pc.(*net.UDPConn)
 	m.t.Cleanup(func() { c.Close() })
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var optErr error
-	if err := raw.Control(func(fd uintptr) {
-		optErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-	}); err != nil || optErr != nil {
-		return errors.Join(err, optErr)
-	}
 	go func() {
-		buf, control := make([]byte, 2048), make([]byte, 128)
+		buf := make([]byte, 2048)
 		for {
-			_, n, _, from, err := c.ReadMsgUDP(buf, control)
+			_, from, err := c.ReadFrom(buf)
 			if err != nil {
 				return
 			}
-			answer := fmt.Sprintf("%s sees %s\n", m.name, host(from))
-			_, _, _ = c.WriteMsgUDP([]byte(answer), askedOn(control[:n]), from)
+			_, _ = fmt.Fprintf(writerTo{c, from}, "%s sees %s\n", m.name, host(from))
 		}
 	}()
 	return nil
 }
 
-// askedOn makes the control message that sends from where a datagram came to.
-func askedOn(control []byte) []byte {
-	messages, err := unix.ParseSocketControlMessage(control)
-	if err != nil || len(messages) == 0 {
-		return nil
-	}
-	const addressAt = 8 // in_pktinfo: interface, our address for answers, header's destination
-	var to [4]byte
-	copy(to[:], messages[0].Data[addressAt:])
-	return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: to})
+// writerTo sends datagrams to one address.
+type writerTo struct {
+	net.PacketConn
+	to net.Addr
 }
+
+func (w writerTo) Write(b []byte) (int, error) { return w.WriteTo(b, w.to) }
 
 func host(a net.Addr) string {
 	ap, _ := netip.ParseAddrPort(a.String())
