@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -56,17 +57,35 @@ func (c *conn) exec(ctx context.Context, what, command string, stdin io.Reader) 
 	return "", c.commandError(what, err, stderr.String())
 }
 
+// session opens a channel. A caller that leaves must not take the connection
+// with it, which others use: the channel is closed when it comes.
 func (c *conn) session(ctx context.Context) (*ssh.Session, error) {
-	stop := context.AfterFunc(ctx, c.close) // opening a channel knows no context
-	defer stop()
-	session, err := c.client.NewSession()
-	if err != nil {
-		if _, refused := errors.AsType[*ssh.OpenChannelError](err); !refused {
+	type opened struct {
+		session *ssh.Session
+		err     error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		s, err := c.client.NewSession()
+		result <- opened{s, err}
+	}()
+	select {
+	case o := <-result:
+		if o.err == nil {
+			return o.session, nil
+		}
+		if _, refused := errors.AsType[*ssh.OpenChannelError](o.err); !refused {
 			c.close()
 		}
-		return nil, &sessionError{c.broken("no session: %w", err)}
+		return nil, &sessionError{c.broken("no session: %w", o.err)}
+	case <-ctx.Done():
+		go func() {
+			if o := <-result; o.err == nil {
+				o.session.Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
 	}
-	return session, nil
 }
 
 func (c *conn) broken(format string, args ...any) error {
@@ -148,6 +167,7 @@ type stdio struct {
 	stderr  *tail
 	exited  chan struct{} // closed when exit is set
 	exit    error
+	closed  atomic.Bool // by us: that it ended then means nothing
 }
 
 func (c *conn) openStdio(ctx context.Context, command string) (*stdio, error) {
@@ -191,6 +211,9 @@ func (s *stdio) Write(p []byte) (int, error) {
 
 // why replaces a bare EOF by what the command said when it ended.
 func (s *stdio) why(err error) error {
+	if s.closed.Load() {
+		return net.ErrClosed
+	}
 	select {
 	case <-s.exited:
 	case <-time.After(exitGrace):
@@ -204,7 +227,10 @@ func (s *stdio) why(err error) error {
 
 // Close ends the whole channel. To close stdin first would race with a Write in
 // x/crypto, and tells the command no more than this does.
-func (s *stdio) Close() error { return s.session.Close() }
+func (s *stdio) Close() error {
+	s.closed.Store(true)
+	return s.session.Close()
+}
 
 func (s *stdio) LocalAddr() net.Addr              { return nowhere() }
 func (s *stdio) RemoteAddr() net.Addr             { return nowhere() }

@@ -142,3 +142,31 @@ func TestLeasesRunOut(t *testing.T) {
 		t.Errorf("%d commits", got)
 	}
 }
+
+// A caller that leaves a call does not take the connection with it, which
+// others use; nor does an agent that is replaced.
+func TestConnectionOutlivesItsCallers(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, []string{"n1"})
+	n1 := f.Node("n1")
+	for range 20 {
+		arrived, release := n1.Hold(mesh.PathStatus)
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() {
+			_, err := c.PutNode(ctx, "demo", n1.MeshNode(), false)
+			left <- err
+		}()
+		<-arrived
+		cancel()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Fatalf("who left got %v", err)
+		}
+		release()
+		n1.SetAgentVersion("another", mesh.APIVersion)
+		must(t)(c.PutNode(deadline(t), "demo", n1.MeshNode(), false))
+	}
+	if got := n1.Connections(); got != 0 {
+		t.Errorf("the connection was lost %d times", got)
+	}
+}
