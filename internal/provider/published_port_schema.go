@@ -50,7 +50,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			"mode": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.Ingress)),
 				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; they see the entry node's `mesh_address` as the client. " +
-					"`host` opens it only on nodes with an endpoint, which answer themselves and see the client's own address. Default: `ingress`. Changed in place.",
+					"`host` opens it only on nodes with an endpoint, which answer themselves and, for tcp, see the client's own address (for udp it is the node's `mesh_address`). Default: `ingress`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(string(mesh.Ingress), string(mesh.Host))},
 			},
 			"timeouts": timeoutsAttribute(ctx),
