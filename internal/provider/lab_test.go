@@ -84,9 +84,12 @@ func (l *lab) run(host, script string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// serve has nginx answer with the host's name until the test ends.
+// backendPort is no one else's: the lab's own nginx may run beside this test.
+const backendPort = 8085
+
+// serve has an nginx answer with the host's name until the test ends.
 func (l *lab) serve(hosts ...string) {
-	const config = `pid /tmp/acc-nginx.pid; error_log /dev/null; events {} http { access_log off; server { listen 80; return 200 "$hostname\n"; } }`
+	config := fmt.Sprintf(`pid /tmp/acc-nginx.pid; error_log /dev/null; events {} http { access_log off; server { listen %d; return 200 "$hostname\n"; } }`, backendPort)
 	for _, h := range hosts {
 		l.run(h, fmt.Sprintf("printf %%s '%s' > /tmp/acc-nginx.conf && nginx -c /tmp/acc-nginx.conf", config))
 		l.t.Cleanup(func() { l.run(h, "nginx -c /tmp/acc-nginx.conf -s stop; rm -f /tmp/acc-nginx.conf") })
@@ -134,12 +137,12 @@ func TestAccLabOnePortOnEveryNode(t *testing.T) {
 			}
 		}
 	}
-	http, more := published("http", "web", 8080), published("more", "web", 0)
+	target := fmt.Sprintf("target_port = %d", backendPort)
+	http, more := published("http", "web", 8080, target), published("more", "web", 0, target)
 	again := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
 	node := "routingmesh_node." + l.names()[0]
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){"routingmesh": providerserver.NewProtocol6WithError(New("lab")())},
-		CheckDestroy:             nil, // the hosts themselves are looked at below
 		Steps: []resource.TestStep{
 			{
 				Config: l.config(http),
