@@ -316,16 +316,18 @@ func (d *demo) howToLookAround() {
 	d.screen.print("\n")
 	d.screen.Say(d.screen.good("The mesh stands.") + " Look around:")
 	d.screen.Say(fmt.Sprintf(`
-  %[1]s client curl -s http://%[2]s:%[3]d/        ask a node that runs no nginx
-  %[1]s n1                                        go onto a node; there:
-      routingmesh-agent status                    what the mesh is here, and whether it is whole
-      ip netns exec routingmesh ipvsadm -Ln       the balancer: a port, and who is behind it
-      iptables -t nat -S ROUTINGMESH              the rules: as many for one port as for a thousand
-      ipset list routingmesh-tcp                  the ports that are open
-
+Ask a node that runs no nginx:
+  %[1]s client curl -s http://%[2]s:%[3]d/
+Go onto a node:
+  %[1]s n1
+      routingmesh-agent status                  what the mesh is here, and whether it is whole
+      ip netns exec routingmesh ipvsadm -Ln     the balancer: a port, and who is behind it
+      iptables -t nat -S ROUTINGMESH            the rules: as many for one port as for a thousand
+      ipset list routingmesh-tcp                the ports that are open
+Break something there, and see it named:
   cd %[4]s && export %[5]s
-  %[6]s plan                                      break something on a node first, and see it named
-
-  %[6]s destroy && make -C %[7]s lab-down         when you are done (or make demo, without KEEP)
+  %[6]s plan
+When you are done (make demo, without KEEP, does it too):
+  %[6]s destroy && make -C %[7]s lab-down
 `, ssh, d.nodes[0].Address, port, d.terraform.Dir, d.terraform.Env(), d.terraform.Name(), d.lab.Root))
 }
