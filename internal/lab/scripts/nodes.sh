@@ -62,6 +62,7 @@ boot() {  # until the node powers off or reboots; its exit code says which
   local n=$1 d=$DISK/$1 binds=()
   [ ! -x "$BASE/usr/sbin/dockerd" ] || binds=(--bind="$d/docker:/var/lib/docker" --bind="$d/containerd:/var/lib/containerd")  # overlay on overlay does not work
   [ -z "$MODULES" ] || binds+=(--bind-ro="$MODULES:/lib/modules")
+  mkdir -p "$CGROUP/$n"
   (
     echo "$BASHPID" > "$CGROUP/$n/cgroup.procs"
     # seccomp off: emulated, filtering system calls costs more than it protects; network: /proc/sys/net is the node's own
@@ -83,7 +84,7 @@ unplug() {
   local n=$1
   echo 1 > "$CGROUP/$n/cgroup.kill"
   while grep -q 'populated 1' "$CGROUP/$n/cgroup.events"; do sleep 0.05; done
-  find "$CGROUP/$n" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null
+  find "$CGROUP/$n" -depth -type d -exec rmdir {} +   # the next boot needs a new one: this one has handed out its controllers
   ip link del "v$n" 2>/dev/null; ip netns del "$n" 2>/dev/null
   umount "$DISK/$n/root" 2>/dev/null || umount -l "$DISK/$n/root"
 }
@@ -91,7 +92,7 @@ unplug() {
 run_node() {
   local n=$1 d=$DISK/$1 rc watch
   echo $$ > "$state/$n.pid"; echo $$ > "$CGROUP/control/cgroup.procs"
-  make_node "$n"; mkdir -p "$CGROUP/$n"
+  make_node "$n"
   while :; do
     mount -t overlay -o "lowerdir=$BASE,upperdir=$d/up,workdir=$d/work" overlay "$d/root" && plug_in "$n" || break
     watch_ssh "$n" >> "$CONSOLE" & watch=$!
