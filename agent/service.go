@@ -59,15 +59,13 @@ func (s *systemd) configure(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if changed {
-		if err := systemctl(ctx, "daemon-reload"); err != nil {
-			return false, err
-		}
+	switch {
+	case systemctl(ctx, "is-enabled", "--quiet", unitName) != nil:
+		return changed, systemctl(ctx, "enable", unitName) // which reloads as well
+	case changed:
+		return true, systemctl(ctx, "daemon-reload")
 	}
-	if systemctl(ctx, "is-enabled", "--quiet", unitName) == nil {
-		return changed, nil
-	}
-	return changed, systemctl(ctx, "enable", unitName)
+	return false, nil
 }
 
 func (s *systemd) restart(ctx context.Context) error { return systemctl(ctx, "restart", unitName) }
@@ -76,7 +74,7 @@ func (s *systemd) remove(ctx context.Context) error {
 	if _, err := os.Lstat(s.unit()); err != nil {
 		return ignoreMissing(err)
 	}
-	if err := systemctl(ctx, "disable", "--now", unitName); err != nil {
+	if err := systemctl(ctx, "disable", "--now", "--no-reload", unitName); err != nil {
 		return err
 	}
 	if err := os.Remove(s.unit()); err != nil {
