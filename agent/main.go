@@ -110,8 +110,8 @@ func (p *program) exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &absent):
-		fmt.Fprintln(p.stderr, "routingmesh-agent:", err)
+	case errors.As(err, &absent): // without the HTTP client's words around it
+		fmt.Fprintln(p.stderr, "routingmesh-agent:", absent)
 		return exitNotRunning
 	default:
 		fmt.Fprintln(p.stderr, "routingmesh-agent:", err)
