@@ -47,6 +47,7 @@ func main() {
 		screen.Say(screen.bad("✗ " + err.Error()))
 		if logFile != "" {
 			screen.Say("Everything that ran, with its output: " + logFile + " (the provider's own log: provider.log beside it)")
+			screen.Say("The lab is left as it is, for a look; make lab-down ends it.")
 		}
 		os.Exit(1)
 	}
