@@ -148,14 +148,25 @@ func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	}
 	cluster, service, k, _ := mesh.SplitPortID(state.ID.ValueString())
 	client, err := r.client()
-	var res *meshclient.Result
+	var snap *meshclient.Snapshot
 	if err == nil {
+		snap, err = client.Snapshot(ctx)
+	}
+	var res *meshclient.Result
+	if err == nil && snap.Record != nil && !others(snap.Record, service, k) {
 		res, err = client.RemovePort(ctx, cluster, k)
 	}
 	addError(&resp.Diagnostics, portSubject("destroying", mesh.ServiceID(cluster, service), k), err)
 	if res != nil {
 		addWarnings(&resp.Diagnostics, res.Warnings)
 	}
+}
+
+// others tells whether the port now belongs to another service: then this
+// one's is gone already, and closing it would cut off the other.
+func others(r *mesh.Record, service string, k mesh.PortKey) bool {
+	p := r.Ports[k]
+	return p != nil && p.Service != service
 }
 
 func (r *portResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {

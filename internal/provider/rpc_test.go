@@ -338,3 +338,35 @@ func TestWarningsOfARead(t *testing.T) {
 		}
 	}
 }
+
+// TestDestroyLeavesAnothersPort: a port that another service has taken over
+// since is not closed with the old resource, not even without a refresh.
+func TestDestroyLeavesAnothersPort(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	r := m.rpc()
+	cluster, node, kind := "routingmesh_cluster", "routingmesh_node", "routingmesh_published_port"
+	r.apply(cluster, tftypes.NewValue(r.types[cluster], nil), map[string]tftypes.Value{"name": str("demo")}, nil)
+	r.apply(node, tftypes.NewValue(r.types[node], nil), map[string]tftypes.Value{
+		"cluster_id": str("demo"), "name": str("n1"), "address": str("192.0.2.11"), "ssh": r.sshOf(m, "n1")}, nil)
+	record := m.record().Clone()
+	for _, err := range []error{
+		record.PutService(&mesh.Service{Name: "web"}), record.PutService(&mesh.Service{Name: "api"}),
+		record.PutPort(&mesh.PublishedPort{Service: "api", Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.Node("n1").SetRecord(record, "n1")
+	r = m.rpc()
+	identity := &tfprotov6.ResourceIdentityData{IdentityData: r.dynamic(r.identities[kind], fill(r.identities[kind], map[string]tftypes.Value{
+		"cluster": str("demo"), "service": str("web"), "published_port": num(8080), "protocol": str("tcp")}))}
+	r.apply(kind, fill(r.types[kind], map[string]tftypes.Value{
+		"id": str("demo/web/8080/tcp"), "service_id": str("demo/web"), "published_port": num(8080), "target_port": num(80),
+		"protocol": str("tcp"), "mode": str("ingress"),
+	}), nil, identity)
+	if p := m.record().Ports[web8080]; p == nil || p.Service != "api" {
+		t.Errorf("the port of api is %v after web's was destroyed", p)
+	}
+}
