@@ -122,7 +122,7 @@ func imageHash(pkgs []string, scripts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// nodeHosts are n1, n2, …
+// nodeHosts are n1, n2 and so on.
 func (l *Lab) nodeHosts() []Host {
 	hosts := make([]Host, l.Nodes)
 	for i := range hosts {

@@ -13,7 +13,7 @@ import (
 // arguments, TEST_* of the environment, and its exit code. One SSH connection carries program and output.
 func (l *Lab) execOn(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("exec-on NODE PROGRAM [ARG]...")
+		return fmt.Errorf("exec-on needs a node and a program: lab exec-on NODE PROGRAM [ARG …]")
 	}
 	if _, err := l.adopt(); err != nil {
 		return err

@@ -151,7 +151,12 @@ func accept(listener net.Listener, ns, address string) error {
 				return
 			}
 			defer node.Close()
-			go func() { _, _ = io.Copy(node, c); _ = node.(*net.TCPConn).CloseWrite() }()
+			go func() {
+				_, _ = io.Copy(node, c)
+				if half, ok := node.(*net.TCPConn); ok {
+					_ = half.CloseWrite()
+				}
+			}()
 			_, _ = io.Copy(c, node)
 		}()
 	}

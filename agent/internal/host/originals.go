@@ -11,9 +11,9 @@ import (
 	"sync"
 )
 
-// Originals keeps in a file what the host's kernel settings were before the
-// mesh changed them, so that they can be put back even by another process after
-// a crash.
+// Originals keeps in a file what the host was like before the mesh came: its
+// kernel settings, and what was absent; so that it can be put back even by
+// another process after a crash.
 type Originals struct {
 	path string
 
@@ -22,7 +22,7 @@ type Originals struct {
 }
 
 type originalsFile struct {
-	Sysctls map[string]string `json:"sysctls"`
+	Before map[string]string `json:"before"`
 }
 
 // OpenOriginals reads path, which need not exist. A file that is no JSON is
@@ -42,7 +42,7 @@ func OpenOriginals(path string, log *slog.Logger) (*Originals, error) {
 		log.Error("the host's settings from before cannot be read and will not be put back", "file", path+".bad", "error", err)
 		return o, os.Rename(path, path+".bad")
 	}
-	maps.Copy(o.values, file.Sysctls)
+	maps.Copy(o.values, file.Before)
 	return o, nil
 }
 
@@ -73,7 +73,7 @@ func (o *Originals) Delete(name string) error {
 }
 
 func (o *Originals) save(next map[string]string) error {
-	data, err := json.Marshal(originalsFile{Sysctls: next})
+	data, err := json.Marshal(originalsFile{Before: next})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,11 @@ package kernel_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,6 +70,36 @@ func TestRemovingEverythingLeavesTheHostAsItWas(t *testing.T) {
 	}
 	if _, claimed := m.originals.Get("net.ipv4.ip_forward"); claimed {
 		t.Error("ip_forward is still claimed")
+	}
+}
+
+// iptables-nft leaves empty tables behind, iproute2 the folder of namespaces.
+func TestWhatCameWithUsGoesWithUs(t *testing.T) {
+	m := newMachine(t, "a")
+	m.reach(full(t), 1)
+	m.reach(state.State{}, 1)
+	if out := m.run("iptables-save"); out != "" {
+		t.Errorf("left behind:\n%s", out)
+	}
+	if _, err := os.Stat(filepath.Dir(m.namespaceFile())); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder of namespaces is still there: %v", err)
+	}
+	if left := len(m.originals.values); left > 0 {
+		t.Errorf("still kept from before: %v", m.originals.values)
+	}
+}
+
+func TestATableThatOthersUseByNowStays(t *testing.T) {
+	m := newMachine(t, "a")
+	m.reach(full(t), 1)
+	m.run("iptables -A INPUT -s 203.0.113.9 -j DROP; iptables -t nat -N THEIRS; mkdir -p " + filepath.Dir(m.namespaceFile()) + "/theirs")
+	m.reach(state.State{}, 1)
+	out := m.run("iptables-save")
+	if !strings.Contains(out, "-A INPUT -s 203.0.113.9/32 -j DROP") || !strings.Contains(out, ":THEIRS") {
+		t.Errorf("others' rules are gone:\n%s", out)
+	}
+	if _, err := os.Stat(filepath.Dir(m.namespaceFile()) + "/theirs"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -81,8 +81,15 @@ func (k *Kernel) restoreChains(ctx context.Context, ops []state.Op) error {
 	if input == "" {
 		return nil
 	}
-	return s.do(func() error {
+	if err := k.noteTables(ops, now); err != nil {
+		return err
+	}
+	err = s.do(func() error {
 		_, err := k.programs.run(ctx, input, "iptables-restore", "--noflush", "-w", "10")
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return k.dropEmptyTables(ctx, ops)
 }

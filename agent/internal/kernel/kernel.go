@@ -23,8 +23,9 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// Originals keeps what the host's own kernel settings were before they were
-// changed. What is in it is claimed: it is observed, and put back by a Remove.
+// Originals keeps what the host was like before: its own kernel settings, by
+// their dotted names, and what was absent. A setting that is in it is claimed: it
+// is observed, and put back by a Remove.
 type Originals interface {
 	Get(name string) (value string, ok bool)
 	Set(name, value string) error

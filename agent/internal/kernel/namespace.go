@@ -142,6 +142,9 @@ func (k *Kernel) putNamespace() error {
 }
 
 func (k *Kernel) makeNamespace() error {
+	if err := k.noteNetnsDir(); err != nil {
+		return err
+	}
 	if err := shareMounts(k.netnsDir); err != nil {
 		return err
 	}
@@ -212,7 +215,42 @@ func (k *Kernel) removeNamespace() error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return nil
+	return k.dropNetnsDir()
+}
+
+const netnsDirKey = "folder of network namespaces"
+
+// noteNetnsDir keeps that the folder was not there: iproute2, and we, make it with
+// the first namespace. A folder that is there after a reboot may be another's,
+// but is only ever taken away when it is empty.
+func (k *Kernel) noteNetnsDir() error {
+	_, err := os.Stat(k.netnsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return k.originals.Set(netnsDirKey, absent)
+	}
+	return err
+}
+
+// dropNetnsDir takes the folder away if it came with us and nobody else has a
+// namespace in it.
+func (k *Kernel) dropNetnsDir() error {
+	if !k.claimed(netnsDirKey) {
+		return nil
+	}
+	entries, err := os.ReadDir(k.netnsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return k.originals.Delete(netnsDirKey) // it is theirs by now
+	}
+	if err := unix.Unmount(k.netnsDir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmount %s: %w", k.netnsDir, err)
+	}
+	if err := os.Remove(k.netnsDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return k.originals.Delete(netnsDirKey)
 }
 
 func up(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_UP != 0 }

@@ -1,0 +1,175 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// iptables-nft makes a table with all its built-in chains when the first rule
+// goes in, and never takes it away. A host that had no such table shall have none
+// after us, so what was absent is kept with the originals, and an empty table
+// that came with us goes with us.
+
+const absent = "absent"
+
+func tableKey(name string) string { return "iptables table " + name }
+
+// noteTables keeps which tables are not there yet, before ops make them.
+func (k *Kernel) noteTables(ops []state.Op, now ruleset) error {
+	for _, op := range ops {
+		c, ok := op.New.(state.Chain)
+		if !ok || c.NS != state.Host || now[c.Table] != nil {
+			continue
+		}
+		if err := k.originals.Set(tableKey(c.Table), absent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropEmptyTables takes away what noteTables saw come and removals left empty.
+func (k *Kernel) dropEmptyTables(ctx context.Context, ops []state.Op) error {
+	came := map[string]bool{}
+	for _, op := range ops {
+		c, ok := op.Old.(state.Chain)
+		if ok && op.Action == state.Remove && c.NS == state.Host && k.claimed(tableKey(c.Table)) {
+			came[c.Table] = true
+		}
+	}
+	if len(came) == 0 {
+		return nil
+	}
+	now, err := k.saveChains(ctx, k.host)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(came)) {
+		if !now[name].untouched() {
+			continue // others use it by now, or another chain of ours is still there
+		}
+		if err := dropTable(k.host.ns, name, slices.Sorted(maps.Keys(now[name]))); err != nil {
+			return fmt.Errorf("delete the empty table %s: %w", name, err)
+		}
+		if err := k.originals.Delete(tableKey(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untouched says that a table holds what iptables-nft makes by itself and no more.
+func (t table) untouched() bool {
+	for _, c := range t {
+		if c.policy != "ACCEPT" || len(c.rules) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Of include/uapi/linux/netfilter/nf_tables.h and nfnetlink.h.
+const (
+	nftSubsystem    = 10
+	nftDelTable     = 2
+	nftDelChain     = 5
+	nftTableName    = 1
+	nftChainTable   = 1
+	nftChainName    = 3
+	batchBegin      = 16
+	batchEnd        = 17
+	notRecursive    = 0x100 // NLM_F_NONREC
+	maxBatchAnswers = 32
+)
+
+// dropTable deletes an empty table of the family ip: its built-in chains, of
+// which iptables-save also prints those that iptables-nft has not made yet
+// (ENOENT), then itself. With NLM_F_NONREC the kernel refuses (EBUSY) what holds
+// something: if anybody has put it in since we looked, it is theirs and stays. A
+// table of iptables-legacy is not known to nf_tables: it belongs to the loaded
+// module, and stays as well.
+func dropTable(ns netns.NsHandle, table string, chains []string) error {
+	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_NETFILTER)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
+	if err := errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout)); err != nil {
+		return err
+	}
+	name := func(attr int, value string) []byte { return nl.NewRtAttr(attr, nl.ZeroTerminated(value)).Serialize() }
+	for _, c := range chains {
+		err := transact(s.GetFd(), nftDelChain, slices.Concat(name(nftChainTable, table), name(nftChainName, c)))
+		if errors.Is(err, unix.EBUSY) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	err = transact(s.GetFd(), nftDelTable, name(nftTableName, table))
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+func nftMessage(typ, flags uint16, family byte, resource uint16, attrs []byte) []byte {
+	var b bytes.Buffer
+	for _, v := range []any{uint32(unix.SizeofNlMsghdr + 4 + len(attrs)), typ, unix.NLM_F_REQUEST | flags, uint32(0), uint32(0), family, byte(0)} {
+		_ = binary.Write(&b, binary.NativeEndian, v) // into memory
+	}
+	_ = binary.Write(&b, binary.BigEndian, resource)
+	b.Write(attrs)
+	return b.Bytes()
+}
+
+// transact makes one change, which nf_tables takes in a batch only, and returns
+// what the kernel says to it.
+func transact(fd, change int, attrs []byte) error {
+	batch := slices.Concat(
+		nftMessage(batchBegin, 0, unix.AF_UNSPEC, nftSubsystem, nil),
+		nftMessage(uint16(nftSubsystem<<8|change), notRecursive|unix.NLM_F_ACK, unix.AF_INET, 0, attrs),
+		nftMessage(batchEnd, 0, unix.AF_UNSPEC, nftSubsystem, nil),
+	)
+	if err := unix.Sendto(fd, batch, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<16)
+	for range maxBatchAnswers {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for rest := buf[:n]; len(rest) >= unix.SizeofNlMsghdr+4; {
+			length := binary.NativeEndian.Uint32(rest)
+			if binary.NativeEndian.Uint16(rest[4:]) == unix.NLMSG_ERROR {
+				code := int32(binary.NativeEndian.Uint32(rest[unix.SizeofNlMsghdr:])) //nolint:gosec // an errno, negated
+				if code != 0 {
+					return unix.Errno(-code)
+				}
+				return nil
+			}
+			if length < unix.SizeofNlMsghdr || int(length) > len(rest) {
+				break
+			}
+			rest = rest[length:]
+		}
+	}
+	return errors.New("the kernel did not answer the nf_tables transaction")
+}
