@@ -38,6 +38,10 @@ func (r *Record) PutCluster(c Cluster) error {
 				Detail: "Name, address_pool and node_prefix_length cannot change while the cluster has nodes: their addresses are made of them."}
 		}
 	}
+	if p := r.Ports[PortKey{c.VXLANPort, UDP}]; p != nil {
+		return &Error{Object: ClusterObject, Attribute: "vxlan_port", Detail: fmt.Sprintf(
+			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key(), p.Service)}
+	}
 	r.Cluster = c
 	return nil
 }

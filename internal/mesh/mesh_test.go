@@ -196,6 +196,16 @@ func TestClusterRules(t *testing.T) {
 	wantRule(t, demoRecord(t).PutCluster(moved), "address_pool", "cannot change while the cluster has nodes")
 }
 
+func TestTheOverlayDoesNotTakeAPublishedPort(t *testing.T) {
+	r := demoRecord(t)
+	must(t, r.PutPort(&PublishedPort{Service: "web", Published: 8472, Target: 1, Protocol: UDP, Mode: Ingress}))
+	c := r.Cluster
+	c.VXLANPort = 8472
+	wantRule(t, r.PutCluster(c), "vxlan_port", `published by service "web"`)
+	c.VXLANPort = 8080 // published for tcp, which is another port
+	must(t, r.PutCluster(c))
+}
+
 func TestMTUIsTheSmallestUnderlaysLessTheHeader(t *testing.T) {
 	r := demoRecord(t)
 	r.Nodes["n2"].UnderlayMTU = 1420
