@@ -14,7 +14,7 @@ const usage = `lab: real nodes to test on
 
   lab up              start it (idempotent: a running lab of the same shape is left alone)
   lab down            end it, and leave nothing running
-  lab status          what runs
+  lab status          what runs; exit code 3 if none does
   lab node-off NODE   a power cut: no shutdown, the disk stays
   lab node-on NODE    power again
   lab wire-down NODE  frames from and to the node are lost, its link stays up
@@ -40,6 +40,9 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "lab: %v\n", err)
+		if errors.Is(err, errNone) {
+			os.Exit(3)
+		}
 		os.Exit(1)
 	}
 }

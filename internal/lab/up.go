@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -112,14 +113,16 @@ func (l *Lab) control(command string, args []string) error {
 	return err
 }
 
+// errNone is what status ends with where no lab runs, for scripts: exit code 3, as of systemctl status.
+var errNone = errors.New("none runs")
+
 func (l *Lab) status() error {
 	s, err := l.running()
 	if err != nil {
 		return err
 	}
 	if s == nil {
-		fmt.Printf("lab: none runs in %s\n", l.Dir)
-		return nil
+		return fmt.Errorf("%w in %s", errNone, l.Dir)
 	}
 	if s, err = l.adopt(); err != nil {
 		return err
