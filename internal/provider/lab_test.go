@@ -42,7 +42,7 @@ type lab struct {
 func openLab(t *testing.T) *lab {
 	t.Helper()
 	if os.Getenv("TF_ACC") == "" {
-		t.Skip("TF_ACC is not set")
+		t.Fatal("acceptance tests change real hosts: set TF_ACC=1, as make testacc does")
 	}
 	l := &lab{t: t, dir: cmp.Or(os.Getenv("LAB_DIR"), "../../.lab")}
 	if !filepath.IsAbs(l.dir) && os.Getenv("LAB_DIR") != "" {
