@@ -38,6 +38,8 @@ func TestRatios(t *testing.T) {
 	var lines []line
 	for i, f := range []float64{1, 3, 2} {
 		lines = append(lines,
+			line{"keepalive-bare", "direct", i + 1, Measure{RPS: 100}},
+			line{"keepalive-bare", "mesh", i + 1, Measure{RPS: 30}},
 			line{"keepalive", "direct", i + 1, Measure{RPS: 1000 * f, P99: 10}},
 			line{"keepalive", "mesh", i + 1, Measure{RPS: 550 * f, P99: 21}},
 			line{"newconn", "direct", i + 1, Measure{RPS: 100}},
@@ -46,7 +48,7 @@ func TestRatios(t *testing.T) {
 	want := map[string]struct {
 		ratio float64
 		met   bool
-	}{"rps": {0.55, true}, "newconn": {0.45, true}, "p99": {2.1, false}}
+	}{"rps": {0.55, true}, "newconn": {0.45, true}, "p99": {2.1, false}, "rps-bare": {0.3, true}}
 	for _, r := range ratios(lines) {
 		if w := want[r.Metric]; math.Abs(r.MeshVsDirect-w.ratio) > 0.001 || r.Met != w.met {
 			t.Errorf("%s: %v, met %v; want %v, %v", r.Metric, r.MeshVsDirect, r.Met, w.ratio, w.met)

@@ -53,8 +53,6 @@ func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(P)},
 		state.Route{NS: state.Host, Table: state.MainTable, Dst: only(S), Dev: state.HostLink, Src: H},
 		state.Route{NS: state.Host, Table: state.MainTable, Dst: rec.Cluster.AddressPool, Via: S, Dev: state.HostLink, Src: H},
-		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: S, Dev: state.HostLink},
-		state.Rule{From: H, Table: state.Table, Priority: state.RulePriority},
 		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: only(H), Dev: state.MeshLink, Src: S},
 		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: everywhere(), Via: H, Dev: state.MeshLink, OnLink: true},
 	)

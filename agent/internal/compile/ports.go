@@ -41,6 +41,7 @@ func ports(s state.State, rec *mesh.Record, self *mesh.Node) {
 			// mesh from the underlay address, past IPVS: it must see S instead.
 			if key.Protocol == mesh.TCP {
 				address, set = self.HostModeAddress(), hostModeSet
+				answersReturn(s, self)
 			}
 		}
 		server := netip.AddrPortFrom(address, key.Port)
@@ -56,6 +57,17 @@ func ports(s state.State, rec *mesh.Record, self *mesh.Node) {
 			}
 		}
 	}
+}
+
+// answersReturn leads what an endpoint answers to a client outside the mesh back
+// through IPVS. It is there only while a host-mode tcp port is open: any policy
+// rule of one's own takes every packet of the host off the kernel's short way
+// through the routing tables (fib_has_custom_rules).
+func answersReturn(s state.State, self *mesh.Node) {
+	s.Put(
+		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: self.MeshAddress(), Dev: state.HostLink},
+		state.Rule{From: self.HostAddress(), Table: state.Table, Priority: state.RulePriority},
+	)
 }
 
 // destinations lists the live endpoints of each service that publishes a port.
