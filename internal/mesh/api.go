@@ -14,12 +14,21 @@ import (
 //	POST /v1/commit             CommitRequest  → CommitResponse, or 409 Refusal
 //	POST /v1/abort              AbortRequest   → 204
 //
+// Beside commits:
+//
+//	POST /v1/repair             RepairRequest  → RepairResponse
+//	POST /v1/probe              ProbeRequest   → ProbeResponse
+//	GET  /v1/counters           Counters
+//
 // Any other failure is a 4xx or 5xx with a Refusal body of code "error".
 const (
-	PathStatus  = "/v1/status"
-	PathPrepare = "/v1/prepare"
-	PathCommit  = "/v1/commit"
-	PathAbort   = "/v1/abort"
+	PathStatus   = "/v1/status"
+	PathPrepare  = "/v1/prepare"
+	PathCommit   = "/v1/commit"
+	PathAbort    = "/v1/abort"
+	PathRepair   = "/v1/repair"
+	PathProbe    = "/v1/probe"
+	PathCounters = "/v1/counters"
 )
 
 // APIVersion is raised when an older client or agent would misread the API.
@@ -49,6 +58,9 @@ type Status struct {
 	// Problems is what the kernel does not have as the record asks, empty when
 	// in sync. Sorted, so that two reads of an unchanged node are equal.
 	Problems []Problem `json:"problems"`
+	// Repairs is how many objects the agent has mended by itself since it was
+	// installed: what something else had removed or changed.
+	Repairs uint64 `json:"repairs"`
 }
 
 // HostFacts describes the host, whether or not it is a node.
@@ -124,6 +136,19 @@ type CommitResponse struct {
 // AbortRequest gives the lease back without a change.
 type AbortRequest struct {
 	Holder string `json:"holder"`
+}
+
+// RepairRequest asks a node to mend what it reports as problems of the objects,
+// and nothing else; without objects, all of it. A node mends at once even when
+// its cluster's repair is RepairReport or it has backed off.
+type RepairRequest struct {
+	Objects []Object `json:"objects,omitempty"`
+}
+
+// RepairResponse lists what of these objects is still not as the record asks,
+// read back after the repair.
+type RepairResponse struct {
+	Problems []Problem `json:"problems"`
 }
 
 // RefusalCode says why an agent did not do as asked.

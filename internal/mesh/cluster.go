@@ -71,6 +71,8 @@ func (c *Cluster) Check() error {
 		return fail("mtu", "The overlay's MTU must be %d–%d.", minMTU, maxMTU)
 	case c.PublishedPortRange.First == 0 || c.PublishedPortRange.First > c.PublishedPortRange.Last:
 		return fail("published_port_range", "The range must be FIRST-LAST with 1 ≤ FIRST ≤ LAST ≤ 65535.")
+	case c.Repair != RepairAutomatic && c.Repair != RepairReport:
+		return fail("repair", "Repair must be automatic or report, not %q.", string(c.Repair))
 	}
 	return nil
 }

@@ -56,7 +56,21 @@ type Cluster struct {
 	MTU int `json:"mtu,omitempty"`
 	// PublishedPortRange is where ports are taken from that name none.
 	PublishedPortRange PortRange `json:"published_port_range"`
+	// Repair is RepairReport, or "" for automatic (left out, so that records from
+	// before there was a choice keep their hash).
+	Repair RepairMode `json:"repair,omitempty"`
 }
+
+// RepairMode says what an agent does about what something else has broken.
+type RepairMode string
+
+const (
+	// RepairAutomatic mends it at once. It is kept as "" in a record.
+	RepairAutomatic RepairMode = ""
+	// RepairReport only reports it: a change of the cluster or a terraform apply
+	// of the drift mends it.
+	RepairReport RepairMode = "report"
+)
 
 // PortRange is an inclusive range of ports.
 type PortRange struct {
