@@ -26,13 +26,15 @@ type PeerProbe struct {
 	// Wire lists the outer source addresses of the overlay packets that the
 	// peer sent, as they came in on this host's links, before any firewall of it.
 	Wire []netip.Addr `json:"wire,omitempty"`
-	// Underlay says whether the peer's underlay address answers an ICMP echo.
+	// Underlay says whether the peer's underlay address answers an ICMP echo, or
+	// the peer answered over the overlay, which it carries.
 	Underlay bool `json:"underlay"`
 	// Error is why nothing could be sent, "" otherwise.
 	Error string `json:"error,omitempty"`
 }
 
-// Counters is what IPVS on a node has counted since each object was made.
+// Counters is what IPVS on a node has counted since each object was made. The
+// kernel brings traffic up to date every 2 s; active and inactive are live.
 type Counters struct {
 	Ports []PortCounters `json:"ports"`
 }
