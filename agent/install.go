@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +29,14 @@ func (p *program) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := privateDir(p.runDir()); err != nil {
+		return err
+	}
+	release, err := p.lockInstall(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := p.placeBinary(digest); err != nil {
 		return fmt.Errorf("install the agent's program: %w", err)
 	}
@@ -57,6 +67,9 @@ func (p *program) placeBinary(digest string) error {
 		data, err := os.ReadFile(ownExecutable)
 		if err != nil {
 			return err
+		}
+		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != digest {
+			return errors.New("the running program's own file has changed on disk: install the agent again")
 		}
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return err

@@ -20,24 +20,34 @@ var version = "dev"
 
 const usage = `routingmesh-agent keeps this host's part of a routing mesh.
 
-  status [--json]   show the node, its ports and what differs from the record
-  version           show the version and the checksum of this program
-  uninstall         remove the mesh and this program from the host
+  status [--json]          show the node, its ports and what differs from the record
+  check [--json]           check this host, and whether every other node is reached
+  trace PORT[/udp] [--json]
+                           show a packet's way to a published port, step by step,
+                           with live counters, and where it is broken
+  version                  show the version and the checksum of this program
+  uninstall                remove the mesh and this program from the host
+
+check and trace exit with 1 when something is wrong.
 
 Used by the Terraform provider and the init system:
 
-  install           install this program and (re)start it as a service
-  run               serve; started by the init system
-  dial-stdio        join stdin and stdout to the agent's socket
+  install                  install this program and (re)start it as a service
+  run                      serve; started by the init system
+  dial-stdio               join stdin and stdout to the agent's socket
 `
 
 // Exit codes.
 const (
 	exitOK         = 0
-	exitFailed     = 1
+	exitFailed     = 1 // also: check or trace found something
 	exitUsage      = 2
 	exitNotRunning = 3 // dial-stdio and status: no agent answers on the socket
 )
+
+// errNotFine is that what was asked for is told, and is not fine: check and trace
+// have said all there is to say.
+var errNotFine = errors.New("something is wrong")
 
 // program is what the subcommands share.
 type program struct {
@@ -72,37 +82,97 @@ func (p *program) main(ctx context.Context, args []string) int {
 		fmt.Fprint(p.stderr, usage)
 		return exitUsage
 	}
-	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	flags.SetOutput(p.stderr)
-	var run func(context.Context) error
-	switch args[0] {
-	case "run":
-		run = p.run
-	case "dial-stdio":
-		run = p.dialStdio
-	case "status":
-		asJSON := flags.Bool("json", false, "print the status as JSON, as the provider reads it")
-		run = func(ctx context.Context) error { return p.status(ctx, *asJSON) }
-	case "install":
-		run = p.install
-	case "uninstall":
-		run = p.uninstall
-	case "version":
-		run = p.version
-	case "help", "-h", "--help":
+	run, ok := p.subcommands()[args[0]]
+	switch {
+	case ok:
+		return run(ctx, args[0], args[1:])
+	case args[0] == "help" || args[0] == "-h" || args[0] == "--help":
 		fmt.Fprint(p.stdout, usage)
 		return exitOK
 	default:
 		fmt.Fprintf(p.stderr, "routingmesh-agent: there is no subcommand %q\n\n%s", args[0], usage)
 		return exitUsage
 	}
-	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	} else if err != nil || flags.NArg() > 0 {
-		fmt.Fprintf(p.stderr, "routingmesh-agent %s takes no arguments but its flags\n", args[0])
-		return exitUsage
+}
+
+// subcommand runs with its name and arguments and returns the exit code.
+type subcommand func(ctx context.Context, name string, args []string) int
+
+func (p *program) subcommands() map[string]subcommand {
+	return map[string]subcommand{
+		"run":        p.plain(p.run),
+		"dial-stdio": p.plain(p.dialStdio),
+		"install":    p.plain(p.install),
+		"uninstall":  p.plain(p.uninstall),
+		"version":    p.plain(p.version),
+		"status": p.telling(0, "status", func(ctx context.Context, _ []string, asJSON bool) error {
+			return p.status(ctx, asJSON)
+		}),
+		"check": p.telling(0, "report", func(ctx context.Context, _ []string, asJSON bool) error {
+			return p.check(ctx, asJSON)
+		}),
+		"trace": p.telling(1, "trace", func(ctx context.Context, args []string, asJSON bool) error {
+			return p.trace(ctx, args[0], asJSON)
+		}),
 	}
-	return p.exitCode(run(ctx))
+}
+
+// plain is a subcommand without flags and arguments.
+func (p *program) plain(run func(context.Context) error) subcommand {
+	return func(ctx context.Context, name string, args []string) int {
+		flags := p.flags(name)
+		if _, code, ok := p.parse(flags, args, 0); !ok {
+			return code
+		}
+		return p.exitCode(run(ctx))
+	}
+}
+
+// telling is a subcommand with a number of arguments that tells something, to a
+// person or as JSON.
+func (p *program) telling(arguments int, what string, run func(ctx context.Context, args []string, asJSON bool) error) subcommand {
+	return func(ctx context.Context, name string, args []string) int {
+		flags := p.flags(name)
+		asJSON := flags.Bool("json", false, "print the "+what+" as JSON, for programs")
+		rest, code, ok := p.parse(flags, args, arguments)
+		if !ok {
+			return code
+		}
+		return p.exitCode(run(ctx, rest, *asJSON))
+	}
+}
+
+func (p *program) flags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(p.stderr)
+	return flags
+}
+
+// parse takes flags before and after the arguments. Where it is not ok there is
+// nothing to run, but an exit code.
+func (p *program) parse(flags *flag.FlagSet, args []string, arguments int) (rest []string, code int, ok bool) {
+	for {
+		err := flags.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, exitOK, false
+		}
+		if err != nil {
+			return nil, exitUsage, false // flag has said why
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, flags.Arg(0)), flags.Args()[1:]
+	}
+	if len(rest) != arguments {
+		want := "takes no arguments but its flags"
+		if arguments == 1 {
+			want = "takes one argument, a published port: as in 8080 or 53/udp"
+		}
+		fmt.Fprintf(p.stderr, "routingmesh-agent %s %s\n", flags.Name(), want)
+		return nil, exitUsage, false
+	}
+	return rest, exitOK, true
 }
 
 func (p *program) exitCode(err error) int {
@@ -110,6 +180,8 @@ func (p *program) exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errNotFine):
+		return exitFailed
 	case errors.As(err, &absent): // without the HTTP client's words around it
 		fmt.Fprintln(p.stderr, "routingmesh-agent:", absent)
 		return exitNotRunning

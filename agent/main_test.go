@@ -60,6 +60,11 @@ func TestExitCodes(t *testing.T) {
 		{"help of a subcommand", "status -h", exitOK, "json"},
 		{"version", "version", exitOK, ""},
 		{"dial-stdio without an agent", "dial-stdio", exitNotRunning, "systemctl status routingmesh-agent"},
+		{"trace without a port", "trace", exitUsage, "takes one argument"},
+		{"trace of two ports", "trace 80 81", exitUsage, "takes one argument"},
+		{"trace of no port", "trace web --json", exitFailed, "want PORT or PORT/PROTOCOL"},
+		{"check with an argument", "check now", exitUsage, "takes no arguments"},
+		{"help of trace", "trace --help", exitOK, "json"},
 		{"status without an agent", "status", exitNotRunning, "not running"},
 	}
 	for _, tt := range tests {
@@ -143,7 +148,12 @@ func sampleStatus(t *testing.T) *mesh.Status {
 		API: 1, Version: "1.2.3", BinarySHA256: "0123456789abcdef", Node: "n1", Generation: 7, Hash: "fedcba9876543210",
 		Host:   mesh.HostFacts{KernelRelease: "6.1.0", Arch: "amd64"},
 		Record: rec, AppliedGeneration: 6,
-		Problems: []mesh.Problem{{Object: "port/8080/tcp", Text: "IPVS has no service 10.255.0.1:8080/tcp."}},
+		Problems: []mesh.Problem{
+			{Object: "node/n1", Text: "Link rmesh0 is down."},
+			{Object: "port/8080/tcp", Text: "IPVS has no service 10.255.0.1:8080/tcp."},
+			{Object: "port/8080/tcp", Text: "No member 8080 in routingmesh-tcp."},
+		},
+		Repairs: 12,
 	}
 }
 
@@ -165,7 +175,15 @@ func TestStatusForPeople(t *testing.T) {
 Cluster     demo (4f6e), 2 nodes
 Node        n1, 192.0.2.1, overlay 10.255.0.0/24
 Generation  7 (fedcba987654), last applied whole: 6
-Problems    port/8080/tcp: IPVS has no service 10.255.0.1:8080/tcp.
+Repair      automatic: what something else breaks is mended at once
+Repairs     12 since the agent was installed
+
+PROBLEMS (3)
+node/n1
+  - Link rmesh0 is down.
+port/8080/tcp
+  - IPVS has no service 10.255.0.1:8080/tcp.
+  - No member 8080 in routingmesh-tcp.
 
 PORT      MODE     SERVICE  ENDPOINTS
 53/udp    host     later    none: connections are refused

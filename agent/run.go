@@ -14,6 +14,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -40,7 +41,8 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	defer k.Close()
-	srv, rec, err := p.newServer(k)
+	watch := p.watch(k)
+	srv, rec, err := p.newServer(k, watch)
 	if err != nil {
 		return err
 	}
@@ -55,9 +57,16 @@ func (p *program) run(ctx context.Context) error {
 		p.log.Warn("cannot tell systemd that the agent is ready", "error", err)
 	}
 	go func() {
+		if srv.IsNode() {
+			p.loadModules(ctx, k)
+		}
 		srv.Start(ctx)
 		rec.Run(ctx)
 	}()
+	if watch != nil {
+		go watch.Run(ctx)
+		go kernel.WatchFirewalld(ctx, watch.Reloaded)
+	}
 	select {
 	case err = <-served:
 		return fmt.Errorf("the agent's socket: %w", err)
@@ -90,7 +99,26 @@ func (p *program) openKernel() (*kernel.Kernel, error) {
 	return k, nil
 }
 
-func (p *program) newServer(k *kernel.Kernel) (*server.Server, *reconcile.Reconciler, error) {
+// watch is nil where the kernel cannot be watched; what others break is then found
+// on the slow timer.
+func (p *program) watch(k *kernel.Kernel) *kernel.Watch {
+	w, err := k.NewWatch()
+	if err != nil {
+		p.log.Error("cannot watch the kernel: what others break is found up to 30 s later", "error", err)
+		return nil
+	}
+	return w
+}
+
+// loadModules is for a boot. What is missing all the same shows when the record is
+// applied.
+func (p *program) loadModules(ctx context.Context, k *kernel.Kernel) {
+	if err := k.LoadModules(ctx); err != nil {
+		p.log.Warn("modprobe has not loaded all of "+kernel.NeededModules()+"; the kernel may have them all the same", "error", err)
+	}
+}
+
+func (p *program) newServer(k *kernel.Kernel, watch *kernel.Watch) (*server.Server, *reconcile.Reconciler, error) {
 	digest, err := fileDigest(ownExecutable)
 	if err != nil {
 		return nil, nil, err
@@ -99,18 +127,42 @@ func (p *program) newServer(k *kernel.Kernel) (*server.Server, *reconcile.Reconc
 	if err != nil {
 		return nil, nil, err
 	}
-	rec := reconcile.New(k, state.ParseKernelVersion(release), p.log)
+	store := server.NewStore(p.stateDir())
+	options := reconcile.Options{
+		Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log,
+		Files:  append(p.ownFiles(digest), store),
+		Memory: reconcile.Memory{Applied: p.applied(), Repairs: p.repairs()},
+	}
+	if watch != nil {
+		options.Watch = watch
+	}
+	rec := reconcile.New(options)
 	srv, err := server.New(server.Options{
-		Store: server.NewStore(p.stateDir()), Reconciler: rec,
-		Host: &host.Host{Proc: p.path("proc"), Requirements: requirements},
-		Log:  p.log, Version: version, BinarySHA256: digest, Now: time.Now,
+		Store: store, Reconciler: rec,
+		Host:      p.host(),
+		Inspector: inspector{k, probe.New(k)},
+		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
 	return srv, rec, err
 }
 
-// requirements puts what the host lacks into sentences.
+// inspector looks at what the mesh does on this host.
+type inspector struct {
+	*kernel.Kernel
+	*probe.Prober
+}
+
+func (p *program) host() *host.Host {
+	return &host.Host{Proc: p.path("proc"), Root: p.root, Requirements: requirements}
+}
+
+// requirements puts what the host lacks into sentences, and what the mesh cannot
+// work beside.
 func requirements(ctx context.Context) []string {
 	var texts []string
+	if b, err := kernel.ReadBackends(ctx); err == nil && b.Mixed() != "" { // an error is one of a missing program, see below
+		texts = append(texts, b.Mixed())
+	}
 	for _, m := range kernel.Requirements(ctx) {
 		texts = append(texts, fmt.Sprintf("The host lacks %s: %s. %s.", m.What, strings.TrimSuffix(m.Why, "."), strings.TrimSuffix(m.Fix, ".")))
 	}

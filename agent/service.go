@@ -33,14 +33,19 @@ func (p *program) initSystem() initSystem {
 // systemd runs the agent as a unit.
 type systemd struct{ layout }
 
-// unitText names the link, not the version: an update does not change it.
-// After docker and firewalld, which put their own rules first when they start.
-// KillMode=process, and nothing in ExecStop: the kernel state outlives the
-// agent, and an iptables-restore under way is not cut.
-const unitText = `[Unit]
+// unitFormat names the link, not the version: an update does not change it.
+// After whatever makes the host's own rules at boot, which may begin with a flush
+// or put itself first, and after the network's configuration, which may take
+// links that it does not know for its own. Not after network-online: the mesh
+// needs no address of the underlay to be there. KillMode=process, and nothing in
+// ExecStop: the kernel state outlives the agent, and an iptables-restore under way
+// is not cut.
+const unitFormat = `[Unit]
 Description=Routing mesh node agent
 Documentation=https://github.com/routingmesh/terraform-provider-routingmesh
-After=network.target firewalld.service docker.service
+After=network.target systemd-networkd.service NetworkManager.service systemd-sysctl.service systemd-modules-load.service
+After=firewalld.service nftables.service netfilter-persistent.service iptables.service ipset.service ufw.service
+After=docker.service containerd.service
 StartLimitIntervalSec=0
 
 [Service]
@@ -54,8 +59,10 @@ KillMode=process
 WantedBy=multi-user.target
 `
 
+func (l layout) unitText() string { return fmt.Sprintf(unitFormat, l.link()) }
+
 func (s *systemd) configure(ctx context.Context) (bool, error) {
-	changed, err := replaceIfDifferent(s.unit(), fmt.Appendf(nil, unitText, s.link()), 0o644)
+	changed, err := replaceIfDifferent(s.unit(), []byte(s.unitText()), 0o644)
 	if err != nil {
 		return false, err
 	}

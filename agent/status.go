@@ -2,48 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// fetchStatus asks the agent on the socket.
 func (p *program) fetchStatus(ctx context.Context) (*mesh.Status, error) {
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) },
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+mesh.PathStatus, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("read the agent's status: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var refusal mesh.Refusal
-		if json.Unmarshal(body, &refusal) == nil && refusal.Text != "" {
-			return nil, &refusal
-		}
-		return nil, fmt.Errorf("the agent answered %s", resp.Status)
-	}
 	var st mesh.Status
-	if err := json.Unmarshal(body, &st); err != nil {
-		return nil, fmt.Errorf("read the agent's status: %w", err)
+	if err := p.ask(ctx, http.MethodGet, mesh.PathStatus, nil, &st); err != nil {
+		return nil, err
 	}
 	return &st, nil
 }
@@ -54,9 +28,7 @@ func (p *program) status(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(p.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(st)
+		return p.writeJSON(st)
 	}
 	return writeStatus(p.stdout, st)
 }
@@ -73,17 +45,29 @@ func writeStatus(out io.Writer, st *mesh.Status) error {
 	if len(st.Problems) == 0 && st.Record != nil {
 		fmt.Fprintf(w, "Kernel\tas the record asks\n")
 	}
-	for i, problem := range st.Problems {
-		label := ""
-		if i == 0 {
-			label = "Problems"
-		}
-		fmt.Fprintf(w, "%s\t%s: %s\n", label, problem.Object, problem.Text)
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	if err := w.Flush(); err != nil || st.Record == nil || len(st.Record.Ports) == 0 {
+	if err := writeProblems(out, st.Problems); err != nil || st.Record == nil || len(st.Record.Ports) == 0 {
 		return err
 	}
 	return writePorts(out, st.Record)
+}
+
+// writeProblems shows what differs, the sentences of each object together.
+func writeProblems(out io.Writer, problems []mesh.Problem) error {
+	var b strings.Builder
+	for i, p := range problems {
+		if i == 0 {
+			fmt.Fprintf(&b, "\nPROBLEMS (%d)\n", len(problems))
+		}
+		if i == 0 || problems[i-1].Object != p.Object {
+			fmt.Fprintf(&b, "%s\n", p.Object)
+		}
+		term.Fold(&b, "  - ", "    ", p.Text)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }
 
 func writeRecord(w io.Writer, st *mesh.Status) {
@@ -99,6 +83,12 @@ func writeRecord(w io.Writer, st *mesh.Status) {
 		applied = fmt.Sprintf("last applied whole: %d", st.AppliedGeneration)
 	}
 	fmt.Fprintf(w, "Generation\t%d (%.12s), %s\n", st.Generation, st.Hash, applied)
+	how := "automatic: what something else breaks is mended at once"
+	if rec.Cluster.Repair == mesh.RepairReport {
+		how = "report: what something else breaks is only reported; terraform apply mends it"
+	}
+	fmt.Fprintf(w, "Repair\t%s\n", how)
+	fmt.Fprintf(w, "Repairs\t%d since the agent was installed\n", st.Repairs)
 }
 
 func writePorts(out io.Writer, rec *mesh.Record) error {

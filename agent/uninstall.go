@@ -21,6 +21,11 @@ func (p *program) uninstall(ctx context.Context) error {
 	if err := p.needRoot("removing the mesh"); err != nil {
 		return err
 	}
+	release, err := p.lockFiles(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := p.initSystem().remove(ctx); err != nil {
 		return fmt.Errorf("stop the agent: %w", err)
 	}
@@ -33,6 +38,15 @@ func (p *program) uninstall(ctx context.Context) error {
 	}
 	p.report("kernel state: %d objects removed", removed)
 	return p.removeFiles()
+}
+
+// lockFiles keeps a running agent from mending what is taken away. Without its
+// folder there is none.
+func (p *program) lockFiles(ctx context.Context) (release func(), err error) {
+	if _, err := os.Stat(p.runDir()); errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	return p.lockInstall(ctx)
 }
 
 func (p *program) report(format string, args ...any) { fmt.Fprintf(p.stdout, format+"\n", args...) }
@@ -60,7 +74,7 @@ func (p *program) clearKernel(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return reconcile.New(k, state.ParseKernelVersion(release), p.log).Clear(ctx)
+	return reconcile.New(reconcile.Options{Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log}).Clear(ctx)
 }
 
 // removeFiles removes what install and run have made. A link of that name that

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -26,7 +27,7 @@ func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
 	case state.Route:
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Block == o.Dst })
 	default:
-		return nodeItself(node)
+		return Self(node)
 	}
 }
 
@@ -68,7 +69,7 @@ func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint
 		}
 	}
 	if !found {
-		return nodeItself(node)
+		return Self(node)
 	}
 	return mesh.PortObject(owner)
 }
@@ -79,11 +80,27 @@ func nodeOwner(rec *mesh.Record, node string, is func(*mesh.Node) bool) mesh.Obj
 			return mesh.NodeObject(name)
 		}
 	}
-	return nodeItself(node)
+	return Self(node)
 }
 
-// nodeItself is the node, or the cluster for a host that is no node (any more).
-func nodeItself(node string) mesh.Object {
+// Has says whether the record has the object: Owner may name one that it has no
+// longer.
+func Has(rec *mesh.Record, o mesh.Object) bool {
+	kind, name, _ := strings.Cut(string(o), "/")
+	switch kind {
+	case "node":
+		return rec.Nodes[name] != nil
+	case "service":
+		return rec.Services[name] != nil
+	case "port":
+		key, err := mesh.ParsePortKey(name)
+		return err == nil && rec.Ports[key] != nil
+	}
+	return o == mesh.ClusterObject
+}
+
+// Self is the node, or the cluster for a host that is no node (any more).
+func Self(node string) mesh.Object {
 	if node == "" {
 		return mesh.ClusterObject
 	}

@@ -102,7 +102,7 @@ func TestPreflightOfPorts(t *testing.T) {
 		{
 			name:  "a process on 127.0.0.1 counts",
 			after: ports{{Published: 631, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}},
-			want:  []string{"Port 631/tcp: something already listens on 127.0.0.1:631"},
+			want:  []string{"Port 631/tcp: the kernel itself (a tunnel or an in-kernel server) already listens on 127.0.0.1:631"},
 		},
 		{
 			name: "UDP is apart from TCP",
@@ -251,6 +251,11 @@ func TestOriginalsOutliveTheProcess(t *testing.T) {
 	}
 	if _, ok := o.Get("net.ipv4.other"); ok {
 		t.Error("a setting that was put back is still there")
+	}
+	o.path = filepath.Join(t.TempDir(), "no such folder", "host.json") // as good as a full disk
+	put(t, o.Set("net.ipv4.ip_forward", "0"))
+	if o.Set("net.ipv4.ip_forward", "1") == nil {
+		t.Error("a value that could not be kept was no error")
 	}
 	put(t, os.WriteFile(path, []byte("{"), 0o600))
 	if _, ok := open().Get("net.ipv4.ip_forward"); ok {

@@ -2,8 +2,10 @@ package host
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,9 +41,13 @@ type process struct {
 	command string // the command line, cut at maxCommand
 }
 
+// isKernel: no process has the socket open, so it is the kernel's own, of a
+// tunnel or an in-kernel server. Its inode says nothing: VXLAN's has one.
+func (p process) isKernel() bool { return p.pid == 0 }
+
 func (p process) String() string {
-	if p.pid == 0 {
-		return "something"
+	if p.isKernel() {
+		return "the kernel itself (a tunnel or an in-kernel server)"
 	}
 	return fmt.Sprintf("%s (pid %d, %s)", p.name, p.pid, p.command)
 }
@@ -111,4 +117,31 @@ func printable(s string) string {
 		s = strings.ToValidUTF8(s[:maxCommand], "") + "…"
 	}
 	return s
+}
+
+// Listening names who takes what comes to a port at one of the host's own
+// addresses: "nginx (pid 812, nginx: master process) on 0.0.0.0:80".
+func (h *Host) Listening(key mesh.PortKey, at netip.Addr) ([]string, error) {
+	byPort, err := h.listeners()
+	if err != nil {
+		return nil, err
+	}
+	var found []listener
+	inodes := map[uint64]bool{}
+	for _, l := range byPort[key] {
+		if a := l.local.Addr(); a.IsUnspecified() || a == at {
+			found = append(found, l)
+			inodes[l.inode] = true
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	owners := h.owners(inodes)
+	var who []string
+	for _, l := range found {
+		who = append(who, fmt.Sprintf("%s on %s", owners[l.inode], l.local))
+	}
+	slices.Sort(who)
+	return slices.Compact(who), nil
 }

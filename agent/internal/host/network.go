@@ -50,6 +50,7 @@ func (h *Host) checkPool(c *check) {
 			return // one is enough to know it
 		}
 	}
+	h.checkResolvers(c)
 }
 
 // overlaps leaves out default routes, also those that VPNs write as two halves.
@@ -94,9 +95,8 @@ func (h *Host) checkOverlay(c *check) {
 		return
 	}
 	for _, l := range links {
-		if v, ok := l.(*netlink.Vxlan); ok && v.VxlanId == int(cluster.VNI) && v.Port == int(cluster.VXLANPort) {
-			c.node("cluster_id", "The VXLAN device %s of this host already uses VNI %d on port %d. Choose another vni or vxlan_port for the cluster, "+
-				"or remove the device.", v.Name, cluster.VNI, cluster.VXLANPort)
+		if v, ok := l.(*netlink.Vxlan); ok && v.Port == int(cluster.VXLANPort) {
+			c.sharedPort(v)
 		}
 	}
 	byPort, err := h.listeners()
@@ -105,12 +105,29 @@ func (h *Host) checkOverlay(c *check) {
 		return
 	}
 	for _, l := range byPort[mesh.PortKey{Port: cluster.VXLANPort, Protocol: mesh.UDP}] {
-		if l.inode == 0 {
+		owner := h.owners(map[uint64]bool{l.inode: true})[l.inode]
+		if owner.isKernel() {
 			continue // another VXLAN's socket: the kernel shares it between VNIs
 		}
-		owner := h.owners(map[uint64]bool{l.inode: true})[l.inode]
 		c.node("cluster_id", "Port %d/udp, the cluster's vxlan_port: %s already listens on %s on this node. Stop it, or choose another vxlan_port for the cluster.",
 			cluster.VXLANPort, owner, l.local)
+	}
+}
+
+// sharedPort judges another VXLAN device on the cluster's port. The kernel gives
+// one socket to all that take the same kinds of packets (vxlan_find_sock), and
+// tells them apart by VNI.
+func (c *check) sharedPort(v *netlink.Vxlan) {
+	cluster := c.next.Cluster
+	switch {
+	case v.VxlanId == int(cluster.VNI) && !v.FlowBased:
+		c.node("cluster_id", "The VXLAN device %s of this host already uses VNI %d on port %d. Choose another vni or vxlan_port for the cluster, "+
+			"or remove the device.", v.Name, cluster.VNI, cluster.VXLANPort)
+	case v.FlowBased || v.GBP:
+		c.node("cluster_id", "The VXLAN device %s of this host has UDP port %d for itself (it takes every VNI, or group policies), so the overlay's cannot share it. "+
+			"Choose another vxlan_port for the cluster, or remove the device.", v.Name, cluster.VXLANPort)
+	default:
+		c.notes = append(c.notes, fmt.Sprintf("The VXLAN device %s (VNI %d) shares UDP port %d with the overlay, which harms neither.", v.Name, v.VxlanId, cluster.VXLANPort))
 	}
 }
 

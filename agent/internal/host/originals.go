@@ -54,10 +54,14 @@ func (o *Originals) Get(name string) (string, bool) {
 	return v, ok
 }
 
-// Set keeps a setting's value, on disk when it returns.
+// Set keeps a setting's value, on disk when it returns. One that is kept already
+// needs no disk.
 func (o *Originals) Set(name, value string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if have, ok := o.values[name]; ok && have == value {
+		return nil
+	}
 	next := maps.Clone(o.values)
 	next[name] = value
 	return o.save(next)

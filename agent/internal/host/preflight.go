@@ -16,7 +16,10 @@ import (
 type Host struct {
 	// Proc is where procfs is mounted.
 	Proc string
-	// Requirements lists what the kernel and its tools lack, one sentence each.
+	// Root is the folder that /etc and /run are in; "" is "/".
+	Root string
+	// Requirements lists what the kernel and its tools lack, and what the mesh
+	// cannot work beside, one sentence each.
 	Requirements func(context.Context) []string
 }
 
@@ -26,6 +29,7 @@ type check struct {
 	self          *mesh.Node   // as in next
 	before        *mesh.Node   // as in current; nil when it joins
 	problems      []mesh.Problem
+	notes         []string // what is worth knowing and harms nothing
 }
 
 // Preflight returns what speaks against next on this host as the named node of
@@ -131,15 +135,8 @@ func (h *Host) checkListeners(c *check) {
 		c.add(mesh.PortObject(key), "published_port",
 			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
-			key, l.ownedBy(owners), l.local, c.next.Ports[key].Service)
+			key, owners[l.inode], l.local, c.next.Ports[key].Service)
 	}
-}
-
-func (l listener) ownedBy(owners map[uint64]process) string {
-	if l.inode == 0 {
-		return "the kernel itself (a tunnel or an in-kernel server)"
-	}
-	return owners[l.inode].String()
 }
 
 // isOpen reports whether the port is open here already.

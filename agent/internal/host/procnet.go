@@ -17,7 +17,7 @@ import (
 type listener struct {
 	proto mesh.Protocol
 	local netip.AddrPort
-	inode uint64 // 0: the kernel's own (VXLAN, NFS)
+	inode uint64 // see process.isKernel
 }
 
 // Socket states as in include/net/tcp_states.h. UDP sockets use the same: CLOSE

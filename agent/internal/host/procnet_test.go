@@ -22,7 +22,7 @@ const (
    2: 0000000000000000FFFF00000100007F:1F91 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1007 1 0000000000000000 100 0 0 10 0
 `
 	procUDP = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
-  316: 00000000:12B5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 0 2 0000000000000000 0
+  316: 00000000:12B5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 149344 2 0000000000000000 0
   317: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 1008 2 0000000000000000 0
   318: 0100007F:9C40 0100007F:0035 01 00000000:00000000 00:00000000 00000000   101        0 1009 2 0000000000000000 0
 `
@@ -37,7 +37,7 @@ func TestParseProcNet(t *testing.T) {
 	}{
 		{"listening TCP sockets, not connections", mesh.TCP, procTCP, "127.0.0.1:631#1001 0.0.0.0:22#1002 192.168.200.10:8080#1004"},
 		{"IPv6 sockets that take IPv4 too, not those of ::1", mesh.TCP, procTCP6, "[::]:80#1005 127.0.0.1:8081#1007"},
-		{"bound UDP sockets, the kernel's own and not connected ones", mesh.UDP, procUDP, "0.0.0.0:4789#0 0.0.0.0:53#1008"},
+		{"bound UDP sockets, the kernel's own and not connected ones", mesh.UDP, procUDP, "0.0.0.0:4789#149344 0.0.0.0:53#1008"},
 		{"an empty table", mesh.TCP, "", ""},
 		{"lines that are none", mesh.TCP, "a b c\n   0: zz 0 0A 0 0 0 0 0 5\n" + strings.Replace(procTCP, "0100007F:", "0100007F00:", 1), "0.0.0.0:22#1002 192.168.200.10:8080#1004"},
 	}

@@ -81,9 +81,7 @@ func (k *Kernel) restoreChains(ctx context.Context, ops []state.Op) error {
 	if input == "" {
 		return nil
 	}
-	if err := k.noteTables(ops, now); err != nil {
-		return err
-	}
+	k.noteTables(ops, now)
 	err = s.do(func() error {
 		_, err := k.programs.run(ctx, input, "iptables-restore", "--noflush", "-w", "10")
 		return err

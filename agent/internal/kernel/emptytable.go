@@ -25,18 +25,17 @@ const absent = "absent"
 
 func tableKey(name string) string { return "iptables table " + name }
 
-// noteTables keeps which tables are not there yet, before ops make them.
-func (k *Kernel) noteTables(ops []state.Op, now ruleset) error {
+// noteTables keeps which tables are not there yet, before ops make them. That it
+// cannot be kept (a full disk) is no reason to leave a host without its chains: at
+// worst an empty table stays when the mesh leaves.
+func (k *Kernel) noteTables(ops []state.Op, now ruleset) {
 	for _, op := range ops {
 		c, ok := op.New.(state.Chain)
 		if !ok || c.NS != state.Host || now[c.Table] != nil {
 			continue
 		}
-		if err := k.originals.Set(tableKey(c.Table), absent); err != nil {
-			return err
-		}
+		_ = k.originals.Set(tableKey(c.Table), absent)
 	}
-	return nil
 }
 
 // dropEmptyTables takes away what noteTables saw come and removals left empty.

@@ -235,6 +235,7 @@ var counters = regexp.MustCompile(` \[\d+:\d+\]`)
 type originals struct {
 	mu     sync.Mutex
 	values map[string]string
+	full   bool // the disk is
 }
 
 func (o *originals) Get(name string) (string, bool) {
@@ -247,6 +248,9 @@ func (o *originals) Get(name string) (string, bool) {
 func (o *originals) Set(name, value string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.full {
+		return unix.ENOSPC
+	}
 	o.values[name] = value
 	return nil
 }

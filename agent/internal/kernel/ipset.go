@@ -26,6 +26,7 @@ type ipset struct {
 // Of include/uapi/linux/netfilter/ipset/ip_set.h.
 const (
 	listNamesOnly = 1 << 1 // IPSET_FLAG_LIST_SETNAME
+	listHeader    = 1 << 2 // IPSET_FLAG_LIST_HEADER
 	netOrder      = unix.NLA_F_NET_BYTEORDER
 	nested        = unix.NLA_F_NESTED
 	attrTypeMask  = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
@@ -86,6 +87,26 @@ func (s *ipset) names() ([]string, error) {
 		}
 	}
 	return names, err
+}
+
+// size is the number of members of a set, without listing them. A kernel that
+// does not tell it is taken to say 0 of every set.
+func (s *ipset) size(name string) (n uint32, err error) {
+	answer, err := s.execute(nl.IPSET_CMD_LIST, setName(name),
+		nl.NewRtAttr(nl.IPSET_ATTR_FLAGS|netOrder, nl.BEUint32Attr(listHeader)))
+	for _, message := range answer {
+		for typ, value := range setAttrs(message) {
+			if typ != nl.IPSET_ATTR_DATA {
+				continue
+			}
+			for typ, value := range attrs(value) {
+				if typ == nl.IPSET_ATTR_ELEMENTS && len(value) == 4 {
+					n = binary.BigEndian.Uint32(value)
+				}
+			}
+		}
+	}
+	return n, err
 }
 
 // members lists a set; a large one comes in several messages.

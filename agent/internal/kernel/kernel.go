@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -53,6 +54,7 @@ type Kernel struct {
 	meshKnown bool      // mesh has been compared with the file, within this call
 	sets      *ipset
 	balancer  Balancer // of mesh
+	seen      atomic.Pointer[seen]
 }
 
 // New returns a Kernel for the network namespace that the calling thread is in.

@@ -32,6 +32,7 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 	if err := k.observeHost(ctx, into, mesh, scope); err != nil {
 		return nil, fmt.Errorf("observe the host's network namespace: %w", err)
 	}
+	k.note(into)
 	if mesh == nil {
 		return into, nil
 	}

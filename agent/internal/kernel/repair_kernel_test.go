@@ -275,3 +275,17 @@ func TestASetThatSomebodyRefersToIsKeptAndSaid(t *testing.T) {
 	m.run("iptables -F INPUT")
 	m.reach(state.State{}, 1)
 }
+
+func TestAFullDiskKeepsNoRepairFromHappening(t *testing.T) {
+	m := newMachine(t, "a")
+	want := full(t)
+	m.reach(want, 1)
+	m.originals.full = true
+	m.run("nft flush ruleset; ip link del rmesh0")
+	m.mesh("ipvsadm -C; nft flush ruleset")
+	m.reach(want, 2)
+	m.originals.full = false
+	m.run("umount -l " + m.namespaceFile())
+	m.originals.full = true
+	m.reach(want, 2)
+}

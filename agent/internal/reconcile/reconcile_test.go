@@ -1,11 +1,9 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/netip"
 	"strings"
@@ -17,62 +15,6 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
-
-// fakeKernel does what it is told, but for the keys in refuses, and notes it.
-type fakeKernel struct {
-	has     state.State
-	refuses map[state.Key]error
-	blind   error // what Observe fails with
-	ops     []state.Op
-	scopes  []kernel.Scope
-	// afterApply breaks something after every Apply.
-	afterApply func(state.State)
-}
-
-func newFakeKernel() *fakeKernel {
-	return &fakeKernel{has: state.State{}, refuses: map[state.Key]error{}}
-}
-
-func (f *fakeKernel) Observe(_ context.Context, scope kernel.Scope) (state.State, error) {
-	f.scopes = append(f.scopes, scope)
-	if f.blind != nil {
-		return nil, f.blind
-	}
-	if scope == kernel.Traffic {
-		return without(f.has, state.KindChain), nil
-	}
-	return maps.Clone(f.has), nil
-}
-
-func (f *fakeKernel) Apply(_ context.Context, ops []state.Op) (failed []kernel.OpError) {
-	for _, op := range ops {
-		f.ops = append(f.ops, op)
-		key := op.Object().Key()
-		switch {
-		case f.refuses[key] != nil:
-			failed = append(failed, kernel.OpError{Op: op, Err: f.refuses[key]})
-		case op.Action != state.Remove:
-			f.has.Put(op.New)
-		case key.Kind == state.KindNamespace: // takes what is in it along
-			maps.DeleteFunc(f.has, func(k state.Key, _ state.Object) bool { return k == key || k.NS == state.Mesh })
-		default:
-			delete(f.has, key)
-		}
-	}
-	if f.afterApply != nil {
-		f.afterApply(f.has)
-	}
-	return failed
-}
-
-func (f *fakeKernel) forget() { f.ops, f.scopes = nil, nil }
-
-var debian12 = state.KernelVersion{Major: 6, Minor: 1}
-
-func newReconciler(k Kernel) (*Reconciler, *bytes.Buffer) {
-	var log bytes.Buffer
-	return New(k, debian12, slog.New(slog.NewTextHandler(&log, nil))), &log
-}
 
 // record has n1 and n2, and 8080/tcp → web on n2:80; more ports from 9000 on.
 func record(t *testing.T, more int) *mesh.Record {
@@ -134,7 +76,7 @@ func TestACommitAppliesAllAndASecondOneNothing(t *testing.T) {
 
 func TestACommitThatLeavesTheChainsAloneLooksAtTrafficOnly(t *testing.T) {
 	k := newFakeKernel()
-	r, _ := newReconciler(k)
+	r, w, _ := newWatched(k, Options{})
 	r.Commit(t.Context(), record(t, 0), "n1")
 	k.forget()
 	r.Commit(t.Context(), record(t, 1), "n1")
@@ -149,6 +91,18 @@ func TestACommitThatLeavesTheChainsAloneLooksAtTrafficOnly(t *testing.T) {
 	r.Commit(t.Context(), record(t, 1), "n2") // another node's chains
 	if last := k.scopes[len(k.scopes)-1]; last != kernel.Full {
 		t.Error("a change of the chains was not looked at in full")
+	}
+	k.forget()
+	w.untouched = false // somebody has flushed them
+	r.Commit(t.Context(), record(t, 2), "n2")
+	if k.scopes[0] != kernel.Full {
+		t.Error("chains that somebody has touched were not looked at")
+	}
+	k.forget()
+	r.Watch = noWatch{}
+	r.Commit(t.Context(), record(t, 3), "n2")
+	if k.scopes[0] != kernel.Full {
+		t.Error("without a watch nobody can say that the chains are untouched")
 	}
 }
 

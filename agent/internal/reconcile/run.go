@@ -8,49 +8,116 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// interval is how long something broken by others stays so at most; jitter
-// keeps the nodes of a cluster from doing it all at once.
+// interval is how long something broken by others stays so at most, where
+// nothing tells of it; jitter keeps the nodes of a cluster from looking all at
+// once.
 const (
 	interval = 30 * time.Second
 	jitter   = 5 * time.Second
 )
 
+// What changes seldom changes alone: a pass waits until nothing has come for
+// quiet, but no longer than patience. After a pass that was for nothing (a
+// program that is busy with its own rules, of which there may be very many) the
+// next one waits for respite, or share times what the pass took.
+const (
+	quiet    = 100 * time.Millisecond
+	patience = 500 * time.Millisecond
+	respite  = time.Second
+	share    = 10
+)
+
 // maxLogged is how many repairs of one pass are logged in a line each.
 const maxLogged = 50
 
-// Run repairs on the slow timer until ctx ends. Kernel events, once watched,
-// would call Repair as well.
+// Run repairs until ctx ends: when the watch sees that something may have
+// changed, when an object that was held back may be tried again, and on the slow
+// timer.
 func (r *Reconciler) Run(ctx context.Context) {
+	var notBefore time.Time
+	timer := time.NewTimer(r.untilNext())
+	defer timer.Stop()
 	for {
-		timer := time.NewTimer(interval - jitter + rand.N(2*jitter))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		case <-timer.C:
 			r.Repair(ctx)
+		case <-r.Watch.Wake():
+			if !r.calmDown(ctx, notBefore) {
+				return
+			}
+			began := time.Now()
+			looked, busy := r.lookIfPending(ctx)
+			if !looked {
+				continue
+			}
+			notBefore = time.Time{}
+			if !busy {
+				notBefore = time.Now().Add(max(respite, share*time.Since(began)))
+			}
+		}
+		timer.Reset(r.untilNext())
+	}
+}
+
+// untilNext is the time until the next pass without an event.
+func (r *Reconciler) untilNext() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wait := interval - jitter + rand.N(2*jitter)
+	if at, ok := r.fights.next(time.Now()); ok {
+		wait = min(wait, time.Until(at))
+	}
+	return wait
+}
+
+// calmDown waits for the end of a burst of changes; false when ctx ends.
+func (r *Reconciler) calmDown(ctx context.Context, notBefore time.Time) bool {
+	latest := time.NewTimer(max(patience, time.Until(notBefore)))
+	defer latest.Stop()
+	calm := time.NewTimer(max(quiet, time.Until(notBefore)))
+	defer calm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-latest.C:
+			return true
+		case <-calm.C:
+			return true
+		case <-r.Watch.Wake():
+			calm.Reset(max(quiet, time.Until(notBefore)))
 		}
 	}
 }
 
-// logRepairs writes one line per op of a repair, and what the kernel refused:
-// once, not in every pass (before holds the previous pass's refusals), and once
-// more when it is over.
-func (r *Reconciler) logRepairs(ops []state.Op, before map[state.Key]error) {
+// lookIfPending looks unless another pass has seen meanwhile what there was.
+func (r *Reconciler) lookIfPending(ctx context.Context) (looked, busy bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.Watch.Pending() {
+		return false, false
+	}
+	return true, r.look(ctx)
+}
+
+// logRepairs writes one line per object that was mended, and what could not be:
+// once, not in every pass (before holds the previous pass's refusals).
+func (r *Reconciler) logRepairs(mended []state.Op, left plan, before map[state.Key]error) {
+	for i, op := range mended {
+		if i == maxLogged {
+			r.Log.Warn("more repairs than are worth a line each", "all", len(mended))
+			break
+		}
+		r.Log.Warn("repaired", "what", op.Object().String(), "was", sentence(op))
+	}
 	logged := 0
-	for _, op := range ops {
+	for _, op := range left.ops {
 		key := op.Object().Key()
-		if _, known := before[key]; known && r.refused[key] != nil {
-			continue
-		}
-		if logged++; logged > maxLogged {
-			r.log.Warn("more repairs than are worth a line each", "all", len(ops))
-			return
-		}
-		if err := r.refused[key]; err != nil {
-			r.log.Error("cannot repair", "op", op.String(), "error", err)
-		} else {
-			r.log.Warn("repaired", "op", op.String())
+		if err := r.refused[key]; err != nil && before[key] == nil && logged < maxLogged {
+			logged++
+			r.Log.Error("cannot repair", "op", op.String(), "error", err)
 		}
 	}
 }

@@ -22,18 +22,24 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	defer cancel()
 	stored, warning := s.current()
 	applied, problems := s.Reconciler.Status(ctx)
-	if warning != "" {
-		problems = slices.Insert(slices.Clone(problems), 0, mesh.Problem{Object: mesh.ClusterObject, Text: warning})
-	}
+	problems = withWarning(warning, problems)
 	st := mesh.Status{
 		API: mesh.APIVersion, Version: s.Version, Host: facts, BinarySHA256: s.BinarySHA256,
 		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(),
-		AppliedGeneration: applied, Problems: notNil(problems),
+		AppliedGeneration: applied, Problems: notNil(problems), Repairs: s.Reconciler.Repairs(),
 	}
 	if st.Hash == "" || req.URL.Query().Get("known") != st.Hash {
 		st.Record = stored.Record
 	}
 	s.answer(w, st)
+}
+
+// withWarning puts what the agent has to say of its record before the problems.
+func withWarning(warning string, problems []mesh.Problem) []mesh.Problem {
+	if warning == "" {
+		return problems
+	}
+	return slices.Insert(slices.Clone(problems), 0, mesh.Problem{Object: mesh.ClusterObject, Text: warning})
 }
 
 func (s *Server) prepare(w http.ResponseWriter, req *http.Request) {

@@ -17,8 +17,14 @@ type Reconciler interface {
 	// Commit applies rec as the named node ("" for none) and returns what the
 	// kernel did not take.
 	Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
+	// Resume takes up the record that was there when the agent started.
+	Resume(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
+	// RepairObjects mends the objects, all without any, and returns what is left.
+	RepairObjects(ctx context.Context, objects []mesh.Object) []mesh.Problem
 	// Status returns the last generation applied whole and what differs now.
 	Status(ctx context.Context) (applied uint64, problems []mesh.Problem)
+	// Repairs counts what was mended because others had broken it.
+	Repairs() uint64
 }
 
 // Host answers for the host the agent runs on.
@@ -46,6 +52,7 @@ type Options struct {
 	Store      *Store
 	Reconciler Reconciler
 	Host       Host
+	Inspector  Inspector
 	Log        *slog.Logger
 	// Version and BinarySHA256 are those of this executable.
 	Version, BinarySHA256 string
@@ -87,8 +94,14 @@ func (s *Server) Start(ctx context.Context) {
 		s.Log.Info("no record yet")
 		return
 	}
-	problems := s.Reconciler.Commit(ctx, stored.Record, stored.Node)
+	problems := s.Reconciler.Resume(ctx, stored.Record, stored.Node)
 	s.logApplied(stored, problems)
+}
+
+// IsNode says whether the host is a node of the record.
+func (s *Server) IsNode() bool {
+	stored, _ := s.current()
+	return stored.Node != ""
 }
 
 func (s *Server) logApplied(stored Stored, problems []mesh.Problem) {
@@ -106,6 +119,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+mesh.PathPrepare, s.prepare)
 	mux.HandleFunc("POST "+mesh.PathCommit, s.commit)
 	mux.HandleFunc("POST "+mesh.PathAbort, s.abort)
+	mux.HandleFunc("POST "+mesh.PathRepair, s.repair)
+	mux.HandleFunc("POST "+mesh.PathProbe, s.probe)
+	mux.HandleFunc("GET "+mesh.PathCounters, s.counters)
 	mux.HandleFunc("/", s.unknown)
 	return mux
 }

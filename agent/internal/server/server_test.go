@@ -23,6 +23,7 @@ type fakeReconciler struct {
 	commits  []string // "n1@3"
 	problems []mesh.Problem
 	ctxErr   error // of the context during the last commit
+	asked    [][]mesh.Object
 }
 
 func (f *fakeReconciler) Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem {
@@ -30,6 +31,17 @@ func (f *fakeReconciler) Commit(ctx context.Context, rec *mesh.Record, node stri
 	f.ctxErr = ctx.Err()
 	return f.problems
 }
+
+func (f *fakeReconciler) Resume(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem {
+	return f.Commit(ctx, rec, node)
+}
+
+func (f *fakeReconciler) RepairObjects(_ context.Context, objects []mesh.Object) []mesh.Problem {
+	f.asked = append(f.asked, objects)
+	return f.problems
+}
+
+func (f *fakeReconciler) Repairs() uint64 { return 7 }
 
 func (f *fakeReconciler) Status(context.Context) (uint64, []mesh.Problem) {
 	return uint64(len(f.commits)), f.problems

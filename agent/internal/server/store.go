@@ -1,14 +1,18 @@
 package server
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -53,8 +57,17 @@ func parseStored(data []byte) (Stored, error) {
 	return Stored{Node: raw.Node, Record: rec}, nil
 }
 
-// Store keeps record.json.
-type Store struct{ path string }
+// Store keeps record.json. What it has loaded or saved is what the file must
+// hold: it is a reconcile.File, so that one that is lost or changed while the
+// agent runs is written again.
+type Store struct {
+	path string
+
+	mu     sync.Mutex
+	stored Stored // of the file
+	sum    [sha256.Size]byte
+	seen   host.Signature // of a file that was right
+}
 
 // NewStore returns the store in dir, which must exist.
 func NewStore(dir string) *Store { return &Store{path: filepath.Join(dir, "record.json")} }
@@ -63,6 +76,9 @@ func NewStore(dir string) *Store { return &Store{path: filepath.Join(dir, "recor
 // cannot be read as a record is moved aside to record.json.bad, so that the
 // agent starts, and reported as the warning. The error is one of the disk.
 func (s *Store) Load() (stored Stored, warning string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := host.SignatureOf(s.path)
 	data, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Stored{}, "", nil
@@ -72,6 +88,7 @@ func (s *Store) Load() (stored Stored, warning string, err error) {
 	}
 	stored, invalid := parseStored(data)
 	if invalid == nil {
+		s.stored, s.sum, s.seen = stored, sha256.Sum256(data), seen
 		return stored, "", nil
 	}
 	bad := s.path + ".bad"
@@ -85,6 +102,12 @@ func (s *Store) Load() (stored Stored, warning string, err error) {
 // Save replaces what is stored, durably: after a crash at any moment the file
 // holds the old or the new record whole.
 func (s *Store) Save(stored Stored) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.save(stored)
+}
+
+func (s *Store) save(stored Stored) error {
 	data, err := json.Marshal(stored)
 	if err != nil {
 		return fmt.Errorf("write the record as JSON: %w", err)
@@ -92,5 +115,45 @@ func (s *Store) Save(stored Stored) error {
 	if err := host.WriteFile(s.path, data, 0o600); err != nil {
 		return fmt.Errorf("keep the record: %w", err)
 	}
+	s.stored, s.sum, s.seen = stored, sha256.Sum256(data), host.SignatureOf(s.path)
 	return nil
+}
+
+// Check implements reconcile.File. The file is read only when it may have
+// changed.
+func (s *Store) Check() state.OwnFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return state.OwnFile{What: "record", Path: s.path, Fault: s.fault()}
+}
+
+func (s *Store) fault() string {
+	if s.stored.Record == nil {
+		return ""
+	}
+	seen := host.SignatureOf(s.path)
+	if seen == s.seen {
+		return ""
+	}
+	data, err := os.ReadFile(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "is missing, so that the node would have no ports after its next boot"
+	case err != nil:
+		return fmt.Sprintf("cannot be read (%v), so that the node would have no ports after its next boot", err)
+	case sha256.Sum256(data) != s.sum:
+		return "is not what the agent has written, so that the node would have other ports, or none, after its next boot"
+	}
+	s.seen = seen
+	return ""
+}
+
+// Mend implements reconcile.File.
+func (s *Store) Mend(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault() == "" {
+		return nil
+	}
+	return s.save(s.stored)
 }

@@ -22,6 +22,13 @@ type Set struct {
 	Fault string
 }
 
+// SetNames is every set that a node has.
+func SetNames() []string {
+	return []string{
+		SetPrefix + "tcp", SetPrefix + "udp", SetPrefix + "ep-tcp", SetPrefix + "ep-udp", SetPrefix + "host-tcp", SetPrefix + "peers",
+	}
+}
+
 // Key implements Object.
 func (s Set) Key() Key { return Key{Kind: KindSet, Name: s.Name} }
 func (s Set) String() string {

@@ -73,6 +73,8 @@ const (
 	KindVirtualServer
 	KindRealServer
 	KindSetMember
+	// KindOwnFile is no part of the data path, so it comes after all of that.
+	KindOwnFile
 )
 
 // Key names an object: two objects with one key are versions of the same one.

@@ -1,0 +1,63 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Finding is the outcome of one check of the host.
+type Finding struct {
+	Check    string   // what was looked at
+	Good     string   // what to say of it when there is no problem
+	Problems []string // what is wrong, with what to do
+	Notes    []string // what is worth knowing and harms nothing
+}
+
+// Examine runs the checks of a join again, whatever has been checked before: for
+// who asks what is wrong with a host. Without a record, or on a host that is no
+// node, those that need none.
+func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Finding {
+	findings := []Finding{{Check: "requirements", Good: "kernel modules, programs and iptables are there, and work"}}
+	if h.Requirements != nil {
+		findings[0].Problems = h.Requirements(ctx)
+	}
+	if rec == nil || rec.Nodes[node] == nil {
+		return findings
+	}
+	self, c := rec.Nodes[node], rec.Cluster
+	for _, look := range []struct {
+		check, good string
+		run         func(*check)
+	}{
+		{"address", fmt.Sprintf("%s is the host's own", self.Address), h.checkAddress},
+		{"underlay MTU", fmt.Sprintf("the link of %s carries the overlay's %d bytes and their header", self.Address, rec.MTU()), h.checkUnderlayMTU},
+		{"address pool", fmt.Sprintf("%s overlaps no route, address or resolver of the host", c.AddressPool), h.checkPool},
+		{"VXLAN port", fmt.Sprintf("UDP port %d, VNI %d: nobody else has it", c.VXLANPort, c.VNI), h.checkOverlay},
+		{"published ports", fmt.Sprintf("no other process listens on any of the %d that are published", len(rec.Ports)), h.checkListeners},
+	} {
+		one := &check{next: rec, self: self}
+		look.run(one)
+		f := Finding{Check: look.check, Good: look.good, Notes: one.notes}
+		for _, p := range one.problems {
+			f.Problems = append(f.Problems, p.Text)
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// checkUnderlayMTU finds a link that became smaller after the join, when its MTU
+// went into the record.
+func (h *Host) checkUnderlayMTU(c *check) {
+	facts, err := h.Facts()
+	if err != nil {
+		return // checkAddress has said so
+	}
+	link, ok := facts.LinkOf(c.self.Address)
+	if need := c.next.MTU() + mesh.VXLANOverhead; ok && link.MTU < need {
+		c.node("", "The link %s of the node's address has mtu %d, and the overlay's mtu %d needs %d: large packets are lost or go in pieces. "+
+			"Raise the link's MTU, or set mtu = %d on the cluster.", link.Name, link.MTU, c.next.MTU(), need, link.MTU-mesh.VXLANOverhead)
+	}
+}

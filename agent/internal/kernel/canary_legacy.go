@@ -1,0 +1,70 @@
+package kernel
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// legacyInfo is struct ipt_getinfo of include/uapi/linux/netfilter_ipv4/ip_tables.h.
+type legacyInfo struct {
+	name       [32]byte
+	validHooks uint32
+	hooks      [5]uint32
+	underflow  [5]uint32
+	entries    uint32
+	size       uint32
+}
+
+const getLegacyInfo = 64 // IPT_SO_GET_INFO
+
+// legacy is the number of rules and the size in bytes of each table.
+func (c *tableCanary) legacy(host *netspace) string {
+	names := c.names
+	if host != nil {
+		there, err := legacyTables(host)
+		if err != nil {
+			return ""
+		}
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(there, name) })
+	}
+	var b strings.Builder
+	b.WriteString("legacy")
+	for _, name := range names {
+		var info legacyInfo
+		copy(info.name[:], name)
+		if err := sockopt(c.raw, getLegacyInfo, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil {
+			return ""
+		}
+		b.WriteString(" " + name + " " + strconv.FormatUint(uint64(info.entries), 10) + " " + strconv.FormatUint(uint64(info.size), 10))
+	}
+	return b.String()
+}
+
+// legacyTables lists the tables that are there in a namespace.
+func legacyTables(s *netspace) (names []string, err error) {
+	err = s.do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
+		names = strings.Fields(string(text))
+		if os.IsNotExist(err) { // the kernel has none of them
+			return nil
+		}
+		return err
+	})
+	return names, err
+}
+
+// sockopt asks for an option of level IP.
+func sockopt(fd, option int, into unsafe.Pointer, size uintptr) error {
+	length := uint32(size)
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_IP, uintptr(option),
+		uintptr(into), uintptr(unsafe.Pointer(&length)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"iter"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// parseServer passes over services by firewall mark or of IPv6: not ours.
+func parseServer(message []byte) (Server, bool) {
+	s := Server{Proto: mesh.TCP}
+	var addr netip.Addr
+	var port, family uint16
+	ours := true
+	for typ, value := range commandAttr(message, ipvsAttrService) {
+		switch typ {
+		case serviceFamily:
+			family = number16(value)
+		case serviceProtocol:
+			if number16(value) == unix.IPPROTO_UDP {
+				s.Proto = mesh.UDP
+			}
+		case serviceAddr:
+			addr = inetAddr(value)
+		case servicePort:
+			port = bigEndian16(value)
+		case serviceMark:
+			ours = false
+		case serviceScheduler:
+			s.Scheduler = nl.BytesToString(value)
+		case serviceStats64:
+			s.Traffic = parseTraffic(value)
+		}
+	}
+	s.Addr = netip.AddrPortFrom(addr, port)
+	return s, ours && family == unix.AF_INET && addr.IsValid()
+}
+
+func parseDestination(message []byte) (Destination, bool) {
+	var d Destination
+	var addr netip.Addr
+	var port uint16
+	for typ, value := range commandAttr(message, ipvsAttrDest) {
+		switch typ {
+		case destAddr:
+			addr = inetAddr(value)
+		case destPort:
+			port = bigEndian16(value)
+		case destWeight:
+			d.Weight = int(number32(value))
+		case destActive:
+			d.Active = number32(value)
+		case destInactive:
+			d.Inactive = number32(value)
+		case destStats64:
+			d.Traffic = parseTraffic(value)
+		}
+	}
+	d.Addr = netip.AddrPortFrom(addr, port)
+	return d, addr.IsValid()
+}
+
+func parseTraffic(stats []byte) (t mesh.Traffic) {
+	for typ, value := range attrs(stats) {
+		if len(value) < 8 {
+			continue
+		}
+		n := binary.NativeEndian.Uint64(value)
+		switch typ {
+		case statsConnections:
+			t.Connections = n
+		case statsPacketsIn:
+			t.PacketsIn = n
+		case statsPacketsOut:
+			t.PacketsOut = n
+		case statsBytesIn:
+			t.BytesIn = n
+		case statsBytesOut:
+			t.BytesOut = n
+		}
+	}
+	return t
+}
+
+// commandAttr walks over what is nested in one attribute of a generic netlink
+// message. What is too short reads as nothing.
+func commandAttr(message []byte, which uint16) iter.Seq2[uint16, []byte] {
+	if len(message) >= nl.SizeofGenlmsg {
+		for typ, value := range attrs(message[nl.SizeofGenlmsg:]) {
+			if typ == which {
+				return attrs(value)
+			}
+		}
+	}
+	return attrs(nil)
+}
+
+func number16(b []byte) uint16 {
+	if len(b) < 2 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(b)
+}
+
+func number32(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(b)
+}
+
+func bigEndian16(b []byte) uint16 {
+	if len(b) < 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(b)
+}
+
+// inetAddr reads the IPv4 address of a union nf_inet_addr.
+func inetAddr(b []byte) netip.Addr {
+	if len(b) < 4 {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom4([4]byte(b))
+}

@@ -1,0 +1,276 @@
+//go:build kernel
+
+package kernel_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// dying is a kernel whose process is killed after so many writes.
+type dying struct {
+	*kernel.Kernel
+	writes int
+	last   *state.Key // of the last write
+}
+
+type killed struct{}
+
+func (d *dying) Apply(ctx context.Context, ops []state.Op) []kernel.OpError {
+	n := min(d.writes, len(ops))
+	*d.last = ops[n-1].Object().Key()
+	failed := d.Kernel.Apply(ctx, ops[:n])
+	if d.writes -= n; d.writes == 0 {
+		panic(killed{})
+	}
+	return failed
+}
+
+// agentDies starts an agent with the record, which is killed after so many writes,
+// and tells the last; false when it had fewer to do. The next one is a new process.
+func (m *machine) agentDies(rec *mesh.Record, name string, writes int) (last state.Key, died bool) {
+	m.t.Helper()
+	m.restart()
+	defer func() {
+		if p := recover(); p != nil {
+			if _, died = p.(killed); !died {
+				panic(p)
+			}
+		}
+	}()
+	r := reconcile.New(reconcile.Options{Kernel: &dying{m.Kernel, writes, &last}, Version: runningKernel(m.t), Log: slog.New(slog.DiscardHandler)})
+	if problems := r.Resume(context.Background(), rec, name); len(problems) > 0 {
+		m.t.Errorf("%s: %v", m.name, problems)
+	}
+	return last, false
+}
+
+// agentRuns starts an agent that has all the time it needs.
+func (m *machine) agentRuns(rec *mesh.Record, name string) {
+	m.t.Helper()
+	m.restart()
+	if problems := m.reconciler(nil).Resume(context.Background(), rec, name); len(problems) > 0 {
+		m.t.Errorf("%s: %v", m.name, problems)
+	}
+}
+
+// restart gives the machine a Kernel that knows nothing of what another has done.
+func (m *machine) restart() {
+	m.t.Helper()
+	must(m.t, m.Close())
+	m.in(func() (err error) {
+		m.Kernel, err = kernel.New(kernel.Options{Root: m.root, Originals: m.originals})
+		return err
+	})
+}
+
+// client asks one port again and again, with a new connection each time.
+type client struct {
+	ended   chan struct{}
+	stop    context.CancelFunc
+	mu      sync.Mutex
+	answers int
+	failed  []string
+}
+
+func (m *machine) keepAsking(to, want string) *client {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &client{ended: make(chan struct{}), stop: cancel}
+	go func() {
+		defer close(c.ended)
+		_ = within(m.ns, func() error {
+			for ctx.Err() == nil {
+				answer, err := shortAnswer(to)
+				c.mu.Lock()
+				if err != nil || answer != want {
+					c.failed = append(c.failed, fmt.Sprintf("%q, %v", answer, err))
+				}
+				c.answers++
+				c.mu.Unlock()
+			}
+			return nil
+		})
+	}()
+	return c
+}
+
+func shortAnswer(to string) (string, error) {
+	c, err := net.DialTimeout("tcp4", to, 5*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	answer, err := bufio.NewReader(c).ReadString('\n')
+	return strings.TrimSpace(answer), err
+}
+
+// next waits for whole requests that began after now.
+func (c *client) next(t *testing.T) {
+	t.Helper()
+	count := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.answers
+	}
+	begin := count()
+	until(t, 15*time.Second, "a request is answered", func() bool { return count() >= begin+2 })
+}
+
+func (c *client) end(t *testing.T) {
+	t.Helper()
+	c.stop()
+	<-c.ended
+	for _, f := range c.failed {
+		t.Errorf("one of %d requests: %s", c.answers, f)
+	}
+}
+
+// An agent is killed after each of its writes, in each kind of apply. The next one
+// ends what it has begun, and no request through a port that the change does not
+// touch is lost.
+func TestAnAgentThatIsKilledAtAnyWrite(t *testing.T) {
+	w := newWire(t)
+	a, b, c := newMachine(t, "a"), newMachine(t, "b"), newMachine(t, "c")
+	w.plug(a, node(1).underlay())
+	w.plug(b, node(2).underlay())
+	w.plug(c, netip.MustParseAddr("192.168.77.100"))
+	b.answers("tcp", ":80")
+	first := crashRecord(t)
+	b.agentRuns(first, "n2")
+
+	t.Run("first apply", func(t *testing.T) {
+		dieAtEachWrite(t, a, first, "n1", c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1"))
+	})
+	whole := first
+	for _, test := range []struct {
+		name   string
+		each   bool // from the start each time, instead of one write after the other
+		change func(*mesh.Record) error
+	}{
+		{"a port with endpoints", true, func(r *mesh.Record) error {
+			if err := r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}}); err != nil {
+				return err
+			}
+			return r.PutPort(&mesh.PublishedPort{Service: "more", Published: 8081, Target: 81, Protocol: mesh.TCP, Mode: mesh.Ingress})
+		}},
+		{"scaling", true, func(r *mesh.Record) error {
+			return r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"b": {Node: "n2"}, "c": {Node: "n2", Port: 82}}})
+		}},
+		{"a host-mode port", false, func(r *mesh.Record) error {
+			if err := r.PutService(&mesh.Service{Name: "here", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}); err != nil {
+				return err
+			}
+			return r.PutPort(&mesh.PublishedPort{Service: "here", Published: 9090, Target: 90, Protocol: mesh.TCP, Mode: mesh.Host})
+		}},
+		{"a join", false, func(r *mesh.Record) error {
+			return r.PutNode(&mesh.Node{Name: "n3", Address: node(3).underlay(), UnderlayMTU: 1500})
+		}},
+		{"removing a port", true, func(r *mesh.Record) error {
+			r.RemovePort(mesh.PortKey{Port: 9090, Protocol: mesh.TCP})
+			return nil
+		}},
+	} {
+		next := whole.Next()
+		must(t, test.change(next))
+		t.Run(test.name, func(t *testing.T) {
+			traffic := c.keepAsking("192.168.77.1:8080", "b sees 10.255.0.1")
+			if test.each {
+				dieOnceAtEachWrite(t, a, whole, next, traffic)
+			} else {
+				dieAtEachWrite(t, a, next, "n1", traffic)
+			}
+		})
+		whole = next
+	}
+	left := whole.Next()
+	left.RemoveNode("n1")
+	t.Run("leaving", func(t *testing.T) {
+		dieAtEachWrite(t, a, left, "", c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1"))
+	})
+	a.t = t
+	a.reach(state.State{}, 0)
+}
+
+// dieAtEachWrite lets one agent after the other do a single write: every state on
+// the way is one that an agent was left in, and one that an agent starts from.
+func dieAtEachWrite(t *testing.T, m *machine, rec *mesh.Record, name string, traffic *client) {
+	m.t = t
+	defer traffic.end(t)
+	traffic.next(t)
+	deaths, writes := 0, 1
+	for seen := map[state.Key]bool{}; ; deaths++ {
+		last, died := m.agentDies(rec, name, writes)
+		if !died {
+			break
+		}
+		if seen[last] { // a setting goes with its link: to remove it was no write
+			writes++
+		} else {
+			writes = 1
+		}
+		seen[last] = true
+		if deaths > 200 {
+			t.Fatal("it does not end")
+		}
+	}
+	traffic.next(t)
+	t.Logf("%d deaths, %d requests", deaths, traffic.answers)
+	if ops := m.plan(compile.Compile(rec, name, runningKernel(t))); len(ops) > 0 {
+		t.Errorf("left:\n%s", text(ops))
+	}
+}
+
+// dieOnceAtEachWrite kills an agent after its first, second, … write, and has the
+// next one do the rest.
+func dieOnceAtEachWrite(t *testing.T, m *machine, from, to *mesh.Record, traffic *client) {
+	m.t = t
+	defer traffic.end(t)
+	traffic.next(t)
+	writes := 1
+	for ; ; writes++ {
+		if _, died := m.agentDies(to, "n1", writes); !died {
+			break
+		}
+		traffic.next(t)
+		m.agentRuns(to, "n1") // which reads back
+		traffic.next(t)
+		m.agentRuns(from, "n1")
+	}
+	if writes < 3 {
+		t.Error("the change is none")
+	}
+	t.Logf("%d writes, %d requests", writes-1, traffic.answers)
+}
+
+func crashRecord(t *testing.T) *mesh.Record {
+	t.Helper()
+	rec, err := mesh.NewRecord("uid", mesh.Cluster{
+		Name: "demo", AddressPool: mesh.DefaultAddressPool, NodePrefixLength: mesh.DefaultNodePrefixLength,
+		VXLANPort: mesh.DefaultVXLANPort, VNI: mesh.DefaultVNI("demo"), PublishedPortRange: mesh.DefaultPortRange,
+	})
+	must(t, err)
+	rec.Generation = 1
+	for n := range 2 {
+		must(t, rec.PutNode(&mesh.Node{Name: fmt.Sprintf("n%d", n+1), Address: node(n + 1).underlay(), UnderlayMTU: 1500}))
+	}
+	must(t, rec.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"b": {Node: "n2"}}}))
+	must(t, rec.PutPort(publishedPort(8080)))
+	return rec
+}

@@ -1,0 +1,106 @@
+package kernel
+
+import (
+	"strings"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// meshWatch is what watches one namespace of the mesh.
+type meshWatch struct {
+	events *events
+	canary *meshCanary
+	inode  uint64
+}
+
+// follow opens the namespace that is there now and lets go of one that is not:
+// an open socket would keep it alive, and the links in it.
+func (w *Watch) follow() {
+	w.followFolder()
+	inode := meshInode(w.kernel.namespaceFile())
+	if w.mesh != nil && w.mesh.inode == inode || w.mesh == nil && inode == 0 {
+		return
+	}
+	w.leaveMesh()
+	w.changed()
+	if inode == 0 {
+		return
+	}
+	ns, err := netns.GetFromPath(w.kernel.namespaceFile())
+	if err != nil {
+		return // gone again: the next look sees what there is then
+	}
+	defer ns.Close()
+	mesh := &meshWatch{inode: inode}
+	if mesh.canary, err = newMeshCanary(ns); err != nil {
+		return
+	}
+	if mesh.events, err = w.subscribe(ns, meshGroups(), []string{state.OverlayLink}, w.meshMessage); err != nil {
+		mesh.canary.close()
+		return
+	}
+	w.mesh = mesh
+}
+
+func (w *Watch) leaveMesh() {
+	if w.mesh != nil {
+		w.mesh.events.close()
+		w.mesh.canary.close()
+		w.mesh = nil
+	}
+}
+
+// meshInode tells namespaces apart that follow each other under one name; 0 when
+// there is none.
+func meshInode(path string) uint64 {
+	if there, err := isNamespace(path); err != nil || !there {
+		return 0
+	}
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+const folderEvents = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ATTRIB
+
+// followFolder watches the folder of namespaces as soon as there is one. A watch
+// of a folder that was removed ends by itself (IN_IGNORED).
+func (w *Watch) followFolder() {
+	if w.folder != nil {
+		return
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return
+	}
+	if _, err := unix.InotifyAddWatch(fd, w.kernel.netnsDir, folderEvents|unix.IN_ONLYDIR); err != nil {
+		unix.Close(fd)
+		return
+	}
+	w.folder = w.receive(fd, w.folderEvents)
+}
+
+// folderEvents reads inotify's events: struct inotify_event and a name each.
+func (w *Watch) folderEvents(folder *events, b []byte) {
+	for len(b) >= unix.SizeofInotifyEvent {
+		mask, size := native.Uint32(b[4:]), int(native.Uint32(b[12:]))
+		b = b[unix.SizeofInotifyEvent:]
+		if size > len(b) {
+			return
+		}
+		name := strings.TrimRight(string(b[:size]), "\x00")
+		b = b[size:]
+		if mask&unix.IN_IGNORED != 0 {
+			folder.close()
+			w.folder = nil
+		}
+		if name == state.Namespace || mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED) != 0 {
+			w.changed()
+		}
+	}
+}

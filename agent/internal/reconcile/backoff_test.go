@@ -1,0 +1,89 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func TestWhatKeepsVanishingIsHeldBackWhileOthersGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newFakeKernel()
+		r, w, log := newWatched(k, Options{})
+		r.Commit(t.Context(), record(t, 0), "n1")
+		running(t, r)
+		var mended []time.Duration
+		begin := time.Now()
+		for time.Since(begin) < 30*time.Minute { // somebody removes it as soon as it is there
+			between(r, func() {
+				if k.has[tcpSet] != nil {
+					mended = append(mended, time.Since(begin))
+					delete(k.has, tcpSet)
+				}
+			})
+			w.see()
+			time.Sleep(500 * time.Millisecond)
+		}
+		if n := len(mended); n < 9 || n > 13 { // 3 at once, then 10, 20, 40, 80, 160, 300 s apart …
+			t.Errorf("mended at %v", mended)
+		}
+		if last := mended[len(mended)-1] - mended[len(mended)-2]; last < lastHold || last > lastHold+2*time.Second {
+			t.Errorf("the last two are %s apart", last)
+		}
+		if n := strings.Count(log.String(), "less and less often"); n != 1 {
+			t.Errorf("said %d times that it is held back", n)
+		}
+		_, problems := r.Status(t.Context())
+		expect(t, "problems", texts(problems), "node/n1: The ipset routingmesh-tcp (bitmap:port) is missing. "+
+			"Something on this host keeps removing it, so the agent tries less and less often.\n")
+		_, again := r.Status(t.Context())
+		expect(t, "a second reading", texts(again), texts(problems))
+
+		between(r, func() { delete(k.has, natChain) })
+		w.see()
+		time.Sleep(2 * time.Second)
+		between(r, func() {
+			if k.has[natChain] == nil || k.has[tcpSet] != nil {
+				t.Errorf("another object: %v; the one held back: %v", k.has[natChain], k.has[tcpSet])
+			}
+		})
+		expect(t, "asked for", texts(r.RepairObjects(t.Context(), []mesh.Object{"node/n1"})), "")
+
+		time.Sleep(20 * time.Minute) // in peace
+		between(r, func() { delete(k.has, tcpSet) })
+		w.see()
+		time.Sleep(2 * time.Second)
+		between(r, func() {
+			if k.has[tcpSet] == nil {
+				t.Error("what stayed whole is still held back")
+			}
+		})
+	})
+}
+
+func TestTheHeldChainIsNamedByItsRule(t *testing.T) {
+	k := newFakeKernel()
+	r, _, log := newWatched(k, Options{})
+	r.Commit(t.Context(), record(t, 0), "n1")
+	var whole state.Chain
+	for range fightTries + 1 {
+		var ok bool
+		if whole, ok = k.has[natChain].(state.Chain); !ok {
+			t.Fatal("no chain")
+		}
+		cut := whole
+		cut.Rules = strings.Join(strings.Split(whole.Rules, "\n")[1:], "\n")
+		k.has.Put(cut)
+		r.Repair(t.Context())
+	}
+	_, problems := r.Status(t.Context())
+	expect(t, "problems", texts(problems), "node/n1: The chain nat ROUTINGMESH (host) lacks the rule `-i rmesh0 -j RETURN`. "+
+		"Something on this host keeps changing it (the rule `-i rmesh0 -j RETURN`), so the agent tries less and less often.\n")
+	if !strings.Contains(log.String(), "changing it (the rule `-i rmesh0 -j RETURN`)") {
+		t.Errorf("log: %s", log)
+	}
+}

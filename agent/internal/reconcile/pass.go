@@ -1,0 +1,173 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// maxRounds bounds one pass. The first round does the work; a second makes
+// again what a link made anew took with it; the third is for what raced with
+// somebody else's change.
+const maxRounds = 3
+
+// outcome is what a pass did.
+type outcome struct {
+	// left is the plan after it, empty when in sync.
+	left plan
+	// planned is how many ops the first plan had.
+	planned int
+	// done are the ops that were applied without an error, each object's first
+	// one, in their order.
+	done []state.Op
+}
+
+// wanted says which ops of a plan a pass shall do.
+type wanted func(p plan, op state.Op) bool
+
+func everything(plan, state.Op) bool { return true }
+
+// pass brings the host to the desired state, as far as wanted. The error says
+// that the kernel could not be read.
+func (r *Reconciler) pass(ctx context.Context, scope kernel.Scope, want wanted) (out outcome, err error) {
+	done := map[state.Key]bool{}
+	for round := 0; ; round++ {
+		r.Watch.Cover(scope)
+		p, err := r.plan(ctx, scope)
+		if err != nil {
+			r.chains = nil
+			return out, err
+		}
+		if scope == kernel.Full {
+			r.noteChains(p.ops)
+			r.forgetRefusals(p)
+		}
+		todo := p.only(want)
+		if round == 0 {
+			out.planned = len(p.ops)
+		}
+		out.left = p
+		if len(todo) == 0 || round == maxRounds {
+			return out, nil
+		}
+		r.apply(ctx, todo)
+		for _, op := range todo {
+			if key := op.Object().Key(); r.refused[key] == nil && !done[key] {
+				done[key] = true
+				out.done = append(out.done, op)
+			}
+		}
+	}
+}
+
+// plan observes and compares.
+func (r *Reconciler) plan(ctx context.Context, scope kernel.Scope) (plan, error) {
+	desired := r.desired
+	if scope == kernel.Traffic {
+		desired = without(desired, state.KindChain)
+	}
+	observed, err := r.Kernel.Observe(ctx, scope)
+	if err != nil {
+		return plan{}, err
+	}
+	ops := state.Plan(desired, observed)
+	if r.rec != nil {
+		ops = append(ops, r.planFiles()...)
+	}
+	return newPlan(ops), nil
+}
+
+func (r *Reconciler) planFiles() (ops []state.Op) {
+	for _, f := range r.Files {
+		if have := f.Check(); have.Fault != "" {
+			ops = append(ops, state.Op{Action: state.Change, Old: have, New: state.OwnFile{What: have.What, Path: have.Path}})
+		}
+	}
+	return ops
+}
+
+// apply does ops and notes what each said. What counts is the last try.
+func (r *Reconciler) apply(ctx context.Context, ops []state.Op) {
+	var kernelOps []state.Op
+	for _, op := range ops {
+		delete(r.refused, op.Object().Key())
+		if op.Object().Key().Kind != state.KindOwnFile {
+			kernelOps = append(kernelOps, op)
+		}
+	}
+	for _, failed := range r.Kernel.Apply(ctx, goesAlone(kernelOps)) {
+		r.refused[failed.Op.Object().Key()] = failed.Err
+	}
+	for _, op := range ops {
+		if key := op.Object().Key(); key.Kind == state.KindOwnFile {
+			if err := r.mendFile(ctx, key.Name); err != nil {
+				r.refused[key] = err
+			}
+		}
+	}
+}
+
+func (r *Reconciler) mendFile(ctx context.Context, path string) error {
+	for _, f := range r.Files {
+		if f.Check().Path == path {
+			return f.Mend(ctx)
+		}
+	}
+	return nil
+}
+
+// forgetRefusals drops what the kernel said of objects that are right by now.
+func (r *Reconciler) forgetRefusals(p plan) {
+	maps.DeleteFunc(r.refused, func(key state.Key, _ error) bool { return !p.has(key) })
+}
+
+// noteChains remembers whether the kernel has the desired chains, by a plan
+// that was made with them.
+func (r *Reconciler) noteChains(ops []state.Op) {
+	r.chains = nil
+	for _, op := range ops {
+		if op.Object().Key().Kind == state.KindChain {
+			return
+		}
+	}
+	r.chains = only(r.desired, state.KindChain)
+}
+
+// goesAlone drops the removals that the removal of the namespace does anyway.
+// The overlay device is removed by name all the same: a namespace is taken down
+// in the background, and the device would hold its VNI for a while.
+func goesAlone(ops []state.Op) []state.Op {
+	leaving := false
+	for _, op := range ops {
+		leaving = leaving || op.Action == state.Remove && op.Old.Key().Kind == state.KindNamespace
+	}
+	if !leaving {
+		return ops
+	}
+	var kept []state.Op
+	for _, op := range ops {
+		key := op.Object().Key()
+		if op.Action != state.Remove || key.NS != state.Mesh || key.Kind == state.KindLink {
+			kept = append(kept, op)
+		}
+	}
+	return kept
+}
+
+func only(s state.State, kind state.Kind) state.State {
+	part := state.State{}
+	for k, o := range s {
+		if k.Kind == kind {
+			part[k] = o
+		}
+	}
+	return part
+}
+
+func without(s state.State, kind state.Kind) state.State {
+	part := maps.Clone(s)
+	maps.DeleteFunc(part, func(k state.Key, _ state.Object) bool { return k.Kind == kind })
+	return part
+}

@@ -1,0 +1,29 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// repair mends what was asked for. It changes no record, so it needs no lease;
+// but it waits for a commit that is under way, and a commit for it.
+func (s *Server) repair(w http.ResponseWriter, req *http.Request) {
+	var body mesh.RepairRequest
+	if err := decode(w, req, &body); err != nil {
+		s.refuse(w, err)
+		return
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	// As with a commit: what has begun is ended, whoever waits for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), commitTimeout)
+	defer cancel()
+	problems := s.Reconciler.RepairObjects(ctx, body.Objects)
+	if _, warning := s.current(); len(body.Objects) == 0 || slices.Contains(body.Objects, mesh.ClusterObject) {
+		problems = withWarning(warning, problems)
+	}
+	s.answer(w, mesh.RepairResponse{Problems: notNil(problems)})
+}

@@ -1,0 +1,92 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
+)
+
+// Write shows a trace to a person.
+func (t *Trace) Write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Port %s on %s", t.Port, cmp.Or(t.Node, "this host"))
+	if t.Service != "" {
+		fmt.Fprintf(&b, ": service %s, %s mode", t.Service, t.Mode)
+	}
+	b.WriteString("\n")
+	space := ""
+	for i := range t.Steps {
+		s := &t.Steps[i]
+		if s.Space != space {
+			space = s.Space
+			fmt.Fprintf(&b, "\n%s\n", titles()[space])
+		}
+		s.write(&b)
+	}
+	b.WriteString("\n")
+	term.Fold(&b, "", "", t.verdict())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func titles() map[string]string {
+	return map[string]string{
+		hostSpace:   "On the host",
+		meshSpace:   "In the network namespace of the mesh",
+		destination: "To one of these destinations, and back",
+	}
+}
+
+func (s *Step) write(b *strings.Builder) {
+	mark := "ok"
+	if s.Broken != "" {
+		mark = "FAIL"
+	}
+	term.Fold(b, fmt.Sprintf("%3d  %-4s  ", s.Number, mark), indent, s.Text)
+	var counts []string
+	for _, c := range s.Counted {
+		counts = append(counts, fmt.Sprintf("%d %s", c.Value, c.Name))
+	}
+	if len(counts) > 0 {
+		term.Fold(b, indent, indent, strings.Join(counts, ", "))
+	}
+	for _, d := range s.Details {
+		term.Fold(b, indent, indent, d)
+	}
+	if s.Broken != "" {
+		term.Fold(b, indent, indent, s.Broken)
+	}
+}
+
+const indent = "           "
+
+func (t *Trace) verdict() string {
+	if t.Explained != "" {
+		return t.Explained
+	}
+	var broken []string
+	all := 0
+	for _, s := range t.Steps {
+		if s.Space == destination {
+			all++
+		}
+		if s.Broken == "" {
+			continue
+		}
+		if s.Space != destination {
+			return fmt.Sprintf("Broken at step %d: nothing gets further.", s.Number)
+		}
+		broken = append(broken, fmt.Sprint(s.Number))
+	}
+	switch {
+	case len(broken) == 0:
+		return "The way on this node is whole. Whether other nodes are reached: `routingmesh-agent check`; who listens there: trace on that node."
+	case len(broken) == all:
+		return fmt.Sprintf("Broken at every destination (step %s): no connection is answered.", strings.Join(broken, ", "))
+	default:
+		return fmt.Sprintf("Broken at step %s: %d of %d destinations get connections that are not answered.", strings.Join(broken, ", "), len(broken), all)
+	}
+}

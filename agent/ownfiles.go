@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// ownFiles are what install has put in place for the running program, whose
+// digest is given. One that was started from elsewhere has none to look after.
+func (p *program) ownFiles(digest string) []reconcile.File {
+	exe, err := os.Readlink(ownExecutable)
+	if err != nil || strings.TrimSuffix(exe, " (deleted)") != p.binary(digest) {
+		return nil
+	}
+	return p.filesOf(digest)
+}
+
+func (p *program) filesOf(digest string) []reconcile.File {
+	mine := installed{program: p, digest: digest}
+	files := []reconcile.File{
+		&ownFile{installed: mine, what: "program", path: p.binary(digest), judge: programFault, mend: placeAgain},
+		&ownFile{installed: mine, what: "link", path: p.link(), judge: linkFault, mend: placeAgain},
+	}
+	if s, ok := p.initSystem().(*systemd); ok {
+		files = append(files, &ownFile{
+			installed: mine, what: "systemd unit", path: p.unit(), judge: unitFault,
+			mend: func(ctx context.Context, _ installed) error {
+				_, err := s.configure(ctx)
+				return err
+			},
+		})
+	}
+	return files
+}
+
+// installed is the version that the running program is.
+type installed struct {
+	*program
+	digest string
+}
+
+// ownFile is a reconcile.File.
+type ownFile struct {
+	installed
+	what, path string
+	judge      func(installed, *host.Signature) (fault string)
+	mend       func(context.Context, installed) error
+
+	mu   sync.Mutex
+	seen host.Signature // of a file that was right
+}
+
+// Check implements reconcile.File. Where another version has been installed, or
+// somebody is installing or uninstalling right now, the files are theirs.
+func (f *ownFile) Check() state.OwnFile {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	checked := state.OwnFile{What: f.what, Path: f.path, Fault: f.fault()}
+	if checked.Fault == "" {
+		return checked
+	}
+	release, err := f.tryLockInstall()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		checked.Fault = ""
+	} else if err == nil {
+		release()
+	}
+	return checked
+}
+
+func (f *ownFile) fault() string {
+	if f.superseded() {
+		return ""
+	}
+	return f.judge(f.installed, &f.seen)
+}
+
+// Mend implements reconcile.File.
+func (f *ownFile) Mend(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	release, err := f.tryLockInstall()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil // see Check
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	if f.fault() == "" {
+		return nil
+	}
+	return f.mend(ctx, f.installed)
+}
+
+func placeAgain(_ context.Context, i installed) error { return i.placeBinary(i.digest) }
+
+// superseded says that the link leads to another version that is whole enough to
+// start: it was installed after this one.
+func (i installed) superseded() bool {
+	to, err := os.Readlink(i.link())
+	if err != nil || to == i.binary(i.digest) || !strings.HasPrefix(to, i.libDir()+"/") {
+		return false
+	}
+	info, err := os.Stat(to)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o100 != 0
+}
+
+const noRestart = "so that the agent would not start again"
+
+func programFault(i installed, seen *host.Signature) string {
+	path := i.binary(i.digest)
+	now := host.SignatureOf(path)
+	switch now {
+	case host.Signature{}:
+		return "is missing, " + noRestart
+	case *seen:
+		return ""
+	}
+	if have, err := fileDigest(path); err != nil || have != i.digest {
+		return "is not the program that runs, " + noRestart
+	}
+	*seen = now
+	return ""
+}
+
+func linkFault(i installed, _ *host.Signature) string {
+	switch to, err := os.Readlink(i.link()); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "is missing, " + noRestart
+	case err != nil:
+		return "is something else, " + noRestart
+	case to != i.binary(i.digest):
+		return fmt.Sprintf("leads to %s, %s", to, noRestart)
+	}
+	return ""
+}
+
+const noBoot = "so that the agent would not start at the next boot"
+
+func unitFault(i installed, seen *host.Signature) string {
+	if now := host.SignatureOf(i.unit()); now != *seen || now == (host.Signature{}) {
+		have, err := os.ReadFile(i.unit())
+		if errors.Is(err, fs.ErrNotExist) {
+			return "is missing, " + noBoot
+		}
+		if err != nil || string(have) != i.unitText() {
+			return "has been changed, so that the agent may not start, or start too early, at the next boot"
+		}
+		*seen = now
+	}
+	if to, err := os.Readlink(i.wants()); err != nil || filepath.Base(to) != unitName {
+		return "is not enabled, " + noBoot
+	}
+	return ""
+}

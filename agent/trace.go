@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/trace"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// trace shows a packet's way on this node to a published port. It reads the
+// kernel itself, so it works without the agent.
+func (p *program) trace(ctx context.Context, port string, asJSON bool) error {
+	if err := p.needRoot("reading the kernel's state"); err != nil {
+		return err
+	}
+	stored, err := server.NewStore(p.stateDir()).Read()
+	if err != nil {
+		fmt.Fprintf(p.stderr, "routingmesh-agent: the record on disk cannot be read, so names are missing: %v\n", err)
+		stored = server.Stored{}
+	}
+	key, err := portToTrace(stored.Record, port)
+	if err != nil {
+		return err
+	}
+	k, err := p.openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, Listening: p.host().Listening}
+	if err := facts.Gather(ctx, k); err != nil {
+		return fmt.Errorf("read the kernel's state: %w", err)
+	}
+	t := trace.Of(facts, key)
+	if asJSON {
+		err = p.writeJSON(t)
+	} else {
+		err = t.Write(p.stdout)
+	}
+	if err == nil && !t.Through() {
+		err = errNotFine
+	}
+	return err
+}
+
+// portToTrace reads "8080", "8080/tcp" or "53/udp". Without a protocol it is tcp,
+// or udp where only that is published.
+func portToTrace(rec *mesh.Record, port string) (mesh.PortKey, error) {
+	if strings.Contains(port, "/") {
+		return mesh.ParsePortKey(port)
+	}
+	key, err := mesh.ParsePortKey(port + "/" + string(mesh.TCP))
+	if err != nil {
+		return key, fmt.Errorf("%q is no port: want PORT or PORT/PROTOCOL, as in 8080 or 53/udp", port)
+	}
+	udp := mesh.PortKey{Port: key.Port, Protocol: mesh.UDP}
+	if rec != nil && rec.Ports[key] == nil && rec.Ports[udp] != nil {
+		return udp, nil
+	}
+	return key, nil
+}
