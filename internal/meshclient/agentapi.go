@@ -17,11 +17,14 @@ import (
 
 // How long an agent may take. A commit includes the apply to the kernel.
 const (
-	statusTimeout  = 30 * time.Second
-	prepareTimeout = 30 * time.Second
-	commitTimeout  = 130 * time.Second // the agent's own is 2 minutes
-	abortTimeout   = 10 * time.Second
-	maxAnswer      = 64 << 20 // bytes; a record of 10,000 ports has 1 MB
+	statusTimeout   = 30 * time.Second
+	prepareTimeout  = 30 * time.Second
+	commitTimeout   = 130 * time.Second // the agent's own is 2 minutes
+	abortTimeout    = 10 * time.Second
+	repairTimeout   = commitTimeout
+	probeTimeout    = 20 * time.Second // the agent's own window is 3 seconds
+	countersTimeout = 30 * time.Second
+	maxAnswer       = 64 << 20 // bytes; a record of 10,000 ports has 1 MB
 )
 
 // agentClient speaks HTTP/1.1 with the agent over `dial-stdio`.
@@ -72,8 +75,9 @@ func (e *slowError) Error() string {
 	return fmt.Sprintf("the agent did not answer %s within %s", e.call.path, e.call.timeout)
 }
 
-// read makes a call that changes nothing, once more if the connection broke.
-func (c *Client) read(ctx context.Context, ep *endpoint, k call) error {
+// repeatable makes a call that does no harm when it is made twice, once more if
+// the connection broke: it may have been idle for long.
+func (c *Client) repeatable(ctx context.Context, ep *endpoint, k call) error {
 	err := c.do(ctx, ep, k)
 	broken, ok := errors.AsType[*UnreachableError](err)
 	if _, slow := errors.AsType[*slowError](err); ok && broken.Attempts == 0 && !slow && ctx.Err() == nil {
@@ -150,7 +154,7 @@ func (c *Client) status(ctx context.Context, ep *endpoint, known string, patienc
 	if known != "" {
 		k.query = url.Values{"known": {known}}
 	}
-	if err := c.read(ctx, ep, k); err != nil {
+	if err := c.repeatable(ctx, ep, k); err != nil {
 		return nil, err
 	}
 	return &s, checkStatus(ep, &s)
@@ -181,7 +185,7 @@ func checkStatus(ep *endpoint, s *mesh.Status) error {
 
 func (c *Client) prepare(ctx context.Context, ep *endpoint, node string, r *mesh.Record) (problems []mesh.Problem, err error) {
 	var answer mesh.PrepareResponse
-	err = c.do(ctx, ep, call{
+	err = c.repeatable(ctx, ep, call{
 		path: mesh.PathPrepare, body: mesh.PrepareRequest{Holder: c.holder, Node: node, Record: r}, answer: &answer,
 		timeout: prepareTimeout, patience: readPatience,
 	})
@@ -189,5 +193,5 @@ func (c *Client) prepare(ctx context.Context, ep *endpoint, node string, r *mesh
 }
 
 func (c *Client) abort(ctx context.Context, ep *endpoint) error {
-	return c.do(ctx, ep, call{path: mesh.PathAbort, body: mesh.AbortRequest{Holder: c.holder}, timeout: abortTimeout})
+	return c.repeatable(ctx, ep, call{path: mesh.PathAbort, body: mesh.AbortRequest{Holder: c.holder}, timeout: abortTimeout})
 }

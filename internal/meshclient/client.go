@@ -42,6 +42,9 @@ type Client struct {
 func New(cfg Config) (*Client, error) { return newClient(cfg, ownSurroundings()) }
 
 func newClient(cfg Config, around surroundings) (*Client, error) {
+	if err := checkUnreachable(cfg.OnUnreachable); err != nil {
+		return nil, err
+	}
 	r, err := newRouter(cfg, around)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +18,9 @@ import (
 func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, error) {
 	record, err := mesh.NewRecord(newUID(), cl)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.allHosts(ctx); err != nil {
 		return nil, err
 	}
 	failures, err := c.readyHosts(ctx)
@@ -45,6 +47,29 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 		result.Warnings = unique(result.Warnings)
 	}
 	return result, err
+}
+
+// allHosts refuses, under UnreachableFail, to begin while a host cannot be
+// asked: no agent is installed on the others then.
+func (c *Client) allHosts(ctx context.Context) error {
+	if c.cfg.OnUnreachable != UnreachableFail {
+		return nil
+	}
+	c.cache.drop()
+	snap, err := c.cache.get(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []HostFailure
+	for _, entry := range c.cfg.Hosts {
+		if v := snap.Hosts[entry]; v.Err != nil && !isNoAgent(v.Err) && !isDown(v.Err) && !c.replaceable(v.NodeView) {
+			failures = append(failures, HostFailure{entry, v.Err})
+		}
+	}
+	if len(failures) > 0 {
+		return &HostsError{unreachableDetail, failures}
+	}
+	return nil
 }
 
 // readyHosts installs the agent on every host; a host that has a record ends it.
@@ -86,6 +111,9 @@ func newUID() string {
 
 // UpdateCluster changes the cluster's settings.
 func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, error) {
+	if err := c.wakeKeepers(ctx); err != nil {
+		return nil, err
+	}
 	return c.queue.submit(ctx, &operation{
 		objects: []mesh.Object{mesh.ClusterObject},
 		apply: func(r *mesh.Record) error {
@@ -97,61 +125,26 @@ func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	})
 }
 
-// DestroyCluster uninstalls the agent from every host that still has one. It
-// refuses while there are nodes or services, and does nothing to hosts that
-// belong to a cluster of another name. Every host must answer, so that none
-// stays behind with an old record.
-func (c *Client) DestroyCluster(ctx context.Context, name string) error {
-	c.cache.drop()
+// wakeKeepers starts the agents that have stopped on hosts that only keep the
+// record; that of a node is started by the change of the node.
+func (c *Client) wakeKeepers(ctx context.Context) error {
 	snap, err := c.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	if r := snap.Record; r != nil {
-		if r.Cluster.Name != name {
-			return nil
-		}
-		if n, s := len(r.Nodes), len(r.Services); n+s > 0 {
-			return &mesh.Error{Object: mesh.ClusterObject, Detail: fmt.Sprintf(
-				"The cluster %s still has %s and %s (perhaps from another Terraform state): remove them first.",
-				name, counted(n, "node"), counted(s, "service"))}
+	var stopped []*member
+	for _, ep := range c.router.hosts {
+		if v := snap.Hosts[ep.name]; v.Node == "" && isDown(v.Err) {
+			stopped = append(stopped, &member{ep: ep, host: ep.name})
 		}
 	}
-	failed := &HostsError{Detail: "Nothing was removed: these hosts may still have the agent and the record, and cannot be asked."}
-	for _, entry := range c.cfg.Hosts {
-		err := snap.Hosts[entry].Err
-		if _, foreign := errors.AsType[*ForeignError](err); err != nil && !foreign && !isNoAgent(err) {
-			failed.Hosts = append(failed.Hosts, HostFailure{entry, err})
+	each(stopped, func(_ int, m *member) {
+		if _, _, err := c.ready(ctx, m.ep); err != nil {
+			c.log(ctx, "the agent could not be started", map[string]any{"host": m.ep.address(), "error": err.Error()})
 		}
-	}
-	if len(failed.Hosts) > 0 {
-		return failed
-	}
-	defer c.cache.drop()
-	return c.uninstallHosts(ctx, snap)
-}
-
-func (c *Client) uninstallHosts(ctx context.Context, snap *Snapshot) error {
-	errs := make([]error, len(c.router.hosts))
-	var g errgroup.Group
-	for i, ep := range c.router.hosts {
-		if snap.Hosts[c.cfg.Hosts[i]].Status == nil {
-			continue
-		}
-		g.Go(func() error {
-			errs[i] = c.uninstall(ctx, ep)
-			return nil
-		})
-	}
-	_ = g.Wait()
-	failed := &HostsError{Detail: "The agent could not be removed from every host; destroying again goes on."}
-	for i, err := range errs {
-		if err != nil {
-			failed.Hosts = append(failed.Hosts, HostFailure{c.cfg.Hosts[i], err})
-		}
-	}
-	if len(failed.Hosts) > 0 {
-		return failed
+	})
+	if len(stopped) > 0 {
+		c.cache.drop()
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type commitRun struct {
 	redone   int
 	held     map[string]*member // whose lease we may have, by endpoint key
 	upgraded bool
+	asked    bool     // again, those who were silent: see silent
 	failures []string // of upgrades
 }
 
@@ -61,21 +62,22 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 			return r.fail(ctx, ops, errNoCluster())
 		}
 	}
-	next, ops := r.apply(base, ops)
+	next, ops := r.apply(snap, base, ops)
 	if len(ops) == 0 {
 		return true
 	}
-	if level(snap, next, ops) {
-		for _, op := range ops {
-			r.batch.end(op, &Result{Record: snap.Record, Status: statuses(snap), Warnings: snap.Warnings}, nil)
-		}
-		return false
-	}
 	members := r.members(snap, next, ops)
+	if unchanged(snap, next) && !r.behind(snap, members) {
+		return r.repair(ctx, snap, ops, members)
+	}
+	p := &proposal{snap: snap, next: next, ops: ops, members: members}
+	if failures := r.silent(p); len(failures) > 0 {
+		return r.refuse(ctx, p, failures)
+	}
 	if r.upgrade(ctx, members) {
 		return true
 	}
-	return r.ask(ctx, &proposal{snap: snap, next: next, ops: ops, members: members})
+	return r.ask(ctx, p)
 }
 
 // ask prepares the proposal everywhere and, if all speaks for it, sends it.
@@ -101,6 +103,9 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 	if !enough {
 		return r.fail(ctx, p.ops, refusals)
 	}
+	if failures := r.unprepared(p); len(failures) > 0 {
+		return r.refuse(ctx, p, failures)
+	}
 	if !r.batch.begin(p.ops) {
 		return true
 	}
@@ -108,10 +113,14 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 }
 
 // apply makes the next record; an operation that breaks a rule goes back to
-// its caller, and the others start from a clean copy.
-func (r *commitRun) apply(base *mesh.Record, ops []*operation) (*mesh.Record, []*operation) {
+// its caller, and the others start from a clean copy. The record that ends a
+// fork skips a generation: its agents take no next one with another parent.
+func (r *commitRun) apply(snap *Snapshot, base *mesh.Record, ops []*operation) (*mesh.Record, []*operation) {
 	for {
 		next := base.Next()
+		if len(snap.Warnings) > 0 {
+			next.Generation++
+		}
 		failed := slices.IndexFunc(ops, func(op *operation) bool {
 			err := op.apply(next)
 			if err != nil {

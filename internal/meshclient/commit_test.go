@@ -140,21 +140,9 @@ func TestNoChangeNoCommit(t *testing.T) {
 	must(t)(c.PutService(ctx, "demo", web("n1"), false))
 	must(t)(c.RemovePort(ctx, "demo", mesh.PortKey{Port: 9, Protocol: mesh.TCP}))
 	must(t)(c.RemoveService(ctx, "demo", "none"))
-	must(t)(c.RemoveNode(ctx, "demo", "none"))
+	must(t)(c.RemoveNode(ctx, "demo", "none", false))
 	if got := f.TotalRequests(mesh.PathPrepare); got != 0 {
 		t.Errorf("%d prepares for changes of nothing", got)
-	}
-	// What a node lost is a reason to send the same record again.
-	f.Node("n2").SetProblems(nil, func(r *mesh.Record) []mesh.Problem {
-		if r.Generation > 5 {
-			return nil
-		}
-		return []mesh.Problem{{Object: mesh.ServiceObject("web"), Text: "A route is missing."}}
-	})
-	fresh := newClient(t, f.ClientConfig())
-	must(t)(fresh.PutService(ctx, "demo", web("n1"), false))
-	if got := f.TotalRequests(mesh.PathCommit); got != 3 {
-		t.Errorf("%d commits to repair three nodes", got)
 	}
 }
 

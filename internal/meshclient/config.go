@@ -12,6 +12,8 @@ type Config struct {
 	// the writer's lease.
 	Hosts []string
 	SSH   SSHConfig
+	// OnUnreachable says what a change does about nodes that cannot take it.
+	OnUnreachable UnreachablePolicy
 	// Log gets what happens below the surface; nil logs nothing. It never
 	// receives a secret.
 	Log func(ctx context.Context, msg string, fields map[string]any)
@@ -20,6 +22,22 @@ type Config struct {
 	// the agents embedded in this program.
 	AgentBinary func(arch string) (gz []byte, sha256hex string, err error)
 }
+
+// UnreachablePolicy says what becomes of a change that not every node and host
+// can take now: one cannot be reached, refuses the login, or has no agent that
+// answers. Hosts of the provider block that have no agent are not waited for.
+type UnreachablePolicy string
+
+const (
+	// UnreachableDefault is UnreachableWarn.
+	UnreachableDefault UnreachablePolicy = ""
+	// UnreachableWarn lets the change through; the node lags until the next one.
+	UnreachableWarn UnreachablePolicy = "warn"
+	// UnreachableFail refuses the change before anything has changed, with a
+	// *HostsError that names who and why. The forced removal of a node whose host
+	// cannot be asked goes through all the same.
+	UnreachableFail UnreachablePolicy = "fail"
+)
 
 // SSHConfig is how to reach and log in to every host that says nothing else.
 type SSHConfig struct {

@@ -13,7 +13,12 @@ import (
 )
 
 const (
-	keepAliveEvery = 15 * time.Second
+	// keepAliveEvery is how often an idle connection is made to say something: to
+	// keep it in the tables of the firewalls on its way, and to notice when there
+	// is no other end any more. An answer that takes longer ends the connection:
+	// both together are less than any call's own timeout.
+	keepAliveEvery  = 10 * time.Second
+	keepAliveAnswer = 10 * time.Second
 	// agentChannels per node, of the 10 that sshd's MaxSessions allows: one for
 	// a status while the other is busy with a commit.
 	agentChannels = 2
@@ -112,7 +117,7 @@ func (c *conn) keepAlive() {
 			return
 		case <-tick.C:
 		}
-		late := time.AfterFunc(keepAliveEvery, c.close)
+		late := time.AfterFunc(keepAliveAnswer, c.close)
 		_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
 		late.Stop()
 		if err != nil {

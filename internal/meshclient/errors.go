@@ -15,7 +15,7 @@ var ErrClosed = errors.New("meshclient: the client is closed")
 // ConfigError is a setting of the provider block that cannot work.
 type ConfigError struct {
 	// Attribute is a path below the provider block: "hosts" for Config.Hosts,
-	// else below its ssh: "private_key", "bastion.private_key".
+	// "on_unreachable" for Config.OnUnreachable, else below its ssh: "private_key", "bastion.private_key".
 	Attribute string
 	// Detail says what and what to do, in sentences; never with a secret.
 	Detail string
@@ -36,6 +36,9 @@ type ProblemsError struct {
 	// Committed tells "refused, nothing was changed" (false) from "in the
 	// record, and not applied on these nodes" (true).
 	Committed bool
+	// Unknown is set beside Committed when the commit was sent and no node could
+	// say whether it took it: the change may be in the record.
+	Unknown bool
 }
 
 func (e *ProblemsError) Error() string {
@@ -43,12 +46,35 @@ func (e *ProblemsError) Error() string {
 	if e.Committed {
 		head = "The change is in the record, and these nodes do not have it yet:"
 	}
+	if e.Unknown {
+		head = "The change was sent, and may be in the record. Run the apply again: it starts from what the nodes then have."
+	}
 	lines := []string{head}
 	for _, p := range e.Problems {
 		lines = append(lines, fmt.Sprintf("node %s: %s", p.Node, p.Text))
 	}
 	return strings.Join(lines, "\n")
 }
+
+func outcomeUnknown(err error) bool {
+	e, ok := errors.AsType[*ProblemsError](err)
+	return ok && e.Unknown
+}
+
+// LeaveError is a node whose host cannot be asked to leave; nothing was
+// changed. The reason can be found with errors.As.
+type LeaveError struct {
+	Node string
+	Err  error
+}
+
+func (e *LeaveError) Error() string {
+	return fmt.Sprintf("Node %s was not removed, and nothing was changed: its host must be cleaned, and cannot be asked. %s\n"+
+		"Bring it back, or, if it is gone for good, set force_remove = true on the node, apply that, and remove it again: the node is then taken out of "+
+		"the cluster, and its host left as it is.", e.Node, sentence(e.Err.Error()))
+}
+
+func (e *LeaveError) Unwrap() error { return e.Err }
 
 // ForeignError is a host that belongs to another cluster, or is already
 // another node of this one.
@@ -104,13 +130,13 @@ func isDown(err error) bool {
 
 func asUnreachable(err error) (*UnreachableError, bool) { return errors.AsType[*UnreachableError](err) }
 
-// HostFailure is why one host did not answer or did not agree.
+// HostFailure is why one host or node did not answer or did not agree.
 type HostFailure struct {
-	Host string // as configured
+	Host string // as configured; "node n2" for one that is no host of the provider
 	Err  error
 }
 
-// HostsError says that too few of the provider's hosts could be heard. Each
+// HostsError says that too few of the hosts or nodes could be heard. Each
 // host's own error can be found with errors.As.
 type HostsError struct {
 	Detail string

@@ -18,6 +18,7 @@ func (c *Client) fetchSnapshot(ctx context.Context) (*Snapshot, error) {
 	f := &fetch{client: c, asked: map[string]NodeView{}, nodes: map[string]NodeView{}}
 	f.ask(ctx, c.router.hosts, "")
 	f.choose()
+	f.heedRecord(ctx)
 	// Another node may have a newer record, which may name more nodes: each
 	// round asks those not asked before, so there are few.
 	for f.record != nil {
@@ -139,14 +140,16 @@ func (c *Client) hostOf(r *mesh.Record, name string, status func(*endpoint) *mes
 func (f *fetch) snapshot() *Snapshot {
 	s := &Snapshot{Record: f.record, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{}}
 	for i, ep := range f.client.router.hosts {
-		s.Hosts[f.client.cfg.Hosts[i]] = HostView{f.ours(ep.name, f.asked[ep.key()]), ep.address()}
+		s.Hosts[f.client.cfg.Hosts[i]] = HostView{NodeView: f.ours(ep.name, f.asked[ep.key()]), Address: ep.address()}
 	}
 	if f.record == nil {
 		return s
 	}
 	for name := range f.record.Nodes {
 		if ep := f.hostOf(name); ep != nil {
-			s.Nodes[name] = s.Hosts[ep.name].NodeView
+			v := s.Hosts[ep.name]
+			v.Node = name
+			s.Hosts[ep.name], s.Nodes[name] = v, v.NodeView
 		} else {
 			s.Nodes[name] = f.ours(name, f.nodes[name])
 		}

@@ -2,7 +2,9 @@ package meshclient_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,16 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 )
+
+// TestMain runs more tests at once than there are processors: most of the time
+// they wait for hosts that are down.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // journal is a Config.Log that keeps everything.
 type journal struct {

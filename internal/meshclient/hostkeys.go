@@ -70,6 +70,14 @@ func (h *hostKeys) pin(address, text string) {
 	h.pinned[address] = knownKey{key, "the Terraform state"}
 }
 
+// forget drops the keys that were pinned for or seen at ep's address.
+func (h *hostKeys) forget(ep *endpoint) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.pinned, ep.address())
+	delete(h.seen, ep.route())
+}
+
 // get returns the key seen at or pinned for the address.
 func (h *hostKeys) get(address string) string {
 	h.mu.Lock()

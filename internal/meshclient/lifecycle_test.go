@@ -41,9 +41,9 @@ func TestLifecycle(t *testing.T) {
 	}
 	must(t)(c.RemoveService(ctx, "demo", "web"))
 	for _, name := range three {
-		must(t)(c.RemoveNode(ctx, "demo", name))
+		must(t)(c.RemoveNode(ctx, "demo", name, false))
 	}
-	if err := c.DestroyCluster(ctx, "demo"); err != nil {
+	if _, err := c.DestroyCluster(ctx, "demo", false); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range f.All() {
@@ -71,7 +71,7 @@ func TestTeardownAtOnce(t *testing.T) {
 		errs := make(chan error)
 		for _, name := range three {
 			go func() {
-				res, err := c.RemoveNode(ctx, "demo", name)
+				res, err := c.RemoveNode(ctx, "demo", name, false)
 				if err == nil && len(res.Warnings) > 0 {
 					err = errors.New(res.Warnings[0])
 				}
@@ -92,7 +92,7 @@ func TestTeardownAtOnce(t *testing.T) {
 		if keepers != 1 {
 			t.Errorf("hosts %v: %d hosts keep the record, want 1", hosts, keepers)
 		}
-		if err := c.DestroyCluster(ctx, "demo"); err != nil {
+		if _, err := c.DestroyCluster(ctx, "demo", false); err != nil {
 			t.Errorf("hosts %v: %v", hosts, err)
 		}
 		for _, n := range f.All() {
@@ -143,12 +143,12 @@ func TestCreateClusterOnForeignHost(t *testing.T) {
 func TestDestroyClusterRefusesWhileInUse(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
-	err := c.DestroyCluster(deadline(t), "demo")
+	_, err := c.DestroyCluster(deadline(t), "demo", false)
 	wantText(t, err, "still has 3 nodes and 1 service")
 	if f.Node("n1").CountCommands("uninstall") != 0 {
 		t.Error("something was uninstalled")
 	}
-	if err := c.DestroyCluster(deadline(t), "other"); err != nil {
+	if _, err := c.DestroyCluster(deadline(t), "other", false); err != nil {
 		t.Errorf("a cluster that is not here: %v", err)
 	}
 	sameRecord(t, f)

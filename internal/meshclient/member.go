@@ -32,8 +32,7 @@ func (m *member) name() string { return cmp.Or(m.node, m.ep.address()) }
 // absent says that there is no agent to send anything to. Only what could not
 // be reached a moment ago is tried again.
 func (m *member) absent() bool {
-	_, unreachable := asUnreachable(m.view.Err)
-	return m.view.Err != nil && !unreachable
+	return m.view.Err != nil && !isUnreachable(m.view.Err)
 }
 
 // members lists whom the next record goes to, each machine once.

@@ -38,8 +38,8 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 	}
 	status, installed, err := c.ready(ctx, ep)
 	if err == nil {
-		if c.hostAt(ep) != nil && installed {
-			c.cache.drop() // the snapshot says that this host has no agent
+		if host := c.hostAt(ep); snap.Nodes[n.Name].Err != nil || (host != nil && snap.Hosts[host.name].Err != nil) {
+			c.cache.drop() // it says that this host is silent
 		}
 		err = c.describeNode(snap.Record, ep, status, &n)
 	}

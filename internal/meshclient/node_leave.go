@@ -2,16 +2,22 @@ package meshclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // RemoveNode takes a node out of the record, so that the others stop sending to
-// it, and then removes the agent from its host. The host must answer, or
-// nothing is changed: its kernel would keep what nobody remembers. A node that
-// is not in the record is no error.
-func (c *Client) RemoveNode(ctx context.Context, cluster, name string) (*Result, error) {
+// it, and then removes the agent from its host. A node that is not in the
+// record is no error.
+//
+// The host must answer, or nothing is changed and the error is a *LeaveError:
+// its kernel would keep what nobody remembers. With force it need not: the node
+// goes out of the record all the same, a warning says what stays on the host,
+// and its host key is forgotten, so that a host that is set up anew can join
+// under the same name and address.
+func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force bool) (*Result, error) {
 	snap, err := c.Snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -19,121 +25,135 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string) (*Result,
 	if snap.Record == nil {
 		return &Result{Warnings: snap.Warnings}, nil
 	}
-	object := mesh.NodeObject(name)
-	if err := inCluster(snap.Record, cluster, object); err != nil {
+	if err := inCluster(snap.Record, cluster, mesh.NodeObject(name)); err != nil {
 		return nil, err
 	}
-	host := c.hostOf(snap.Record, name, snap.statusAt)
-	ep := host
-	if n := snap.Record.Nodes[name]; n != nil {
-		if ep, err = c.router.node(n); err != nil {
-			return nil, err
-		}
+	l := &leaving{Client: c, name: name, force: force, host: c.hostOf(snap.Record, name, snap.statusAt)}
+	if !l.find(snap.Record) {
+		return l.commit(ctx, cluster) // it has gone; who has not heard of it yet is told
 	}
-	if ep == nil {
-		return &Result{Record: snap.Record, Status: statuses(snap), Warnings: snap.Warnings}, nil
-	}
-	// An agent that does not run can still be uninstalled.
-	if _, err := c.status(ctx, ep, snap.Record.Hash(), c.cfg.SSH.Timeout); err != nil && !isNoAgent(err) && !isDown(err) {
+	if err := l.ask(ctx, snap.Record); err != nil {
 		return nil, err
 	}
-	result, err := c.remove(ctx, cluster, object, func(r *mesh.Record) error {
-		r.RemoveNode(name)
-		return nil
-	})
-	if result == nil {
-		return nil, err
+	result, err := l.commit(ctx, cluster)
+	if result == nil || outcomeUnknown(err) {
+		return result, err
 	}
-	kept, cleanErr := c.clean(ctx, ep, host, result.Record)
-	if kept != "" {
-		result.Warnings = append(result.Warnings, kept)
-	}
+	cleanErr := l.clean(ctx, result)
 	if err == nil {
 		err = cleanErr
 	}
 	return result, err
 }
 
-// CleanHost removes the agent from the host of a node that is no longer in the
-// record, as after a removal that was cut off. A host without an agent, or
-// whose agent belongs to a node that is in the record, is left alone.
-func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) error {
-	snap, err := c.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	ep, err := c.router.node(&n)
-	if err != nil {
-		return err
-	}
-	s, err := c.status(ctx, ep, "", readPatience)
-	if isNoAgent(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	r := snap.Record
-	inUse := r != nil && (r.Nodes[n.Name] != nil || r.Nodes[s.Node] != nil)
-	foreign := s.Record != nil && (s.Record.Cluster.Name != cluster || (r != nil && s.Record.UID != r.UID))
-	if inUse || foreign {
-		return nil
-	}
-	host := c.hostAt(ep)
-	if host == nil && r != nil {
-		host = c.hostOf(r, n.Name, snap.statusAt)
-	}
-	_, err = c.clean(ctx, ep, host, r)
-	return err
+// leaving is a node on its way out.
+type leaving struct {
+	*Client
+	name  string
+	force bool
+	ep    *endpoint // as the record has it; else as the provider has it
+	host  *endpoint // the provider's host that it is, nil for none
+	// silent is why the host cannot be asked, elsewhere whose it is by now.
+	silent    error
+	elsewhere string
 }
 
-// clean removes the agent from a host that left. Is it the last of the
-// provider's hosts that keeps the record, the agent stays for that: without it
-// nobody could find the cluster again. DestroyCluster removes it. host is nil
-// when it is none of the provider's.
-func (c *Client) clean(ctx context.Context, ep, host *endpoint, r *mesh.Record) (kept string, err error) {
-	if host == nil {
-		return "", c.uninstall(ctx, ep)
+// find tells whether there is anything to remove.
+func (l *leaving) find(r *mesh.Record) bool {
+	l.ep = l.host
+	n := r.Nodes[l.name]
+	if n == nil {
+		return l.ep != nil
 	}
-	// Not beside a commit, which counts this host, and from a fresh look: three
-	// hosts that leave at once would each see the other two.
-	select {
-	case c.writing <- struct{}{}:
-		defer func() { <-c.writing }()
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	c.cache.drop()
-	defer c.cache.drop()
-	snap, err := c.Snapshot(ctx)
+	ep, err := l.router.node(n)
 	if err != nil {
-		return "", err
+		// No way leads there; the name is enough to take it out.
+		ep, l.silent = &endpoint{name: l.name, host: n.Address.String(), port: defaultPort}, err
 	}
-	if !c.lastKeeper(snap, host) {
-		return "", c.uninstall(ctx, ep)
-	}
-	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
-	// In a destroy of everything the services have gone before the nodes, and
-	// the cluster follows: nobody need hear of it then.
-	if r == nil || len(r.Services) == 0 {
-		return "", nil
-	}
-	return fmt.Sprintf("The agent stays on %s: it is the last of the provider's hosts that keeps the record of cluster %s, which still has %s and %s. "+
-		"It serves no traffic, and destroying the cluster removes it.", ep.address(), r.Cluster.Name,
-		counted(len(r.Nodes), "node"), counted(len(r.Services), "service")), nil
+	l.ep = ep
+	return true
 }
 
-// lastKeeper says that the host has a record and no other host of the provider
-// answers with one.
-func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
-	own := false
-	for _, other := range c.router.hosts {
-		if s := snap.statusAt(other); s != nil && s.Generation > 0 {
-			if other != host {
-				return false
+// ask makes sure that the host can be cleaned after the commit.
+func (l *leaving) ask(ctx context.Context, r *mesh.Record) error {
+	var s *mesh.Status
+	if l.silent == nil {
+		s, l.silent = l.status(ctx, l.ep, r.Hash(), l.cfg.SSH.Timeout)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isNoAgent(l.silent), isDown(l.silent):
+		l.silent = nil // an agent that does not run can still be uninstalled
+	case l.silent != nil && !l.force:
+		return &LeaveError{Node: l.name, Err: l.silent}
+	case s == nil:
+	case s.Record != nil && s.Record.UID != r.UID:
+		l.elsewhere = fmt.Sprintf("the cluster %q", s.Record.Cluster.Name)
+	case s.Node != "" && s.Node != l.name && r.Nodes[s.Node] != nil:
+		l.elsewhere = fmt.Sprintf("the node %q", s.Node)
+	}
+	return nil
+}
+
+func (l *leaving) commit(ctx context.Context, cluster string) (*Result, error) {
+	object := mesh.NodeObject(l.name)
+	op := &operation{
+		objects: []mesh.Object{object},
+		apply: func(r *mesh.Record) error {
+			if err := inCluster(r, cluster, object); err != nil {
+				return err
 			}
-			own = true
+			r.RemoveNode(l.name)
+			return nil
+		},
+	}
+	if l.silent != nil {
+		op.gone = l.ep
+	}
+	return l.queue.submit(ctx, op)
+}
+
+// clean removes the agent from the host, and says so in the result's warnings
+// where it cannot or may not.
+func (l *leaving) clean(ctx context.Context, result *Result) error {
+	warn := func(format string, args ...any) {
+		result.Warnings = append(result.Warnings, fmt.Sprintf(format, args...))
+	}
+	if l.elsewhere != "" {
+		warn("The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.address(), l.elsewhere)
+		return nil
+	}
+	err := l.silent
+	if err == nil {
+		var kept string
+		if kept, err = l.cleanHost(ctx, l.ep, l.host, result.Record); kept != "" {
+			warn("%s", kept)
 		}
 	}
-	return own
+	if err == nil || !l.force || ctx.Err() != nil {
+		return err
+	}
+	l.forget(l.ep)
+	warn("Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.address(), whyNotCleaned(err), leftBehind)
+	return nil
+}
+
+// leftBehind is what a host keeps that could not be cleaned.
+const leftBehind = "What was set up there stays: the agent, which goes on with the record that it has, and with it the network namespace routingmesh and the " +
+	"chains and sets of that name. Before the host is used for anything else, run `routingmesh-agent uninstall` on it."
+
+// whyNotCleaned is what a failed command said, or why none could be given.
+func whyNotCleaned(err error) string {
+	if failed, ok := errors.AsType[*CommandError](err); ok {
+		return oneLine(failed.Error())
+	}
+	return silence(err)
+}
+
+// forget drops what is known of a host that is given up: one that is set up
+// anew at the same address has another host key, and is worth waiting for.
+func (c *Client) forget(ep *endpoint) {
+	c.keys.forget(ep)
+	c.pool.forget(ep)
 }

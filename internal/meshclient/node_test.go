@@ -7,6 +7,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 )
 
 func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
@@ -102,7 +103,7 @@ func TestRemoveNode(t *testing.T) {
 	c := newClient(t, cfg)
 	ctx := deadline(t)
 	f.Node("n3").SetDown(true)
-	_, err := c.RemoveNode(ctx, "demo", "n3")
+	_, err := c.RemoveNode(ctx, "demo", "n3", false)
 	if _, ok := errors.AsType[*meshclient.UnreachableError](err); !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -110,12 +111,12 @@ func TestRemoveNode(t *testing.T) {
 		t.Error("an unreachable node was taken out, and stays behind with what it has")
 	}
 	f.Node("n3").SetDown(false)
-	must(t)(c.RemoveNode(ctx, "demo", "n3"))
+	must(t)(c.RemoveNode(ctx, "demo", "n3", false))
 	if f.Node("n3").Installed() || f.Node("n1").Record().Nodes["n3"] != nil {
 		t.Error("n3 is still there")
 	}
 	// The last keeper stays as such, and says so while something needs it.
-	res, err := c.RemoveNode(ctx, "demo", "n1")
+	res, err := c.RemoveNode(ctx, "demo", "n1", false)
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
@@ -124,7 +125,7 @@ func TestRemoveNode(t *testing.T) {
 		t.Error("nobody can find the cluster any more")
 	}
 	must(t)(c.PutNode(ctx, "demo", f.Node("n1").MeshNode(), true))
-	must(t)(c.RemoveNode(ctx, "demo", "n3"))
+	must(t)(c.RemoveNode(ctx, "demo", "n3", false))
 }
 
 // An agent that has stopped is started by the change that needs it, and does
@@ -143,7 +144,7 @@ func TestStoppedAgent(t *testing.T) {
 	must(t)(c.PutNode(ctx, "demo", n3.MeshNode(), false))
 	sameRecord(t, f)
 	n3.SetRunning(false)
-	if res, err := c.RemoveNode(ctx, "demo", "n3"); err != nil || n3.Installed() {
+	if res, err := c.RemoveNode(ctx, "demo", "n3", false); err != nil || n3.Installed() {
 		t.Errorf("%+v, %v", res, err)
 	}
 }
@@ -154,7 +155,7 @@ func TestCleanHost(t *testing.T) {
 	f, c := cluster(t, three, "n1")
 	ctx := deadline(t)
 	stale := f.Node("n3").Record()
-	must(t)(c.RemoveNode(ctx, "demo", "n3"))
+	must(t)(c.RemoveNode(ctx, "demo", "n3", false))
 	f.Node("n3").SetRecord(stale, "n3")
 	for _, n := range f.All() {
 		if err := c.CleanHost(ctx, "demo", n.MeshNode()); err != nil {
@@ -163,5 +164,51 @@ func TestCleanHost(t *testing.T) {
 		if want := n.Name != "n3"; n.Installed() != want {
 			t.Errorf("%s: installed=%v", n.Name, n.Installed())
 		}
+	}
+}
+
+// An agent that comes back while a commit is under way, and is of a version
+// that the snapshot could not know of, is not sent what it would misread.
+func TestReturningAgentOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three)
+	n3 := f.Node("n3")
+	n3.SetAgentVersion("ancient", mesh.APIVersion-1)
+	n3.SetDown(true)
+	c := fresh(t, f)
+	snapshotOf(t, c)
+	n3.SetDown(false)
+	res, err := c.PutPort(deadline(t), "demo", port(8000), true)
+	if err != nil || len(res.Warnings) != 1 || n3.Count(mesh.PathPrepare) != 0 {
+		t.Fatalf("%+v, %v, %d prepares", res, err, n3.Count(mesh.PathPrepare))
+	}
+	must(t)(c.PutNode(deadline(t), "demo", n3.MeshNode(), false))
+	sameRecord(t, f)
+	// Nor does what the snapshot said of it outlive what was done about it.
+	n3.SetAgentVersion("ancient", mesh.APIVersion-1)
+	c = fresh(t, f)
+	snapshotOf(t, c)
+	must(t)(c.PutNode(deadline(t), "demo", n3.MeshNode(), false))
+	wantDrift(t, snapshotOf(t, c), nil)
+}
+
+// A removal that reaches nobody but the host that leaves would be undone by
+// cleaning it.
+func TestRecordIsHandedOnBeforeItsHostIsCleaned(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three)
+	f.Node("n1").FaultAt(mesh.PathCommit, 1, meshtest.KillBefore)
+	f.Node("n2").FaultAt(mesh.PathCommit, 1, meshtest.KillBefore)
+	res, err := c.RemoveNode(deadline(t), "demo", "n3", false)
+	if !committed(err) || !f.Node("n3").Installed() {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	wantText(t, err, f.Node("n3").Addr(), "alone has generation 6", "Run the apply again")
+	must(t)(c.RemoveNode(deadline(t), "demo", "n3", false))
+	if err := c.CleanHost(deadline(t), "demo", f.Node("n3").MeshNode()); err != nil {
+		t.Error(err)
+	}
+	if f.Node("n3").Installed() || f.Node("n1").Record().Nodes["n3"] != nil || f.Node("n2").Record().Nodes["n3"] != nil {
+		t.Error("n3 is still there")
 	}
 }

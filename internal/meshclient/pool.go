@@ -147,6 +147,13 @@ func (p *pool) tired(ep *endpoint, patience time.Duration) {
 	p.failed[ep.key()] = max(p.failed[ep.key()], patience)
 }
 
+// forget drops the memory of callers that waited for ep in vain.
+func (p *pool) forget(ep *endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.failed, ep.key())
+}
+
 // recheck closes the connections to an address whose key was pinned since.
 func (p *pool) recheck(address string) {
 	p.mu.Lock()

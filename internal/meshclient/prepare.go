@@ -32,7 +32,11 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 	}
 	each(p.members, func(i int, m *member) {
 		a := answer{member: m, err: m.view.Err}
-		if !m.absent() {
+		if isUnreachable(a.err) {
+			// It may be back, and then its agent may be of any version.
+			m.view.Status, a.err = r.status(ctx, m.ep, "", readPatience)
+		}
+		if a.err == nil {
 			a.problems, a.err = r.prepare(ctx, m.ep, m.node, p.next)
 		}
 		p.answers[i] = a
@@ -87,9 +91,9 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 }
 
 // replaceable says that another agent runs there, and not one that is too new.
-func (r *commitRun) replaceable(v NodeView) bool {
+func (c *Client) replaceable(v NodeView) bool {
 	if v.Status != nil {
-		return r.outdated(v.Status)
+		return c.outdated(v.Status)
 	}
 	other, ok := errors.AsType[*VersionError](v.Err)
 	return ok && other.API < mesh.APIVersion

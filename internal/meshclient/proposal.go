@@ -33,12 +33,16 @@ func (a *answer) refusal(code mesh.RefusalCode) *mesh.Refusal {
 	return nil
 }
 
-// ahead says that a member already has a record as new as the proposal. One
-// that has another record of the generation before is a fork instead: it lags,
-// and takes the commit after this one.
+// ahead says that a member has a newer record than the one that the proposal
+// was made of. One that has another record of the same generation is a fork
+// instead: it lags, and takes the commit after this one.
 func (p *proposal) ahead() bool {
+	var base uint64
+	if p.snap.Record != nil {
+		base = p.snap.Record.Generation
+	}
 	for i := range p.answers {
-		if s := p.answers[i].refusal(mesh.Stale); s != nil && s.Generation >= p.next.Generation {
+		if s := p.answers[i].refusal(mesh.Stale); s != nil && s.Generation > base {
 			return true
 		}
 	}
@@ -87,37 +91,14 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// level says that a proposal changes nothing, and that there is nothing to
-// bring level either.
-func level(snap *Snapshot, next *mesh.Record, ops []*operation) bool {
+// unchanged says that the next record has nothing that the snapshot's has not.
+func unchanged(snap *Snapshot, next *mesh.Record) bool {
 	if snap.Record == nil {
 		return false
 	}
 	same := *next
 	same.Generation, same.Parent = snap.Record.Generation, snap.Record.Parent
-	hash := snap.Record.Hash()
-	if same.Hash() != hash {
-		return false
-	}
-	node := func(name string, s *mesh.Status) bool {
-		return s != nil && s.Hash == hash && s.Node == name && s.AppliedGeneration == s.Generation && len(s.Problems) == 0
-	}
-	for name, v := range snap.Nodes {
-		if !node(name, v.Status) {
-			return false
-		}
-	}
-	for _, op := range ops {
-		if op.join != nil && !node(op.join.node, op.join.status) {
-			return false
-		}
-	}
-	for _, v := range snap.Hosts {
-		if !isNoAgent(v.Err) && (v.Status == nil || v.Status.Hash != hash) {
-			return false
-		}
-	}
-	return true
+	return same.Hash() == snap.Record.Hash()
 }
 
 func firstCreate(ops []*operation) *mesh.Record {

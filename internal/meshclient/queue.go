@@ -21,6 +21,8 @@ type operation struct {
 	// this record where there is none.
 	create *mesh.Record
 	join   *join // the host that it brings in, nil for other changes
+	// gone is the host that a forced removal gives up, nil for other changes.
+	gone *endpoint
 
 	ctx    context.Context
 	done   chan struct{} // closed when result and err are set

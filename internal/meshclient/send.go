@@ -3,6 +3,8 @@ package meshclient
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -23,33 +25,70 @@ func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 	sent := make([]answer, len(prepared))
 	each(prepared, func(i int, m *member) { sent[i] = r.commitOne(ctx, m, p.next.Generation, hash) })
 	r.cache.drop()
-	taken, unknown := 0, &HostsError{Detail: fmt.Sprintf("The commit of generation %d was sent, and no node could say whether it took it. "+
-		"Run the apply again: it starts from what the nodes then have.", p.next.Generation)}
+	taken := 0
 	for _, a := range sent {
-		switch {
-		case a.err == nil:
+		if a.err == nil {
 			taken++
 			delete(r.held, a.ep.key())
-		case a.unknown:
-			unknown.Hosts = append(unknown.Hosts, HostFailure{a.String(), a.err})
 		}
 	}
-	switch {
-	case taken == 0 && len(unknown.Hosts) > 0:
-		return r.fail(ctx, p.ops, unknown)
-	case taken == 0:
-		// Nobody has it: every lease had run out, as when this machine slept.
-		if r.redone++; r.redone > maxRedo {
-			return r.fail(ctx, p.ops, &BusyError{time.Since(r.began), "The leases ran out before the commit, again and again."})
-		}
-		r.batch.again(p.ops)
-		return true
+	if taken == 0 {
+		return r.notTaken(ctx, p, sent)
 	}
 	r.log(ctx, "committed", map[string]any{
 		"generation": p.next.Generation, "operations": len(p.ops), "nodes": taken, "of": len(p.members), "took": time.Since(start).String(),
 	})
-	r.deliver(p, sent)
+	r.deliver(p, sent, r.reach(ctx, p, sent))
 	return false
+}
+
+// notTaken ends a commit that nobody is known to have.
+func (r *commitRun) notTaken(ctx context.Context, p *proposal, sent []answer) (again bool) {
+	var unknown, refused []answer
+	for _, a := range sent {
+		switch {
+		case a.unknown:
+			unknown = append(unknown, a)
+		case a.refusal(mesh.NotPrepared) == nil:
+			refused = append(refused, a)
+		}
+	}
+	switch {
+	case len(unknown) > 0:
+		r.endAll(ctx, p, unknown, ProblemsError{Committed: true, Unknown: true})
+		return false
+	case len(refused) > 0:
+		r.endAll(ctx, p, refused, ProblemsError{})
+		return false
+	}
+	// Every lease had run out, as when this machine slept.
+	if r.redone++; r.redone > maxRedo {
+		return r.fail(ctx, p.ops, &BusyError{time.Since(r.began), "The leases ran out before the commit, again and again."})
+	}
+	r.batch.again(p.ops)
+	return true
+}
+
+// endAll ends every operation with what the members said, in an error of the
+// given kind.
+func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind ProblemsError) {
+	r.letGo(ctx)
+	for _, op := range p.ops {
+		e := kind
+		for _, a := range said {
+			text := a.err.Error()
+			if kind.Unknown {
+				text = fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
+					"it starts from what the nodes then have", p.next.Generation, strings.TrimSuffix(text, "."))
+			}
+			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Object: op.objects[0], Text: sentence(text)}})
+		}
+		var result *Result
+		if kind.Committed {
+			result = &Result{Record: p.next, Status: p.statuses(), Warnings: slices.Clone(p.snap.Warnings)}
+		}
+		r.batch.end(op, result, &e)
+	}
 }
 
 // commitOne sends the commit to one member. If the connection breaks, what the
@@ -96,7 +135,7 @@ func (r *commitRun) settled(ctx context.Context, ep *endpoint, hash string) (*me
 }
 
 // deliver tells every operation what came of it.
-func (r *commitRun) deliver(p *proposal, sent []answer) {
+func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 	outcome := map[*operation]*ProblemsError{}
 	blame := func(op *operation, n NodeProblem) {
 		if outcome[op] == nil {
@@ -139,6 +178,9 @@ func (r *commitRun) deliver(p *proposal, sent []answer) {
 	}
 	for _, op := range p.ops {
 		result := &Result{Record: p.next, Status: p.statuses(), Warnings: unique(warnings)}
+		if op.join != nil {
+			result.Warnings = unique(append(result.Warnings, reach...))
+		}
 		if e := outcome[op]; e != nil {
 			r.batch.end(op, result, e)
 		} else {

@@ -26,6 +26,13 @@ func (r *router) readPolicy() error {
 	return nil
 }
 
+func checkUnreachable(p UnreachablePolicy) error {
+	if !slices.Contains([]UnreachablePolicy{UnreachableDefault, UnreachableWarn, UnreachableFail}, p) {
+		return &ConfigError{"on_unreachable", fmt.Sprintf("%q is no policy: want warn or fail.", p)}
+	}
+	return nil
+}
+
 // readLogins reads the keys. The bastion takes what it has no own setting for
 // from the hosts, as in Terraform's connection block.
 func (r *router) readLogins() error {

@@ -34,6 +34,9 @@ type NodeView struct {
 type HostView struct {
 	NodeView
 	Address string // host:port
+	// Node is the node of the record that the host is, "" when it only keeps the
+	// record or has none.
+	Node string
 }
 
 // fetchTimeout bounds a whole snapshot, whoever waits for it.

@@ -1,8 +1,8 @@
 package meshtest
 
 import (
+	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
@@ -23,19 +23,13 @@ type agent struct {
 	lease   lease
 }
 
-type lease struct {
-	holder  string
-	expires time.Time
-	next    *mesh.Record
-	node    string
-}
-
 func newAgent(n *Node, sum string) *agent {
 	return &agent{host: n, version: "test", api: mesh.APIVersion, sha256: sum}
 }
 
-// serve answers one call of the API.
-func (n *Node) serve(w http.ResponseWriter, r Request) {
+// serve answers one call of the API; halfway leaves a commit between the record
+// on disk and the kernel.
+func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	a := n.agent
@@ -54,7 +48,7 @@ func (n *Node) serve(w http.ResponseWriter, r Request) {
 	case "POST " + mesh.PathCommit:
 		var req mesh.CommitRequest
 		if decode(w, r, &req) {
-			a.commit(w, req)
+			a.commit(w, req, halfway)
 		}
 	case "POST " + mesh.PathAbort:
 		var req mesh.AbortRequest
@@ -64,6 +58,18 @@ func (n *Node) serve(w http.ResponseWriter, r Request) {
 			}
 			w.WriteHeader(http.StatusNoContent)
 		}
+	case "POST " + mesh.PathRepair:
+		var req mesh.RepairRequest
+		if decode(w, r, &req) {
+			answer(w, a.repair(req))
+		}
+	case "POST " + mesh.PathProbe:
+		var req mesh.ProbeRequest
+		if decode(w, r, &req) {
+			a.probe(w, req)
+		}
+	case "GET " + mesh.PathCounters:
+		answer(w, n.counters)
 	default:
 		refuse(w, &mesh.Refusal{Code: mesh.Failed, Text: "no such path"})
 	}
@@ -79,11 +85,11 @@ func (a *agent) status(query string) mesh.Status {
 				{Name: "eth0", MTU: 1500, Addresses: []netip.Prefix{netip.PrefixFrom(a.host.Address, 24)}},
 			},
 		},
-		AppliedGeneration: a.applied,
+		AppliedGeneration: a.applied, Repairs: a.host.repairs,
 	}
 	if a.record != nil {
 		s.Generation, s.Hash = a.record.Generation, a.record.Hash()
-		s.Problems = problems(a.host.committed, a.record)
+		s.Problems = a.problems()
 		if query != "known="+s.Hash {
 			s.Record = a.record
 		}
@@ -91,61 +97,34 @@ func (a *agent) status(query string) mesh.Status {
 	return s
 }
 
-func (a *agent) prepare(w http.ResponseWriter, req mesh.PrepareRequest) {
-	if r := a.admit(req); r != nil {
-		refuse(w, r)
-		return
-	}
-	node := req.Node
-	if node == "" {
-		node = a.node
-	}
-	if req.Record.Nodes[node] == nil {
-		node = ""
-	}
-	a.lease = lease{req.Holder, time.Now().Add(mesh.LeaseTTL), req.Record, node}
-	answer(w, mesh.PrepareResponse{Problems: problems(a.host.prepared, req.Record)})
-}
-
-func (a *agent) admit(req mesh.PrepareRequest) *mesh.Refusal {
-	next, own := req.Record, a.record
-	if left := time.Until(a.lease.expires); a.lease.holder != "" && a.lease.holder != req.Holder && left > 0 {
-		return &mesh.Refusal{Code: mesh.Busy, Text: "Another writer holds the lease.", RetryAfterMillis: left.Milliseconds()}
-	}
-	if err := next.Validate(); err != nil {
-		return &mesh.Refusal{Code: mesh.Failed, Text: err.Error()}
-	}
-	if own == nil {
-		return nil
-	}
-	stale := func(text string) *mesh.Refusal {
-		return &mesh.Refusal{Code: mesh.Stale, Text: text, Generation: own.Generation, Hash: own.Hash()}
-	}
-	switch {
-	case own.UID != next.UID:
-		return &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host belongs to the cluster %q.", own.Cluster.Name)}
-	case a.node != "" && req.Node != "" && a.node != req.Node && next.Nodes[a.node] != nil:
-		return &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host is already node %s of the cluster.", a.node)}
-	case next.Generation <= own.Generation:
-		return stale("The node's record is as new.")
-	case next.Generation == own.Generation+1 && next.Parent != own.Hash():
-		return stale("The cluster has forked.")
-	}
-	return nil
-}
-
-func (a *agent) commit(w http.ResponseWriter, req mesh.CommitRequest) {
+func (a *agent) commit(w http.ResponseWriter, req mesh.CommitRequest, halfway bool) {
 	l := a.lease
-	if l.holder == "" || l.holder != req.Holder || l.next.Generation != req.Generation || l.next.Hash() != req.Hash {
+	if l.holder == "" || l.holder != req.Holder || time.Now().After(l.expires) || l.next.Generation != req.Generation || l.next.Hash() != req.Hash {
 		refuse(w, &mesh.Refusal{Code: mesh.NotPrepared, Text: "The node has no such prepared commit."})
 		return
 	}
+	if a.host.diskFull {
+		refuse(w, &mesh.Refusal{Code: mesh.Failed,
+			Text: "The node could not keep the record, and changed nothing: no space left on device. Is its disk full or read-only?"})
+		return
+	}
 	a.record, a.node, a.lease = l.next, l.node, lease{}
-	found := problems(a.host.committed, a.record)
-	if len(found) == 0 {
+	if !halfway {
+		a.apply()
+	}
+	answer(w, mesh.CommitResponse{Problems: a.problems()})
+}
+
+// apply brings the kernel to the record: what something else has broken is
+// mended, what the kernel refuses is not.
+func (a *agent) apply() {
+	if a.record == nil {
+		return
+	}
+	a.host.broken = nil
+	if len(a.problems()) == 0 {
 		a.applied = a.record.Generation
 	}
-	answer(w, mesh.CommitResponse{Problems: found})
 }
 
 func problems(f func(*mesh.Record) []mesh.Problem, r *mesh.Record) []mesh.Problem {
@@ -156,32 +135,10 @@ func problems(f func(*mesh.Record) []mesh.Problem, r *mesh.Record) []mesh.Proble
 	return found
 }
 
-// HoldLease makes the host busy for other writers than holder, for d.
-func (n *Node) HoldLease(holder string, d time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.agent.lease = lease{holder: holder, expires: time.Now().Add(d), next: &mesh.Record{}}
-}
-
-// DropLease makes the agent forget what was prepared, as a restart does.
-func (n *Node) DropLease() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.agent.lease = lease{}
-}
-
-// Leased names the holder of the lease, "" for none.
-func (n *Node) Leased() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.agent == nil || time.Now().After(n.agent.lease.expires) {
-		return ""
-	}
-	return n.agent.lease.holder
-}
-
 func decode(w http.ResponseWriter, r Request, into any) bool {
-	if err := json.Unmarshal(r.Body, into); err != nil {
+	d := json.NewDecoder(bytes.NewReader(r.Body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
 		refuse(w, &mesh.Refusal{Code: mesh.Failed, Text: err.Error()})
 		return false
 	}
@@ -194,6 +151,11 @@ func answer(w http.ResponseWriter, body any) {
 }
 
 func refuse(w http.ResponseWriter, r *mesh.Refusal) {
-	w.WriteHeader(http.StatusConflict)
+	w.Header().Set("Content-Type", "application/json")
+	if r.Code == mesh.Failed {
+		w.WriteHeader(http.StatusInternalServerError)
+	} else {
+		w.WriteHeader(http.StatusConflict)
+	}
 	answer(w, r)
 }

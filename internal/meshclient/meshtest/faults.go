@@ -3,6 +3,8 @@ package meshtest
 import (
 	"slices"
 	"sync"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // gauge counts what is under way and keeps the highest count.
@@ -24,10 +26,43 @@ func (g *gauge) highest() int {
 	return g.max
 }
 
-// cut is a connection that breaks at the next call of a path.
-type cut struct {
-	path  string
-	after bool
+// Fault is what befalls a host at a call of its agent, or at a command.
+type Fault int
+
+const (
+	// CutBefore breaks every connection before the host has seen the call,
+	// CutAfter when it has carried it out and not answered.
+	CutBefore Fault = iota
+	CutAfter
+	// KillBefore kills the agent before it has seen the call; it is started again
+	// at once, as systemd does. KillAfter does when it has not answered yet, and
+	// KillHalfway between a commit's write of the record and its apply. To a
+	// command they do nothing.
+	KillBefore
+	KillAfter
+	KillHalfway
+	// Stop kills the agent before it has seen the call, until SetRunning(true).
+	Stop
+	// DownBefore takes the host off the network before it has seen the call,
+	// DownAfter when it has carried it out, until SetDown(false).
+	DownBefore
+	DownAfter
+	// FullDisk lets no record and no agent be written from the call on, until
+	// SetDiskFull(false).
+	FullDisk
+)
+
+// String names the fault in the output of a test.
+func (f Fault) String() string {
+	return [...]string{"cut before", "cut after", "agent killed before", "agent killed after", "agent killed halfway", "agent stopped",
+		"down before", "down after", "disk full"}[f]
+}
+
+// mishap is a fault that waits for its call.
+type mishap struct {
+	call  string
+	nth   int // 1 is the next one
+	fault Fault
 }
 
 // hold stops calls of a path until it is released.
@@ -37,12 +72,21 @@ type hold struct {
 	released chan struct{}
 }
 
-// CutNext breaks the host's connections at the next call of path: before the
-// agent has seen it, or after it was carried out and before the answer.
-func (n *Node) CutNext(path string, after bool) {
+// FaultAt lets the fault happen at the nth next call (1 is the next one) of a
+// path of the API, or of a command: "uname", "install", "uninstall".
+func (n *Node) FaultAt(call string, nth int, fault Fault) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cuts = append(n.cuts, cut{path, after})
+	n.mishaps = append(n.mishaps, mishap{call, nth, fault})
+}
+
+// CutNext is FaultAt of the next call with CutBefore or CutAfter.
+func (n *Node) CutNext(path string, after bool) {
+	if after {
+		n.FaultAt(path, 1, CutAfter)
+	} else {
+		n.FaultAt(path, 1, CutBefore)
+	}
 }
 
 // Hold stops calls of path before the agent sees them. arrived receives once
@@ -62,15 +106,15 @@ func (n *Node) Hold(path string) (arrived <-chan struct{}, release func()) {
 	}
 }
 
-// before logs a call and lets it meet its fate; false means that the
-// connection is to break here.
-func (n *Node) before(r Request) bool {
+// arrive logs a call and returns what is to befall it; false when nothing is.
+// What comes before the call has happened by then.
+func (n *Node) arrive(call string) (Fault, bool) {
 	n.mu.Lock()
-	n.requests = append(n.requests, r)
-	broken := n.takeCut(r.Path, false)
+	n.calls = append(n.calls, call)
+	fault, hit := n.takeMishap(call)
 	var held *hold
 	for _, h := range n.holds {
-		if h.path == r.Path {
+		if h.path == call {
 			held = h
 		}
 	}
@@ -79,21 +123,98 @@ func (n *Node) before(r Request) bool {
 		held.arrived <- struct{}{}
 		<-held.released
 	}
-	return !broken
+	if hit {
+		n.befall(fault, CutBefore, KillBefore, Stop, DownBefore, FullDisk)
+	}
+	return fault, hit
 }
 
-// after is called when the agent has carried out the call.
-func (n *Node) after(r Request) bool {
+// befall carries the fault out if it is one of those whose time has come.
+func (n *Node) befall(fault Fault, due ...Fault) {
+	if !slices.Contains(due, fault) {
+		return
+	}
+	switch fault {
+	case CutBefore, CutAfter:
+		n.Cut()
+	case KillBefore, KillAfter, KillHalfway:
+		n.Kill()
+	case Stop:
+		n.SetRunning(false)
+	case DownBefore, DownAfter:
+		n.SetDown(true)
+	case FullDisk:
+		n.SetDiskFull(true)
+	}
+}
+
+// takeMishap counts the call, and returns the fault whose turn it is.
+func (n *Node) takeMishap(call string) (Fault, bool) {
+	for i := range n.mishaps {
+		if m := &n.mishaps[i]; m.call == call {
+			if m.nth--; m.nth == 0 {
+				fault := m.fault
+				n.mishaps = slices.Delete(n.mishaps, i, i+1)
+				return fault, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// Calls lists the API's paths and the commands that were called, oldest first.
+func (n *Node) Calls() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.takeCut(r.Path, true)
+	return slices.Clone(n.calls)
 }
 
-func (n *Node) takeCut(path string, after bool) bool {
-	i := slices.Index(n.cuts, cut{path, after})
-	if i < 0 {
-		return false
+// Kill ends the agent and starts it again, as systemd does after a SIGKILL: what
+// was prepared is forgotten, calls in flight break off, SSH connections stay,
+// and the record on disk is applied.
+func (n *Node) Kill() {
+	n.endSessions()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.agent != nil {
+		n.agent.lease = lease{}
+		n.agent.apply()
 	}
-	n.cuts = slices.Delete(n.cuts, i, i+1)
-	return true
+}
+
+// SetDiskFull lets no record and no agent be written on the host.
+func (n *Node) SetDiskFull(full bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.diskFull = full
+}
+
+// Heal ends every fault, also those that still wait for their call, starts the
+// agent anew, and lets so much time pass that no lease is held any more.
+func (n *Node) Heal() {
+	n.mu.Lock()
+	n.mishaps, n.down, n.diskFull = nil, false, false
+	n.mu.Unlock()
+	n.SetRunning(true)
+}
+
+// Rebuild is the host set up from scratch: another host key, no agent.
+func (n *Node) Rebuild() {
+	n.fleet.t.Helper()
+	_, key := NewKey(n.fleet.t)
+	n.SetHostKeys(key)
+	n.mu.Lock()
+	n.agent, n.stopped, n.broken = nil, false, nil
+	n.mu.Unlock()
+	n.Cut()
+}
+
+// endSessions ends the channels that lead to the agent.
+func (n *Node) endSessions() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for ch := range n.dialled {
+		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{})) // the other end may be gone
+		ch.Close()
+	}
 }

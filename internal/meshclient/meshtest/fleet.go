@@ -37,10 +37,18 @@ func New(t testing.TB, names ...string) *Fleet {
 	t.Helper()
 	private, signer := NewKey(t)
 	f := &Fleet{PrivateKey: private, t: t, publicKey: signer.PublicKey(), nodes: map[string]*Node{}}
+	t.Cleanup(f.Stop)
 	for _, name := range names {
 		f.Add(name)
 	}
 	return f
+}
+
+// Stop ends every host, as the end of the test does.
+func (f *Fleet) Stop() {
+	for _, n := range f.nodes {
+		n.stop()
+	}
 }
 
 // Add starts one more host. Its underlay address is 192.0.2.11 for the first,
@@ -115,7 +123,7 @@ func (f *Fleet) MaxLogins() int { return f.logins.highest() }
 func (f *Fleet) ResetRequests() {
 	for _, n := range f.nodes {
 		n.mu.Lock()
-		n.requests, n.commands, n.connections = nil, nil, 0
+		n.requests, n.calls, n.commands, n.connections = nil, nil, nil, 0
 		n.mu.Unlock()
 	}
 }

@@ -36,8 +36,15 @@ type Node struct {
 	stopped     bool   // installed and not running
 	prepared    func(*mesh.Record) []mesh.Problem
 	committed   func(*mesh.Record) []mesh.Problem
-	cuts        []cut
+	broken      []mesh.Problem // what something else has changed in the kernel
+	probed      func(r *mesh.Record, peers []string) (*mesh.ProbeResponse, error)
+	counters    mesh.Counters
+	repairs     uint64
+	calls       []string
+	mishaps     []mishap
 	holds       []*hold
+	dialled     map[ssh.Channel]bool // that lead to the agent
+	diskFull    bool
 	forwards    int
 }
 
@@ -174,22 +181,12 @@ func (n *Node) Installed() bool {
 }
 
 // SetRunning stops the agent that is installed, or starts it. Calls in flight
-// break off.
+// break off; SSH connections stay.
 func (n *Node) SetRunning(running bool) {
 	n.mu.Lock()
 	n.stopped = !running
 	n.mu.Unlock()
-	if !running {
-		n.Cut()
-	}
-}
-
-// SetProblems makes the agent object to records in prepare, and report in
-// commit and status. It may be called with records of any generation.
-func (n *Node) SetProblems(prepare, commit func(*mesh.Record) []mesh.Problem) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.prepared, n.committed = prepare, commit
+	n.Kill()
 }
 
 // SetLogin changes what the SSH server accepts from now on.

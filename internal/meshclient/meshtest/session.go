@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -45,6 +46,13 @@ func (n *Node) run(user, command string, ch ssh.Channel) (code uint32) {
 	sudoRefused := n.login.SudoRefused
 	installed, stopped := n.agent != nil, n.stopped
 	n.mu.Unlock()
+	fault, hit := n.arrive(commandName(command))
+	if hit && (fault == CutBefore || fault == DownBefore) {
+		return 255
+	}
+	if hit {
+		defer n.befall(fault, CutAfter, DownAfter)
+	}
 	say := func(format string, args ...any) { fmt.Fprintf(ch.Stderr(), format+"\n", args...) }
 	if command == "uname -sm" {
 		fmt.Fprintln(ch, "Linux x86_64")
@@ -81,6 +89,17 @@ func (n *Node) run(user, command string, ch ssh.Channel) (code uint32) {
 	return 126
 }
 
+// commandName is what FaultAt calls a command; "" for the way to the agent, whose
+// calls have names of their own.
+func commandName(command string) string {
+	for _, name := range []string{"uninstall", "install", "uname"} {
+		if strings.Contains(command, name) {
+			return name
+		}
+	}
+	return ""
+}
+
 func (n *Node) install(ch ssh.Channel) (code uint32) {
 	r, err := gzip.NewReader(ch)
 	if err != nil {
@@ -92,8 +111,13 @@ func (n *Node) install(ch ssh.Channel) (code uint32) {
 		fmt.Fprintln(ch.Stderr(), "gzip:", err)
 		return 1
 	}
+	n.endSessions()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.diskFull {
+		fmt.Fprintln(ch.Stderr(), "routingmesh-agent: no space left on device")
+		return 1
+	}
 	fresh := newAgent(n, digest(program))
 	if old := n.agent; old != nil {
 		fresh.record, fresh.node, fresh.applied = old.record, old.node, old.applied
@@ -104,6 +128,14 @@ func (n *Node) install(ch ssh.Channel) (code uint32) {
 
 // dialStdio speaks HTTP over the channel until either side ends it.
 func (n *Node) dialStdio(ch ssh.Channel) {
+	n.mu.Lock()
+	n.dialled[ch] = true
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.dialled, ch)
+	}()
 	in := bufio.NewReader(ch)
 	for {
 		req, err := http.ReadRequest(in)
@@ -115,14 +147,8 @@ func (n *Node) dialStdio(ch ssh.Channel) {
 			return
 		}
 		r := Request{Method: req.Method, Path: req.URL.Path, Query: req.URL.RawQuery, Node: n.Name, Body: body}
-		if !n.before(r) {
-			n.Cut()
-			return
-		}
-		w := httptest.NewRecorder()
-		n.serve(w, r)
-		if !n.after(r) {
-			n.Cut()
+		w := n.call(r)
+		if w == nil {
 			return
 		}
 		resp := w.Result()
@@ -135,4 +161,22 @@ func (n *Node) dialStdio(ch ssh.Channel) {
 			return
 		}
 	}
+}
+
+// call is one call of the API with what befalls it; nil when no answer is sent.
+func (n *Node) call(r Request) *httptest.ResponseRecorder {
+	n.mu.Lock()
+	n.requests = append(n.requests, r)
+	n.mu.Unlock()
+	fault, hit := n.arrive(r.Path)
+	if hit && slices.Contains([]Fault{CutBefore, KillBefore, Stop, DownBefore}, fault) {
+		return nil
+	}
+	w := httptest.NewRecorder()
+	n.serve(w, r, hit && fault == KillHalfway)
+	if hit && fault != FullDisk {
+		n.befall(fault, CutAfter, KillAfter, KillHalfway, DownAfter)
+		return nil
+	}
+	return w
 }

@@ -16,16 +16,18 @@ func newNode(f *Fleet, name string, address netip.Addr) *Node {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	n := &Node{Name: name, Address: address, fleet: f, listener: listener, tcp: map[net.Conn]bool{}}
+	n := &Node{Name: name, Address: address, fleet: f, listener: listener, tcp: map[net.Conn]bool{}, dialled: map[ssh.Channel]bool{}}
 	_, key := NewKey(f.t)
 	n.SetHostKeys(key)
 	go n.accept()
-	f.t.Cleanup(func() {
-		listener.Close()
-		n.SetDown(true)
-		n.releaseAll()
-	})
 	return n
+}
+
+// stop ends the host for good.
+func (n *Node) stop() {
+	n.listener.Close()
+	n.SetDown(true)
+	n.releaseAll()
 }
 
 func (n *Node) releaseAll() {

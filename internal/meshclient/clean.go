@@ -1,0 +1,117 @@
+package meshclient
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// CleanHost removes the agent from the host of a node that is no longer in the
+// record, as after a removal that was cut off. A host without an agent, or
+// whose agent belongs to a node that is in the record, is left alone.
+func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) error {
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	ep, err := c.router.node(&n)
+	if err != nil {
+		return err
+	}
+	s, err := c.status(ctx, ep, "", readPatience)
+	if isNoAgent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r := snap.Record
+	inUse := r != nil && (r.Nodes[n.Name] != nil || r.Nodes[s.Node] != nil)
+	foreign := s.Record != nil && (s.Record.Cluster.Name != cluster || (r != nil && s.Record.UID != r.UID))
+	if inUse || foreign {
+		return nil
+	}
+	host := c.hostAt(ep)
+	if host == nil && r != nil {
+		host = c.hostOf(r, n.Name, snap.statusAt)
+	}
+	_, err = c.cleanHost(ctx, ep, host, r)
+	return err
+}
+
+// cleanHost removes the agent from a host that left. Is it the last of the
+// provider's hosts that keeps the record, the agent stays for that: without it
+// nobody could find the cluster again. DestroyCluster removes it. host is nil
+// when it is none of the provider's.
+func (c *Client) cleanHost(ctx context.Context, ep, host *endpoint, r *mesh.Record) (kept string, err error) {
+	if host == nil {
+		return "", c.uninstall(ctx, ep)
+	}
+	// Not beside a commit, which counts this host, and from a fresh look: three
+	// hosts that leave at once would each see the other two.
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	c.cache.drop()
+	defer c.cache.drop()
+	snap, err := c.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !c.lastKeeper(snap, host) {
+		if err := handedOn(snap, host); err != nil {
+			return "", err
+		}
+		return "", c.uninstall(ctx, ep)
+	}
+	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
+	// In a destroy of everything the services have gone before the nodes, and
+	// the cluster follows: nobody need hear of it then.
+	if r == nil || len(r.Services) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("The agent stays on %s: it is the last of the provider's hosts that keeps the record of cluster %s, which still has %s and %s. "+
+		"It serves no traffic, and destroying the cluster removes it.", ep.address(), r.Cluster.Name,
+		counted(len(r.Nodes), "node"), counted(len(r.Services), "service")), nil
+}
+
+// lastKeeper says that the host has a record and no other host of the provider
+// answers with one.
+func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
+	own := false
+	for _, other := range c.router.hosts {
+		if s := snap.statusAt(other); s != nil && s.Generation > 0 {
+			if other != host {
+				return false
+			}
+			own = true
+		}
+	}
+	return own
+}
+
+// handedOn is an error while nobody but the host has the record that it has: a
+// commit may have reached it alone, and would be lost with it.
+func handedOn(snap *Snapshot, host *endpoint) error {
+	own := snap.statusAt(host)
+	if own == nil || own.Generation == 0 {
+		return nil
+	}
+	for entry, v := range snap.Hosts {
+		if entry != host.name && v.Status != nil && v.Status.Generation >= own.Generation {
+			return nil
+		}
+	}
+	for _, v := range snap.Nodes {
+		if v.Status != nil && v.Status != own && v.Status.Generation >= own.Generation {
+			return nil
+		}
+	}
+	return &ProblemsError{Committed: true, Problems: []NodeProblem{{host.name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(
+		"This host alone has generation %d of the record so far, so that it was not cleaned: the change would be lost with it. "+
+			"Run the apply again, which brings the others level first.", own.Generation)}}}}
+}

@@ -1,0 +1,129 @@
+package meshclient
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Drift says in sentences, "node n2: …" sorted by node, what the nodes that
+// answered do not have as the record asks of the object. A node object has also
+// why that node is silent, or that it lags; the cluster object the provider's
+// hosts that are no node, and forks. The sentences of an unchanged cluster are
+// equal from one snapshot to the next. Empty when all is in sync, and where
+// there is no record.
+func (s *Snapshot) Drift(o mesh.Object) []string {
+	if s.Record == nil {
+		return nil
+	}
+	var sentences []string
+	hash := s.Record.Hash()
+	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
+		v := s.Nodes[name]
+		who := "node " + name + ": "
+		if o == mesh.NodeObject(name) {
+			if text := s.standing(name, v, hash); text != "" {
+				sentences = append(sentences, who+text)
+			}
+		}
+		for _, p := range s.reports(name, v.Status, o) {
+			sentences = append(sentences, who+sentence(p.Text))
+		}
+	}
+	if o == mesh.ClusterObject {
+		sentences = append(sentences, s.keepers(hash)...)
+		sentences = append(sentences, s.Warnings...)
+	}
+	return sentences
+}
+
+// reports lists what the agent of the node ("" for a host that is none) reports
+// about the object. What it reports about things that the record does not have
+// is about the node itself, and all that a mere keeper of the record reports is
+// about the cluster: nothing that is said must be lost.
+func (s *Snapshot) reports(node string, st *mesh.Status, o mesh.Object) []mesh.Problem {
+	if st == nil {
+		return nil
+	}
+	var found []mesh.Problem
+	for _, p := range st.Problems {
+		switch {
+		case node == "" && o == mesh.ClusterObject, node != "" && p.Object == o,
+			o == mesh.NodeObject(node) && !hasObject(s.Record, p.Object):
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+func hasObject(r *mesh.Record, o mesh.Object) bool {
+	kind, name, _ := strings.Cut(string(o), "/")
+	switch kind {
+	case "cluster":
+		return true
+	case "node":
+		return r.Nodes[name] != nil
+	case "service":
+		return r.Services[name] != nil
+	}
+	k, err := mesh.ParsePortKey(name)
+	return kind == "port" && err == nil && r.Ports[k] != nil
+}
+
+// standing says how the node stands to the record, "" when it is level.
+func (s *Snapshot) standing(name string, v NodeView, hash string) string {
+	st := v.Status
+	switch {
+	case st == nil && servesNothing(v.Err):
+		return silence(v.Err) + "."
+	case st == nil:
+		return silence(v.Err) + "; it serves what it last had."
+	case st.Generation > 0 && st.Node != name:
+		return "its agent has the record, and does not take its host for this node."
+	}
+	return s.lag(st, hash)
+}
+
+// lag compares the agent's record with the one that counts, "" when it is the
+// same and applied. What is not applied for a reason that the agent names is
+// said by that.
+func (s *Snapshot) lag(st *mesh.Status, hash string) string {
+	switch {
+	case st.Generation == 0:
+		return fmt.Sprintf("its agent has no record, cluster is at generation %d.", s.Record.Generation)
+	case st.Generation != s.Record.Generation:
+		return fmt.Sprintf("at generation %d, cluster is at %d.", st.Generation, s.Record.Generation)
+	case st.Hash != hash:
+		return fmt.Sprintf("its generation %d is another than the cluster's: two writers changed the cluster at once.", st.Generation)
+	case st.AppliedGeneration != st.Generation && len(st.Problems) == 0:
+		return fmt.Sprintf("at generation %d, and has not applied it whole.", st.Generation)
+	}
+	return ""
+}
+
+// keepers says which of the provider's hosts that are no node do not have the
+// record, or report something. A host without an agent keeps none: it has left.
+func (s *Snapshot) keepers(hash string) []string {
+	var sentences []string
+	for _, entry := range slices.Sorted(maps.Keys(s.Hosts)) {
+		v := s.Hosts[entry]
+		if v.Node != "" || isNoAgent(v.Err) {
+			continue
+		}
+		who := "host " + entry + ": "
+		if v.Status == nil {
+			sentences = append(sentences, who+silence(v.Err)+"; it keeps the record that it last had.")
+			continue
+		}
+		if text := s.lag(v.Status, hash); text != "" {
+			sentences = append(sentences, who+text)
+		}
+		for _, p := range s.reports("", v.Status, mesh.ClusterObject) {
+			sentences = append(sentences, who+sentence(p.Text))
+		}
+	}
+	return sentences
+}
