@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -19,7 +18,10 @@ type clusterModel struct {
 	VNI                types.Int64    `tfsdk:"vni"`
 	MTU                types.Int64    `tfsdk:"mtu"`
 	PublishedPortRange types.String   `tfsdk:"published_port_range"`
+	Repair             types.String   `tfsdk:"repair"`
+	ForceRemove        types.Bool     `tfsdk:"force_remove"`
 	HostKeys           types.Map      `tfsdk:"host_keys"`
+	Drift              types.List     `tfsdk:"drift"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -50,8 +52,15 @@ func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
 	if r, err := parsePortRange(m.PublishedPortRange.ValueString()); err == nil {
 		c.PublishedPortRange = r
 	}
+	if m.Repair.ValueString() == string(mesh.RepairReport) {
+		c.Repair = mesh.RepairReport
+	}
 	return c
 }
+
+// repairAutomatic is Terraform's word for mesh.RepairAutomatic, which the
+// record leaves out.
+const repairAutomatic = "automatic"
 
 func unset(v types.Int64) bool { return v.IsNull() || v.IsUnknown() }
 
@@ -65,11 +74,12 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 	m.VXLANPort = types.Int64Value(int64(c.VXLANPort))
 	m.VNI = types.Int64Value(int64(c.VNI))
 	m.MTU = types.Int64Value(int64(r.MTU()))
-	m.PublishedPortRange = types.StringValue(fmt.Sprintf("%d-%d", c.PublishedPortRange.First, c.PublishedPortRange.Last))
+	m.PublishedPortRange = types.StringValue(portRangeText(c.PublishedPortRange))
+	m.Repair = types.StringValue(repairText(c.Repair))
 }
 
-// sameSettings tells whether nothing but timeouts differs.
+// sameSettings tells whether the record stays as it is.
 func (m *clusterModel) sameSettings(o *clusterModel) bool {
 	return m.AddressPool.Equal(o.AddressPool) && m.NodePrefixLength.Equal(o.NodePrefixLength) && m.VXLANPort.Equal(o.VXLANPort) &&
-		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange)
+		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair)
 }

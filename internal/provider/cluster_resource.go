@@ -42,7 +42,7 @@ func (r *clusterResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 
 func clusterSubject(doing, name string) subject {
 	return subject{doing: doing, what: "the cluster " + name, object: mesh.ClusterObject,
-		attributes: []string{"name", "address_pool", "node_prefix_length", "vxlan_port", "vni", "mtu", "published_port_range"}}
+		attributes: []string{"name", "address_pool", "node_prefix_length", "vxlan_port", "vni", "mtu", "published_port_range", "repair"}}
 }
 
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -60,15 +60,14 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if err == nil {
 		res, err = client.CreateCluster(ctx, plan.toMesh(config.MTU))
 	}
-	addError(&resp.Diagnostics, clusterSubject("creating", name), err)
-	if err != nil && !committed(err) {
+	if addCreated(&resp.Diagnostics, clusterSubject("creating", name), err) {
 		return
 	}
+	r.addWarnings(&resp.Diagnostics, res)
 	if res != nil && res.Record != nil {
 		plan.fromMesh(res.Record)
-		addWarnings(&resp.Diagnostics, res.Warnings)
 	}
-	plan.ID = types.StringValue(name)
+	plan.ID, plan.Drift = types.StringValue(name), leftUndone(err)
 	plan.settle(r.hostKeys(types.MapNull(types.StringType), nil))
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, !config.MTU.IsNull())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -98,6 +97,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddWarning("Records contradict each other", sentence(w))
 	}
 	state.fromMesh(snap.Record)
+	state.ForceRemove = settled(state.ForceRemove)
+	state.Drift = driftOf(snap, mesh.ClusterObject)
+	r.data.warnKeepers(&resp.Diagnostics, snap)
 	state.HostKeys = r.hostKeys(state.HostKeys, snap)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -115,19 +117,22 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: plan.Name})...)
 	r.pin(state.HostKeys)
-	if !plan.sameSettings(&state) {
+	if changed := !plan.sameSettings(&state); changed || plan.Drift.IsUnknown() {
 		client, err := r.client()
 		var res *meshclient.Result
 		if err == nil {
 			res, err = client.UpdateCluster(ctx, plan.toMesh(config.MTU))
 		}
-		if err != nil {
-			addError(&resp.Diagnostics, clusterSubject("changing", plan.Name.ValueString()), err)
+		if addChanged(&resp.Diagnostics, clusterSubject(changing(changed), plan.Name.ValueString()), err) {
 			return
 		}
-		addWarnings(&resp.Diagnostics, res.Warnings)
-		if plan.MTU.IsUnknown() {
+		r.addWarnings(&resp.Diagnostics, res)
+		if plan.MTU.IsUnknown() && res != nil && res.Record != nil {
 			plan.MTU = types.Int64Value(int64(res.Record.MTU()))
+		}
+		plan.Drift = leftUndone(err)
+		if snap := client.LastSnapshot(); err == nil && snap != nil { // a host that is silent still is
+			plan.Drift = driftOf(snap, mesh.ClusterObject)
 		}
 	}
 	plan.settle(r.hostKeys(state.HostKeys, nil))
@@ -146,7 +151,9 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	r.pin(state.HostKeys)
 	client, err := r.client()
 	if err == nil {
-		err = client.DestroyCluster(ctx, state.ID.ValueString())
+		var res *meshclient.Result
+		res, err = client.DestroyCluster(ctx, state.ID.ValueString(), state.ForceRemove.ValueBool())
+		r.addWarnings(&resp.Diagnostics, res)
 	}
 	addError(&resp.Diagnostics, clusterSubject("destroying", state.ID.ValueString()), err)
 }

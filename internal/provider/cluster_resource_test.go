@@ -128,7 +128,7 @@ func TestClusterDisappears(t *testing.T) {
 		resource.TestStep{Config: m.provider(cluster())},
 		resource.TestStep{
 			PreConfig: func() {
-				if err := m.client().DestroyCluster(t.Context(), "demo"); err != nil {
+				if _, err := m.client().DestroyCluster(t.Context(), "demo", false); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -4,8 +4,10 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapplanmodifier"
@@ -67,14 +69,30 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				MarkdownDescription: "Range `FIRST-LAST` from which a published port is taken that names none. Default: `30000-32767`, as in Swarm. Changed in place; ports that are published stay.",
 				Validators:          []validator.String{rangeRule},
 			},
+			"repair": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(repairAutomatic),
+				MarkdownDescription: "What the nodes do about what something else has removed or changed of the mesh (`iptables -F`, a deleted link): `automatic` mends it at once and counts it in the nodes' `repairs`; " +
+					"`report` leaves it as it is until an apply of the `drift`. Default: `automatic`. Changed in place.",
+				Validators: []validator.String{stringvalidator.OneOf(repairAutomatic, string(mesh.RepairReport))},
+			},
+			"force_remove": forceRemoveAttribute("Destroy the cluster even if hosts of the provider do not answer: they keep the agent and the record until `routingmesh-agent uninstall` is run there."),
 			"host_keys": schema.MapAttribute{
 				Computed: true, ElementType: types.StringType,
 				MarkdownDescription: "Public host keys of the provider's `hosts`, by `host:port`, in the form of authorized_keys. They are pinned here at the first connect: " +
 					"a host that shows another one is refused, unless `host_key_policy` is `insecure`.",
 				PlanModifiers: []planmodifier.Map{mapplanmodifier.UseNonNullStateForUnknown()},
 			},
+			"drift":    driftAttribute("What is not as the record asks and belongs to no node, service or port alone, as a host of the provider with an old record"),
 			"timeouts": timeoutsAttribute(ctx),
 		},
+	}
+}
+
+// forceRemoveAttribute is read from the state when the resource is destroyed.
+func forceRemoveAttribute(description string) schema.Attribute {
+	return schema.BoolAttribute{
+		Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+		MarkdownDescription: description + " It must be in the state before the destroy: set it from the start, or set it and apply first, which changes nothing on any host. Default: `false`.",
 	}
 }
 

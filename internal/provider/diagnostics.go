@@ -60,11 +60,16 @@ func (s subject) add(diags *diag.Diagnostics, object mesh.Object, attribute, sum
 }
 
 func (s subject) addProblems(diags *diag.Diagnostics, e *meshclient.ProblemsError) {
+	if e.Unknown {
+		s.add(diags, "", "", "No node confirmed the change", lines(e))
+		return
+	}
 	summary, after := "Node %s refused the change", "Nothing was changed on any node."
-	if e.Committed {
-		summary = "Node %s did not take the change"
-		after = "The change is in the cluster's record, and the other nodes have it. The node tries again by itself, and with every change of the cluster; " +
-			"terraform plan shows as drift of the node what is still missing."
+	switch {
+	case e.Committed && s.doing == repairing:
+		summary, after = "Node %s could not be repaired", "It stays in drift, and the next apply tries again."
+	case e.Committed:
+		summary, after = "Node %s did not take the change", "The change is in the cluster's record, and the other nodes have it. "+triedAgain
 	}
 	for _, p := range e.Problems {
 		s.add(diags, p.Object, p.Attribute, fmt.Sprintf(summary, p.Node), sentence(p.Text)+" "+after)
@@ -107,6 +112,7 @@ func explain(err error) (summary, detail string) {
 		hostKey     *meshclient.HostKeyError
 		unreachable *meshclient.UnreachableError
 		noAgent     *meshclient.NoAgentError
+		leave       *meshclient.LeaveError
 		foreign     *meshclient.ForeignError
 		busy        *meshclient.BusyError
 		down        *meshclient.AgentDownError
@@ -115,6 +121,8 @@ func explain(err error) (summary, detail string) {
 		other       *otherClusterError
 	)
 	switch {
+	case errors.As(err, &leave):
+		return "Node " + leave.Node + " cannot be removed", sentence(err.Error())
 	case errors.As(err, &auth):
 		return "Cannot log in to " + auth.Address, sentence(err.Error())
 	case errors.As(err, &hostKey):
@@ -149,13 +157,6 @@ func explain(err error) (summary, detail string) {
 	return "Unexpected error", sentence(err.Error())
 }
 
-// addWarnings shows what went through, but not everywhere.
-func addWarnings(diags *diag.Diagnostics, warnings []string) {
-	for _, w := range warnings {
-		diags.AddWarning("Not every node was reached", sentence(w))
-	}
-}
-
 // addConfigError points at the attribute of the provider block.
 func addConfigError(diags *diag.Diagnostics, err error) {
 	var cfg *meshclient.ConfigError
@@ -168,11 +169,4 @@ func addConfigError(diags *diag.Diagnostics, err error) {
 		at = path.Root("hosts")
 	}
 	diags.AddAttributeError(at, "Invalid provider configuration", sentence(cfg.Detail))
-}
-
-// committed tells whether the change is in the record in spite of err: then
-// what was created is in the state, too. Every other error comes before.
-func committed(err error) bool {
-	var problems *meshclient.ProblemsError
-	return errors.As(err, &problems) && problems.Committed
 }

@@ -40,6 +40,14 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 			&meshclient.ProblemsError{Committed: true, Problems: []meshclient.NodeProblem{{Node: "n2", Problem: onPort}}},
 			"Node n2 did not take the change", "published_port", []string{"in the cluster's record", "drift"},
 		},
+		"not confirmed": {
+			&meshclient.ProblemsError{Committed: true, Unknown: true, Problems: []meshclient.NodeProblem{{Node: "n2", Problem: onPort}}},
+			"No node confirmed the change", "", []string{"node n2: nginx (pid 77)"},
+		},
+		"cannot leave": {
+			&meshclient.LeaveError{Node: "n2", Err: &meshclient.UnreachableError{Address: "n2:22", Err: errors.New("no route")}},
+			"Node n2 cannot be removed", "", []string{"no route", "force_remove = true"},
+		},
 		"login": {
 			fmt.Errorf("asking: %w", &meshclient.AuthError{User: "root", Address: "n2:22", Tried: []string{"publickey SHA256:abc"}, Offered: []string{"password"}}),
 			"Cannot log in to n2:22", "", []string{"SHA256:abc", "offers: password"},
@@ -81,6 +89,32 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 				t.Errorf("points at %v, want %q", diags[0], tc.attribute)
 			}
 		})
+	}
+}
+
+// TestWarnedOnce: of a node that every commit goes without there is one warning
+// in a walk, whatever it is called by; other things are said as often as they
+// differ.
+func TestWarnedOnce(t *testing.T) {
+	b := base{data: &providerData{said: map[string]bool{}}}
+	var diags diag.Diagnostics
+	b.data.warnSilent(&diags, "n1", &meshclient.HostKeyError{Address: "n1:22"})
+	for range 2 {
+		b.addWarnings(&diags, &meshclient.Result{Warnings: []string{
+			"node n1 cannot be reached (n1:22: no route); it keeps serving generation 4 and is brought level by the next apply.",
+			"node n2 cannot be reached (n2:22: EOF); it keeps serving generation 4 and is brought level by the next apply.",
+			"node n2 did not take generation 5 (n2:22: closed); it keeps serving generation 4 and is brought level by the next apply.",
+			"Node n3 does not reach n1 over the overlay.",
+		}})
+	}
+	b.data.warnSilent(&diags, "n2", &meshclient.UnreachableError{Address: "n2:22"})
+	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply mends that
+	var got []string
+	for _, d := range diags {
+		got = append(got, d.Detail()[:7])
+	}
+	if want := "n1:22 i node n2 Node n3"; strings.Join(got, " ") != want {
+		t.Errorf("got warnings %q, want %q", strings.Join(got, " "), want)
 	}
 }
 

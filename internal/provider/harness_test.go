@@ -174,6 +174,8 @@ func is(address, attribute string, want any) statecheck.StateCheck {
 	return statecheck.ExpectKnownValue(address, at, wanted(want))
 }
 
+func at(attribute string) tfjsonpath.Path { return tfjsonpath.New(attribute) }
+
 func wanted(want any) knownvalue.Check {
 	switch w := want.(type) {
 	case nil:
@@ -182,6 +184,8 @@ func wanted(want any) knownvalue.Check {
 		return knownvalue.StringExact(w)
 	case int:
 		return knownvalue.Int64Exact(int64(w))
+	case bool:
+		return knownvalue.Bool(w)
 	case knownvalue.Check:
 		return w
 	}

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -29,6 +28,8 @@ type nodeModel struct {
 	HostKey       types.String   `tfsdk:"host_key"`
 	AgentVersion  types.String   `tfsdk:"agent_version"`
 	KernelRelease types.String   `tfsdk:"kernel_release"`
+	Repairs       types.Int64    `tfsdk:"repairs"`
+	ForceRemove   types.Bool     `tfsdk:"force_remove"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -136,43 +137,16 @@ func bareKey(key string) string {
 	return strings.Join(fields[:min(2, len(fields))], " ")
 }
 
-// observed takes over what the node's agent says, and what it lacks.
-func (m *nodeModel) observed(r *mesh.Record, st *mesh.Status) {
+// observed takes over what the node's agent says of itself.
+func (m *nodeModel) observed(st *mesh.Status) {
 	m.AgentVersion = types.StringValue(st.Version)
 	m.KernelRelease = types.StringValue(st.Host.KernelRelease)
-	m.Drift = driftList(drift(r, st))
-}
-
-// drift says in sentences what the node does not have as the record asks.
-func drift(r *mesh.Record, st *mesh.Status) []string {
-	var sentences []string
-	switch {
-	case st.Generation != r.Generation:
-		sentences = append(sentences, fmt.Sprintf("The node has generation %d of the record, the cluster generation %d: it was not reached by the last change.",
-			st.Generation, r.Generation))
-	case st.Hash != r.Hash():
-		sentences = append(sentences, fmt.Sprintf("The node has another record of generation %d than the cluster.", r.Generation))
-	case st.AppliedGeneration != st.Generation && len(st.Problems) == 0:
-		sentences = append(sentences, fmt.Sprintf("The node has not applied generation %d of the record, only %d.", st.Generation, st.AppliedGeneration))
-	}
-	for _, p := range st.Problems {
-		sentences = append(sentences, sentence(p.Text))
-	}
-	return sentences
-}
-
-func driftList(sentences []string) types.List {
-	values := make([]attr.Value, 0, len(sentences))
-	for _, s := range sentences {
-		values = append(values, types.StringValue(s))
-	}
-	return types.ListValueMust(types.StringType, values)
+	m.Repairs = types.Int64Value(int64(st.Repairs))
 }
 
 // settle fills in what is still unknown once a change is through: what the
 // plan knew stays as planned, and the next Read corrects it.
 func (m *nodeModel) settle(res *meshclient.Result) {
-	m.Drift = driftList(nil)
 	if res != nil && res.Record != nil {
 		name := m.Name.ValueString()
 		if n := res.Record.Nodes[name]; n != nil {
@@ -188,9 +162,15 @@ func (m *nodeModel) settle(res *meshclient.Result) {
 			if m.KernelRelease.IsUnknown() {
 				m.KernelRelease = types.StringValue(st.Host.KernelRelease)
 			}
+			if m.Repairs.IsUnknown() {
+				m.Repairs = types.Int64Value(int64(st.Repairs))
+			}
 		}
 	}
 	for _, v := range []*types.String{&m.OverlayBlock, &m.MeshAddress, &m.HostAddress, &m.HostKey, &m.AgentVersion, &m.KernelRelease} {
 		*v = known(*v)
+	}
+	if m.Repairs.IsUnknown() {
+		m.Repairs = types.Int64Null()
 	}
 }

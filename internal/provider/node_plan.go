@@ -48,10 +48,8 @@ func (r *nodeResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 }
 
-// planComputed says which computed values a change alters. Drift is always
-// planned away: where there is some, that alone makes an update.
+// planComputed says which computed values a change alters.
 func (r *nodeResource) planComputed(ctx context.Context, plan *nodeModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("drift"), driftList(nil))...)
 	if req.State.Raw.IsNull() {
 		return
 	}

@@ -2,8 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -48,11 +46,10 @@ func (r *nodeResource) Create(ctx context.Context, req resource.CreateRequest, r
 	}
 	id := mesh.NodeID(plan.ClusterID.ValueString(), plan.Name.ValueString())
 	res, err := r.put(ctx, &plan, true, &resp.Diagnostics)
-	addError(&resp.Diagnostics, nodeSubject("creating", id), err)
-	if err != nil && !committed(err) {
+	if addCreated(&resp.Diagnostics, nodeSubject("creating", id), err) {
 		return
 	}
-	plan.ID = types.StringValue(id)
+	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
 	plan.settle(res)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
@@ -66,9 +63,7 @@ func (r *nodeResource) put(ctx context.Context, plan *nodeModel, create bool, di
 	n, ds := plan.toMesh(ctx)
 	diags.Append(ds...)
 	res, err := client.PutNode(ctx, plan.ClusterID.ValueString(), n, create)
-	if res != nil {
-		addWarnings(diags, res.Warnings)
-	}
+	r.addWarnings(diags, res)
 	return res, err
 }
 
@@ -100,33 +95,14 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		return
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Nodes[name])...)
-	state.view(snap, &resp.Diagnostics)
+	state.ForceRemove = settled(state.ForceRemove)
+	state.Drift = driftOf(snap, mesh.NodeObject(name))
+	if st := snap.Nodes[name].Status; st != nil {
+		state.observed(st)
+	} else {
+		r.data.warnSilent(&resp.Diagnostics, name, snap.Nodes[name].Err)
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
-}
-
-// view takes over what the node said. A node that is silent keeps what was
-// known of it; one that answers and has no agent has lost everything, and
-// that is drift.
-func (m *nodeModel) view(snap *meshclient.Snapshot, diags *diag.Diagnostics) {
-	name := m.Name.ValueString()
-	view := snap.Nodes[name]
-	if view.Status != nil {
-		m.observed(snap.Record, view.Status)
-		return
-	}
-	if _, bare := errors.AsType[*meshclient.NoAgentError](view.Err); bare {
-		m.Drift = driftList([]string{"No agent is installed on the host: it answers, but it is not part of the mesh."})
-		return
-	}
-	if m.Drift.IsNull() { // just imported
-		m.Drift = driftList(nil)
-	}
-	reason := "it said nothing"
-	if view.Err != nil {
-		reason = view.Err.Error()
-	}
-	diags.AddWarning(fmt.Sprintf("Node %s cannot be read", name),
-		sentence(reason)+" Its state is kept as it is, and changes of the cluster reach it once it is back.")
 }
 
 func (r *nodeResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -139,21 +115,52 @@ func (r *nodeResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
-	var res *meshclient.Result
-	if !plan.same(&state) {
-		var err error
-		if res, err = r.put(ctx, &plan, false, &resp.Diagnostics); err != nil {
-			addError(&resp.Diagnostics, nodeSubject("changing", state.ID.ValueString()), err)
-			return
-		}
+	res, done := r.update(ctx, &plan, &state, &resp.Diagnostics)
+	if !done {
+		return
 	}
 	plan.settle(res)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// same tells whether nothing but timeouts differs.
-func (m *nodeModel) same(o *nodeModel) bool {
-	return m.Address.Equal(o.Address) && m.SSH.Equal(o.SSH) && m.Labels.Equal(o.Labels) && m.Drift.Equal(o.Drift)
+// update changes or repairs the node, as the plan asks; nothing of it is to be
+// kept in the state where it is not done.
+func (r *nodeResource) update(ctx context.Context, plan, state *nodeModel, diags *diag.Diagnostics) (res *meshclient.Result, done bool) {
+	changed := !plan.sameNode(state)
+	if !changed && !plan.Drift.IsUnknown() {
+		return nil, true
+	}
+	s := nodeSubject(changing(changed), state.ID.ValueString())
+	if !changed {
+		snap, why := r.silent(ctx, state.ID.ValueString())
+		tolerated := !r.data.failUnreachable || !plan.ForceRemove.Equal(state.ForceRemove)
+		if why != nil && tolerated {
+			_, name, _ := mesh.SplitID(state.ID.ValueString())
+			r.data.warnSilent(diags, name, why)
+			plan.Drift = driftOf(snap, mesh.NodeObject(name))
+			return nil, true
+		}
+	}
+	res, err := r.put(ctx, plan, false, diags)
+	plan.Drift = leftUndone(err)
+	return res, !addChanged(diags, s, err)
+}
+
+// silent returns why the node cannot be asked, nil when it can or when only
+// the attempt will tell. Its drift is not for an apply to repair: the host has
+// to come back, or to be let in again, first.
+func (r *nodeResource) silent(ctx context.Context, id string) (*meshclient.Snapshot, error) {
+	cluster, name, _ := mesh.SplitID(id)
+	snap, _, _ := r.snapshot(ctx, cluster) // what hinders it hinders the attempt, too
+	if snap == nil || !cannotBeAsked(snap.Nodes[name].Err) {
+		return nil, nil
+	}
+	return snap, snap.Nodes[name].Err
+}
+
+// sameNode tells whether the record stays as it is.
+func (m *nodeModel) sameNode(o *nodeModel) bool {
+	return m.Address.Equal(o.Address) && m.SSH.Equal(o.SSH) && m.Labels.Equal(o.Labels)
 }
 
 func (r *nodeResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -179,12 +186,15 @@ func (r *nodeResource) remove(ctx context.Context, state *nodeModel, again bool,
 	n, ds := state.toMesh(ctx)
 	diags.Append(ds...)
 	cluster, name, _ := mesh.SplitID(state.ID.ValueString())
-	res, err := client.RemoveNode(ctx, cluster, name)
-	if res != nil {
-		addWarnings(diags, res.Warnings)
-	}
+	res, err := client.RemoveNode(ctx, cluster, name, state.ForceRemove.ValueBool())
+	r.addWarnings(diags, res)
 	if err == nil && again {
 		err = client.CleanHost(ctx, cluster, n)
+		if state.ForceRemove.ValueBool() && cannotBeAsked(err) {
+			diags.AddWarning("Host of node "+name+" was left as it is", sentence(err.Error())+
+				" The node has left the cluster. Should the host come back, run routingmesh-agent uninstall on it.")
+			err = nil
+		}
 	}
 	return err
 }
@@ -200,7 +210,7 @@ func cutOff(ctx context.Context, private privateGetter) bool {
 }
 
 func (m *nodeModel) halfGone() {
-	m.Drift = driftList([]string{"The node has left the cluster, but its removal was cut off and its host still has the agent."})
+	m.Drift = driftList([]string{"node " + m.Name.ValueString() + ": has left the cluster, but its removal was cut off and its host still has the agent."})
 	m.OverlayBlock, m.MeshAddress, m.HostAddress = types.StringNull(), types.StringNull(), types.StringNull()
 }
 

@@ -123,47 +123,11 @@ func TestNodeDisappears(t *testing.T) {
 		resource.TestStep{Config: config},
 		resource.TestStep{
 			PreConfig: func() {
-				if _, err := m.client().RemoveNode(t.Context(), "demo", "n2"); err != nil {
+				if _, err := m.client().RemoveNode(t.Context(), "demo", "n2", false); err != nil {
 					t.Fatal(err)
 				}
 			},
 			Config: config, ConfigPlanChecks: actions(node2, create, node1, noop),
-		},
-	)
-}
-
-// TestUnreachableNodeIsNotGone: its state is kept with a warning, changes go on
-// without it, and when it is back the plan shows that it lags.
-func TestUnreachableNodeIsNotGone(t *testing.T) {
-	t.Parallel()
-	m := newMesh(t)
-	m.ssh = `, timeout = "2s"` // how long a host that is down is waited for
-	rest := m.nodes() + service("web", "n1", "n2")
-	m.test(
-		resource.TestStep{Config: m.provider(cluster(), rest)},
-		resource.TestStep{
-			PreConfig:         func() { m.Node("n3").SetDown(true) },
-			Config:            m.provider(cluster(), rest, published("http", "web", 8080)),
-			ConfigPlanChecks:  actions("routingmesh_node.n3", noop, thePort, create),
-			ConfigStateChecks: []statecheck.StateCheck{is("routingmesh_node.n3", "agent_version", "test"), is("routingmesh_node.n3", "drift", knownvalue.ListExact(nil))},
-		},
-		resource.TestStep{
-			PreConfig: func() { m.Node("n3").SetDown(false) },
-			Config:    m.provider(cluster(), rest, published("http", "web", 8080)),
-			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply: []plancheck.PlanCheck{
-					plancheck.ExpectResourceAction("routingmesh_node.n3", update), plancheck.ExpectResourceAction(node1, noop),
-				},
-				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
-			},
-		},
-		resource.TestStep{
-			PreConfig: func() {
-				if a, b := m.Node("n1").Record(), m.Node("n3").Record(); a.Hash() != b.Hash() || b.Ports[web8080] == nil {
-					t.Errorf("n3 has generation %d, n1 has %d", b.Generation, a.Generation)
-				}
-			},
-			Config: m.provider(cluster(), rest, published("http", "web", 8080)), ConfigPlanChecks: actions(thePort, noop),
 		},
 	)
 }
@@ -195,66 +159,6 @@ func TestTooFewHostsKeepTheState(t *testing.T) {
 				}
 			},
 			Config: config, ConfigPlanChecks: actions(node1, update, node2, noop, thePort, noop),
-		},
-	)
-}
-
-// TestDriftIsPlannedAway: what a node lacks is in the plan, in words.
-func TestDriftIsPlannedAway(t *testing.T) {
-	t.Parallel()
-	m := newMesh(t)
-	config := m.provider(cluster(), m.nodes())
-	m.test(
-		resource.TestStep{Config: config},
-		resource.TestStep{
-			PreConfig: func() {
-				generation := m.record().Generation
-				m.Node("n2").SetProblems(nil, func(r *mesh.Record) []mesh.Problem {
-					if r.Generation > generation {
-						return nil // repaired by the next commit
-					}
-					return []mesh.Problem{{Object: mesh.ClusterObject, Text: "the chain ROUTINGMESH is missing"}}
-				})
-			},
-			Config: config, ConfigPlanChecks: actions(node2, update, node1, noop),
-		},
-		resource.TestStep{ // the host was set up anew
-			PreConfig: func() { m.Node("n2").SetInstalled(false) },
-			Config:    config, ConfigPlanChecks: actions(node2, update, node1, noop),
-			ConfigStateChecks: []statecheck.StateCheck{is(node2, "drift", knownvalue.ListExact(nil)), is(node2, "agent_version", "test")},
-		},
-	)
-}
-
-// TestRefusedAndFailedChanges: a refusal leaves nothing behind; a change that
-// is in the record and not in a kernel leaves a resource that can be repaired.
-func TestRefusedAndFailedChanges(t *testing.T) {
-	t.Parallel()
-	m := newMesh(t)
-	config := m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080))
-	blame := func(r *mesh.Record) []mesh.Problem {
-		if r.Ports[web8080] == nil {
-			return nil
-		}
-		return []mesh.Problem{{Object: mesh.PortObject(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}}
-	}
-	m.test(
-		resource.TestStep{
-			PreConfig: func() { m.Node("n2").SetProblems(blame, nil) },
-			Config:    config, ExpectError: regexp.MustCompile(`(?s)published_port = 8080.*nginx \(pid 77\) listens on 8080/tcp. Nothing was\s+changed`),
-		},
-		resource.TestStep{
-			PreConfig: func() {
-				if m.record().Ports[web8080] != nil {
-					t.Error("a refused port is in the record")
-				}
-				m.Node("n2").SetProblems(nil, blame)
-			},
-			Config: config, ExpectError: regexp.MustCompile(`Node n2 did not take the change`),
-		},
-		resource.TestStep{
-			PreConfig: func() { m.Node("n2").SetProblems(nil, nil) },
-			Config:    config, ConfigPlanChecks: actions(thePort, replace), // it was tainted, and is made anew
 		},
 	)
 }

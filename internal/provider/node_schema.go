@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -18,8 +19,8 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A node: a Linux host in the cluster. Creating it installs the node agent on the host over SSH and joins it to the overlay; " +
 			"destroying it takes it out of the mesh first and then leaves the host as it was found. Nodes join, change and leave independently of each other.\n\n" +
-			"A node that cannot be reached keeps its state, with a warning; changes of the cluster go on without it. What it then lacks is shown as its `drift`, " +
-			"and the next apply brings it level.",
+			"A node that cannot be reached keeps its state, with a warning; changes of the cluster go on without it (see `on_unreachable` of the provider). What it then lacks is shown as its `drift`, " +
+			"and the next apply brings it level. A node that is gone for good is destroyed with `force_remove`.",
 		Attributes: map[string]schema.Attribute{
 			"id":         idAttribute("Id of the node: `CLUSTER/NAME`, as in `demo/n1`."),
 			"cluster_id": clusterIDAttribute(),
@@ -53,11 +54,15 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			"host_key":       allocatedAttribute("Public key that the host must show, in the form of authorized_keys: `ssh.host_key`, or the key pinned at the first connect."),
 			"agent_version":  allocatedAttribute("Version of the node agent, as last read."),
 			"kernel_release": allocatedAttribute("Kernel release of the host, as last read: `6.1.0-40-amd64`."),
-			"drift": schema.ListAttribute{
-				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "What the node does not have as the cluster's record asks, in sentences; empty when all is well. " +
-					"A node with drift is planned to be updated in place, which brings it level.",
+			"repairs": schema.Int64Attribute{
+				Computed: true,
+				MarkdownDescription: "How many objects the agent has mended by itself since it was installed, as last read: rules, links, routes and the like that something else had removed or changed. " +
+					"A number that keeps growing says that another program on the host fights the mesh. It is never a reason for an update.",
+				PlanModifiers: []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown()},
 			},
+			"force_remove": forceRemoveAttribute("Destroy the node even if its host does not answer, or is another one by now: the others stop sending to it, " +
+				"and what it has stays there until `routingmesh-agent uninstall` is run on it."),
+			"drift":    driftAttribute("What the node lacks of the mesh, what others lack of the way to it, that it is behind the cluster, or why it says nothing (not reached, another host key, no agent)"),
 			"timeouts": timeoutsAttribute(ctx),
 		},
 	}

@@ -5,6 +5,7 @@ package provider
 
 import (
 	"context"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -37,7 +38,23 @@ type providerData struct {
 	client *meshclient.Client
 	// pins tells that host keys in the state bind (all but "insecure").
 	pins bool
-	walk *walk
+	// failUnreachable is on_unreachable = "fail".
+	failUnreachable bool
+	walk            *walk
+
+	mu sync.Mutex
+	// said has the warnings that this walk has shown.
+	said map[string]bool
+}
+
+// first tells whether a warning is the first of its kind in this walk: what a
+// node has to be said of would otherwise be said by every resource.
+func (d *providerData) first(kind string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.said[kind]
+	d.said[kind] = true
+	return !was
 }
 
 func (p *meshProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -51,8 +68,8 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	data := &providerData{walk: newWalk()}
-	resp.ResourceData = data
+	data := &providerData{walk: newWalk(), said: map[string]bool{}}
+	resp.ResourceData, resp.DataSourceData = data, data
 	if model.unknown() {
 		tflog.Debug(ctx, "hosts or ssh are not known yet: reading nothing")
 		return
@@ -69,11 +86,13 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		return
 	}
 	data.client, data.pins = client, cfg.SSH.HostKeyPolicy != meshclient.HostKeyInsecure
-	data.walk.sshPort = cfg.SSH.Port
+	data.walk.sshPort, data.failUnreachable = cfg.SSH.Port, cfg.OnUnreachable == meshclient.UnreachableFail
 }
 
 func (p *meshProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{newCluster, newNode, newService, newPublishedPort}
 }
 
-func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newClusterData}
+}

@@ -18,8 +18,9 @@ import (
 )
 
 type providerModel struct {
-	Hosts types.List   `tfsdk:"hosts"`
-	SSH   types.Object `tfsdk:"ssh"`
+	Hosts         types.List   `tfsdk:"hosts"`
+	OnUnreachable types.String `tfsdk:"on_unreachable"`
+	SSH           types.Object `tfsdk:"ssh"`
 }
 
 type providerSSHModel struct {
@@ -50,7 +51,7 @@ type providerSSHModel struct {
 // configuration is no configuration: a login without its key would fail, and
 // with another key might reach the wrong host.
 func (m *providerModel) unknown() bool {
-	if anyUnknown(m.Hosts) || m.SSH.IsUnknown() {
+	if anyUnknown(m.Hosts) || m.OnUnreachable.IsUnknown() || m.SSH.IsUnknown() {
 		return true
 	}
 	for _, v := range m.SSH.Attributes() {
@@ -82,7 +83,8 @@ func (m *providerModel) clientConfig(ctx context.Context) (meshclient.Config, di
 		s.diags.Append(m.SSH.As(ctx, &ssh, basetypes.ObjectAsOptions{})...)
 	}
 	cfg := meshclient.Config{
-		Hosts: s.list(path.Root("hosts"), m.Hosts, "ROUTINGMESH_HOSTS"),
+		Hosts:         s.list(path.Root("hosts"), m.Hosts, "ROUTINGMESH_HOSTS"),
+		OnUnreachable: s.onUnreachable(m.OnUnreachable),
 		SSH: meshclient.SSHConfig{
 			User:          s.text(ssh.User, "USER"),
 			Port:          s.port(ssh.Port, "port"),
@@ -120,6 +122,21 @@ type settings struct{ diags diag.Diagnostics }
 
 func (s *settings) fail(at path.Path, format string, args ...any) {
 	s.diags.AddAttributeError(at, "Invalid provider configuration", fmt.Sprintf(format, args...))
+}
+
+func (s *settings) onUnreachable(v types.String) meshclient.UnreachablePolicy {
+	value := v.ValueString()
+	if v.IsNull() {
+		value = os.Getenv("ROUTINGMESH_ON_UNREACHABLE")
+	}
+	switch value {
+	case "", string(meshclient.UnreachableWarn):
+		return meshclient.UnreachableWarn
+	case string(meshclient.UnreachableFail):
+		return meshclient.UnreachableFail
+	}
+	s.fail(path.Root("on_unreachable"), "ROUTINGMESH_ON_UNREACHABLE must be warn or fail, not %q.", value)
+	return meshclient.UnreachableWarn
 }
 
 func (s *settings) text(v types.String, env string) string {

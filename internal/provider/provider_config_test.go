@@ -19,8 +19,8 @@ import (
 )
 
 // providerConfig builds a configuration of the provider block; what is not in
-// ssh is null.
-func providerConfig(t *testing.T, hosts any, ssh map[string]any) providerModel {
+// ssh, and on_unreachable where it is not given, is null.
+func providerConfig(t *testing.T, hosts any, ssh map[string]any, onUnreachable ...any) providerModel {
 	t.Helper()
 	ctx := context.Background()
 	var resp provider.SchemaResponse
@@ -39,7 +39,8 @@ func providerConfig(t *testing.T, hosts any, ssh map[string]any) providerModel {
 		}
 		sshValue = tftypes.NewValue(sshType, values)
 	}
-	raw := tftypes.NewValue(resp.Schema.Type().TerraformType(ctx), map[string]tftypes.Value{"hosts": value(listType, hosts), "ssh": sshValue})
+	raw := tftypes.NewValue(resp.Schema.Type().TerraformType(ctx), map[string]tftypes.Value{
+		"hosts": value(listType, hosts), "on_unreachable": value(tftypes.String, append(onUnreachable, nil)[0]), "ssh": sshValue})
 	var model providerModel
 	diags := tfsdk.Config{Raw: raw, Schema: resp.Schema}.Get(ctx, &model)
 	if diags.HasError() {
@@ -72,7 +73,7 @@ var everything = map[string]any{
 
 func wantEverything() meshclient.Config {
 	yes, no := true, false
-	return meshclient.Config{Hosts: []string{"a", "b", "c"}, SSH: meshclient.SSHConfig{
+	return meshclient.Config{Hosts: []string{"a", "b", "c"}, OnUnreachable: meshclient.UnreachableFail, SSH: meshclient.SSHConfig{
 		User: "ops", Port: 2222, PrivateKey: "KEY", Passphrase: "pass", Certificate: "CERT", Password: "word", Agent: &yes,
 		Bastion:   meshclient.BastionConfig{Host: "b", Port: 2200, User: "jump", Password: "bword", PrivateKey: "BKEY", Certificate: "BCERT", HostKey: "BHK"},
 		ProxyJump: "a,b", HostKey: "HK", KnownHosts: []string{"/k1", "/k2"}, HostKeyPolicy: meshclient.HostKeyStrict,
@@ -81,7 +82,7 @@ func wantEverything() meshclient.Config {
 }
 
 func TestConfigurationReachesTheClient(t *testing.T) {
-	model := providerConfig(t, []string{"a", "b", "c"}, everything)
+	model := providerConfig(t, []string{"a", "b", "c"}, everything, "fail")
 	got, diags := model.clientConfig(t.Context())
 	if diags.HasError() || !reflect.DeepEqual(got, wantEverything()) {
 		t.Errorf("got %+v, %v", got, diags)
@@ -90,6 +91,7 @@ func TestConfigurationReachesTheClient(t *testing.T) {
 
 func TestEverySettingComesFromTheEnvironment(t *testing.T) {
 	t.Setenv("ROUTINGMESH_HOSTS", "a, b ,c")
+	t.Setenv("ROUTINGMESH_ON_UNREACHABLE", "fail")
 	for name, v := range everything {
 		text := "/k1,/k2"
 		switch v := v.(type) {
@@ -108,9 +110,9 @@ func TestEverySettingComesFromTheEnvironment(t *testing.T) {
 		t.Errorf("got %+v, %v", got, diags)
 	}
 
-	model = providerConfig(t, []string{"z"}, map[string]any{"user": "root", "sudo": true, "known_hosts": []string{"/own"}})
+	model = providerConfig(t, []string{"z"}, map[string]any{"user": "root", "sudo": true, "known_hosts": []string{"/own"}}, "warn")
 	got, _ = model.clientConfig(t.Context())
-	if got.Hosts[0] != "z" || got.SSH.User != "root" || !*got.SSH.Sudo || got.SSH.KnownHosts[0] != "/own" || got.SSH.Port != 2222 {
+	if got.Hosts[0] != "z" || got.OnUnreachable != meshclient.UnreachableWarn || got.SSH.User != "root" || !*got.SSH.Sudo || got.SSH.KnownHosts[0] != "/own" || got.SSH.Port != 2222 {
 		t.Errorf("the configuration does not win: %+v", got)
 	}
 }
@@ -139,7 +141,7 @@ func TestPrivateKeyFile(t *testing.T) {
 func TestBadEnvironment(t *testing.T) {
 	for name, v := range map[string]string{
 		"ROUTINGMESH_SSH_PORT": "99999", "ROUTINGMESH_SSH_BASTION_PORT": "x", "ROUTINGMESH_SSH_AGENT": "maybe", "ROUTINGMESH_SSH_TIMEOUT": "30",
-		"ROUTINGMESH_HOSTS": "a,b",
+		"ROUTINGMESH_HOSTS": "a,b", "ROUTINGMESH_ON_UNREACHABLE": "ignore",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ROUTINGMESH_HOSTS", "a")
@@ -180,5 +182,8 @@ func TestUnknownConfiguration(t *testing.T) {
 		if got := model.unknown(); got != tc.want {
 			t.Errorf("%s: unknown is %v", name, got)
 		}
+	}
+	if model := providerConfig(t, []string{"a"}, nil, tftypes.UnknownValue); !model.unknown() {
+		t.Error("on_unreachable: unknown is false")
 	}
 }

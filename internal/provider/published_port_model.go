@@ -14,6 +14,7 @@ type portModel struct {
 	TargetPort    types.Int64    `tfsdk:"target_port"`
 	Protocol      types.String   `tfsdk:"protocol"`
 	Mode          types.String   `tfsdk:"mode"`
+	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
 

@@ -68,11 +68,11 @@ func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if res != nil && res.Port != nil {
 		p = *res.Port
 	}
-	addError(&resp.Diagnostics, portSubject("creating", plan.ServiceID.ValueString(), p.Key()), err)
-	if err != nil && !committed(err) {
+	if addCreated(&resp.Diagnostics, portSubject("creating", plan.ServiceID.ValueString(), p.Key()), err) {
 		return
 	}
 	plan.fromMesh(cluster, &p)
+	plan.Drift = leftUndone(err)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(plan.ID.ValueString()))...)
 }
@@ -83,9 +83,7 @@ func (r *portResource) put(ctx context.Context, cluster string, p mesh.Published
 		return nil, err
 	}
 	res, err := client.PutPort(ctx, cluster, p, create)
-	if res != nil {
-		addWarnings(diags, res.Warnings)
-	}
+	r.addWarnings(diags, res)
 	return res, err
 }
 
@@ -114,6 +112,7 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		return
 	}
 	state.fromMesh(cluster, snap.Record.Ports[k])
+	state.Drift = driftOf(snap, mesh.PortObject(k))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -127,13 +126,14 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(state.ID.ValueString()))...)
-	if !plan.TargetPort.Equal(state.TargetPort) || !plan.Mode.Equal(state.Mode) {
+	if changed := !plan.TargetPort.Equal(state.TargetPort) || !plan.Mode.Equal(state.Mode); changed || plan.Drift.IsUnknown() {
 		cluster, service, _ := mesh.SplitID(plan.ServiceID.ValueString())
 		p := plan.toMesh(service)
-		if _, err := r.put(ctx, cluster, p, false, &resp.Diagnostics); err != nil {
-			addError(&resp.Diagnostics, portSubject("changing", plan.ServiceID.ValueString(), p.Key()), err)
+		_, err := r.put(ctx, cluster, p, false, &resp.Diagnostics)
+		if addChanged(&resp.Diagnostics, portSubject(changing(changed), plan.ServiceID.ValueString(), p.Key()), err) {
 			return
 		}
+		plan.Drift = leftUndone(err)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -157,9 +157,7 @@ func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 		res, err = client.RemovePort(ctx, cluster, k)
 	}
 	addError(&resp.Diagnostics, portSubject("destroying", mesh.ServiceID(cluster, service), k), err)
-	if res != nil {
-		addWarnings(&resp.Diagnostics, res.Warnings)
-	}
+	r.addWarnings(&resp.Diagnostics, res)
 }
 
 // others tells whether the port now belongs to another service: then this

@@ -21,16 +21,20 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
 
-// base is what the four resources have in common.
+// base is what the resources and the data source have in common.
 type base struct{ data *providerData }
 
 func (b *base) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	if req.ProviderData == nil { // validate runs on a provider that was not configured
+	b.configure(req.ProviderData, &resp.Diagnostics)
+}
+
+func (b *base) configure(provided any, diags *diag.Diagnostics) {
+	if provided == nil { // validate runs on a provider that was not configured
 		return
 	}
-	data, ok := req.ProviderData.(*providerData)
+	data, ok := provided.(*providerData)
 	if !ok {
-		resp.Diagnostics.AddError("Unexpected provider data", "This is a bug in the provider: please report it.")
+		diags.AddError("Unexpected provider data", "This is a bug in the provider: please report it.")
 		return
 	}
 	b.data = data

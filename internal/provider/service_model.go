@@ -17,6 +17,7 @@ type serviceModel struct {
 	ClusterID types.String   `tfsdk:"cluster_id"`
 	Name      types.String   `tfsdk:"name"`
 	Endpoints types.Map      `tfsdk:"endpoints"`
+	Drift     types.List     `tfsdk:"drift"`
 	Timeouts  timeouts.Value `tfsdk:"timeouts"`
 }
 

@@ -69,6 +69,7 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 					},
 				}},
 			},
+			"drift":    driftAttribute("What the nodes lack of the service itself (what they lack for its endpoints is drift of its published ports)"),
 			"timeouts": timeoutsAttribute(ctx),
 		},
 	}
@@ -89,11 +90,10 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	id := mesh.ServiceID(plan.ClusterID.ValueString(), plan.Name.ValueString())
 	err := r.put(ctx, &plan, true, &resp.Diagnostics)
-	addError(&resp.Diagnostics, serviceSubject("creating", id), err)
-	if err != nil && !committed(err) {
+	if addCreated(&resp.Diagnostics, serviceSubject("creating", id), err) {
 		return
 	}
-	plan.ID = types.StringValue(id)
+	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 }
@@ -106,9 +106,7 @@ func (r *serviceResource) put(ctx context.Context, plan *serviceModel, create bo
 	s, ds := plan.toMesh(ctx)
 	diags.Append(ds...)
 	res, err := client.PutService(ctx, plan.ClusterID.ValueString(), s, create)
-	if res != nil {
-		addWarnings(diags, res.Warnings)
-	}
+	r.addWarnings(diags, res)
 	return err
 }
 
@@ -136,6 +134,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
+	state.Drift = driftOf(snap, mesh.ServiceObject(name))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -149,11 +148,12 @@ func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
-	if !plan.Endpoints.Equal(state.Endpoints) {
-		if err := r.put(ctx, &plan, false, &resp.Diagnostics); err != nil {
-			addError(&resp.Diagnostics, serviceSubject("changing", state.ID.ValueString()), err)
+	if changed := !plan.Endpoints.Equal(state.Endpoints); changed || plan.Drift.IsUnknown() {
+		err := r.put(ctx, &plan, false, &resp.Diagnostics)
+		if addChanged(&resp.Diagnostics, serviceSubject(changing(changed), state.ID.ValueString()), err) {
 			return
 		}
+		plan.Drift = leftUndone(err)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -173,9 +173,7 @@ func (r *serviceResource) Delete(ctx context.Context, req resource.DeleteRequest
 		res, err = client.RemoveService(ctx, cluster, name)
 	}
 	addError(&resp.Diagnostics, serviceSubject("destroying", state.ID.ValueString()), err)
-	if res != nil {
-		addWarnings(&resp.Diagnostics, res.Warnings)
-	}
+	r.addWarnings(&resp.Diagnostics, res)
 }
 
 func (r *serviceResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {

@@ -1,0 +1,136 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+)
+
+// What an update does, in the words of subject.doing.
+const repairing = "repairing"
+
+func changing(changed bool) string {
+	if changed {
+		return "changing"
+	}
+	return repairing
+}
+
+const triedAgain = "What is missing is in drift: terraform plan shows it, and terraform apply tries again."
+
+// addChanged ends an update, and tells whether it failed with nothing to keep:
+// what is in the record is in the state, too, even if some node lacks it.
+func addChanged(diags *diag.Diagnostics, s subject, err error) (failed bool) {
+	addError(diags, s, err)
+	return err != nil && !committed(err)
+}
+
+// addCreated ends a creation as addChanged does. What some node lacks is only
+// a warning: of an error Terraform would replace what works on the others.
+func addCreated(diags *diag.Diagnostics, s subject, err error) (failed bool) {
+	var problems *meshclient.ProblemsError
+	if !errors.As(err, &problems) || !problems.Committed {
+		return addChanged(diags, s, err)
+	}
+	if problems.Unknown {
+		diags.AddWarning("No node confirmed "+s.what, lines(problems)+"\n\nIt is kept in the state as created: the next plan shows what came of it.")
+		return false
+	}
+	for _, p := range problems.Problems {
+		summary, after := fmt.Sprintf("Node %s lacks %s", p.Node, s.what), "It is created all the same, and works on the other nodes. "+triedAgain
+		if s.object == mesh.NodeObject(p.Node) {
+			summary, after = fmt.Sprintf("Node %s has joined, but not whole", p.Node), triedAgain
+		}
+		diags.AddWarning(summary, sentence(p.Text)+" "+after)
+	}
+	return false
+}
+
+// lines has one sentence for each problem.
+func lines(problems *meshclient.ProblemsError) string { return strings.Join(sentences(problems), "\n") }
+
+// sentences are drift's: they begin with the node.
+func sentences(problems *meshclient.ProblemsError) []string {
+	all := make([]string, 0, len(problems.Problems))
+	for _, p := range problems.Problems {
+		about := "node " + p.Node
+		all = append(all, about+": "+sentence(strings.TrimPrefix(p.Text, about+" ")))
+	}
+	return all
+}
+
+// committed tells whether the change is in the record in spite of err: then
+// what was created is in the state, too. Every other error comes before.
+func committed(err error) bool {
+	var problems *meshclient.ProblemsError
+	return errors.As(err, &problems) && problems.Committed
+}
+
+// addWarnings shows what went through, but not everywhere; res may be nil. A
+// commit that several resources share says it to each of them.
+func (b *base) addWarnings(diags *diag.Diagnostics, res *meshclient.Result) {
+	if res == nil {
+		return
+	}
+	for _, w := range res.Warnings {
+		kind := w
+		if lags := lagging.FindStringSubmatch(w); lags != nil {
+			kind = silentNode(lags[1])
+		}
+		if b.data.first(kind) {
+			diags.AddWarning("Done, but something needs attention", sentence(w))
+		}
+	}
+}
+
+// lagging begins what meshclient says of a node that a commit went without. The
+// rest names a generation and the kernel's words, which differ from commit to
+// commit.
+var lagging = regexp.MustCompile(`^node (\S+) (?:cannot be reached|did not take generation) `)
+
+// silentNode is the kind of warning that a node does not take part.
+func silentNode(node string) string { return "silent " + node }
+
+// warnSilent says once that a node cannot be asked.
+func (d *providerData) warnSilent(diags *diag.Diagnostics, node string, why error) {
+	if asType[*meshclient.NoAgentError](why) || !d.first(silentNode(node)) {
+		return // a node without an agent is drift, and mended by an apply
+	}
+	advice := "If it is gone for good: set force_remove = true on it and apply, then remove it."
+	if asType[*meshclient.HostKeyError](why) {
+		advice = "If it was set up anew: set force_remove = true on it and apply, then apply with -replace of it."
+	}
+	diags.AddWarning(fmt.Sprintf("Node %s cannot be read", node), sentence(why.Error())+
+		"\n\nThe other nodes go on without it, its state is kept, and changes of the cluster reach it with the first apply after it is back. "+advice)
+}
+
+// warnKeepers says of each host that is no node, and only keeps the record, that
+// it cannot be asked.
+func (d *providerData) warnKeepers(diags *diag.Diagnostics, snap *meshclient.Snapshot) {
+	for _, entry := range slices.Sorted(maps.Keys(snap.Hosts)) {
+		if v := snap.Hosts[entry]; v.Node == "" && cannotBeAsked(v.Err) && d.first("silent host "+entry) {
+			diags.AddWarning(fmt.Sprintf("Host %s cannot be read", entry), sentence(v.Err.Error())+
+				" It keeps the record that it last had. Changes go on for as long as more than half of the provider's hosts answer.")
+		}
+	}
+}
+
+// cannotBeAsked tells whether err is that nobody is let in, so that neither an
+// answer nor an apply is to be expected.
+func cannotBeAsked(err error) bool {
+	return asType[*meshclient.UnreachableError](err) || asType[*meshclient.AuthError](err) ||
+		asType[*meshclient.HostKeyError](err) || asType[*meshclient.SudoError](err)
+}
+
+func asType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
