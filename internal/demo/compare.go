@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -11,12 +10,9 @@ import (
 	"strings"
 )
 
-//go:embed look.sh
-var lookScript string
-
 // look is what every node looks like now.
 func (d *demo) look(ctx context.Context) ([]string, error) {
-	return d.lab.OnAll(ctx, d.names(), lookScript)
+	return d.lab.Look(ctx, d.names())
 }
 
 // compare holds the hosts against what they were. Both texts stay in the folder, for who wants to read on.

@@ -20,7 +20,7 @@ const (
 
 // basePackages are in every node: what a server has, what the agent needs, and what tests look with.
 var basePackages = []string{
-	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "ethtool", "ipset", "iproute2",
+	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "ethtool", "firewalld", "ipset", "iproute2",
 	"iptables", "iputils-ping", "ipvsadm", "jq", "kmod", "less", "netcat-openbsd", "nftables", "nginx-light",
 	"openssh-server", "procps", "python3-minimal", "redis-tools", "socat", "sudo", "systemd",
 	"systemd-container", "systemd-sysv", "tcpdump", "wrk",

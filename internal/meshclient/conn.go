@@ -36,10 +36,11 @@ type conn struct {
 
 // dial makes one attempt. The way to a bastion is a connection of the pool.
 func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
-	dialTCP := (&net.Dialer{Timeout: connectTimeout}).DialContext
+	answer := connectTimeout
 	if p.inVain(ep) > 0 {
-		dialTCP = (&net.Dialer{Timeout: failingConnect}).DialContext
+		answer = failingConnect
 	}
+	dialTCP := (&net.Dialer{Timeout: answer}).DialContext
 	if ep.via != nil {
 		bastion, err := p.get(ctx, ep.via, 0)
 		if err != nil {
@@ -61,7 +62,7 @@ func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
 		}
 		return nil, err
 	}
-	return p.handshake(ctx, ep, tcp)
+	return p.handshake(ctx, ep, awaitGreeting(tcp, answer))
 }
 
 func (p *pool) handshake(ctx context.Context, ep *endpoint, tcp net.Conn) (*conn, error) {

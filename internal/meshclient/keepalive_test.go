@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,6 +133,25 @@ func TestSilentConnectionIsNoticed(t *testing.T) {
 		}
 		if took := time.Since(start); took > keepAliveEvery+keepAliveAnswer || took >= statusTimeout || c.alive() {
 			t.Errorf("noticed after %s, alive=%v", took, c.alive())
+		}
+	})
+}
+
+// A host that takes the connection and says nothing holds nobody up for as long
+// as a login may take.
+func TestSilentHandshakeEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far, _ := newWire()
+		defer far.Close()
+		p := newPool(newHostKeys(HostKeyInsecure), defaultTimeout, nil)
+		start := time.Now()
+		_, err := p.handshake(t.Context(), &endpoint{host: "192.0.2.1", port: 22, user: "root", login: &login{password: "x"}}, awaitGreeting(near, connectTimeout))
+		if err == nil || !strings.Contains(err.Error(), "no SSH greeting within 10s") {
+			t.Errorf("the handshake ends with %v", err)
+		}
+		if took := time.Since(start); took != connectTimeout {
+			t.Errorf("it took %s", took)
 		}
 	})
 }

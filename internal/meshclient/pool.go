@@ -18,10 +18,11 @@ const (
 	parallelDials = 8
 	firstBackoff  = 100 * time.Millisecond
 	maxBackoff    = 3 * time.Second
-	// failingConnect bounds the TCP connect to a host that did not answer
-	// before: everyone who needs it would wait anew otherwise.
-	failingConnect = 5 * time.Second
+	// connectTimeout bounds the TCP connect, and then the wait for sshd's
+	// greeting; failingConnect does to a host that did not answer before:
+	// everyone who needs it would wait anew otherwise.
 	connectTimeout = 10 * time.Second
+	failingConnect = 5 * time.Second
 )
 
 // pool has one SSH connection per endpoint, made when first needed and shared

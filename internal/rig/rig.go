@@ -23,6 +23,9 @@ type Lab struct {
 	Root string // the checkout
 	Dir  string // .lab
 	Log  io.Writer
+	// Logins is a folder for the sockets of logins that are shared, as a login is what takes the time in an emulated lab; "" for a
+	// login per command. Forget a host before it goes down.
+	Logins string
 }
 
 // Node is a host of the lab that becomes a node of the mesh.
@@ -82,6 +85,23 @@ func (l *Lab) Down(ctx context.Context, show func(line string)) error {
 	return l.Run(ctx, show, filepath.Join(l.Root, "bin", "lab"), "down")
 }
 
+// Node does to a node what hands do: node-off (a power cut), node-on, wire-down, wire-up.
+func (l *Lab) Node(ctx context.Context, what, node string) error {
+	return l.Run(ctx, func(string) {}, filepath.Join(l.Root, "bin", "lab"), what, node)
+}
+
+// Take keeps other tests out of the lab until release.
+func (l *Lab) Take() (release func(), err error) {
+	f, err := os.OpenFile(filepath.Join(l.Dir, "use.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("there is no lab: run make lab-up (%w)", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { f.Close() }, nil
+}
+
 // Nodes are the lab's, by name.
 func (l *Lab) Nodes() ([]Node, error) {
 	b, err := os.ReadFile(filepath.Join(l.Dir, "lab.auto.tfvars.json"))
@@ -119,9 +139,31 @@ func (l *Lab) Run(ctx context.Context, show func(line string), name string, args
 	return nil
 }
 
+// Command is a command on a host of the lab, to be started. It ends with ctx.
+func (l *Lab) Command(ctx context.Context, host, command string) *exec.Cmd {
+	return l.command(ctx, "ssh", append(l.login(), host, command)...)
+}
+
+func (l *Lab) login() []string {
+	args := []string{"-F", filepath.Join(l.Dir, "ssh_config")}
+	if l.Logins != "" {
+		args = append(args, "-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", "ControlPath="+filepath.Join(l.Logins, "%n"))
+	}
+	return args
+}
+
+// Forget ends the shared logins of hosts, where there are any.
+func (l *Lab) Forget(ctx context.Context, hosts ...string) {
+	for _, h := range hosts {
+		if _, err := os.Stat(filepath.Join(l.Logins, h)); l.Logins != "" && err == nil {
+			_ = l.command(ctx, "ssh", append(l.login(), "-O", "exit", h)...).Run() // it may have ended by itself
+		}
+	}
+}
+
 // SSH runs a script on a host of the lab and returns what it prints.
 func (l *Lab) SSH(ctx context.Context, host, script string) (string, error) {
-	cmd := l.command(ctx, "ssh", "-F", filepath.Join(l.Dir, "ssh_config"), host, "bash -s")
+	cmd := l.Command(ctx, host, "bash -s")
 	cmd.Stdin = strings.NewReader(script)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/tfcli"
 )
 
-// Terraform is a terraform or tofu that works in a scratch copy of examples/quickstart, on the lab.
+// Terraform is a terraform or tofu that works in a scratch folder, on the lab.
 type Terraform struct {
 	Dir  string
 	Path string
@@ -23,20 +24,45 @@ type Terraform struct {
 	vars []string
 }
 
-// Terraform prepares the folder name in the lab's. A state that is in it stays: what it describes may still stand.
+// Terraform prepares the folder name in the lab's with a copy of examples/quickstart. A state that is in it stays: what it
+// describes may still stand.
 func (l *Lab) Terraform(name string, vars ...string) (*Terraform, error) {
+	files, err := filepath.Glob(filepath.Join(l.Root, "examples", "quickstart", "*.tf"))
+	if err != nil {
+		return nil, err
+	}
+	configuration := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		configuration[filepath.Base(f)] = string(b)
+	}
+	return l.TerraformOf(name, configuration, vars...)
+}
+
+// TerraformOf is Terraform with a configuration of one's own: contents by file name. The lab's lab.auto.tfvars.json is put
+// beside them.
+func (l *Lab) TerraformOf(name string, configuration map[string]string, vars ...string) (*Terraform, error) {
 	path, err := tfcli.Find(exec.LookPath)
 	if err != nil {
 		return nil, err
 	}
 	t := &Terraform{Dir: filepath.Join(l.Dir, name), Path: path, lab: l}
+	t.Set(vars...)
+	return t, t.write(configuration)
+}
+
+// Set replaces the variables, each as name=value.
+func (t *Terraform) Set(vars ...string) {
+	t.vars = nil
 	for _, v := range vars {
 		t.vars = append(t.vars, "-var="+v)
 	}
-	return t, t.copyQuickstart()
 }
 
-func (t *Terraform) copyQuickstart() error {
+func (t *Terraform) write(configuration map[string]string) error {
 	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
 		return err
 	}
@@ -49,16 +75,15 @@ func (t *Terraform) copyQuickstart() error {
 			return err
 		}
 	}
-	files, err := filepath.Glob(filepath.Join(t.lab.Root, "examples", "quickstart", "*.tf"))
+	const vars = "lab.auto.tfvars.json"
+	b, err := os.ReadFile(filepath.Join(t.lab.Dir, vars))
 	if err != nil {
 		return err
 	}
-	for _, f := range append(files, filepath.Join(t.lab.Dir, "lab.auto.tfvars.json")) {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(t.Dir, filepath.Base(f)), b, 0o600); err != nil {
+	all := map[string]string{vars: string(b)}
+	maps.Copy(all, configuration)
+	for name, content := range all {
+		if err := os.WriteFile(filepath.Join(t.Dir, name), []byte(content), 0o600); err != nil {
 			return err
 		}
 	}
@@ -85,10 +110,10 @@ func (t *Terraform) Standing() bool {
 	return json.Unmarshal(b, &state) == nil && len(state.Resources) > 0
 }
 
-// Plan returns what plan says, as a person reads it, and whether it would change something.
-func (t *Terraform) Plan(ctx context.Context) (text string, changes bool, err error) {
+// Plan returns what plan says, as a person reads it, and whether it would change something. Options are Terraform's own.
+func (t *Terraform) Plan(ctx context.Context, options ...string) (text string, changes bool, err error) {
 	var lines []string
-	args := append([]string{"plan", "-no-color", "-input=false", "-detailed-exitcode"}, t.vars...)
+	args := slices.Concat([]string{"plan", "-no-color", "-input=false", "-detailed-exitcode"}, options, t.vars)
 	err = t.run(ctx, func(line string) { lines = append(lines, line) }, args...)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 2 {
@@ -100,9 +125,9 @@ func (t *Terraform) Plan(ctx context.Context) (text string, changes bool, err er
 	return strings.Join(lines, "\n"), changes, err
 }
 
-// Apply applies, and shows a line per resource that is done and per warning.
-func (t *Terraform) Apply(ctx context.Context, show func(string)) error {
-	return t.change(ctx, "apply", show)
+// Apply applies, and shows a line per resource that is done and per warning. Options are Terraform's own.
+func (t *Terraform) Apply(ctx context.Context, show func(string), options ...string) error {
+	return t.change(ctx, "apply", show, options...)
 }
 
 // Destroy destroys everything in the state.
@@ -110,9 +135,9 @@ func (t *Terraform) Destroy(ctx context.Context, show func(string)) error {
 	return t.change(ctx, "destroy", show)
 }
 
-func (t *Terraform) change(ctx context.Context, command string, show func(string)) error {
+func (t *Terraform) change(ctx context.Context, command string, show func(string), options ...string) error {
 	var failed []string
-	args := append([]string{command, "-json", "-auto-approve", "-input=false"}, t.vars...)
+	args := slices.Concat([]string{command, "-json", "-auto-approve", "-input=false"}, options, t.vars)
 	err := t.run(ctx, func(line string) {
 		text, isError := message(line)
 		if isError {

@@ -12,7 +12,7 @@ import (
 
 // hostGroups are without neighbours: those in the host's namespace are not ours.
 func hostGroups() []int {
-	return []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE}
+	return []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV4_NETCONF}
 }
 
 // meshGroups have FDB entries with the neighbours, as those of AF_BRIDGE.
@@ -59,7 +59,33 @@ func (w *Watch) hostMessage(e *events, m netlinkMessage) {
 		if ourRule(m.body) {
 			w.changed()
 		}
+	case unix.RTM_NEWNETCONF:
+		if ofLink := netconfLink(m.body); ofLink == allLinks || ofLink != 0 && ofLink == e.links[state.HostLink] {
+			w.changed()
+		}
 	}
+}
+
+// From linux/netconf.h: NETCONFA_IFINDEX, and its value for what is of all links,
+// as net.ipv4.ip_forward is.
+const (
+	netconfIfindex = 1
+	allLinks       = ^uint32(0) // NETCONFA_IFINDEX_ALL
+)
+
+// netconfLink is the link whose settings (forwarding, rp_filter; not all of them
+// tell) have changed, 0 when the message does not say.
+func netconfLink(b []byte) uint32 {
+	const header = unix.NLMSG_ALIGNTO // struct netconfmsg is one byte
+	if len(b) < header || b[0] != unix.AF_INET {
+		return 0
+	}
+	for typ, value := range attrs(b[header:]) {
+		if typ == netconfIfindex && len(value) == 4 {
+			return native.Uint32(value)
+		}
+	}
+	return 0
 }
 
 func (w *Watch) ourRoute(e *events, r routeMessage) bool {

@@ -87,6 +87,8 @@ func TestWhatSomebodyBreaksIsMendedInTime(t *testing.T) {
 		{name: "overlay deleted", mesh: "ip link del vx0"},
 		{name: "host's address", host: "ip addr del 10.255.0.2/32 dev rmesh0"},
 		{name: "virtual address", mesh: "ip addr del 10.255.0.1/32 dev lo"},
+		{name: "forwarding", host: "sysctl -qw net.ipv4.ip_forward=0"},
+		{name: "forwarding of the mesh", mesh: "sysctl -qw net.ipv4.ip_forward=0"},
 		{name: "route to the pool", host: "ip route del 10.255.0.0/16"},
 		{name: "route to S over another link", host: "ip link add d0 type dummy; ip link set d0 up; ip route replace 10.255.0.1/32 dev d0"},
 		{name: "route to a node", mesh: "ip route del 10.255.1.0/24"},

@@ -1,0 +1,78 @@
+//go:build lab
+
+package faults
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// during does something while the client asks, and notes what became of it. do returns what the plan said.
+func (w *world) during(t *testing.T, name, node string, do func() (mended string, said []string)) Outage {
+	t.Helper()
+	from := w.mark(t)
+	mended, said := do()
+	to := w.served(t, time.Minute)
+	outage := w.between(from, to, w.targets...)
+	w.note(Row{Fault: name, Node: node, Outage: outage, Mended: mended, Said: said})
+	return outage
+}
+
+// untroubled wants that no request failed.
+func untroubled(t *testing.T, o Outage) {
+	t.Helper()
+	if o.Failed > 0 {
+		t.Errorf("%d of %d requests failed, over %.1f s, the first of them %s; none was to", o.Failed, o.Asked, o.Seconds, o.First)
+	}
+}
+
+// agentFaults leave the kernel alone: nobody may notice.
+func (w *world) agentFaults(t *testing.T) {
+	t.Run("kill -9 of the agent", func(t *testing.T) {
+		untroubled(t, w.during(t, "kill -9 of the agent", "n2", func() (string, []string) {
+			return w.on(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; mended $t 20") + " s", nil
+		}))
+	})
+	t.Run("the agent stopped", func(t *testing.T) {
+		untroubled(t, w.during(t, "the agent stopped", "n3", func() (string, []string) {
+			w.on(t, "n3", "systemctl stop routingmesh-agent")
+			said := w.plan(t)
+			mustSay(t, said, `node n3: `)
+			ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
+			w.on(t, "n3", "mended $(now) 5")
+			return "by the apply", said
+		}))
+		w.inSync(t)
+	})
+	t.Run("Docker starts again", func(t *testing.T) {
+		untroubled(t, w.during(t, "Docker starts again", "n1", func() (string, []string) {
+			w.on(t, "n1", `iptables -t nat -F DOCKER; iptables -D FORWARD -j DOCKER-USER; iptables -I FORWARD -j DOCKER-USER
+iptables -t nat -A DOCKER -i docker0 -j RETURN; iptables -t nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 9090 -j DNAT --to-destination 172.17.0.2:80`)
+			said := w.plan(t)
+			mustSay(t, said, `No changes`)
+			return "", said
+		}))
+		w.on(t, "n1", "restore; untouched; mended $(now) 5")
+	})
+	t.Run("another program fights for a jump", func(t *testing.T) {
+		untroubled(t, w.during(t, "another program fights for a jump", "n2", func() (string, []string) {
+			w.on(t, "n2", `end=$(( ${EPOCHREALTIME%.*} + 60 ))
+for i in 1 2 3 4; do
+  until iptables -C INPUT -j ROUTINGMESH-IN 2>/dev/null; do [ ${EPOCHREALTIME%.*} -lt $end ]; sleep 0.1; done
+  iptables -D INPUT -j ROUTINGMESH-IN
+done`)
+			said := w.plan(t)
+			mustSay(t, said, `ROUTINGMESH-IN .*is not jumped to from INPUT\. Something on this host keeps`)
+			return w.on(t, "n2", "mended $(now) 60") + " s", said
+		}))
+	})
+}
+
+func mustSay(t *testing.T, said []string, pattern string) {
+	t.Helper()
+	if !regexp.MustCompile(pattern).MatchString(strings.Join(said, "\n")) {
+		t.Errorf("the plan has to say %q; it says %q", pattern, said)
+	}
+}

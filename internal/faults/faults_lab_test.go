@@ -1,0 +1,49 @@
+//go:build lab
+
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestAccLabFaults is the fault table. One fault of it: -run 'TestAccLabFaults/vx0'.
+func TestAccLabFaults(t *testing.T) {
+	w := newWorld(t)
+	w.equip(t)
+	w.main = w.terraform(t, "main")
+	if w.main.Standing() { // what a run that was cut has left
+		ok(t, w.main.Destroy(within(t, 5*time.Minute), func(string) {}))
+	}
+	before := w.look(t)
+	t.Cleanup(func() { w.print(t) })
+	t.Cleanup(func() {
+		if w.main.Standing() {
+			ok(t, w.main.Destroy(within(t, 5*time.Minute), func(string) {}))
+		}
+		w.asFound(t, before)
+	})
+	w.apply(t)
+	w.askAlways(t)
+	for _, f := range kernelFaults {
+		t.Run(f.name, func(t *testing.T) { w.mends(t, f, w.targets...) })
+	}
+	w.mendsByTimer(t)
+	w.agentFaults(t)
+	w.applyFaults(t)
+	w.nodeFaults(t)
+	w.reports(t)
+}
+
+// print shows the table, and keeps it beside the lab.
+func (w *world) print(t *testing.T) {
+	t.Helper()
+	if len(w.rows) == 0 {
+		return
+	}
+	table := Table(w.rows)
+	t.Log("\n" + table)
+	ok(t, os.WriteFile(filepath.Join(w.lab.Dir, "faults", "table.txt"), []byte(table), 0o644))
+}

@@ -1,0 +1,172 @@
+//go:build lab
+
+package faults
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fault is something that is done to one node.
+type fault struct {
+	name   string
+	node   string
+	inject string // a script there, with the words of node.sh
+	// limit is how many seconds the agent may take until all is as before.
+	limit float64
+	// says is what the plan must say of it where the agent only reports: a regular expression.
+	says string
+	// takesOthers says that the fault takes other people's rules as well, who then load them again.
+	takesOthers bool
+}
+
+// What the agent sees at once has to be mended within 2 s; the rest is for asking, in an emulated machine. What nothing but the timer sees
+// has a period of it (30 s, and a bit).
+const (
+	atOnce  = 5
+	byTimer = 45
+)
+
+// kernelFaults are seen by events. No object is broken three times within a minute on one node: the agent would hold back.
+var kernelFaults = []fault{
+	{name: "iptables -F", node: "n1", inject: "iptables -F", limit: atOnce, says: `chain filter ROUTINGMESH`, takesOthers: true},
+	{name: "iptables -t nat -F", node: "n2", inject: "iptables -t nat -F", limit: atOnce, says: `chain nat ROUTINGMESH`, takesOthers: true},
+	{name: "ipvsadm -C", node: "n3", inject: "ip netns exec routingmesh ipvsadm -C", limit: atOnce, says: `IPVS has no service [0-9.]+:8080/tcp`},
+	{name: "ipset flush", node: "n1", inject: "ipset flush", limit: atOnce, says: `ipset routingmesh-tcp lacks port 8080`},
+	{name: "nft flush ruleset", node: "n2", inject: "nft flush ruleset", limit: atOnce, says: `chain \S+ ROUTINGMESH`, takesOthers: true},
+	{name: "ipset destroy", node: "n3", inject: "iptables -F; iptables -t nat -F; ipset destroy", limit: atOnce, says: `ipset routingmesh-tcp`, takesOthers: true},
+	{name: "vx0 deleted", node: "n1", inject: "ip -n routingmesh link del vx0", limit: atOnce, says: `vx0`},
+	{name: "namespace deleted", node: "n2", inject: "ip netns del routingmesh", limit: atOnce, says: `namespace`},
+	{name: "rmesh0 deleted", node: "n3", inject: "ip link del rmesh0", limit: atOnce, says: `rmesh0`},
+	{name: "a mesh route", node: "n1", inject: "ip -n routingmesh route del $(ip -n routingmesh route show dev vx0 | awk '{print $1; exit}')", limit: atOnce, says: `route .*vx0`},
+	{name: "the host's route", node: "n2", inject: "ip route del $(ip route show dev rmesh0 | awk '/via/ {print $1; exit}') dev rmesh0", limit: atOnce, says: `route .*rmesh0`},
+	{name: "an FDB entry", node: "n3", inject: "ip netns exec routingmesh bridge fdb del $(ip netns exec routingmesh bridge fdb show dev vx0 | awk '/dst/ {print $1, \"dst\", $3; exit}') dev vx0", limit: atOnce, says: `fdb entry`},
+	{name: "a neighbour", node: "n2", inject: "ip -n routingmesh neigh del $(ip -n routingmesh neigh show dev vx0 nud permanent | awk '{print $1; exit}') dev vx0", limit: atOnce, says: `neighbour`},
+	{name: "an address", node: "n1", inject: "ip addr flush dev rmesh0", limit: atOnce, says: `address .*rmesh0`},
+	{name: "the policy rule", node: "n3", inject: "ip rule del priority 10255", limit: atOnce, says: `rule`},
+	{name: "vx0 down", node: "n3", inject: "ip -n routingmesh link set vx0 down", limit: atOnce, says: `vx0`},
+	{name: "a jump", node: "n1", inject: "iptables -D FORWARD -j ROUTINGMESH-FWD", limit: atOnce, says: `ROUTINGMESH-FWD .*is not jumped to from FORWARD`},
+	{name: "a rule of somebody's in a chain of ours", node: "n2", inject: "iptables -I ROUTINGMESH-FWD -j DROP", limit: atOnce, says: `ROUTINGMESH-FWD .*has a rule that is not ours`},
+	{name: "firewalld reload", node: "n3", inject: "firewall-cmd -q --reload", limit: atOnce, says: `chain \S+ ROUTINGMESH`},
+}
+
+// timerFaults are those that only a whole look finds, three on each node: one period of the timer is waited for.
+var timerFaults = []fault{
+	{name: "an IPVS destination", node: "n1", inject: "ip netns exec routingmesh ipvsadm -d -t $(vip tcp) -r $(destination tcp)", limit: byTimer, says: `IPVS [0-9.]+:8080/tcp has no destination [0-9.]+:8085`},
+	{name: "a weight of 0", node: "n3", inject: "ip netns exec routingmesh ipvsadm -e -u $(vip udp) -r $(destination udp) -m -w 0", limit: byTimer, says: `with weight 0; it should be 1`},
+	{name: "a member swapped for another", node: "n2", inject: "ipset del routingmesh-tcp 8080; ipset add routingmesh-tcp 18080", limit: byTimer, says: `ipset routingmesh-tcp lacks port 8080`},
+	{name: "net.ipv4.ip_forward=0", node: "n1", inject: "sysctl -qw net.ipv4.ip_forward=0", limit: byTimer, says: `sysctl net.ipv4.ip_forward is 0`},
+	{name: "the unit's file", node: "n3", inject: "rm /etc/systemd/system/routingmesh-agent.service", limit: byTimer, says: `unit /etc/systemd/system/routingmesh-agent.service`},
+	{name: "the unit disabled", node: "n2", inject: "systemctl -q disable routingmesh-agent", limit: byTimer, says: `unit`},
+	{name: "the agent's program", node: "n2", inject: "rm $(readlink -f /usr/local/bin/routingmesh-agent)", limit: byTimer, says: `program /usr/local/lib/routingmesh/`},
+	{name: "the agent's link", node: "n3", inject: "rm /usr/local/bin/routingmesh-agent", limit: byTimer, says: `link /usr/local/bin/routingmesh-agent`},
+	{name: "the record's file", node: "n1", inject: "rm /var/lib/routingmesh/record.json", limit: byTimer, says: `/var/lib/routingmesh/record.json`},
+}
+
+// mends does the fault while the client asks, and waits until the agent has mended it by itself.
+func (w *world) mends(t *testing.T, f fault, through ...Target) {
+	t.Helper()
+	from := w.mark(t)
+	restore := ""
+	if f.takesOthers {
+		restore = "restore"
+	}
+	out := w.on(t, f.node, fmt.Sprintf(`r=$(repairs); t=$(now)
+%s
+mended $t %g
+[ $(repairs) -gt $r ] || { echo 'mended, but not counted in repairs' >&2; exit 1; }
+%s
+untouched`, f.inject, f.limit, restore))
+	to := w.served(t, 30*time.Second)
+	outage := w.between(from, to, through...)
+	w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Mended: out + " s"})
+	if outage.Seconds > f.limit {
+		t.Errorf("for %.1f s requests failed (%s); allowed are %g s", outage.Seconds, outage.First, f.limit)
+	}
+}
+
+// mendsByTimer does them all, and then waits for all. A request counts for the fault whose node it went to.
+func (w *world) mendsByTimer(t *testing.T) {
+	t.Run("found by the timer", func(t *testing.T) {
+		from, begun := w.mark(t), map[string]string{}
+		w.onAll(t, "repairs > $dir/repairs")
+		for _, f := range timerFaults {
+			begun[f.name] = w.on(t, f.node, "now\n"+f.inject)
+		}
+		mended := map[string]string{}
+		for _, f := range timerFaults {
+			mended[f.name] = w.on(t, f.node, fmt.Sprintf("mended %s %g", begun[f.name], f.limit)) + " s"
+		}
+		to := w.served(t, 30*time.Second)
+		for _, f := range timerFaults {
+			outage := w.between(from, to, Through(w.targets, w.nodes[f.node].Address)...)
+			w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Mended: mended[f.name]})
+			if outage.Seconds > f.limit {
+				t.Errorf("%s: for %.1f s requests failed (%s); allowed are %g s", f.name, outage.Seconds, outage.First, f.limit)
+			}
+		}
+		w.onAll(t, "[ $(repairs) -ge $(( $(cat $dir/repairs) + 3 )) ]; untouched") // three on each node
+	})
+}
+
+// note keeps a row, or what the plan said in the one that is there.
+func (w *world) note(r Row) {
+	for i := range w.rows {
+		if w.rows[i].Fault == r.Fault {
+			w.rows[i].Said = append(w.rows[i].Said, r.Said...)
+			return
+		}
+	}
+	w.rows = append(w.rows, r)
+}
+
+// reports does the faults once more where the agents only report: a batch of them is one fault for each node. The plan says each in words,
+// nothing mends it until the apply, and that mends exactly this.
+func (w *world) reports(t *testing.T) {
+	t.Run("report", func(t *testing.T) {
+		w.apply(t, "repair=report")
+		t.Cleanup(func() { w.apply(t, "repair=automatic") })
+		for batch := range slices.Chunk(slices.Concat(kernelFaults, timerFaults), len(w.names)) {
+			var names []string
+			for i := range batch {
+				if batch[i].name != "firewalld reload" { // the others are as well at home on any node
+					batch[i].node = w.names[i]
+				}
+				names = append(names, batch[i].name)
+			}
+			t.Run(strings.Join(names, ", "), func(t *testing.T) { w.reportsBatch(t, batch) })
+		}
+	})
+}
+
+func (w *world) reportsBatch(t *testing.T, batch []fault) {
+	t.Helper()
+	for _, f := range batch {
+		w.on(t, f.node, f.inject)
+	}
+	said := w.plan(t)
+	for _, f := range batch {
+		var own []string
+		for _, s := range said {
+			if strings.HasPrefix(s, "node "+f.node+": ") {
+				own = append(own, s)
+			}
+		}
+		w.note(Row{Fault: f.name, Node: f.node, Said: own})
+		if !regexp.MustCompile(f.says).MatchString(strings.Join(own, "\n")) {
+			t.Errorf("%s on %s: the plan has to say %q of the node; it says %q", f.name, f.node, f.says, said)
+		}
+	}
+	ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
+	for _, f := range batch {
+		if f.takesOthers {
+			w.on(t, f.node, "restore")
+		}
+		w.on(t, f.node, "mended $(now) 1; untouched")
+	}
+	w.served(t, 30*time.Second)
+}
