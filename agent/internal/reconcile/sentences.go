@@ -114,6 +114,9 @@ func destinationSentence(was, is state.RealServer) string {
 
 // chainSentence names the first rule or jump that differs.
 func chainSentence(was, is state.Chain) string {
+	if was.Rules == "" && is.Rules != "" {
+		return fmt.Sprintf("The %s is empty.", is)
+	}
 	have, want := strings.Split(was.Rules, "\n"), strings.Split(is.Rules, "\n")
 	if rule, ok := firstNotIn(want, have); ok {
 		return fmt.Sprintf("The %s lacks the rule `%s`.", is, rule)

@@ -101,6 +101,7 @@ func everyDrift(t *testing.T) (ops []state.Op) {
 	extra(state.Chain{Table: "mangle", Name: "ROUTINGMESH-OLD"})
 	extra(state.Chain{NS: state.Mesh, Table: "filter", Name: "FORWARD", Rules: "-j DROP"})
 	for _, edit := range []func(*state.Chain){
+		func(c *state.Chain) { c.Rules = "" },
 		func(c *state.Chain) { c.Rules = "-p tcp -j DNAT" },
 		func(c *state.Chain) { c.Rules = "-j DROP\n" + c.Rules },
 		func(c *state.Chain) { c.Rules = "-p tcp -j DNAT\n-i rmesh0 -j RETURN" },
