@@ -253,6 +253,25 @@ func TestFilesAreRemovedAndALinkThatIsNotOursStays(t *testing.T) {
 	}
 }
 
+// TestHalfWrittenFilesAreRemoved: what an install leaves that is killed before
+// it renames.
+func TestHalfWrittenFilesAreRemoved(t *testing.T) {
+	p, _, _ := newProgram(t, "")
+	unit := filepath.Join(filepath.Dir(p.unit()), "."+unitName+".2703054140")
+	must(t, os.MkdirAll(filepath.Dir(unit), 0o755))
+	must(t, os.WriteFile(unit, nil, 0o600))
+	must(t, os.MkdirAll(filepath.Dir(p.link()), 0o755))
+	ours, other := p.link()+".4711", p.link()+".old"
+	must(t, os.Symlink(p.binary("0123456789abcdef"), ours))
+	must(t, os.Symlink("/opt/other/agent", other))
+	must(t, p.removeFiles())
+	for path, stays := range map[string]bool{unit: false, ours: false, other: true} {
+		if _, err := os.Lstat(path); (err == nil) != stays {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 func TestOnlyAnAgentOfOursIsEnded(t *testing.T) {
 	p, _, _ := newProgram(t, "")
 	d := &detached{layout: p.layout}

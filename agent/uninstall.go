@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
@@ -86,7 +88,11 @@ func (p *program) removeFiles() error {
 		}
 		p.report("removed %s", p.link())
 	}
-	for _, path := range []string{p.unit(), p.stateDir(), p.runDir(), p.libDir()} {
+	half, err := p.halfWritten()
+	if err != nil {
+		return err
+	}
+	for _, path := range append(half, p.unit(), p.stateDir(), p.runDir(), p.libDir()) {
 		if _, err := os.Lstat(path); err != nil {
 			if err := ignoreMissing(err); err != nil {
 				return err
@@ -99,6 +105,24 @@ func (p *program) removeFiles() error {
 		p.report("removed %s", path)
 	}
 	return nil
+}
+
+// halfWritten are the files that an install has left which was killed before it
+// could rename them, outside of the folders that are the agent's own.
+func (p *program) halfWritten() ([]string, error) {
+	units, err := filepath.Glob(filepath.Join(filepath.Dir(p.unit()), "."+unitName+".*")) // see host.WriteFile
+	if err != nil {
+		return nil, err
+	}
+	links, err := filepath.Glob(p.link() + ".*") // see placeBinary
+	if err != nil {
+		return nil, err
+	}
+	links = slices.DeleteFunc(links, func(path string) bool {
+		to, err := os.Readlink(path)
+		return err != nil || !strings.HasPrefix(to, p.libDir()+"/")
+	})
+	return append(units, links...), nil
 }
 
 func ignoreMissing(err error) error {

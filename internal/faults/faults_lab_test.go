@@ -30,7 +30,12 @@ func TestAccLabFaults(t *testing.T) {
 	for _, f := range kernelFaults {
 		t.Run(f.name, func(t *testing.T) { w.mends(t, f, w.targets...) })
 	}
-	w.mendsByTimer(t)
+	w.asSaved(t)
+	t.Run("found by the timer", func(t *testing.T) { w.mendsByTimer(t, interruptingFaults) })
+	t.Run("quiet ones found by the timer", func(t *testing.T) {
+		untroubled(t, w.during(t, "quiet ones found by the timer", "all", func() (string, []string) { w.mendsByTimer(t, quietFaults); return "", nil }))
+	})
+	w.asSaved(t)
 	w.agentFaults(t)
 	w.applyFaults(t)
 	w.nodeFaults(t)

@@ -72,9 +72,7 @@ func (w *world) downDuringChanges(t *testing.T) {
 // reboot: the mesh is there before anybody runs Terraform.
 func (w *world) reboot(t *testing.T) {
 	o := w.during(t, "reboot", "n3", func() (string, []string) {
-		w.on(t, "n3", "systemctl reboot")
-		w.lab.Forget(within(t, time.Minute), "n3")
-		w.awaitDown(t, "n3")
+		w.restart(t, "n3")
 		w.served(t, bootTime)
 		said := w.plan(t)
 		mustSay(t, said, `No changes`)
@@ -84,6 +82,15 @@ func (w *world) reboot(t *testing.T) {
 		t.Error("no request failed: was it a reboot?")
 	}
 	w.whole(t)
+}
+
+// restart reboots a node, and returns when it is down.
+func (w *world) restart(t *testing.T, node string) {
+	t.Helper()
+	_, err := w.try(within(t, time.Minute), node, "systemctl reboot")
+	fmt.Fprintf(w.lab.Log, "the login ends with the node: %v\n", err)
+	w.lab.Forget(within(t, time.Minute), node)
+	w.awaitDown(t, node)
 }
 
 // awaitDown waits until the client is not served by a node.
@@ -112,9 +119,8 @@ func (w *world) rebuilt(t *testing.T) {
 rm -rf /etc/systemd/system/routingmesh-agent.service /etc/systemd/system/*/routingmesh-agent.service /usr/local/bin/routingmesh-agent /usr/local/lib/routingmesh /var/lib/routingmesh
 mkdir $dir/keys; cp -a /etc/ssh/ssh_host_* $dir/keys; rm /etc/ssh/ssh_host_*; ssh-keygen -qA
 cat /etc/ssh/ssh_host_*.pub > $dir/pub`)
-	keys := w.on(t, "n2", "cat $dir/pub; systemctl reboot")
-	w.lab.Forget(within(t, time.Minute), "n2")
-	w.awaitDown(t, "n2")
+	keys := w.on(t, "n2", "cat $dir/pub")
+	w.restart(t, "n2")
 	// the user trusts the new host
 	t.Cleanup(func() { ok(t, os.WriteFile(known, old, 0o644)) })
 	ok(t, os.WriteFile(known, newKeys(t, string(old), w.sshPort(t, "n2"), keys), 0o644))
@@ -123,7 +129,8 @@ cat /etc/ssh/ssh_host_*.pub > $dir/pub`)
 	mustSay(t, said, `node n2: shows another SSH host key`)
 	w.main.Set(`forced=["n2"]`)
 	ok(t, w.main.Apply(within(t, 4*time.Minute), func(string) {}))
-	ok(t, w.main.Apply(within(t, 4*time.Minute), func(string) {}, "-replace=routingmesh_node.this[\"n2\"]"))
+	again := `-replace=routingmesh_node.this["n2"]`
+	ok(t, w.main.Apply(within(t, 4*time.Minute), func(string) {}, again))
 	to := w.served(t, time.Minute)
 	w.note(Row{Fault: "rebuilt from scratch", Node: "n2", Outage: w.between(from, to, w.targets...), Mended: "by apply -replace", Said: said})
 	w.on(t, "n2", "nft -f $dir/nft")
@@ -132,7 +139,7 @@ cat /etc/ssh/ssh_host_*.pub > $dir/pub`)
 	w.on(t, "n2", "cp -a $dir/keys/. /etc/ssh; rm -r $dir/keys $dir/pub; systemctl restart ssh")
 	w.lab.Forget(within(t, time.Minute), "n2")
 	ok(t, os.WriteFile(known, old, 0o644))
-	ok(t, w.main.Apply(within(t, 4*time.Minute), func(string) {}, "-replace=routingmesh_node.this[\"n2\"]"))
+	ok(t, w.main.Apply(within(t, 4*time.Minute), func(string) {}, again))
 	w.apply(t)
 }
 

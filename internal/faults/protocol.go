@@ -17,7 +17,7 @@ const (
 	// WordServed asks for a Report once every target has answered Settled requests in a row that were made after the word.
 	WordServed = "served"
 	// Settled is how many answers in a row make a target one that serves.
-	Settled = 4
+	Settled = 3
 	// Patience is how long the client waits for an answer. An emulated machine stands still for a second or two at times, and nothing is
 	// lost by that. Tcp sends a lost packet again after 1 s and after 3 s, so that it outlives a short gap, as a person's request would; udp
 	// does not, and tells how long the gap was.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,17 +96,23 @@ func (w *world) try(ctx context.Context, node, script string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// onEach runs a script of its own on each node, at the same time.
-func (w *world) onEach(t *testing.T, scripts map[string]string) {
+// onEach runs a script of its own on each node, at the same time, and returns what they print.
+func (w *world) onEach(t *testing.T, scripts map[string]string) map[string]string {
 	t.Helper()
 	var g errgroup.Group
+	var mu sync.Mutex
+	out := map[string]string{}
 	for node, script := range scripts {
 		g.Go(func() error {
-			_, err := w.try(within(t, 3*time.Minute), node, script)
+			printed, err := w.try(within(t, 3*time.Minute), node, script)
+			mu.Lock()
+			defer mu.Unlock()
+			out[node] = printed
 			return err
 		})
 	}
 	ok(t, g.Wait())
+	return out
 }
 
 func (w *world) onAll(t *testing.T, script string) {
@@ -166,8 +173,8 @@ func (w *world) unequip(t *testing.T) {
 	t.Helper()
 	silent := "systemctl -q disable --now steady; rm -f /etc/systemd/system/steady.service; systemctl daemon-reload\n"
 	w.onEach(t, map[string]string{
-		"n1": "iptables -P FORWARD ACCEPT; iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X; ip link del docker0; sysctl -qw net.ipv4.ip_forward=0",
-		"n2": silent + "nft delete table inet somebody",
+		"n1": "iptables -P FORWARD ACCEPT; iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X; ip link del docker0 || true; sysctl -qw net.ipv4.ip_forward=0",
+		"n2": silent + "nft delete table inet somebody 2>/dev/null || true",
 		"n3": silent + "systemctl -q disable --now firewalld; sed -i s/^FirewallBackend=.*/FirewallBackend=nftables/ /etc/firewalld/firewalld.conf",
 	})
 	w.onAll(t, "rm -rf $dir")
@@ -219,7 +226,7 @@ func (w *world) plan(t *testing.T) []string {
 	return said
 }
 
-// askAlways starts the steady client: every port through every node that has it, so that each node is asked some 15 times a second. It is
+// askAlways starts the steady client: every port through every node that has it, so that each node is asked some 10 times a second. It is
 // the emulation that sets this limit.
 func (w *world) askAlways(t *testing.T) {
 	t.Helper()
@@ -227,9 +234,9 @@ func (w *world) askAlways(t *testing.T) {
 		at := func(network string, port uint16, every time.Duration) Target {
 			return Target{network, netip.AddrPortFrom(netip.MustParseAddr(w.nodes[name].Address), port), every}
 		}
-		w.targets = append(w.targets, at("tcp", 8080, 150*time.Millisecond), at("udp", 8080, 150*time.Millisecond))
+		w.targets = append(w.targets, at("tcp", 8080, 250*time.Millisecond), at("udp", 8080, 250*time.Millisecond))
 		if name != "n1" {
-			w.targets = append(w.targets, at("tcp", 8081, 300*time.Millisecond))
+			w.targets = append(w.targets, at("tcp", 8081, 400*time.Millisecond))
 		}
 	}
 	client, err := StartClient(w.lab.Command(context.WithoutCancel(t.Context()), clientHost, nodeDir+"/steady ask"), w.targets)
@@ -258,6 +265,12 @@ func (w *world) served(t *testing.T, limit time.Duration) Report {
 func (w *world) whole(t *testing.T) {
 	t.Helper()
 	w.inSync(t)
+	w.asSaved(t)
+}
+
+// asSaved wants every node to have of the mesh, and of others, what it had.
+func (w *world) asSaved(t *testing.T) {
+	t.Helper()
 	w.onAll(t, "mended $(now) 40 >/dev/null; untouched")
 }
 

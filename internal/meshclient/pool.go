@@ -148,11 +148,15 @@ func (p *pool) tired(ep *endpoint, patience time.Duration) {
 	p.failed[ep.key()] = max(p.failed[ep.key()], patience)
 }
 
-// forget drops the memory of callers that waited for ep in vain.
+// forget drops the memory of callers that waited for ep in vain, and the
+// connection to it: the host shows its key anew to who comes next.
 func (p *pool) forget(ep *endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.failed, ep.key())
+	if c := p.conns[ep.key()]; c != nil {
+		c.close()
+	}
 }
 
 // recheck closes the connections to an address whose key was pinned since.

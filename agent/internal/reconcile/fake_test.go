@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -15,7 +16,8 @@ import (
 type fakeKernel struct {
 	has     state.State
 	refuses map[state.Key]error
-	blind   error // what Observe fails with
+	blind   error         // what Observe fails with
+	slow    time.Duration // how long Observe takes
 	ops     []state.Op
 	scopes  []kernel.Scope
 	// afterApply breaks something after every Apply.
@@ -28,6 +30,7 @@ func newFakeKernel() *fakeKernel {
 
 func (f *fakeKernel) Observe(_ context.Context, scope kernel.Scope) (state.State, error) {
 	f.scopes = append(f.scopes, scope)
+	time.Sleep(f.slow)
 	if f.blind != nil {
 		return nil, f.blind
 	}

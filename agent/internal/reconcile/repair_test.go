@@ -86,6 +86,28 @@ func TestEndlessEventsDoNotPutOffARepair(t *testing.T) {
 	})
 }
 
+// TestASlowPassForNothingPutsOffARepairForSecondsOnly: firewalld wakes the agent
+// when its reload begins, and takes our chains at the end of it.
+func TestASlowPassForNothingPutsOffARepairForSecondsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newFakeKernel()
+		r, w, _ := newWatched(k, Options{})
+		r.Commit(t.Context(), record(t, 0), "n1")
+		running(t, r)
+		between(r, func() { k.slow = 2 * time.Second })
+		w.see()
+		time.Sleep(quiet + k.slow + time.Millisecond) // the pass is over
+		between(r, func() { delete(k.has, member) })
+		w.see()
+		time.Sleep(longRespite + 2*k.slow)
+		between(r, func() {
+			if k.has[member] == nil {
+				t.Errorf("not mended within %s", longRespite+2*k.slow)
+			}
+		})
+	})
+}
+
 func TestWhatAPassHasCoveredIsNoReasonForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newFakeKernel()

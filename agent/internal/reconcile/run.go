@@ -19,12 +19,15 @@ const (
 // What changes seldom changes alone: a pass waits until nothing has come for
 // quiet, but no longer than patience. After a pass that was for nothing (a
 // program that is busy with its own rules, of which there may be very many) the
-// next one waits for respite, or share times what the pass took.
+// next one waits for respite, or share times what the pass took, up to
+// longRespite: such a program may end with a flush of ours, as firewalld's reload
+// does, and on a slow host the pass before it took seconds.
 const (
-	quiet    = 100 * time.Millisecond
-	patience = 500 * time.Millisecond
-	respite  = time.Second
-	share    = 10
+	quiet       = 100 * time.Millisecond
+	patience    = 500 * time.Millisecond
+	respite     = time.Second
+	longRespite = 3 * time.Second
+	share       = 10
 )
 
 // maxLogged is how many repairs of one pass are logged in a line each.
@@ -54,7 +57,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 			}
 			notBefore = time.Time{}
 			if !busy {
-				notBefore = time.Now().Add(max(respite, share*time.Since(began)))
+				notBefore = time.Now().Add(min(max(respite, share*time.Since(began)), longRespite))
 			}
 		}
 		timer.Reset(r.untilNext())

@@ -7,23 +7,26 @@ rules() { iptables-save 2>/dev/null | sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//'; }
 # the names of links and the rest of a line, without the numbers that a new link gets
 links() { sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/ link-netnsid [0-9]+//; s/valid_lft .*//'; }
 
-# What is the mesh's here, as text.
+# What is the mesh's here, as text; with few programs, as it is their start that an emulated machine is slow at. Whether the agent's program
+# is what it was, byte for byte, is the agent's to say.
 ours() (
   set +e
   rules | grep -i routingmesh
-  ipset save | grep routingmesh | sed 's/ initval .*//' | sort
-  ip -o -4 addr show dev rmesh0 | links
-  ip -4 route show table all | grep -w rmesh0 | sort
-  ip rule | grep 10255
-  ip netns
-  sysctl net.ipv4.ip_forward net.ipv4.conf.rmesh0.route_localnet net.ipv4.conf.rmesh0.rp_filter
+  {
+    ipset save | grep routingmesh | sed 's/ initval .*//'
+    ip -o -4 addr show dev rmesh0 | links
+    ip -4 route show table all | grep -w rmesh0
+    ip rule | grep 10255
+    ip netns
+    head /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/rmesh0/{route_localnet,rp_filter}
+    cat /etc/systemd/system/routingmesh-agent.service /var/lib/routingmesh/record.json
+    stat -c '%N %a' /etc/systemd/system/multi-user.target.wants/routingmesh-agent.service /usr/local/bin/routingmesh-agent
+    stat -Lc '%n %a %s' /usr/local/bin/routingmesh-agent
+  } | sort
   ip netns exec routingmesh bash -c "$(declare -f rules links)"'
-    rules; ip -o -4 addr show up | links; ip -4 route show table all | sort; ip neigh show nud permanent | sort
-    bridge fdb show dev vx0 | grep dst | sort; ipvsadm -Sn | sort; sysctl net.ipv4.ip_forward net.ipv4.vs.conntrack'
-  cat /etc/systemd/system/routingmesh-agent.service
-  systemctl is-enabled routingmesh-agent
-  readlink -f /usr/local/bin/routingmesh-agent; sha256sum < /usr/local/bin/routingmesh-agent
-  jq -S . < /var/lib/routingmesh/record.json
+    rules
+    { ip -o -4 addr show up | links; ip -4 route show table all; ip neigh show nud permanent; bridge fdb show dev vx0 | grep dst; ipvsadm -Sn
+      head /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/vs/conntrack; } | sort'
 )
 # What is in the packet filter and not the mesh's: the tables of iptables, and all others.
 others() (
@@ -52,13 +55,19 @@ vip() { ip netns exec routingmesh ipvsadm -Sn | awk -v p="-${1:0:1}" '$1 == "-A"
 destination() { ip netns exec routingmesh ipvsadm -Sn | awk -v p="-${1:0:1}" '$1 == "-a" && $2 == p && $3 ~ /:8080$/ {print $5; exit}'; }
 repairs() { agent | jq .repairs; }
 
-# mended START LIMIT: waits until the agent reports no problem and everything of the mesh is as saved; prints the seconds since START.
-mended() {
-  local start=$1 limit=$2 at problems
+# well START LIMIT: waits until the agent reports no problem; prints the seconds since START. Its answer stays in $dir/status.
+well() { await "$1" "$2" true; }
+# mended START LIMIT: the same, and everything of the mesh is as saved, which takes this script longer to see than the agent to mend.
+mended() { await "$1" "$2" as_saved; }
+as_saved() { diff <(ours 2>&1) $dir/ours > $dir/diff; }
+
+await() {
+  local start=$1 limit=$2 met=$3 at problems
+  : > $dir/diff
   while :; do
-    problems=$(agent 2>/dev/null | jq -c .problems) || problems="nothing"
+    problems=$(agent 2>/dev/null | tee $dir/status | jq -c .problems) || problems=nothing
     at=$(now)
-    if [ "$problems" = '[]' ] && diff <(ours 2>&1) $dir/ours > $dir/diff; then break; fi
+    if [ "$problems" = '[]' ] && $met; then break; fi
     if awk "BEGIN {exit !($at - $start > $limit)}"; then
       echo "after $limit s it is not mended; the agent says $problems; what differs (< is now, > was): $(cat $dir/diff)" >&2
       return 1
