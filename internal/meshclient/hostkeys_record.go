@@ -51,7 +51,10 @@ func (h *hostKeys) overruled(ep *endpoint, recorded string, err error) bool {
 		return false
 	}
 	if refused, ok := errors.AsType[*HostKeyError](err); ok {
-		return refused.Address == ep.address() && refused.Key == authorizedKey(key) && !refused.Revoked
+		// A host has keys of several types, and shows the one that is asked for: that
+		// it showed another type than the record has decides nothing.
+		same := refused.Key == authorizedKey(key) || refused.Type != key.Type()
+		return refused.Address == ep.address() && same && !refused.Revoked
 	}
 	seen := h.seenAt(ep)
 	if seen == nil || sameKey(seen, key) {

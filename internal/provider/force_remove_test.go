@@ -1,14 +1,21 @@
 package provider
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 )
 
 // TestForceRemoveChangesNothing on any host: it is set in place, and without a
@@ -119,6 +126,55 @@ func TestHostRebuilt(t *testing.T) {
 			w.settled()
 		})
 	}
+}
+
+// TestHostRebuiltWithKnownHosts: the same, where the user keeps known_hosts and
+// has put the new keys there, of both types: what the state of the cluster still
+// has of the old one must not win over the record.
+func TestHostRebuiltWithKnownHosts(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	trust := func(more ...ssh.Signer) {
+		var lines strings.Builder
+		for _, name := range []string{"n1", "n2", "n3"} {
+			n := m.Node(name)
+			fmt.Fprintf(&lines, "[127.0.0.1]:%d %s\n", n.Port(), n.HostKey)
+		}
+		for _, key := range more {
+			fmt.Fprintf(&lines, "[127.0.0.1]:%d %s", m.Node("n3").Port(), ssh.MarshalAuthorizedKey(key.PublicKey()))
+		}
+		if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trust()
+	m.ssh = fmt.Sprintf(`, known_hosts = [%q], host_key_policy = "strict"`, file)
+	w := m.workspace()
+	config := func(attributes ...string) string {
+		return m.provider(cluster(), m.node("n1"), m.node("n2"), m.node("n3", attributes...), service("web", "n1", "n3"), published("http", "web", 8080))
+	}
+	w.write(config())
+	w.apply()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, second := meshtest.NewKey(t)
+	m.Node("n3").Rebuild()
+	m.Node("n3").SetHostKeys(first, second)
+	trust(second)
+	w.write(config("force_remove = true"))
+	says(t, w.apply(), "0 added, 1 changed")
+	says(t, w.apply("-replace=routingmesh_node.n3"), "1 added,", "1 destroyed")
+	if got := m.record().Nodes["n3"].SSH.HostKey; got != m.Node("n3").HostKey {
+		t.Errorf("the record has the host key %q, want %q", got, m.Node("n3").HostKey)
+	}
+	w.settled()
 }
 
 // TestClusterGone: hosts that are gone do not keep the cluster from being
