@@ -1,9 +1,6 @@
 package provider
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +9,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
@@ -135,14 +131,14 @@ func TestHostRebuiltWithKnownHosts(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
 	file := filepath.Join(t.TempDir(), "known_hosts")
-	trust := func(more ...ssh.Signer) {
+	trust := func(more ...string) {
 		var lines strings.Builder
 		for _, name := range []string{"n1", "n2", "n3"} {
 			n := m.Node(name)
 			fmt.Fprintf(&lines, "[127.0.0.1]:%d %s\n", n.Port(), n.HostKey)
 		}
 		for _, key := range more {
-			fmt.Fprintf(&lines, "[127.0.0.1]:%d %s", m.Node("n3").Port(), ssh.MarshalAuthorizedKey(key.PublicKey()))
+			fmt.Fprintf(&lines, "[127.0.0.1]:%d %s\n", m.Node("n3").Port(), key)
 		}
 		if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
 			t.Fatal(err)
@@ -156,23 +152,18 @@ func TestHostRebuiltWithKnownHosts(t *testing.T) {
 	}
 	w.write(config())
 	w.apply()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n3 := m.Node("n3")
+	n3.Rebuild()
 	_, second := meshtest.NewKey(t)
-	m.Node("n3").Rebuild()
-	m.Node("n3").SetHostKeys(first, second)
-	trust(second)
+	n3.SetHostKeys(second)
+	known := n3.HostKey
+	n3.SetHostKeys(meshtest.NewECDSAKey(t), second)
+	trust(known)
 	w.write(config("force_remove = true"))
 	says(t, w.apply(), "0 added, 1 changed")
 	says(t, w.apply("-replace=routingmesh_node.n3"), "1 added,", "1 destroyed")
-	if got := m.record().Nodes["n3"].SSH.HostKey; got != m.Node("n3").HostKey {
-		t.Errorf("the record has the host key %q, want %q", got, m.Node("n3").HostKey)
+	if got := m.record().Nodes["n3"].SSH.HostKey; got != n3.HostKey {
+		t.Errorf("the record has the host key %q, want %q", got, n3.HostKey)
 	}
 	w.settled()
 }

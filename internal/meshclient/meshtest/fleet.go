@@ -7,7 +7,10 @@ package meshtest
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
@@ -161,4 +164,18 @@ func NewKey(t testing.TB) (private string, signer ssh.Signer) {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(block)), signer
+}
+
+// NewECDSAKey makes a key of another type than NewKey's.
+func NewECDSAKey(t testing.TB) ssh.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
