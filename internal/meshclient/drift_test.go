@@ -87,8 +87,8 @@ func TestDriftOfSilentNode(t *testing.T) {
 		"its routingmesh-agent is too new for this version of the provider; it serves what it last had.": func(n *meshtest.Node) {
 			n.SetAgentVersion("new", mesh.APIVersion+1)
 		},
-		"no routingmesh-agent is installed there, so that it takes no part in the mesh.": func(n *meshtest.Node) { n.SetInstalled(false) },
-		`its host belongs to the cluster "other".`:                                       func(n *meshtest.Node) { n.SetRecord(other.Next(), "") },
+		"no routingmesh-agent is installed there, so that nothing keeps its part of the mesh as it should be.": func(n *meshtest.Node) { n.SetInstalled(false) },
+		`its host belongs to the cluster "other".`:                                                             func(n *meshtest.Node) { n.SetRecord(other.Next(), "") },
 		"its agent has no record, cluster is at generation 5.": func(n *meshtest.Node) {
 			n.SetInstalled(false)
 			n.SetInstalled(true)

@@ -29,7 +29,7 @@ func silence(err error) string {
 	case errors.As(err, &sudo):
 		return "takes the SSH login, and does not let its user become root with sudo"
 	case isNoAgent(err):
-		return "no routingmesh-agent is installed there, so that it takes no part in the mesh"
+		return "no routingmesh-agent is installed there, so that nothing keeps its part of the mesh as it should be"
 	case errors.As(err, &down):
 		return "its routingmesh-agent is installed and not running"
 	case errors.As(err, &version):

@@ -185,19 +185,14 @@ func TestServers(t *testing.T) {
 // up every two seconds.
 func counted(t *testing.T, m *machine, server string, atLeast mesh.Traffic) map[string]kernel.Server {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		got := servers(t, m)
+	var got map[string]kernel.Server
+	until(t, 30*time.Second, server+" counts", func() bool {
+		got = servers(t, m)
 		have := got[server].Traffic
-		if have.Connections >= atLeast.Connections && have.PacketsIn >= atLeast.PacketsIn && have.PacketsOut >= atLeast.PacketsOut &&
-			have.BytesIn >= atLeast.BytesIn && have.BytesOut >= atLeast.BytesOut {
-			return got
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s has counted %+v", server, have)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return have.Connections >= atLeast.Connections && have.PacketsIn >= atLeast.PacketsIn && have.PacketsOut >= atLeast.PacketsOut &&
+			have.BytesIn >= atLeast.BytesIn && have.BytesOut >= atLeast.BytesOut
+	})
+	return got
 }
 
 func servers(t *testing.T, m *machine) map[string]kernel.Server {
