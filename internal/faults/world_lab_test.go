@@ -124,13 +124,13 @@ func (w *world) onAll(t *testing.T, script string) {
 	w.onEach(t, scripts)
 }
 
-// put copies a file of this machine to hosts.
+// put copies a file of this machine to hosts, also over a program that a run which was cut has left running.
 func (w *world) put(t *testing.T, file, to string, hosts ...string) {
 	t.Helper()
 	for _, h := range hosts {
 		data, err := os.Open(file)
 		ok(t, err)
-		cmd := w.lab.Command(within(t, time.Minute), h, fmt.Sprintf("mkdir -p $(dirname %[1]s) && gzip -dc > %[1]s && chmod 755 %[1]s", to))
+		cmd := w.lab.Command(within(t, time.Minute), h, fmt.Sprintf("mkdir -p $(dirname %[1]s) && gzip -dc > %[1]s.new && chmod 755 %[1]s.new && mv %[1]s.new %[1]s", to))
 		pack := exec.CommandContext(t.Context(), "gzip", "-1c")
 		pack.Stdin = data
 		cmd.Stdin, err = pack.StdoutPipe()
