@@ -68,10 +68,15 @@ func (c *Client) cleanHost(ctx context.Context, ep, host *endpoint, r *mesh.Reco
 		}
 		return "", c.uninstall(ctx, ep)
 	}
-	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
 	// In a destroy of everything the services have gone before the nodes, and
 	// the cluster follows: nobody need hear of it then.
-	if r == nil || len(r.Services) == 0 {
+	over := r == nil || len(r.Services) == 0
+	if silent := c.silentHost(snap); silent != "" && !over {
+		return "", notCleaned(host, "%s does not answer now, and may be all else that keeps the record, so that this host was not cleaned. "+
+			"Run the apply again when %s answers.", silent, silent)
+	}
+	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
+	if over {
 		return "", nil
 	}
 	return fmt.Sprintf("The agent stays on %s: it is the last of the provider's hosts that keeps the record of cluster %s, which still has %s and %s. "+
@@ -94,6 +99,24 @@ func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
 	return own
 }
 
+// silentHost is one of the provider's hosts that could not be asked, "" when
+// all could: it may have the record, and then the one that leaves is not the last.
+func (c *Client) silentHost(snap *Snapshot) string {
+	for _, host := range c.router.hosts {
+		if err := snap.Hosts[host.name].Err; err != nil && !isNoAgent(err) {
+			return host.name
+		}
+	}
+	return ""
+}
+
+// notCleaned is the error of a host that left the record and could not be cleaned.
+func notCleaned(host *endpoint, format string, args ...any) error {
+	return &ProblemsError{Committed: true, Problems: []NodeProblem{
+		{host.name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(format, args...)}},
+	}}
+}
+
 // handedOn is an error while nobody but the host has the record that it has: a
 // commit may have reached it alone, and would be lost with it.
 func handedOn(snap *Snapshot, host *endpoint) error {
@@ -111,7 +134,6 @@ func handedOn(snap *Snapshot, host *endpoint) error {
 			return nil
 		}
 	}
-	return &ProblemsError{Committed: true, Problems: []NodeProblem{{host.name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(
-		"This host alone has generation %d of the record so far, so that it was not cleaned: the change would be lost with it. "+
-			"Run the apply again, which brings the others level first.", own.Generation)}}}}
+	return notCleaned(host, "This host alone has generation %d of the record so far, so that it was not cleaned: the change would be lost with it. "+
+		"Run the apply again, which brings the others level first.", own.Generation)
 }

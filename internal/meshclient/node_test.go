@@ -212,3 +212,25 @@ func TestRecordIsHandedOnBeforeItsHostIsCleaned(t *testing.T) {
 		t.Error("n3 is still there")
 	}
 }
+
+// Hosts that do not answer may keep the record: the one that leaves is not
+// taken for its last keeper, and left where it is, because they are silent.
+func TestSilentHostsMayKeepTheRecord(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three)
+	must(t)(c.PutPort(deadline(t), "demo", port(8000), true))
+	c = fresh(t, f)
+	snapshotOf(t, c)
+	for _, name := range []string{"n1", "n2"} {
+		f.Node(name).FaultAt(mesh.PathStatus, 1, meshtest.Stop)
+	}
+	res, err := c.RemoveNode(deadline(t), "demo", "n3", false)
+	if !committed(err) || !f.Node("n3").Installed() {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	wantText(t, err, "does not answer now", "Run the apply again")
+	f.Node("n1").Heal()
+	if err := c.CleanHost(deadline(t), "demo", f.Node("n3").MeshNode()); err != nil || f.Node("n3").Installed() {
+		t.Errorf("%v, installed %v", err, f.Node("n3").Installed())
+	}
+}
