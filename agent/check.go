@@ -172,7 +172,7 @@ func (c *checker) inKernel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	desired := compile.Compile(c.stored.Record, c.stored.Node, state.ParseKernelVersion(release))
+	desired := compile.Compile(c.stored.Record, c.stored.Node, state.ParseKernelVersion(release), compile.Conditions{})
 	for _, op := range state.Plan(desired, observed) {
 		texts = append(texts, fmt.Sprintf("To do: %s.", op))
 	}

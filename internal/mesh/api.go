@@ -19,6 +19,8 @@ import (
 //	POST /v1/repair             RepairRequest  → RepairResponse
 //	POST /v1/probe              ProbeRequest   → ProbeResponse
 //	GET  /v1/counters           Counters
+//	GET  /v1/drains             Drains
+//	GET  /metrics               Prometheus's text format
 //
 // Any other failure is a 4xx or 5xx with a Refusal body of code "error".
 const (
@@ -29,6 +31,8 @@ const (
 	PathRepair   = "/v1/repair"
 	PathProbe    = "/v1/probe"
 	PathCounters = "/v1/counters"
+	PathDrains   = "/v1/drains"
+	PathMetrics  = "/metrics"
 )
 
 // APIVersion is raised when an older client or agent would misread the API.
@@ -58,6 +62,9 @@ type Status struct {
 	// Problems is what the kernel does not have as the record asks, empty when
 	// in sync. Sorted, so that two reads of an unchanged node are equal.
 	Problems []Problem `json:"problems"`
+	// Unhealthy lists the endpoints that fail this node's checks, sorted. It is no
+	// problem: the node does with them what the record says.
+	Unhealthy []EndpointHealth `json:"unhealthy,omitempty"`
 	// Repairs is how many objects the agent has mended by itself since it was
 	// installed: what something else had removed or changed.
 	Repairs uint64 `json:"repairs"`
@@ -131,6 +138,9 @@ type CommitRequest struct {
 // apply; empty when all is as the record asks.
 type CommitResponse struct {
 	Problems []Problem `json:"problems"`
+	// Drains is how many destinations of this node are being drained now, by this
+	// commit or an earlier one: ask for Drains until there are none.
+	Drains int `json:"drains,omitempty"`
 }
 
 // AbortRequest gives the lease back without a change.

@@ -52,6 +52,11 @@ type EndpointCounters struct {
 	Endpoint string         `json:"endpoint"`
 	Address  netip.AddrPort `json:"address"`
 	Weight   int            `json:"weight"`
+	// Health is what this node's checks say of it, "" where there are none;
+	// Reason is why it fails. Draining says that it is on its way out.
+	Health   Health `json:"health,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Draining bool   `json:"draining,omitempty"`
 	// Active connections are established, inactive ones are opening or closing
 	// (for udp: all); both are of this moment.
 	Active   uint32 `json:"active"`

@@ -42,7 +42,14 @@ func (r *Record) PutCluster(c Cluster) error {
 		return &Error{Object: ClusterObject, Attribute: "vxlan_port", Detail: fmt.Sprintf(
 			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key(), p.Service)}
 	}
-	r.Cluster = c
+	for _, own := range c.ownListeners() {
+		if p := r.Ports[PortKey{own.port, TCP}]; p != nil {
+			return &Error{Object: ClusterObject, Attribute: own.attribute, Detail: fmt.Sprintf(
+				"Port %s is published by service %q: the agents cannot listen on it too. Choose another %s, or remove the published port first.",
+				p.Key(), p.Service, own.attribute)}
+		}
+	}
+	r.Cluster = c.canonical()
 	return nil
 }
 
@@ -74,7 +81,7 @@ func (c *Cluster) Check() error {
 	case c.Repair != RepairAutomatic && c.Repair != RepairReport:
 		return fail("repair", "Repair must be automatic or report, not %q.", string(c.Repair))
 	}
-	return nil
+	return c.checkServing()
 }
 
 // Capacity is how many nodes the address pool has blocks for.

@@ -76,7 +76,23 @@ type PublishedPort struct {
 	Target    uint16   `json:"target"`
 	Protocol  Protocol `json:"protocol"`
 	Mode      Mode     `json:"mode"`
+	// Locality is "" for any.
+	Locality Locality `json:"locality,omitempty"`
+	// OnePacket schedules every packet of a udp port by itself.
+	OnePacket bool `json:"one_packet,omitempty"`
 }
+
+// Locality says which endpoints a node sends an ingress port's connections to.
+type Locality string
+
+const (
+	// AnyEndpoint is all of them. It is kept as "" in a record.
+	AnyEndpoint Locality = ""
+	// PreferLocal is those on the node itself while one of them serves, else all.
+	PreferLocal Locality = "prefer_local"
+	// LocalOnly is those on the node itself; without one connections are refused.
+	LocalOnly Locality = "local_only"
+)
 
 // Key identifies the port in its cluster.
 func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol} }
@@ -121,6 +137,9 @@ func (p *PublishedPort) check(r *Record) error {
 	case p.Mode != Ingress && p.Mode != Host:
 		return fail("mode", "The mode must be ingress or host, not %q.", p.Mode)
 	}
+	if err := p.checkBalance(); err != nil {
+		return err
+	}
 	if why := r.Reserved(p.Key()); why != "" {
 		return fail("published_port", "%s", why)
 	}
@@ -148,6 +167,12 @@ func (r *Record) Reserved(k PortKey) string {
 	}
 	if k.Port == 22 {
 		return "Port 22/tcp is where sshd answers: publishing it would cut off every SSH login to the nodes, Terraform's own included."
+	}
+	for _, own := range r.Cluster.ownListeners() {
+		if own.port == k.Port {
+			return fmt.Sprintf("Port %s is where the nodes' agents listen (%s of the cluster): publishing it would keep the clients of the one from the other. "+
+				"Choose another published_port, or another %s.", k, own.attribute, own.attribute)
+		}
 	}
 	for _, name := range r.NodeNames() {
 		if r.Nodes[name].SSH.Port == k.Port {

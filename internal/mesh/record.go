@@ -59,6 +59,14 @@ type Cluster struct {
 	// Repair is RepairReport, or "" for automatic (left out, so that records from
 	// before there was a choice keep their hash).
 	Repair RepairMode `json:"repair,omitempty"`
+	// TCPIdleSeconds and UDPIdleSeconds are for how long a connection without a
+	// packet is kept; 0 is the default (see TCPIdle, UDPIdle).
+	TCPIdleSeconds int `json:"tcp_idle_seconds,omitempty"`
+	UDPIdleSeconds int `json:"udp_idle_seconds,omitempty"`
+	// HealthAddress and MetricsAddress are where every agent answers GET /healthz
+	// and GET /metrics over the network (see ListenAddress); "" is nowhere.
+	HealthAddress  string `json:"health_address,omitempty"`
+	MetricsAddress string `json:"metrics_address,omitempty"`
 }
 
 // RepairMode says what an agent does about what something else has broken.
@@ -85,12 +93,26 @@ type Node struct {
 	Address netip.Addr        `json:"address"`
 	SSH     SSH               `json:"ssh"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	// Availability is AvailabilityDrain, or "" for active.
+	Availability Availability `json:"availability,omitempty"`
 	// Block is the node's share of the address pool, allocated at the join.
 	Block netip.Prefix `json:"block"`
 	// UnderlayMTU is the MTU in bytes of the link that carries Address, as the
 	// node's agent saw it at the join.
 	UnderlayMTU int `json:"underlay_mtu"`
 }
+
+// Availability says whether a node serves, in Swarm's words.
+type Availability string
+
+const (
+	// AvailabilityActive is the usual one. It is kept as "" in a record.
+	AvailabilityActive Availability = ""
+	// AvailabilityDrain sends no new connection to the node's endpoints, ends the
+	// old ones within their service's DrainSeconds, and answers 503 on its health
+	// address. As an entry the node goes on for who still comes.
+	AvailabilityDrain Availability = "drain"
+)
 
 // SSH says how to reach a node where that differs from the provider's ssh
 // block. It holds no secret: it is part of the record.
@@ -111,6 +133,15 @@ type Service struct {
 	Name string `json:"name"`
 	// Endpoints is keyed by the name the user gave each.
 	Endpoints map[string]Endpoint `json:"endpoints"`
+	// Scheduler is IPVS's name of how connections are spread; "" is rr.
+	Scheduler string `json:"scheduler,omitempty"`
+	// Affinity keeps a client at its endpoint, nil does not.
+	Affinity *Affinity `json:"affinity,omitempty"`
+	// HealthCheck is made of every endpoint by every node, nil is none.
+	HealthCheck *HealthCheck `json:"health_check,omitempty"`
+	// DrainSeconds is how long the connections of an endpoint that is taken out
+	// may last, 0–86400; 0 ends them at once.
+	DrainSeconds int `json:"drain_seconds,omitempty"`
 }
 
 // Endpoint is one thing that answers: a process that listens on a node.
@@ -118,6 +149,9 @@ type Endpoint struct {
 	Node string `json:"node"`
 	// Port overrides the published port's target port; 0 means it does not.
 	Port uint16 `json:"port,omitempty"`
+	// Weight is its share of the connections beside the others', 0–65535; nil is
+	// 1. With 0 it gets no new ones, and keeps those that it has.
+	Weight *int `json:"weight,omitempty"`
 }
 
 // NewRecord returns the record of a cluster without nodes, at generation 0:
@@ -178,7 +212,7 @@ func (r *Record) Clone() *Record {
 	}
 	c.Services = make(map[string]*Service, len(r.Services))
 	for k, v := range r.Services {
-		c.Services[k] = &Service{Name: v.Name, Endpoints: maps.Clone(v.Endpoints)}
+		c.Services[k] = v.clone()
 	}
 	c.Ports = make(map[PortKey]*PublishedPort, len(r.Ports))
 	for k, v := range r.Ports {

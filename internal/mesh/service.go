@@ -14,20 +14,57 @@ func (r *Record) PutService(s *Service) error {
 	if err := CheckName(s.Name); err != nil {
 		return fail("name", "%v.", err)
 	}
-	seen := map[Endpoint]string{}
+	if err := s.checkBalance(); err != nil {
+		return err
+	}
+	type process struct {
+		node string
+		port uint16
+	}
+	seen := map[process]string{}
 	for _, key := range slices.Sorted(maps.Keys(s.Endpoints)) {
 		e := s.Endpoints[key]
 		if r.Nodes[e.Node] == nil {
 			return fail("endpoints", "Endpoint %q names node %q, which the cluster %s does not have (it has %v). "+
 				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, e.Node, r.Cluster.Name, r.NodeNames())
 		}
-		if twin, ok := seen[e]; ok {
+		this := process{e.Node, e.Port}
+		if twin, ok := seen[this]; ok {
 			return fail("endpoints", "Endpoints %q and %q are the same process: node %s, port %s. Give one of them its own port.", twin, key, e.Node, portText(e.Port))
 		}
-		seen[e] = key
+		seen[this] = key
 	}
-	r.Services[s.Name] = &Service{Name: s.Name, Endpoints: maps.Clone(s.Endpoints)}
+	r.Services[s.Name] = s.clone().canonical()
 	return nil
+}
+
+func (s *Service) clone() *Service {
+	c := *s
+	c.Endpoints = maps.Clone(s.Endpoints)
+	if s.Affinity != nil {
+		a := *s.Affinity
+		c.Affinity = &a
+	}
+	if s.HealthCheck != nil {
+		h := *s.HealthCheck
+		c.HealthCheck = &h
+	}
+	return &c
+}
+
+// canonical leaves out what is the default, so that equal services have equal
+// records. It changes s.
+func (s *Service) canonical() *Service {
+	if s.Scheduler == DefaultScheduler {
+		s.Scheduler = ""
+	}
+	for key, e := range s.Endpoints {
+		if e.Weight != nil && *e.Weight == DefaultWeight {
+			e.Weight = nil
+			s.Endpoints[key] = e
+		}
+	}
+	return s
 }
 
 func portText(p uint16) string {

@@ -30,6 +30,9 @@ func (r *Record) Validate() error {
 		if s == nil || s.Name != name || CheckName(name) != nil {
 			return fmt.Errorf("the record's service %q is malformed", name)
 		}
+		if err := s.checkBalance(); err != nil {
+			return err
+		}
 	}
 	for k, p := range r.Ports {
 		if p == nil || p.Key() != k {

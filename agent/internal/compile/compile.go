@@ -15,9 +15,9 @@ import (
 )
 
 // Compile returns everything that rec asks of the node, which runs a kernel of
-// version v (it decides on settings only). A node that is not in the record (a
+// version v (it decides on settings only), under the conditions of the moment. A node that is not in the record (a
 // host that only keeps it, or has left) gets an empty state.
-func Compile(rec *mesh.Record, node string, v state.KernelVersion) state.State {
+func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) state.State {
 	s := state.State{}
 	if rec == nil || rec.Nodes[node] == nil {
 		return s
@@ -35,7 +35,7 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion) state.State {
 			peer(s, self, other)
 		}
 	}
-	ports(s, rec, self)
+	ports(s, rec, self, now)
 	return s
 }
 

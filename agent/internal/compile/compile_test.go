@@ -88,7 +88,7 @@ func TestGolden(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := render(Compile(tt.record, tt.node, tt.version))
+			got := render(Compile(tt.record, tt.node, tt.version, Conditions{}))
 			path := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(tt.name)+".golden")
 			if *update {
 				must(t, os.WriteFile(path, []byte(got), 0o644))
@@ -133,11 +133,11 @@ func ownSettings(t *testing.T) *mesh.Record {
 
 func TestAHostThatIsNoNodeGetsNothing(t *testing.T) {
 	for _, node := range []string{"", "n9"} {
-		if s := Compile(newRecord(t, "n1"), node, debian12); len(s) != 0 {
+		if s := Compile(newRecord(t, "n1"), node, debian12, Conditions{}); len(s) != 0 {
 			t.Errorf("node %q gets %s", node, render(s))
 		}
 	}
-	if s := Compile(nil, "n1", debian12); len(s) != 0 {
+	if s := Compile(nil, "n1", debian12, Conditions{}); len(s) != 0 {
 		t.Errorf("without a record: %s", render(s))
 	}
 }
@@ -146,7 +146,7 @@ func TestNoTwoObjectsShareAKey(t *testing.T) {
 	rec := threeNodes(t)
 	putService(t, rec, "twice", map[string]mesh.Endpoint{"a": {Node: "n2"}, "b": {Node: "n2", Port: 80}})
 	putPort(t, rec, "twice", 8091, 80, mesh.TCP, mesh.Ingress)
-	s := Compile(rec, "n1", debian12)
+	s := Compile(rec, "n1", debian12, Conditions{})
 	n := 0
 	for k, o := range s {
 		if o.Key() != k {

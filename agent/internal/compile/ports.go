@@ -8,33 +8,22 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// scheduler of every IPVS service: round robin, as Swarm's.
-const scheduler = "rr"
-
-// destination is a live endpoint as IPVS needs it: where, and the port that
-// overrides the published port's target, 0 for none.
-type destination struct {
-	endpoint mesh.Endpoint
-	host     netip.Addr // H of the endpoint's node
-	local    bool       // on the node we compile for
-}
-
 // ports adds an IPVS service, its destinations and a set member for every port
 // that is open on this node, and a member of routingmesh-ep-* for each port on
-// which an endpoint of this node answers.
+// which an endpoint of this node answers, or is checked.
 //
 // An ingress port whose service has no live endpoint stays open: IPVS without
 // a destination answers "port unreachable", which the client sees as
 // connection refused, also through a firewall that drops what no rule accepts.
 // And a UDP client that keeps sending meanwhile leaves no conntrack entry past
 // the DNAT that would hold it off once an endpoint is back.
-func ports(s state.State, rec *mesh.Record, self *mesh.Node) {
-	byService := destinations(rec, self)
+func ports(s state.State, rec *mesh.Record, self *mesh.Node, now Conditions) {
 	for key, p := range rec.Ports {
-		dests := byService[p.Service]
+		service := rec.Services[p.Service]
+		dests := destinations(rec, self, p, now)
 		address, set := self.MeshAddress(), ingressSet(key.Protocol)
 		if p.Mode == mesh.Host {
-			if dests = localOnly(dests); len(dests) == 0 {
+			if len(dests) == 0 {
 				continue
 			}
 			// A UDP server that is bound to 0.0.0.0 answers a client outside the
@@ -45,16 +34,36 @@ func ports(s state.State, rec *mesh.Record, self *mesh.Node) {
 			}
 		}
 		server := netip.AddrPortFrom(address, key.Port)
-		s.Put(
-			state.VirtualServer{Proto: string(key.Protocol), Addr: server, Scheduler: scheduler},
-			state.SetMember{Set: set, Port: key.Port},
-		)
+		s.Put(virtualServer(service, p, server), state.SetMember{Set: set, Port: key.Port})
 		for _, d := range dests {
-			target := p.TargetFor(d.endpoint)
-			s.Put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: netip.AddrPortFrom(d.host, target), Weight: 1})
-			if d.local {
-				s.Put(state.SetMember{Set: endpointSet(key.Protocol), Port: target})
+			if !d.out {
+				s.Put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: d.addr, Weight: d.weight})
 			}
+			if d.local {
+				s.Put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
+			}
+		}
+		checkedPort(s, self, service)
+	}
+}
+
+func virtualServer(service *mesh.Service, p *mesh.PublishedPort, server netip.AddrPort) state.VirtualServer {
+	v := state.VirtualServer{Proto: string(p.Protocol), Addr: server, Scheduler: service.SchedulerName(), OnePacket: p.OnePacket}
+	if a := service.Affinity; a != nil {
+		v.AffinitySeconds, v.AffinityBits = a.TimeoutSeconds, a.PrefixLength
+	}
+	return v
+}
+
+// checkedPort lets the other nodes' checks through to a port that no published
+// port leads to.
+func checkedPort(s state.State, self *mesh.Node, service *mesh.Service) {
+	if service.HealthCheck == nil || service.HealthCheck.Port == 0 {
+		return
+	}
+	for _, e := range service.Endpoints {
+		if e.Node == self.Name {
+			s.Put(state.SetMember{Set: endpointSet(mesh.TCP), Port: service.HealthCheck.Port})
 		}
 	}
 }
@@ -68,31 +77,6 @@ func answersReturn(s state.State, self *mesh.Node) {
 		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: self.MeshAddress(), Dev: state.HostLink},
 		state.Rule{From: self.HostAddress(), Table: state.Table, Priority: state.RulePriority},
 	)
-}
-
-// destinations lists the live endpoints of each service that publishes a port.
-func destinations(rec *mesh.Record, self *mesh.Node) map[string][]destination {
-	byService := make(map[string][]destination, len(rec.Services))
-	for name, service := range rec.Services {
-		dests := make([]destination, 0, len(service.Endpoints))
-		for _, e := range service.Endpoints {
-			if n := rec.Nodes[e.Node]; n != nil { // else it has left: passed over
-				dests = append(dests, destination{endpoint: e, host: n.HostAddress(), local: n.Name == self.Name})
-			}
-		}
-		byService[name] = dests
-	}
-	return byService
-}
-
-func localOnly(all []destination) []destination {
-	var local []destination
-	for _, d := range all {
-		if d.local {
-			local = append(local, d)
-		}
-	}
-	return local
 }
 
 // Opens reports whether the port is open on the node: everywhere in ingress

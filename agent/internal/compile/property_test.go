@@ -45,7 +45,7 @@ func chainsOf(s state.State) []string {
 }
 
 func TestRulesDoNotGrowWithPorts(t *testing.T) {
-	one, many := Compile(large(t, 1), "n3", debian12), Compile(large(t, 5000), "n3", debian12)
+	one, many := Compile(large(t, 1), "n3", debian12, Conditions{}), Compile(large(t, 5000), "n3", debian12, Conditions{})
 	if !slices.Equal(chainsOf(one), chainsOf(many)) {
 		t.Errorf("1 port has %d rules, 5,000 ports have %d", len(chainsOf(one)), len(chainsOf(many)))
 	}
@@ -53,10 +53,10 @@ func TestRulesDoNotGrowWithPorts(t *testing.T) {
 
 func TestOnePortMoreIsASmallChange(t *testing.T) {
 	rec := large(t, 200)
-	before := Compile(rec, "n3", debian12)
+	before := Compile(rec, "n3", debian12, Conditions{})
 	putPort(t, rec, "s7", 9000, 19000, mesh.TCP, mesh.Ingress)
 	var got []string
-	for _, op := range state.Plan(Compile(rec, "n3", debian12), before) {
+	for _, op := range state.Plan(Compile(rec, "n3", debian12, Conditions{}), before) {
 		got = append(got, op.String())
 	}
 	want := []string{"add IPVS 10.255.3.1:9000/tcp rr"}
@@ -74,10 +74,10 @@ func TestOnePortMoreIsASmallChange(t *testing.T) {
 
 func TestANodeMoreIsANeighbourAnEntryARouteAndAPeer(t *testing.T) {
 	rec := large(t, 50)
-	before := Compile(rec, "n3", debian12)
+	before := Compile(rec, "n3", debian12, Conditions{})
 	must(t, rec.PutNode(&mesh.Node{Name: "new", Address: rec.Nodes["n9"].Address.Next(), UnderlayMTU: 1500}))
 	var kinds []state.Kind
-	for _, op := range state.Plan(Compile(rec, "n3", debian12), before) {
+	for _, op := range state.Plan(Compile(rec, "n3", debian12, Conditions{}), before) {
 		if op.Action != state.Add {
 			t.Errorf("unexpected %s", op)
 		}
@@ -91,7 +91,7 @@ func TestANodeMoreIsANeighbourAnEntryARouteAndAPeer(t *testing.T) {
 func TestEveryPortObjectIsOwnedByItsPort(t *testing.T) {
 	rec := threeNodes(t)
 	counts := map[mesh.Object]int{}
-	for _, o := range Compile(rec, "n2", debian12) {
+	for _, o := range Compile(rec, "n2", debian12, Conditions{}) {
 		counts[Owner(rec, "n2", o)]++
 	}
 	want := map[mesh.Object]int{
@@ -114,7 +114,7 @@ func TestEveryPortObjectIsOwnedByItsPort(t *testing.T) {
 
 func TestOwnerOfWhatTheRecordDoesNotAskFor(t *testing.T) {
 	rec := threeNodes(t)
-	foreign := Compile(large(t, 1), "n5", debian12)
+	foreign := Compile(large(t, 1), "n5", debian12, Conditions{})
 	for _, o := range foreign {
 		if got := Owner(rec, "n2", o); got == "" {
 			t.Errorf("%s has no owner", o)
@@ -128,7 +128,7 @@ func TestOwnerOfWhatTheRecordDoesNotAskFor(t *testing.T) {
 func BenchmarkCompile5000Ports10Endpoints(b *testing.B) {
 	rec := large(b, 5000)
 	for b.Loop() {
-		if len(Compile(rec, "n3", debian12)) < 60000 {
+		if len(Compile(rec, "n3", debian12, Conditions{})) < 60000 {
 			b.Fatal("too few objects")
 		}
 	}
@@ -136,9 +136,9 @@ func BenchmarkCompile5000Ports10Endpoints(b *testing.B) {
 
 func BenchmarkPlanOnePortMore(b *testing.B) {
 	rec := large(b, 5000)
-	before := Compile(rec, "n3", debian12)
+	before := Compile(rec, "n3", debian12, Conditions{})
 	putPort(b, rec, "s7", 9000, 19000, mesh.TCP, mesh.Ingress)
-	after := Compile(rec, "n3", debian12)
+	after := Compile(rec, "n3", debian12, Conditions{})
 	for b.Loop() {
 		state.Plan(after, before)
 	}

@@ -17,7 +17,7 @@ func TestWhatCompileAsksForIsReadBackEqual(t *testing.T) {
 	for name := range rec.Nodes {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, name)
-			m.reach(compile.Compile(rec, name, runningKernel(t)), 1)
+			m.reach(compile.Compile(rec, name, runningKernel(t), compile.Conditions{}), 1)
 			m.reach(state.State{}, 1)
 		})
 	}

@@ -145,7 +145,7 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 
 func (r *Reconciler) keepTo(rec *mesh.Record, node string) {
 	r.rec, r.node = rec, node
-	r.desired = compile.Compile(rec, node, r.Version)
+	r.desired = compile.Compile(rec, node, r.Version, compile.Conditions{})
 }
 
 // Status observes, changes nothing, and returns what differs from the record and

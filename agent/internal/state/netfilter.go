@@ -80,6 +80,12 @@ type VirtualServer struct {
 	Proto     string // tcp, udp
 	Addr      netip.AddrPort
 	Scheduler string
+	// AffinitySeconds is for how long a client keeps its destination (persistence),
+	// 0 for not at all; AffinityBits is how much of its address makes a client, 0
+	// without affinity.
+	AffinitySeconds, AffinityBits int
+	// OnePacket schedules every packet of a udp server by itself.
+	OnePacket bool
 	Fault     string
 }
 
@@ -88,7 +94,14 @@ func (v VirtualServer) Key() Key {
 	return Key{Kind: KindVirtualServer, NS: Mesh, Name: v.Proto, A: v.Addr}
 }
 func (v VirtualServer) String() string {
-	return faulty(fmt.Sprintf("IPVS %s/%s %s", v.Addr, v.Proto, v.Scheduler), v.Fault)
+	text := fmt.Sprintf("IPVS %s/%s %s", v.Addr, v.Proto, v.Scheduler)
+	if v.AffinitySeconds > 0 {
+		text += fmt.Sprintf(" persistent %d s /%d", v.AffinitySeconds, v.AffinityBits)
+	}
+	if v.OnePacket {
+		text += " one packet"
+	}
+	return faulty(text, v.Fault)
 }
 
 // RealServer is a destination of an IPVS service (masquerading).

@@ -60,7 +60,7 @@ func facts(t *testing.T) *Facts {
 	t.Helper()
 	rec := record(t)
 	f := &Facts{
-		Record: rec, Node: "n1", State: compile.Compile(rec, "n1", state.KernelVersion{Major: 6, Minor: 1}),
+		Record: rec, Node: "n1", State: compile.Compile(rec, "n1", state.KernelVersion{Major: 6, Minor: 1}, compile.Conditions{}),
 		Links: map[string]kernel.LinkCounters{
 			state.HostLink:    {RxPackets: 118, TxPackets: 120, RxBytes: 9000, TxBytes: 9100},
 			state.OverlayLink: {RxPackets: 60, TxPackets: 61, Errors: 1},

@@ -1,0 +1,205 @@
+package compile
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Conditions is what the moment adds to the record: which endpoints fail their
+// checks, and which destinations are on their way out. The zero value adds nothing.
+type Conditions struct {
+	// Unhealthy are the checks of this node that fail.
+	Unhealthy map[Check]bool
+	// Draining are destinations that the record does not ask for any more and that
+	// still have connections, by published port. One that the record does ask for
+	// is not draining, whatever this says.
+	Draining map[mesh.PortKey][]netip.AddrPort
+}
+
+// Check is one thing that a node checks for a service: an address of an
+// endpoint. How is the service's HealthCheck.
+type Check struct {
+	Service string
+	Addr    netip.AddrPort
+}
+
+// Checks lists what the node has to check, with the name of the endpoint; nil
+// for a host that is no node. An endpoint is checked on each port to which a tcp
+// port of its service leads, or on the port that the check names; not at all
+// while its service publishes nothing, or its node drains.
+func Checks(rec *mesh.Record, node string) map[Check]string {
+	if rec == nil || rec.Nodes[node] == nil {
+		return nil
+	}
+	checks := map[Check]string{}
+	for _, p := range rec.Ports {
+		service := rec.Services[p.Service]
+		if service.HealthCheck == nil {
+			continue
+		}
+		for _, name := range slices.Backward(rec.LiveEndpoints(service)) { // the first of two with one address stays
+			e := service.Endpoints[name]
+			if !rec.Nodes[e.Node].Serving() {
+				continue
+			}
+			if port := checkPort(service, p, e); port != 0 {
+				checks[Check{p.Service, netip.AddrPortFrom(rec.Nodes[e.Node].HostAddress(), port)}] = name
+			}
+		}
+	}
+	return checks
+}
+
+// checkPort is where the endpoint is checked for the published port; 0 for a udp
+// port whose service names none: it goes by the service's tcp ports.
+func checkPort(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint) uint16 {
+	if service.HealthCheck.Port != 0 || p.Protocol == mesh.UDP {
+		return service.HealthCheck.Port
+	}
+	return p.TargetFor(e)
+}
+
+// destination is an endpoint as IPVS needs it.
+type destination struct {
+	addr   netip.AddrPort
+	weight int
+	local  bool // on the node we compile for
+	sick   bool // fails its check
+	out    bool // not in IPVS: cut, or udp, of which weight 0 would hold flows
+}
+
+// destinations lists where a published port leads on this node, by address.
+func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) []destination {
+	service := rec.Services[p.Service]
+	byAddr := map[netip.AddrPort]destination{}
+	for _, name := range rec.LiveEndpoints(service) {
+		e := service.Endpoints[name]
+		host := rec.Nodes[e.Node]
+		d := destination{
+			addr: netip.AddrPortFrom(host.HostAddress(), p.TargetFor(e)), weight: e.Share(),
+			local: host == self, sick: sick(service, p, e, host, now),
+		}
+		if _, taken := byAddr[d.addr]; !taken && host.Serving() && (d.local || !localEndpointsOnly(p)) {
+			byAddr[d.addr] = d
+		}
+	}
+	dests := sorted(byAddr)
+	weigh(dests, service, p)
+	for _, addr := range now.Draining[p.Key()] {
+		if _, wanted := byAddr[addr]; !wanted {
+			dests = append(dests, destination{addr: addr, local: addr.Addr() == self.HostAddress()})
+		}
+	}
+	return dests
+}
+
+func localEndpointsOnly(p *mesh.PublishedPort) bool {
+	return p.Mode == mesh.Host || p.Locality == mesh.LocalOnly
+}
+
+func sorted(byAddr map[netip.AddrPort]destination) []destination {
+	dests := make([]destination, 0, len(byAddr))
+	for _, d := range byAddr {
+		dests = append(dests, d)
+	}
+	slices.SortFunc(dests, func(a, b destination) int { return a.addr.Compare(b.addr) })
+	return dests
+}
+
+// sick says that the endpoint fails the check that the port goes by.
+func sick(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint, host *mesh.Node, now Conditions) bool {
+	if service.HealthCheck == nil {
+		return false
+	}
+	if port := checkPort(service, p, e); port != 0 {
+		return now.Unhealthy[Check{p.Service, netip.AddrPortFrom(host.HostAddress(), port)}]
+	}
+	for check, failing := range now.Unhealthy { // a udp port goes by all tcp ports of its endpoint
+		if failing && check.Service == p.Service && check.Addr.Addr() == host.HostAddress() && ownPort(service, e, host, check) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownPort tells the endpoint's checks from those of another one on its node.
+func ownPort(service *mesh.Service, e mesh.Endpoint, host *mesh.Node, check Check) bool {
+	if e.Port != 0 {
+		return check.Addr.Port() == e.Port
+	}
+	for _, other := range service.Endpoints {
+		if other.Node == host.Name && other.Port == check.Addr.Port() {
+			return false
+		}
+	}
+	return true
+}
+
+// weigh takes the weight of who fails, unless all do, and of who is elsewhere
+// where a local one is preferred and serves.
+func weigh(dests []destination, service *mesh.Service, p *mesh.PublishedPort) {
+	serves := func(d destination) bool { return d.weight > 0 && !d.sick }
+	if !slices.ContainsFunc(dests, serves) {
+		return // all fail: serve from what there is rather than from nothing
+	}
+	prefer := p.Locality == mesh.PreferLocal && slices.ContainsFunc(dests, func(d destination) bool { return d.local && serves(d) })
+	for i := range dests {
+		d := &dests[i]
+		if d.sick {
+			d.out = service.HealthCheck.OnUnhealthy == mesh.CutConnections || p.Protocol == mesh.UDP
+		}
+		away := prefer && !d.local
+		if away {
+			d.out = d.out || p.Protocol == mesh.UDP
+		}
+		if d.sick || away {
+			d.weight = 0
+		}
+	}
+}
+
+// Kept says that the endpoint fails its check and is used all the same, because
+// every other one of some published port of the service fails as well.
+func Kept(rec *mesh.Record, node string, check Check, now Conditions) bool {
+	self := rec.Nodes[node]
+	if self == nil || rec.Services[check.Service] == nil {
+		return false
+	}
+	for _, p := range rec.ServicePorts(check.Service) {
+		for _, d := range destinations(rec, self, p, now) {
+			if d.sick && d.weight > 0 && d.addr.Addr() == check.Addr.Addr() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Serves counts, over the published ports of a service, the endpoints that get
+// new connections on this node, and those of them on the node itself. The lowest
+// of its ports counts: 0 where one port has nobody.
+func Serves(rec *mesh.Record, node string, service string, now Conditions) (all, local int) {
+	self := rec.Nodes[node]
+	if self == nil {
+		return 0, 0
+	}
+	first := true
+	for _, p := range rec.ServicePorts(service) {
+		n, l := 0, 0
+		for _, d := range destinations(rec, self, p, now) {
+			if d.weight > 0 && !d.sick {
+				n++
+				if d.local {
+					l++
+				}
+			}
+		}
+		if first || cmp.Or(cmp.Compare(n, all), cmp.Compare(l, local)) < 0 {
+			all, local, first = n, l, false
+		}
+	}
+	return all, local
+}
