@@ -30,9 +30,9 @@ func fakeProc(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	write("net/tcp", procTCP)
-	write("net/udp", procUDP)
-	write("net/udp6", "")
+	write("thread-self/net/tcp", procTCP)
+	write("thread-self/net/udp", procUDP)
+	write("thread-self/net/udp6", "")
 	for pid, p := range map[string]struct{ comm, cmdline, socket string }{
 		"812": {"nginx\n", "nginx: master process\x00/usr/sbin/nginx\x00", "socket:[1004]"},
 		"813": {"nginx\n", "nginx: worker\x1b[31m\x00", "socket:[1004]"},

@@ -14,11 +14,14 @@ import (
 
 // listeners lists the host's listening sockets by port. A file that a kernel
 // lacks (no IPv6) is passed over.
+//
+// Not from /proc/net: that is the namespace of the process's first thread, which
+// may be the one that is in the mesh's at the moment (kernel.InMesh).
 func (h *Host) listeners() (map[mesh.PortKey][]listener, error) {
 	byPort := map[mesh.PortKey][]listener{}
 	for _, proto := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
 		for _, family := range []string{"", "6"} {
-			content, err := os.ReadFile(filepath.Join(h.Proc, "net", string(proto)+family))
+			content, err := os.ReadFile(filepath.Join(h.Proc, "thread-self/net", string(proto)+family))
 			if err != nil {
 				if family == "" {
 					return nil, fmt.Errorf("list the listening sockets: %w", err)
