@@ -60,6 +60,8 @@ func (e Endpoint) Share() int {
 	return *e.Weight
 }
 
+func (a Availability) known() bool { return a == AvailabilityActive || a == AvailabilityDrain }
+
 // Serving says whether the node's endpoints get new connections.
 func (n *Node) Serving() bool { return n.Availability != AvailabilityDrain }
 

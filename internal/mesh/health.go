@@ -77,7 +77,8 @@ func (h *HealthCheck) Timeout() time.Duration {
 // Period is how far the beginnings of two checks are apart at most, so that the
 // last of Fall checks that all time out has ended within Interval × Fall.
 func (h *HealthCheck) Period() time.Duration {
-	return h.Interval() - h.Timeout()/time.Duration(h.Fall)
+	share := (h.Timeout() + time.Duration(h.Fall) - 1) / time.Duration(h.Fall) // rounded up
+	return h.Interval() - share
 }
 
 // check returns the first setting that is out of range.

@@ -19,7 +19,7 @@ func (r *Record) PutNode(n *Node) error {
 	if !n.Address.Is4() || n.Address.IsLoopback() || n.Address.IsUnspecified() || n.Address.IsMulticast() {
 		return fail("address", "A node's underlay address must be a unicast IPv4 address that the other nodes can reach, not %s.", n.Address)
 	}
-	if n.Availability != AvailabilityActive && n.Availability != AvailabilityDrain {
+	if !n.Availability.known() {
 		return fail("availability", "A node's availability must be active or drain, not %q.", string(n.Availability))
 	}
 	if r.Cluster.AddressPool.Contains(n.Address) {

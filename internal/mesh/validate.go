@@ -48,7 +48,7 @@ func (r *Record) Validate() error {
 func (r *Record) validateNodes() error {
 	blocks := map[netip.Prefix]string{}
 	for name, n := range r.Nodes {
-		if n == nil || n.Name != name || CheckName(name) != nil || !n.Address.Is4() {
+		if n == nil || n.Name != name || CheckName(name) != nil || !n.Address.Is4() || !n.Availability.known() {
 			return fmt.Errorf("the record's node %q is malformed", name)
 		}
 		pool := r.Cluster.AddressPool
