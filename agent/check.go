@@ -69,6 +69,8 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.inKernel(ctx); err != nil {
 		return err
 	}
+	c.endpoints()
+	c.idleConnections()
 	c.overlay(ctx)
 	return nil
 }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,11 +29,33 @@ import (
 // labDir is where the lab's contract is: LAB_DIR as for make, or ../.lab.
 func labDir() string { return cmp.Or(os.Getenv("LAB_DIR"), "../.lab") }
 
+// logins is a folder for the sockets of logins that are shared, while a test has
+// the lab: a login is what takes the time in an emulated lab.
+var logins string
+
+// shareLogins shares them until the end of the test.
+func shareLogins(t *testing.T) {
+	t.Helper()
+	var err error
+	if logins, err = os.MkdirTemp("", "logins"); err != nil { //nolint:usetesting // its paths are too long for sockets
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, h := range append(slices.Clone(labNodes), labClient) {
+			if _, err := os.Stat(filepath.Join(logins, string(h))); err == nil {
+				_ = exec.Command("ssh", "-F", filepath.Join(labDir(), "ssh_config"), "-o", "ControlPath="+filepath.Join(logins, "%n"), "-O", "exit", string(h)).Run() // it may have ended by itself
+			}
+		}
+		os.RemoveAll(logins)
+	})
+}
+
 // labHost is a host of the lab, reached over SSH as root.
 type labHost string
 
 func (h labHost) command(stdin, script string) *exec.Cmd {
-	cmd := exec.Command("ssh", "-F", filepath.Join(labDir(), "ssh_config"), string(h), script)
+	cmd := exec.Command("ssh", "-F", filepath.Join(labDir(), "ssh_config"),
+		"-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", "ControlPath="+filepath.Join(logins, "%n"), string(h), script)
 	cmd.Stdin = strings.NewReader(stdin)
 	return cmd
 }
@@ -44,11 +67,21 @@ func (h labHost) run(t *testing.T, script string) string {
 
 func (h labHost) runWith(t *testing.T, stdin, script string) string {
 	t.Helper()
-	out, err := h.command(stdin, script).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %s: %v\n%s", h, script, err, out)
+	out, ok := h.try(t, stdin, script)
+	if !ok {
+		t.FailNow()
 	}
-	return strings.TrimSpace(string(out))
+	return out
+}
+
+// try is runWith for a goroutine that is not the test's own.
+func (h labHost) try(t *testing.T, stdin, script string) (out string, ok bool) {
+	t.Helper()
+	b, err := h.command(stdin, script).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %s: %v\n%s", h, script, err, b)
+	}
+	return strings.TrimSpace(string(b)), err == nil
 }
 
 // call posts body to the agent's API and reads the answer into into.
@@ -86,12 +119,13 @@ func (h labHost) status(t *testing.T) *mesh.Status {
 // footprint is what an uninstalled agent must have left as it was.
 func (h labHost) footprint(t *testing.T) string {
 	t.Helper()
-	return h.run(t, `
+	out, _ := h.try(t, "", `
 		iptables-save 2>/dev/null | grep -v '^[#:]\|^COMMIT\|^\*'; iptables-save | grep -i routingmesh
 		ip -o link | sed 's/^[0-9]*: //'; ip rule; ip route show table all | sort; ip netns
 		ipset list -n; sysctl net.ipv4.ip_forward
 		find / -xdev -iname '*routingmesh*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/tmp/*' -not -path '/var/log/*' 2>/dev/null | sort
 		systemctl list-unit-files --no-legend 'routingmesh*'; systemctl list-units --all --no-legend 'routingmesh*'; pgrep -a routingmesh; true`)
+	return out
 }
 
 var labNodes = []labHost{"n1", "n2", "n3"}
@@ -112,8 +146,10 @@ func borrowLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
+	shareLogins(t)
 }
 
+// buildAgent returns the agent, packed with gzip.
 func buildAgent(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "routingmesh-agent")
@@ -129,7 +165,15 @@ func buildAgent(t *testing.T) string {
 	if limit := 12 << 20; len(data) > limit {
 		t.Errorf("the agent has %d bytes, more than %d", len(data), limit)
 	}
-	return string(data)
+	var packed strings.Builder // it is sent to each node
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packed.String()
 }
 
 // labAddresses reads the nodes' underlay addresses from the lab's contract.
@@ -250,17 +294,7 @@ func TestAgentOnTheLabsNodes(t *testing.T) {
 	borrowLab(t)
 	binary := buildAgent(t)
 	addresses := labAddresses(t)
-	for _, h := range labNodes {
-		h.run(t, "! command -v routingmesh-agent || routingmesh-agent uninstall") // what a test that was cut has left
-		before := h.footprint(t)
-		t.Cleanup(func() {
-			h.run(t, "routingmesh-agent uninstall")
-			if after := h.footprint(t); after != before {
-				t.Errorf("%s is not as before after the uninstall:\n--- before\n%s\n--- after\n%s", h, before, after)
-			}
-		})
-		h.runWith(t, binary, "cat > /tmp/rm-agent && chmod +x /tmp/rm-agent && /tmp/rm-agent install && /tmp/rm-agent install && rm /tmp/rm-agent")
-	}
+	installEverywhere(t, binary)
 	startWeb(t, "n2")
 	startWeb(t, "n3")
 	rec := labRecord(t, addresses)
@@ -285,6 +319,36 @@ func TestAgentOnTheLabsNodes(t *testing.T) {
 	t.Run("a listener on a new port is named", func(t *testing.T) { expectListenerNamed(t, rec) })
 	t.Run("what is broken shows, and a restart mends it", func(t *testing.T) { expectRepair(t, rec, addresses) })
 	t.Run("a host that leaves is empty and keeps the record", func(t *testing.T) { expectLeave(t, rec) })
+}
+
+// installEverywhere installs the agent, twice, on every node; after the test
+// each is as it was before.
+func installEverywhere(t *testing.T, binary string) {
+	t.Helper()
+	before := make([]string, len(labNodes))
+	everywhere := func(do func(i int, h labHost)) {
+		var all sync.WaitGroup
+		for i, h := range labNodes {
+			all.Go(func() { do(i, h) })
+		}
+		all.Wait()
+	}
+	t.Cleanup(func() {
+		everywhere(func(i int, h labHost) {
+			h.try(t, "", "! command -v routingmesh-agent || routingmesh-agent uninstall")
+			if after := h.footprint(t); after != before[i] {
+				t.Errorf("%s is not as before after the uninstall:\n--- before\n%s\n--- after\n%s", h, before[i], after)
+			}
+		})
+	})
+	everywhere(func(i int, h labHost) {
+		h.try(t, "", "! command -v routingmesh-agent || routingmesh-agent uninstall") // what a test that was cut has left
+		before[i] = h.footprint(t)
+		h.try(t, binary, "gzip -dc > /tmp/rm-agent && chmod +x /tmp/rm-agent && /tmp/rm-agent install && /tmp/rm-agent install && rm /tmp/rm-agent")
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
 }
 
 func expectInSync(t *testing.T, rec *mesh.Record) {
@@ -402,7 +466,7 @@ func TestAgentOnAHostWithoutSystemd(t *testing.T) {
 	binary := buildAgent(t)
 	n1 := labHost("n1")
 	before := n1.footprint(t)
-	n1.runWith(t, binary, "cat > /tmp/rm-agent && chmod +x /tmp/rm-agent")
+	n1.runWith(t, binary, "gzip -dc > /tmp/rm-agent && chmod +x /tmp/rm-agent")
 	t.Cleanup(func() {
 		n1.hidden(t, "/tmp/rm-agent uninstall; /tmp/rm-agent uninstall; rm /tmp/rm-agent")
 		if after := n1.footprint(t); after != before {

@@ -35,6 +35,8 @@ func (l layout) lock() string        { return l.path("run/routingmesh/agent.lock
 func (l layout) installLock() string { return l.path("run/routingmesh/install.lock") }
 func (l layout) applied() string     { return l.path("run/routingmesh/applied.json") }
 func (l layout) repairs() string     { return l.path("var/lib/routingmesh/repairs.json") }
+func (l layout) drains() string      { return l.path("var/lib/routingmesh/drains.json") }
+func (l layout) health() string      { return l.path("run/routingmesh/health.json") }
 func (l layout) pidFile() string     { return l.path("run/routingmesh/agent.pid") }
 func (l layout) logFile() string     { return l.path("run/routingmesh/agent.log") }
 

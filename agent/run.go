@@ -12,12 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/web"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // run serves until SIGTERM. It then just ends: what is in the kernel stays, so
@@ -42,27 +45,29 @@ func (p *program) run(ctx context.Context) error {
 	}
 	defer k.Close()
 	watch := p.watch(k)
-	srv, rec, err := p.newServer(k, watch)
+	a, err := p.newAgent(k, watch)
 	if err != nil {
 		return err
 	}
+	defer a.front.Follow(nil, "")
 	listener, err := p.listen(ctx)
 	if err != nil {
 		return err
 	}
-	hs := srv.HTTPServer()
+	hs := a.server.HTTPServer()
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(listener) }()
 	if err := notifySystemd(ctx, "READY=1"); err != nil {
 		p.log.Warn("cannot tell systemd that the agent is ready", "error", err)
 	}
 	go func() {
-		if srv.IsNode() {
+		if a.server.IsNode() {
 			p.loadModules(ctx, k)
 		}
-		srv.Start(ctx)
-		rec.Run(ctx)
+		a.server.Start(ctx)
+		a.reconciler.Run(ctx)
 	}()
+	go a.health.Run(ctx)
 	if watch != nil {
 		go watch.Run(ctx)
 		go kernel.WatchFirewalld(ctx, watch.Reloaded)
@@ -118,32 +123,47 @@ func (p *program) loadModules(ctx context.Context, k *kernel.Kernel) {
 	}
 }
 
-func (p *program) newServer(k *kernel.Kernel, watch *kernel.Watch) (*server.Server, *reconcile.Reconciler, error) {
+// agent is what runs.
+type agent struct {
+	reconciler *reconcile.Reconciler
+	health     *health.Checker
+	front      *web.Front
+	server     *server.Server
+}
+
+func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error) {
 	digest, err := fileDigest(ownExecutable)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	release, err := host.KernelRelease()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	store := server.NewStore(p.stateDir())
+	a := &agent{health: health.New(health.Options{Spaces: k, File: p.health(), Version: version, Log: p.log})}
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log,
 		Files:  append(p.ownFiles(digest), store),
 		Memory: reconcile.Memory{Applied: p.applied(), Repairs: p.repairs()},
+		Health: a.health, Drains: p.drains(),
 	}
 	if watch != nil {
 		options.Watch = watch
 	}
-	rec := reconcile.New(options)
-	srv, err := server.New(server.Options{
-		Store: store, Reconciler: rec,
+	a.reconciler = reconcile.New(options)
+	a.front = web.New(web.Options{
+		State: a.reconciler, Health: a.health, Version: version, Log: p.log,
+		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
+	})
+	a.server, err = server.New(server.Options{
+		Store: store, Reconciler: a.reconciler,
+		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, probe.New(k)},
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
-	return srv, rec, err
+	return a, err
 }
 
 // inspector looks at what the mesh does on this host.

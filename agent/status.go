@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -30,11 +29,13 @@ func (p *program) status(ctx context.Context, asJSON bool) error {
 	if asJSON {
 		return p.writeJSON(st)
 	}
-	return writeStatus(p.stdout, st)
+	var leaving mesh.Drains
+	unknown := p.ask(ctx, http.MethodGet, mesh.PathDrains, nil, &leaving)
+	return errors.Join(writeStatus(p.stdout, st, leaving.Drains), unknown)
 }
 
-// writeStatus shows a status to a person.
-func writeStatus(out io.Writer, st *mesh.Status) error {
+// writeStatus shows a status, and what drains, to a person.
+func writeStatus(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "Agent\t%s (%.12s), Linux %s %s\n", st.Version, st.BinarySHA256, st.Host.KernelRelease, st.Host.Arch)
 	if st.Record == nil {
@@ -48,8 +49,14 @@ func writeStatus(out io.Writer, st *mesh.Status) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := writeProblems(out, st.Problems); err != nil || st.Record == nil || len(st.Record.Ports) == 0 {
+	if err := writeProblems(out, st.Problems); err != nil {
 		return err
+	}
+	if err := writeServing(out, st, drains); err != nil {
+		return err
+	}
+	if st.Record == nil || len(st.Record.Ports) == 0 {
+		return nil
 	}
 	return writePorts(out, st.Record)
 }
@@ -89,27 +96,4 @@ func writeRecord(w io.Writer, st *mesh.Status) {
 	}
 	fmt.Fprintf(w, "Repair\t%s\n", how)
 	fmt.Fprintf(w, "Repairs\t%d since the agent was installed\n", st.Repairs)
-}
-
-func writePorts(out io.Writer, rec *mesh.Record) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "\nPORT\tMODE\tSERVICE\tENDPOINTS\n")
-	for _, key := range slices.SortedFunc(maps.Keys(rec.Ports), mesh.PortKey.Compare) {
-		port := rec.Ports[key]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", key, port.Mode, port.Service, endpoints(rec, port))
-	}
-	return w.Flush()
-}
-
-func endpoints(rec *mesh.Record, port *mesh.PublishedPort) string {
-	service := rec.Services[port.Service]
-	var live []string
-	for _, name := range rec.LiveEndpoints(service) {
-		e := service.Endpoints[name]
-		live = append(live, fmt.Sprintf("%s:%d", e.Node, port.TargetFor(e)))
-	}
-	if len(live) == 0 {
-		return "none: connections are refused"
-	}
-	return strings.Join(live, " ")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
@@ -33,6 +34,10 @@ func (p *program) trace(ctx context.Context, port string, asJSON bool) error {
 	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, Listening: p.host().Listening}
 	if err := facts.Gather(ctx, k); err != nil {
 		return fmt.Errorf("read the kernel's state: %w", err)
+	}
+	var counters mesh.Counters
+	if err := p.ask(ctx, http.MethodGet, mesh.PathCounters, nil, &counters); err == nil {
+		facts.Counters = &counters // without an agent the trace does without
 	}
 	t := trace.Of(facts, key)
 	if asJSON {

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # test.sh: the phases of make test, one after the other; the first that fails ends it. The lab is ended in any case
-# (not with KEEP=1, and not one that ran before), and a table says what each phase took and how it went.
+# (not with KEEP=1, and not one that ran before). At the end it shows the tables that the tests on the lab have written, and one that
+# says what each phase took and how it went.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
 names=() results=() failed='' lab=''
+labdir=${LAB_DIR:-.lab}
 
 phase() {
   names+=("$1")
@@ -22,6 +24,9 @@ finish() {
     printf '\n== lab-down\n'
     "$make" --no-print-directory lab-down || failed=${failed:-lab-down}
   fi
+  for table in "$labdir"/serving/*.txt "$labdir"/faults/table.txt; do
+    [ ! -e "$table" ] || printf '\n== %s\n%s\n' "$table" "$(cat "$table")"
+  done
   printf '\n%-16s %s\n' phase seconds
   for i in "${!results[@]}"; do printf '%-16s %s\n' "${names[i]}" "${results[i]}"; done
   printf '%-16s %5d s  %s\n' total "$SECONDS" "$([ -z "$failed" ] && echo ok || echo "FAILED in $failed")"
@@ -30,6 +35,7 @@ finish() {
 trap finish EXIT
 trap 'failed=${failed:-interrupted}; exit 130' INT TERM
 
+rm -f "$labdir"/serving/*.txt "$labdir"/faults/table.txt   # of an earlier run
 for p in build lint unit check-generate; do phase "$p"; done
 [ -n "$failed" ] || bin/lab status >/dev/null 2>&1 || lab=started
 for p in lab-up testkernel testacc; do phase "$p"; done

@@ -32,34 +32,34 @@ func untroubled(t *testing.T, o Outage) {
 func (w *world) agentFaults(t *testing.T) {
 	t.Run("kill -9 of the agent", func(t *testing.T) {
 		untroubled(t, w.during(t, "kill -9 of the agent", "n2", func() (string, []string) {
-			return w.on(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; mended $t 20") + " s", nil
+			return w.On(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; mended $t 20") + " s", nil
 		}))
 	})
 	t.Run("the agent stopped", func(t *testing.T) {
 		untroubled(t, w.during(t, "the agent stopped", "n3", func() (string, []string) {
-			w.on(t, "n3", "systemctl stop routingmesh-agent")
+			w.On(t, "n3", "systemctl stop routingmesh-agent")
 			said := w.plan(t)
 			mustSay(t, said, `node n3: `)
 			ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
-			w.on(t, "n3", "mended $(now) 5")
+			w.On(t, "n3", "mended $(now) 5")
 			return "by the apply", said
 		}))
 		w.inSync(t)
 	})
 	t.Run("Docker starts again", func(t *testing.T) {
 		untroubled(t, w.during(t, "Docker starts again", "n1", func() (string, []string) {
-			w.on(t, "n1", `iptables -t nat -F DOCKER; iptables -D FORWARD -j DOCKER-USER; iptables -I FORWARD -j DOCKER-USER
+			w.On(t, "n1", `iptables -t nat -F DOCKER; iptables -D FORWARD -j DOCKER-USER; iptables -I FORWARD -j DOCKER-USER
 iptables -t nat -A DOCKER -i docker0 -j RETURN; iptables -t nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 9090 -j DNAT --to-destination 172.17.0.2:80`)
 			said := w.plan(t)
 			mustSay(t, said, `No changes`)
 			return "", said
 		}))
-		w.on(t, "n1", "restore; untouched; mended $(now) 5")
+		w.On(t, "n1", "restore; untouched; mended $(now) 5")
 	})
 	t.Run("another program fights for a jump", func(t *testing.T) {
 		untroubled(t, w.during(t, "another program fights for a jump", "n2", func() (string, []string) {
 			// until it is not put back any more, and then once more: the second time the agent waits for longer than a plan takes
-			w.on(t, "n2", `jump() { iptables -$1 INPUT -j ROUTINGMESH-IN 2>/dev/null; }
+			w.On(t, "n2", `jump() { iptables -$1 INPUT -j ROUTINGMESH-IN 2>/dev/null; }
 held=0
 for i in $(seq 10); do
   jump D
@@ -70,7 +70,7 @@ done
 echo 'put back each time' >&2; exit 1`)
 			said := w.plan(t)
 			mustSay(t, said, `ROUTINGMESH-IN .*is not jumped to from INPUT\. Something on this host keeps`)
-			return w.on(t, "n2", "mended $(now) 60") + " s", said
+			return w.On(t, "n2", "mended $(now) 60") + " s", said
 		}))
 	})
 }

@@ -29,7 +29,7 @@ func more(port int) string { return fmt.Sprintf(`more=["%d"]`, port) }
 func (w *world) applyFaults(t *testing.T) {
 	t.Run("disk full", func(t *testing.T) {
 		untroubled(t, w.during(t, "disk full", "n2", func() (string, []string) {
-			w.on(t, "n2", `cd /; cp -a /var/lib/routingmesh $dir/lib; mount -t tmpfs -o size=256k,mode=700 tmpfs /var/lib/routingmesh; cp -a $dir/lib/. /var/lib/routingmesh
+			w.On(t, "n2", `cd /; cp -a /var/lib/routingmesh $dir/lib; mount -t tmpfs -o size=256k,mode=700 tmpfs /var/lib/routingmesh; cp -a $dir/lib/. /var/lib/routingmesh
 dd if=/dev/zero of=/var/lib/routingmesh/filler bs=4k 2>/dev/null || true`)
 			warnings, err := w.tryApply(t, more(8090))
 			said := warnings + fmt.Sprint(err)
@@ -37,7 +37,7 @@ dd if=/dev/zero of=/var/lib/routingmesh/filler bs=4k 2>/dev/null || true`)
 				t.Errorf("the apply has to say that there is no space left on n2; it says:\n%s", said)
 			}
 			drift := w.plan(t)
-			w.on(t, "n2", `cd /; rm /var/lib/routingmesh/filler; cp -a /var/lib/routingmesh/. $dir/lib; umount /var/lib/routingmesh; cp -a $dir/lib/. /var/lib/routingmesh; rm -r $dir/lib`)
+			w.On(t, "n2", `cd /; rm /var/lib/routingmesh/filler; cp -a /var/lib/routingmesh/. $dir/lib; umount /var/lib/routingmesh; cp -a $dir/lib/. /var/lib/routingmesh; rm -r $dir/lib`)
 			w.apply(t, more(8090))
 			return "by the apply", drift
 		}))
@@ -56,7 +56,7 @@ dd if=/dev/zero of=/var/lib/routingmesh/filler bs=4k 2>/dev/null || true`)
 				cut := make(chan error)
 				go func() {
 					// twice: while it is read, and while it is written
-					_, err := w.try(within(t, time.Minute), c.node, `for i in 1 2; do
+					_, err := w.Try(within(t, time.Minute), c.node, `for i in 1 2; do
   for try in $(seq 600); do p=$(pgrep -f 'routingmesh-agent dial-stdi[o]' | head -1); [ -z "$p" ] || break; sleep 0.05; done
   [ -n "$p" ] && { `+c.kill+`; } || true
 done`)
@@ -64,7 +64,7 @@ done`)
 				}()
 				warnings, err := w.tryApply(t, more(port))
 				ok(t, <-cut)
-				fmt.Fprintf(w.lab.Log, "the apply that was cut: %v\n%s\n", err, warnings)
+				fmt.Fprintf(w.Lab.Log, "the apply that was cut: %v\n%s\n", err, warnings)
 				drift := w.plan(t)
 				w.apply(t, more(port))
 				return "by the apply", drift
@@ -73,9 +73,9 @@ done`)
 	}
 	t.Run("clock jump", func(t *testing.T) {
 		untroubled(t, w.during(t, "clock jump", "all", func() (string, []string) {
-			w.on(t, "n1", "date -s '+1 hour'")
+			w.On(t, "n1", "date -s '+1 hour'")
 			w.apply(t, more(8093))
-			w.on(t, "n1", "date -s '-1 hour'")
+			w.On(t, "n1", "date -s '-1 hour'")
 			said := w.plan(t)
 			w.apply(t, more(8094))
 			return "", said

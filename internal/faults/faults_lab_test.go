@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // TestAccLabFaults is the fault table. One fault of it: -run 'TestAccLabFaults/vx0'.
@@ -14,15 +13,11 @@ func TestAccLabFaults(t *testing.T) {
 	w := newWorld(t)
 	w.equip(t)
 	w.main = w.terraform(t, "main")
-	if w.main.Standing() { // what a run that was cut has left
-		ok(t, w.main.Destroy(within(t, 5*time.Minute), func(string) {}))
-	}
+	w.Bare(t, w.main) // of what a run that was cut has left
 	before := w.look(t)
 	t.Cleanup(func() { w.print(t) })
 	t.Cleanup(func() {
-		if w.main.Standing() {
-			ok(t, w.main.Destroy(within(t, 5*time.Minute), func(string) {}))
-		}
+		w.Bare(t, w.main)
 		w.asFound(t, before)
 	})
 	w.apply(t)
@@ -50,5 +45,5 @@ func (w *world) print(t *testing.T) {
 	}
 	table := Table(w.rows)
 	t.Log("\n" + table)
-	ok(t, os.WriteFile(filepath.Join(w.lab.Dir, "faults", "table.txt"), []byte(table), 0o644))
+	ok(t, os.WriteFile(filepath.Join(w.Lab.Dir, "faults", "table.txt"), []byte(table), 0o644))
 }

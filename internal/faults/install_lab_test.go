@@ -12,17 +12,17 @@ import (
 func TestAccLabHalfInstalled(t *testing.T) {
 	w := newWorld(t)
 	const node, agent = "n1", "/var/tmp/routingmesh-agent"
-	w.names = []string{node}
-	w.put(t, "testdata/node.sh", nodeDir+"/node.sh", node)
-	w.put(t, filepath.Join(w.lab.Root, "bin", "agent", "routingmesh-agent_linux_amd64"), agent, node)
-	t.Cleanup(func() { w.onAll(t, "rm -rf "+nodeDir+" "+agent) })
+	w.Names = []string{node}
+	w.Put(t, "testdata/node.sh", nodeDir+"/node.sh", node)
+	w.Put(t, filepath.Join(w.Lab.Root, "bin", "agent", "routingmesh-agent_linux_amd64"), agent, node)
+	t.Cleanup(func() { w.OnAll(t, "rm -rf "+nodeDir+" "+agent) })
 	before := w.look(t)
 	for _, until := range []string{
 		"/usr/local/lib/routingmesh", "/usr/local/bin/routingmesh-agent", "/etc/systemd/system/routingmesh-agent.service",
 		"/etc/systemd/system/multi-user.target.wants/routingmesh-agent.service", "/run/routingmesh/agent.sock",
 	} {
 		t.Run("killed once there is "+until, func(t *testing.T) {
-			out := w.on(t, node, fmt.Sprintf(`%[1]s install >/dev/null 2>&1 & p=$!
+			out := w.On(t, node, fmt.Sprintf(`%[1]s install >/dev/null 2>&1 & p=$!
 until [ -e %[2]s ]; do kill -0 $p; done
 kill -9 $p; wait $p || true
 %[1]s uninstall > /dev/null

@@ -81,7 +81,7 @@ func (w *world) mends(t *testing.T, f fault, through ...Target) {
 	if f.takesOthers {
 		restore = "restore"
 	}
-	out := w.on(t, f.node, fmt.Sprintf(`r=$(repairs); t=$(now)
+	out := w.On(t, f.node, fmt.Sprintf(`r=$(repairs); t=$(now)
 %s
 well $t %g
 [ $(jq .repairs $dir/status) -gt $r ] || { echo 'mended, but not counted in repairs' >&2; exit 1; }
@@ -99,19 +99,19 @@ well $t %g
 func (w *world) mendsByTimer(t *testing.T, faults []fault) {
 	t.Helper()
 	from, begun, perNode := w.mark(t), map[string]string{}, map[string]int{}
-	w.onAll(t, "repairs > $dir/repairs")
+	w.OnAll(t, "repairs > $dir/repairs")
 	for _, f := range faults {
-		begun[f.name] = w.on(t, f.node, "now\n"+f.inject)
+		begun[f.name] = w.On(t, f.node, "now\n"+f.inject)
 		perNode[f.node]++
 	}
 	waits := map[string]string{}
 	for _, f := range faults {
 		waits[f.node] += fmt.Sprintf("well %s %g\n", begun[f.name], f.limit)
 	}
-	mended := w.onEach(t, waits)
+	mended := w.OnEach(t, waits)
 	to := w.served(t, 30*time.Second)
 	for _, f := range faults {
-		outage := w.between(from, to, Through(w.targets, w.nodes[f.node].Address)...)
+		outage := w.between(from, to, Through(w.targets, w.Nodes[f.node].Address)...)
 		mine, rest, _ := strings.Cut(mended[f.node], "\n")
 		mended[f.node] = rest
 		w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Mended: mine + " s"})
@@ -120,7 +120,7 @@ func (w *world) mendsByTimer(t *testing.T, faults []fault) {
 		}
 	}
 	for node, n := range perNode {
-		w.on(t, node, fmt.Sprintf("[ $(repairs) -ge $(( $(cat $dir/repairs) + %d )) ]; untouched", n))
+		w.On(t, node, fmt.Sprintf("[ $(repairs) -ge $(( $(cat $dir/repairs) + %d )) ]; untouched", n))
 	}
 }
 
@@ -141,11 +141,11 @@ func (w *world) reports(t *testing.T) {
 	t.Run("report", func(t *testing.T) {
 		w.apply(t, "repair=report")
 		t.Cleanup(func() { w.apply(t, "repair=automatic") })
-		for batch := range slices.Chunk(slices.Concat(kernelFaults, interruptingFaults, quietFaults), 2*len(w.names)) {
+		for batch := range slices.Chunk(slices.Concat(kernelFaults, interruptingFaults, quietFaults), 2*len(w.Names)) {
 			var names []string
 			for i := range batch {
 				if batch[i].name != "firewalld reload" { // the others are as well at home on any node
-					batch[i].node = w.names[i%len(w.names)]
+					batch[i].node = w.Names[i%len(w.Names)]
 				}
 				names = append(names, batch[i].name)
 			}
@@ -157,7 +157,7 @@ func (w *world) reports(t *testing.T) {
 func (w *world) reportsBatch(t *testing.T, batch []fault) {
 	t.Helper()
 	for _, f := range batch {
-		w.on(t, f.node, f.inject)
+		w.On(t, f.node, f.inject)
 	}
 	said := w.plan(t)
 	for _, f := range batch {
@@ -171,9 +171,9 @@ func (w *world) reportsBatch(t *testing.T, batch []fault) {
 	ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
 	for _, f := range batch {
 		if f.takesOthers {
-			w.on(t, f.node, "restore")
+			w.On(t, f.node, "restore")
 		}
 	}
-	w.onAll(t, "mended $(now) 1; untouched")
+	w.OnAll(t, "mended $(now) 1; untouched")
 	w.served(t, 30*time.Second)
 }

@@ -16,7 +16,7 @@ import (
 // look is what every node looks like now.
 func (w *world) look(t *testing.T) []string {
 	t.Helper()
-	looks, err := w.lab.Look(within(t, 3*time.Minute), w.names)
+	looks, err := w.Lab.Look(within(t, 3*time.Minute), w.Names)
 	ok(t, err)
 	return looks
 }
@@ -53,7 +53,7 @@ func (w *world) asFound(t *testing.T, before []string) {
 	for i, after := range w.look(t) {
 		files := make([]string, 2)
 		for j, text := range []string{before[i], after} {
-			files[j] = filepath.Join(w.lab.Dir, "faults", w.names[i]+"."+[]string{"before", "after"}[j]+".txt")
+			files[j] = filepath.Join(w.Lab.Dir, "faults", w.Names[i]+"."+[]string{"before", "after"}[j]+".txt")
 			ok(t, os.WriteFile(files[j], []byte(settledLook(text)), 0o644))
 		}
 		if settledLook(before[i]) == settledLook(after) {
@@ -64,6 +64,6 @@ func (w *world) asFound(t *testing.T, before []string) {
 			ok(t, err)
 		}
 		lines := strings.Split(string(diff), "\n")
-		t.Errorf("%s is not as it was found:\n%s", w.names[i], strings.Join(lines[:min(len(lines), 60)], "\n"))
+		t.Errorf("%s is not as it was found:\n%s", w.Names[i], strings.Join(lines[:min(len(lines), 60)], "\n"))
 	}
 }

@@ -18,12 +18,14 @@ const (
 	wireNet  = "192.168.200."
 )
 
-// basePackages are in every node: what a server has, what the agent needs, and what tests look with.
+// basePackages are in every node: what a server has, what the agent needs, what tests look with, and the programs
+// that people have behind a mesh and in front of it (nginx, redis, a DNS server, HAProxy), with their clients. Each
+// package counts: the image is built anew on every fresh machine.
 var basePackages = []string{
-	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "ethtool", "firewalld", "ipset", "iproute2",
-	"iptables", "iputils-ping", "ipvsadm", "jq", "kmod", "less", "netcat-openbsd", "nftables", "nginx-light",
-	"openssh-server", "procps", "python3-minimal", "redis-tools", "socat", "sudo", "systemd",
-	"systemd-container", "systemd-sysv", "tcpdump", "wrk",
+	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "dnsmasq-base", "dnsperf", "ethtool", "firewalld",
+	"haproxy", "ipset", "iproute2", "iptables", "iputils-ping", "ipvsadm", "jq", "kmod", "less", "netcat-openbsd",
+	"nftables", "nginx-light", "openssh-server", "procps", "python3-minimal", "redis-server", "redis-tools", "socat", "sudo",
+	"systemd", "systemd-container", "systemd-sysv", "tcpdump", "wrk",
 }
 
 // Lab is one lab: where it lives and what shape it has.

@@ -42,12 +42,8 @@ func (r *Record) PutCluster(c Cluster) error {
 		return &Error{Object: ClusterObject, Attribute: "vxlan_port", Detail: fmt.Sprintf(
 			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key(), p.Service)}
 	}
-	for _, own := range c.ownListeners() {
-		if p := r.Ports[PortKey{own.port, TCP}]; p != nil {
-			return &Error{Object: ClusterObject, Attribute: own.attribute, Detail: fmt.Sprintf(
-				"Port %s is published by service %q: the agents cannot listen on it too. Choose another %s, or remove the published port first.",
-				p.Key(), p.Service, own.attribute)}
-		}
+	if err := r.checkListeners(&c); err != nil {
+		return err
 	}
 	r.Cluster = c.canonical()
 	return nil

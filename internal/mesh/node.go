@@ -34,6 +34,11 @@ func (r *Record) PutNode(n *Node) error {
 		if p := r.Ports[PortKey{n.SSH.Port, TCP}]; p != nil {
 			return fail("ssh", "Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)
 		}
+		for _, own := range r.Cluster.ownListeners() {
+			if own.port == n.SSH.Port {
+				return fail("ssh", "Its SSH port %d is the cluster's %s, where its agent is to listen.", n.SSH.Port, own.attribute)
+			}
+		}
 	}
 	if old := r.Nodes[n.Name]; old != nil {
 		n.Block = old.Block

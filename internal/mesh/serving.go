@@ -68,6 +68,24 @@ func (c *Cluster) checkServing() error {
 	return nil
 }
 
+// checkListeners refuses an address of the agents' own that others have.
+func (r *Record) checkListeners(c *Cluster) error {
+	for _, own := range c.ownListeners() {
+		if p := r.Ports[PortKey{own.port, TCP}]; p != nil {
+			return &Error{Object: ClusterObject, Attribute: own.attribute, Detail: fmt.Sprintf(
+				"Port %s is published by service %q: the agents cannot listen on it too. Choose another %s, or remove the published port first.",
+				p.Key(), p.Service, own.attribute)}
+		}
+		for _, name := range r.NodeNames() {
+			if r.Nodes[name].SSH.Port == own.port {
+				return &Error{Object: ClusterObject, Attribute: own.attribute, Detail: fmt.Sprintf(
+					"Port %d is the SSH port of node %s: its agent cannot listen on it too. Choose another %s.", own.port, name, own.attribute)}
+			}
+		}
+	}
+	return nil
+}
+
 // ownListener is an address on which every agent listens.
 type ownListener struct {
 	attribute string

@@ -90,10 +90,12 @@ func TestClusterServingRules(t *testing.T) {
 		"a name":                {func(c *Cluster) { c.MetricsAddress = "localhost:9100" }, "metrics_address", "IPv4 address or nothing"},
 		"one port for two":      {func(c *Cluster) { c.HealthAddress, c.MetricsAddress = ":9100", "127.0.0.1:9100" }, "metrics_address", "different ports"},
 		"sshd's":                {func(c *Cluster) { c.HealthAddress = ":22" }, "health_address", "sshd"},
+		"a node's SSH port":     {func(c *Cluster) { c.HealthAddress = ":2222" }, "health_address", "SSH port of node n1"},
 		"a published port":      {func(c *Cluster) { c.HealthAddress = ":8080" }, "health_address", `published by service "web"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := demoRecord(t)
+			r.Nodes["n1"].SSH.Port = 2222
 			next := r.Cluster
 			c.change(&next)
 			wantRule(t, r.PutCluster(next), c.attribute, c.text)
@@ -121,6 +123,14 @@ func TestDefaultsAreLeftOut(t *testing.T) {
 	if plain.Services["web"].Affinity.TimeoutSeconds != 1 || plain.Services["web"].HealthCheck.Fall != 3 {
 		t.Error("a change of the copy reached the original")
 	}
+}
+
+func TestSSHIsNotWhereTheAgentListens(t *testing.T) {
+	r := demoRecord(t)
+	r.Cluster.MetricsAddress = ":2222"
+	n := *r.Nodes["n1"]
+	n.SSH.Port = 2222
+	wantRule(t, r.PutNode(&n), "ssh", "metrics_address")
 }
 
 func TestAvailabilityIsOneOfTwo(t *testing.T) {

@@ -24,6 +24,7 @@ const (
 	repairTimeout   = commitTimeout
 	probeTimeout    = 20 * time.Second // the agent's own window is 3 seconds
 	countersTimeout = 30 * time.Second
+	drainsTimeout   = 10 * time.Second
 	maxAnswer       = 64 << 20 // bytes; a record of 10,000 ports has 1 MB
 )
 

@@ -79,6 +79,13 @@ func (c *Client) detach(ctx context.Context, d time.Duration) (context.Context, 
 	return ctx, func() { stop(); cancel() }
 }
 
+// whileOpen makes a context that ends with ctx or with the client.
+func (c *Client) whileOpen(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.closed, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 func (c *Client) log(ctx context.Context, msg string, fields map[string]any) {
 	if c.cfg.Log != nil {
 		c.cfg.Log(ctx, msg, fields)
@@ -125,4 +132,5 @@ type Result struct {
 	// Warnings are sentences about nodes that lag and about what is wrong
 	// elsewhere.
 	Warnings []string
+	draining *draining // nil without a commit
 }

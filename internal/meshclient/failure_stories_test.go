@@ -39,7 +39,9 @@ type story struct {
 	keepers []string // that have the agent in the end and are no nodes
 	before  func(f *meshtest.Fleet)
 	done    func(r *mesh.Record) bool
-	gone    bool // in the end there is no cluster
+	calls   []string // that are interrupted, nil for all
+	drain   int      // seconds, of the service web
+	gone    bool     // in the end there is no cluster
 }
 
 func (s story) act(ctx context.Context, c *meshclient.Client, f *meshtest.Fleet) error {
@@ -84,6 +86,7 @@ func (s story) record(t testing.TB, f *meshtest.Fleet, existing []mesh.Object) *
 	}
 	if slices.Contains(existing, "service/web") {
 		service := web("n1")
+		service.DrainSeconds = s.drain
 		check(r.PutService(&service))
 	}
 	if slices.Contains(existing, "port/8000/tcp") {
@@ -212,8 +215,14 @@ func stories() []story {
 		{name: "remove port", kind: removal, subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: without("port/8000/tcp")},
 		{name: "change cluster", kind: update, subject: wider, others: published[1:], nodes: three, hosts: three,
 			done: func(r *mesh.Record) bool { return r.Cluster.MTU == 1400 }},
-		{name: "leave", kind: removal, subject: aNode("n3"), others: slices.DeleteFunc(slices.Clone(published), func(r resource) bool { return r.object == "node/n3" }),
+		{name: "leave", kind: removal, subject: aNode("n3"), others: slices.DeleteFunc(slices.Clone(served), func(r resource) bool { return r.object == "node/n3" }),
 			nodes: three, hosts: three, done: without("node/n3")},
+		{name: "drain and leave", kind: removal, subject: aNode("n2"), others: []resource{aCluster(nil), aNode("n1"), aService(web("n1")), aPort(port(8000))},
+			nodes: three[:2], hosts: three[:1], drain: 1, done: without("node/n2"),
+			calls: []string{mesh.PathDrains, mesh.PathCommit}, // the others are those of leave
+			before: func(f *meshtest.Fleet) {
+				f.Node("n1").SetDrains(mesh.Drains{Drains: []mesh.Drain{{Port: key, Service: "web", Endpoint: "on-n2", Node: "n2", RemainingMillis: 1000}}}, 1)
+			}},
 		{name: "leave the last host", kind: removal, subject: aNode("n1"), others: []resource{aCluster(nil)}, nodes: []string{"n1"}, hosts: []string{"n1"},
 			keepers: []string{"n1"}, done: without("node/n1")},
 		{name: "destroy cluster", kind: removal, subject: aCluster(nil), bare: three, hosts: three, keepers: three, gone: true},

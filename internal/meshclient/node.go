@@ -9,7 +9,9 @@ import (
 
 // PutNode joins a host (it installs the agent there) or changes a node. The
 // node's MTU, block and host key are filled in and are in Result.Record. With
-// create it is an *mesh.Error that there already is a node of the name.
+// create it is an *mesh.Error that there already is a node of the name. A node
+// that is to drain is waited for: nothing leads to its endpoints any more, or
+// Result.Warnings says what does.
 func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
 	apply := func(r *mesh.Record, n mesh.Node) error {
 		object := mesh.NodeObject(n.Name)
@@ -52,6 +54,9 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 	}
 	if err != nil && result == nil && installed {
 		c.leaveAsFound(ctx, ep)
+	}
+	if !n.Serving() {
+		c.drained(ctx, result, func(d mesh.Drain) bool { return d.Node == n.Name })
 	}
 	return result, err
 }

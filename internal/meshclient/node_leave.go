@@ -8,9 +8,10 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// RemoveNode takes a node out of the record, so that the others stop sending to
-// it, and then removes the agent from its host. A node that is not in the
-// record is no error.
+// RemoveNode drains a node, takes it out of the record, so that the others stop
+// sending to it, and then removes the agent from its host. A node that is not
+// in the record is no error. One that is drained and then not removed is a
+// *DrainedError; calling again goes on.
 //
 // The host must answer, or nothing is changed and the error is a *LeaveError:
 // its kernel would keep what nobody remembers. With force it need not: the node
@@ -35,7 +36,14 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force boo
 	if err := l.ask(ctx, snap.Record); err != nil {
 		return nil, err
 	}
+	drained, err := l.drain(ctx, cluster, snap)
+	if err != nil {
+		return nil, err
+	}
 	result, err := l.commit(ctx, cluster)
+	if result == nil && drained {
+		return nil, &DrainedError{name, err}
+	}
 	if result == nil || outcomeUnknown(err) {
 		return result, err
 	}
@@ -56,6 +64,7 @@ type leaving struct {
 	// silent is why the host cannot be asked, elsewhere whose it is by now.
 	silent    error
 	elsewhere string
+	answers   bool // its agent does, and has the record as this node
 }
 
 // find tells whether there is anything to remove.
@@ -92,6 +101,8 @@ func (l *leaving) ask(ctx context.Context, r *mesh.Record) error {
 		l.elsewhere = fmt.Sprintf("the cluster %q", s.Record.Cluster.Name)
 	case s.Node != "" && s.Node != l.name && r.Nodes[s.Node] != nil:
 		l.elsewhere = fmt.Sprintf("the node %q", s.Node)
+	default:
+		l.answers = s.Generation > 0 && s.Node == l.name
 	}
 	return nil
 }

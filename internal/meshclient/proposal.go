@@ -22,6 +22,7 @@ type answer struct {
 	*member
 	problems []mesh.Problem
 	err      error
+	drains   bool // it may be draining destinations
 	unknown  bool // err, and whether it took the record cannot be said
 }
 
@@ -118,4 +119,15 @@ func statuses(snap *Snapshot) map[string]*mesh.Status {
 		}
 	}
 	return all
+}
+
+// draining is what the members drain once the proposal is committed.
+func (p *proposal) draining(sent []answer) *draining {
+	d := &draining{before: p.snap.Record, after: p.next}
+	for _, a := range sent {
+		if a.err == nil && a.node != "" && a.drains {
+			d.members = append(d.members, a.member)
+		}
+	}
+	return d
 }

@@ -8,10 +8,11 @@ import (
 )
 
 // PutService creates or changes a service. With create it is an *mesh.Error
-// that there already is one of the name.
+// that there already is one of the name. It returns when nothing leads any more
+// to the endpoints that were taken out, or Result.Warnings says what does.
 func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
 	object := mesh.ServiceObject(s.Name)
-	return c.queue.submit(ctx, &operation{
+	result, err := c.queue.submit(ctx, &operation{
 		objects: []mesh.Object{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
@@ -24,6 +25,8 @@ func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service,
 			return r.PutService(&copied)
 		},
 	})
+	c.portsDrained(ctx, result, func(p *mesh.PublishedPort) bool { return p.Service == s.Name })
+	return result, err
 }
 
 // RemoveService removes a service; one that is not there is no error.
@@ -34,7 +37,8 @@ func (c *Client) RemoveService(ctx context.Context, cluster, name string) (*Resu
 
 // PutPort publishes or changes a port; a Published of 0 takes a free one of the
 // cluster's range, and Result.Port says which. With create it is an *mesh.Error
-// that the port is already published, by whatever service.
+// that the port is already published, by whatever service. A target that was
+// left is waited for as PutService does.
 func (c *Client) PutPort(ctx context.Context, cluster string, p mesh.PublishedPort, create bool) (*Result, error) {
 	var published mesh.PublishedPort
 	op := &operation{}
@@ -57,6 +61,7 @@ func (c *Client) PutPort(ctx context.Context, cluster string, p mesh.PublishedPo
 	if result != nil {
 		result.Port = &published
 	}
+	c.portsDrained(ctx, result, func(p *mesh.PublishedPort) bool { return p.Key() == published.Key() })
 	return result, err
 }
 

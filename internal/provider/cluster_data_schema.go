@@ -33,6 +33,10 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 					"mtu":                  readNumber("MTU of the overlay in bytes."),
 					"published_port_range": readText("Range from which published ports are taken that name none."),
 					"repair":               readText("`automatic` or `report`."),
+					"tcp_idle_timeout":     readText("For how long a tcp connection without a packet is kept."),
+					"udp_idle_timeout":     readText("For how long a udp client without a packet keeps its endpoint."),
+					"health_address":       readText("Where every node answers `GET /healthz`. Null for nowhere."),
+					"metrics_address":      readText("Where every node answers `GET /metrics`. Null for nowhere."),
 				},
 			},
 			"nodes": schema.MapNestedAttribute{
@@ -41,20 +45,14 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 			},
 			"services": schema.MapNestedAttribute{
 				Computed: true, MarkdownDescription: "The services, by name.",
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"endpoints": schema.MapNestedAttribute{
-						Computed: true, MarkdownDescription: "The endpoints of the service, by their names in it.",
-						NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-							"node": readText("Node on which the process listens."),
-							"port": readNumber("Port on which it listens, null where it is the published port's `target_port`."),
-						}},
-					},
-				}},
+				NestedObject: schema.NestedAttributeObject{Attributes: serviceDataSchema()},
 			},
 			"ports": schema.MapNestedAttribute{
 				Computed: true, MarkdownDescription: "The published ports, by port and protocol: `8080/tcp`.",
 				NestedObject: schema.NestedAttributeObject{Attributes: portDataSchema()},
 			},
+			"unhealthy": readDrift("The endpoints that fail health checks, in sentences that say whose and why: `endpoint n2 of service web fails the checks of n1 and n3 (connection refused); it works from n2 only.`; " +
+				"empty when all pass. It is as the nodes that answer see it now."),
 			"drift": readDrift("What is not as the record asks, anywhere in the cluster, in sentences that begin with the node's name; empty when all is well."),
 		},
 	}
@@ -65,34 +63,13 @@ func nodeDataSchema() map[string]schema.Attribute {
 		"address":        readText("Underlay address."),
 		"mesh_address":   readText("Address on the mesh side: what endpoints see as the client of ingress connections that came in on this node."),
 		"host_address":   readText("Address on the host side: where the node's own processes are reached."),
+		"availability":   readText("`active` or `drain`."),
 		"reachable":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the node's agent answers now."},
 		"generation":     readNumber("Version of the record that the node has; lower than the cluster's where it lags. Null where it does not answer."),
 		"agent_version":  readText("Version of the node agent. Null where it does not answer."),
 		"kernel_release": readText("Kernel release of the host. Null where it does not answer."),
 		"repairs":        readNumber("How many objects the agent has mended by itself since it was installed. Null where it does not answer."),
 		"drift":          readDrift("As `drift` of `routingmesh_node`."),
-	}
-}
-
-func portDataSchema() map[string]schema.Attribute {
-	return map[string]schema.Attribute{
-		"service":     readText("Service that it is published for."),
-		"mode":        readText("`ingress` or `host`."),
-		"target_port": readNumber("Port on which the endpoints listen that name none of their own."),
-		"endpoints": schema.MapNestedAttribute{
-			Computed: true,
-			MarkdownDescription: "The service's endpoints, by their names in it, with what IPVS counts: sums over the nodes that answer, each since it has the endpoint. " +
-				"They fall back to 0 on a node that is rebooted.",
-			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"node":                 readText("Node on which the process listens."),
-				"weight":               readNumber("Share of new connections in IPVS, the lowest of all nodes. Null where no node that answers sends it any."),
-				"connections":          readNumber("Connections that were led to it (for udp: clients)."),
-				"active_connections":   readNumber("Connections that are established now; 0 for udp."),
-				"inactive_connections": readNumber("Connections that are opening or closing now; for udp: clients heard lately."),
-				"bytes_in":             readNumber("Bytes from clients to it."),
-				"bytes_out":            readNumber("Bytes from it to clients."),
-			}},
-		},
 	}
 }
 

@@ -58,11 +58,16 @@ func counted(weight int, factor uint64, endpoints ...string) mesh.Counters {
 }
 
 func portOfWeb(endpoints values) values {
-	return values{"8080/tcp": values{"service": "web", "mode": "ingress", "target_port": 80, "endpoints": endpoints}}
+	return values{"8080/tcp": values{"service": "web", "mode": "ingress", "target_port": 80, "locality": "any", "one_packet": false, "endpoints": endpoints}}
 }
 
-func endpointOf(node string, weight any, n int) values {
-	return values{"node": node, "weight": weight, "connections": 10 * n, "active_connections": n, "inactive_connections": 2 * n, "bytes_in": 100 * n, "bytes_out": 1000 * n}
+// endpointOf has what nodes say of it in pairs: name, connections, weight.
+func endpointOf(node string, weight any, n int, seen ...any) values {
+	by := values{}
+	for i := 0; i < len(seen); i += 3 {
+		by[seen[i].(string)] = values{"weight": seen[i+2], "health": nil, "reason": nil, "draining": false, "active_connections": seen[i+1]}
+	}
+	return values{"node": node, "weight": weight, "health": nil, "draining": false, "seen_by": by, "connections": 10 * n, "active_connections": n, "inactive_connections": 2 * n, "bytes_in": 100 * n, "bytes_out": 1000 * n}
 }
 
 // TestClusterDataSource reads a mesh that is well, in the apply that makes it;
@@ -78,16 +83,18 @@ func TestClusterDataSource(t *testing.T) {
 	it, r := makes.output(), m.record()
 	node := func(name string) values {
 		n := r.Nodes[name]
-		return values{"address": n.Address, "mesh_address": n.MeshAddress(), "host_address": n.HostAddress(), "reachable": true, "generation": r.Generation,
+		return values{"address": n.Address, "mesh_address": n.MeshAddress(), "host_address": n.HostAddress(), "availability": "active", "reachable": true, "generation": r.Generation,
 			"agent_version": "test", "kernel_release": "6.1.0-test", "repairs": 0, "drift": []string{}}
 	}
 	nodes := values{"n1": node("n1"), "n2": node("n2"), "n3": node("n3")}
 	want := values{
-		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "nodes": nodes,
+		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "unhealthy": []string{}, "nodes": nodes,
 		"settings": values{"address_pool": "10.255.0.0/16", "node_prefix_length": 24, "vxlan_port": 4789, "vni": mesh.DefaultVNI("demo"), "mtu": 1450,
-			"published_port_range": "30000-32767", "repair": "automatic"},
-		"services": values{"web": values{"endpoints": values{"n1": values{"node": "n1", "port": nil}, "n2": values{"node": "n2", "port": nil}}}},
-		"ports":    portOfWeb(values{"n1": endpointOf("n1", nil, 0), "n2": endpointOf("n2", nil, 0)}),
+			"published_port_range": "30000-32767", "repair": "automatic",
+			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil},
+		"services": values{"web": values{"scheduler": "rr", "session_affinity": nil, "health_check": nil, "drain_timeout": "30s",
+			"endpoints": values{"n1": values{"node": "n1", "port": nil, "weight": 1}, "n2": values{"node": "n2", "port": nil, "weight": 1}}}},
+		"ports": portOfWeb(values{"n1": endpointOf("n1", nil, 0), "n2": endpointOf("n2", nil, 0)}),
 	}
 	same(t, "the data source", it, want)
 
@@ -102,7 +109,7 @@ func TestClusterDataSource(t *testing.T) {
 	n2["repairs"], n3["reachable"], n3["drift"] = 3, false, []string{gone}
 	n3["generation"], n3["agent_version"], n3["kernel_release"], n3["repairs"] = nil, nil, nil, nil
 	want["nodes"] = values{"n1": node("n1"), "n2": n2, "n3": n3}
-	want["ports"] = portOfWeb(values{"n1": endpointOf("n1", 0, 11), "n2": endpointOf("n2", 1, 2)})
+	want["ports"] = portOfWeb(values{"n1": endpointOf("n1", 0, 11, "n1", 1, 1, "n2", 10, 0), "n2": endpointOf("n2", 1, 2, "n1", 2, 1)})
 	want["drift"] = []string{gone, "node n1: The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in."}
 	reads := m.workspace()
 	reads.write(m.provider(fmt.Sprintf(readCluster, `name = "demo"`),

@@ -2,27 +2,33 @@ package provider
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 type clusterModel struct {
-	ID                 types.String   `tfsdk:"id"`
-	Name               types.String   `tfsdk:"name"`
-	AddressPool        types.String   `tfsdk:"address_pool"`
-	NodePrefixLength   types.Int64    `tfsdk:"node_prefix_length"`
-	VXLANPort          types.Int64    `tfsdk:"vxlan_port"`
-	VNI                types.Int64    `tfsdk:"vni"`
-	MTU                types.Int64    `tfsdk:"mtu"`
-	PublishedPortRange types.String   `tfsdk:"published_port_range"`
-	Repair             types.String   `tfsdk:"repair"`
-	ForceRemove        types.Bool     `tfsdk:"force_remove"`
-	HostKeys           types.Map      `tfsdk:"host_keys"`
-	Drift              types.List     `tfsdk:"drift"`
-	Timeouts           timeouts.Value `tfsdk:"timeouts"`
+	ID                 types.String         `tfsdk:"id"`
+	Name               types.String         `tfsdk:"name"`
+	AddressPool        types.String         `tfsdk:"address_pool"`
+	NodePrefixLength   types.Int64          `tfsdk:"node_prefix_length"`
+	VXLANPort          types.Int64          `tfsdk:"vxlan_port"`
+	VNI                types.Int64          `tfsdk:"vni"`
+	MTU                types.Int64          `tfsdk:"mtu"`
+	PublishedPortRange types.String         `tfsdk:"published_port_range"`
+	Repair             types.String         `tfsdk:"repair"`
+	TCPIdleTimeout     timetypes.GoDuration `tfsdk:"tcp_idle_timeout"`
+	UDPIdleTimeout     timetypes.GoDuration `tfsdk:"udp_idle_timeout"`
+	HealthAddress      types.String         `tfsdk:"health_address"`
+	MetricsAddress     types.String         `tfsdk:"metrics_address"`
+	ForceRemove        types.Bool           `tfsdk:"force_remove"`
+	HostKeys           types.Map            `tfsdk:"host_keys"`
+	Drift              types.List           `tfsdk:"drift"`
+	Timeouts           timeouts.Value       `tfsdk:"timeouts"`
 }
 
 // toMesh converts what is known and takes the defaults for the rest, MTU
@@ -36,6 +42,10 @@ func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
 		VNI:                mesh.DefaultVNI(m.Name.ValueString()),
 		MTU:                int(mtu.ValueInt64()),
 		PublishedPortRange: mesh.DefaultPortRange,
+		TCPIdleSeconds:     int(durationOr(m.TCPIdleTimeout, mesh.DefaultTCPIdle) / time.Second),
+		UDPIdleSeconds:     int(durationOr(m.UDPIdleTimeout, mesh.DefaultUDPIdle) / time.Second),
+		HealthAddress:      m.HealthAddress.ValueString(),
+		MetricsAddress:     m.MetricsAddress.ValueString(),
 	}
 	if pool, err := netip.ParsePrefix(m.AddressPool.ValueString()); err == nil {
 		c.AddressPool = pool
@@ -76,10 +86,14 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 	m.MTU = types.Int64Value(int64(r.MTU()))
 	m.PublishedPortRange = types.StringValue(portRangeText(c.PublishedPortRange))
 	m.Repair = types.StringValue(repairText(c.Repair))
+	m.TCPIdleTimeout, m.UDPIdleTimeout = durationValue(c.TCPIdle()), durationValue(c.UDPIdle())
+	m.HealthAddress, m.MetricsAddress = orNull(c.HealthAddress), orNull(c.MetricsAddress)
 }
 
 // sameSettings tells whether the record stays as it is.
 func (m *clusterModel) sameSettings(o *clusterModel) bool {
 	return m.AddressPool.Equal(o.AddressPool) && m.NodePrefixLength.Equal(o.NodePrefixLength) && m.VXLANPort.Equal(o.VXLANPort) &&
-		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair)
+		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair) &&
+		m.TCPIdleTimeout.Equal(o.TCPIdleTimeout) && m.UDPIdleTimeout.Equal(o.UDPIdleTimeout) &&
+		m.HealthAddress.Equal(o.HealthAddress) && m.MetricsAddress.Equal(o.MetricsAddress)
 }

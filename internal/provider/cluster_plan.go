@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -67,15 +68,16 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 
 func (r *clusterResource) check(plan *clusterModel, mtu types.Int64, instance string, create bool, diags *diag.Diagnostics) {
 	settings := !plan.AddressPool.IsUnknown() && !plan.NodePrefixLength.IsUnknown() && !plan.VXLANPort.IsUnknown()
-	warning, err := r.data.walk.planCluster(instance, plan.toMesh(mtu), settings, create)
+	warnings, err := r.data.walk.planCluster(instance, plan.toMesh(mtu), settings, create)
 	addError(diags, clusterSubject("", plan.Name.ValueString()), err)
-	if warning != "" {
-		diags.AddAttributeWarning(path.Root("vxlan_port"), "VXLAN port is published", warning)
+	for _, w := range warnings {
+		diags.AddAttributeWarning(path.Root(w.Attribute), "Port is published", w.Detail)
 	}
 }
 
-// planCluster puts the cluster's settings into the walk.
-func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create bool) (warning string, err error) {
+// planCluster puts the cluster's settings into the walk. The warnings are about
+// ports that others have published.
+func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create bool) (warnings []*mesh.Error, err error) {
 	instance = w.instance(instance)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -83,9 +85,9 @@ func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create
 	for name, other := range w.clusters {
 		if holder := other.owners[mesh.ClusterObject]; holder != "" && holder != instance {
 			if name == settings.Name {
-				return "", twice(mesh.ClusterObject, "name", "the cluster "+name)
+				return nil, twice(mesh.ClusterObject, "name", "the cluster "+name)
 			}
-			return "", &mesh.Error{Object: mesh.ClusterObject, Attribute: "name", Detail: fmt.Sprintf(
+			return nil, &mesh.Error{Object: mesh.ClusterObject, Attribute: "name", Detail: fmt.Sprintf(
 				"The cluster %q is planned on the same hosts, and a host belongs to one cluster. "+
 					"Give this one its own hosts, in a second provider block with an alias.", name)}
 		}
@@ -93,20 +95,35 @@ func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create
 	c.claim(mesh.ClusterObject, instance)
 	c.created = c.created || create
 	if !known {
-		return "", nil
+		return nil, nil
 	}
 	c.planned.Cluster, c.settings = settings, true
 	if n := len(c.planned.Nodes); n > settings.Capacity() {
-		return "", &mesh.Error{Object: mesh.ClusterObject, Attribute: "node_prefix_length", Detail: fmt.Sprintf(
+		return nil, &mesh.Error{Object: mesh.ClusterObject, Attribute: "node_prefix_length", Detail: fmt.Sprintf(
 			"The address pool %s has room for %d nodes of /%d each, and %d are planned. Take a larger pool or a longer node_prefix_length.",
 			settings.AddressPool, settings.Capacity(), settings.NodePrefixLength, n)}
 	}
-	k := mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}
-	if c.observed != nil && c.observed.Ports[k] != nil && !c.leaving[mesh.PortObject(k)] {
-		return fmt.Sprintf("Port %s is published by service %q. Unless that ends in this same plan, the nodes are cut off from each other: choose another vxlan_port.",
-			k, c.observed.Ports[k].Service), nil
+	return c.publishedOwn(settings), nil
+}
+
+// publishedOwn warns of the cluster's own ports that are published as it is, and
+// not removed by this walk.
+func (c *plannedCluster) publishedOwn(settings mesh.Cluster) []*mesh.Error {
+	var warnings []*mesh.Error
+	check := func(attribute string, k mesh.PortKey, consequence string) {
+		if c.observed == nil || c.observed.Ports[k] == nil || c.leaving[mesh.PortObject(k)] {
+			return
+		}
+		warnings = append(warnings, &mesh.Error{Object: mesh.ClusterObject, Attribute: attribute, Detail: fmt.Sprintf(
+			"Port %s is published by service %q. Unless that ends in this same plan, %s: choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
 	}
-	return "", nil
+	check("vxlan_port", mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}, "the nodes are cut off from each other")
+	for attribute, address := range map[string]string{"health_address": settings.HealthAddress, "metrics_address": settings.MetricsAddress} {
+		if listen, err := mesh.ListenAddress(address, netip.Addr{}); err == nil {
+			check(attribute, mesh.PortKey{Port: listen.Port(), Protocol: mesh.TCP}, "this will fail")
+		}
+	}
+	return warnings
 }
 
 // The record tells a configured MTU from a computed one; the state does not,

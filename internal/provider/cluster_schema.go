@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -75,7 +76,14 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 					"`report` leaves it as it is until an apply of the `drift`. Default: `automatic`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(repairAutomatic, string(mesh.RepairReport))},
 			},
-			"force_remove": forceRemoveAttribute("Destroy the cluster even if hosts of the provider do not answer: they keep the agent and the record until `routingmesh-agent uninstall` is run there."),
+			"tcp_idle_timeout": durationAttribute("For how long a tcp connection without a packet is kept, in whole seconds up to `744h`. A packet that comes later is answered with a reset. "+
+				"Default: `2h10m`, which is longer than Linux's keep-alive of two hours. Changed in place, for connections that exist, too.", new(mesh.DefaultTCPIdle), time.Second, time.Second),
+			"udp_idle_timeout": durationAttribute("For how long a udp client without a packet keeps its endpoint, in whole seconds up to `744h`. Default: `5m`. Changed in place.",
+				new(mesh.DefaultUDPIdle), time.Second, time.Second),
+			"health_address": listenAttribute("Where every node answers `GET /healthz` (200 while it is active and has applied the cluster's record, else 503) and `GET /healthz/SERVICE` " +
+				"(200 while an endpoint of the service gets connections there), for an external load balancer"),
+			"metrics_address": listenAttribute("Where every node answers `GET /metrics`, in the text format of Prometheus"),
+			"force_remove":    forceRemoveAttribute("Destroy the cluster even if hosts of the provider do not answer: they keep the agent and the record until `routingmesh-agent uninstall` is run there."),
 			"host_keys": schema.MapAttribute{
 				Computed: true, ElementType: types.StringType,
 				MarkdownDescription: "Public host keys of the provider's `hosts`, by `host:port`, in the form of authorized_keys. They are pinned here at the first connect: " +
@@ -85,6 +93,16 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 			"drift":    driftAttribute("What is not as the record asks and belongs to no node, service or port alone, as a host of the provider with an old record"),
 			"timeouts": timeoutsAttribute(ctx),
 		},
+	}
+}
+
+// listenAttribute is an address on which every agent listens.
+func listenAttribute(what string) schema.Attribute {
+	return schema.StringAttribute{
+		Optional: true,
+		MarkdownDescription: what + ": `:PORT` for that port of the node's own `address`, or `ADDRESS:PORT`, as in `0.0.0.0:10256`. " +
+			"Default: nowhere. Whoever reaches it may read it: choose an address of a private network, or a firewall. Changed in place.",
+		Validators: []validator.String{listenRule},
 	}
 }
 

@@ -24,6 +24,8 @@ type subject struct {
 	object mesh.Object
 	// attributes are those of the resource's schema.
 	attributes []string
+	// note is what an error leaves behind, "" for nothing.
+	note string
 }
 
 // addError turns an error of mesh or meshclient into diagnostics. Summaries
@@ -32,6 +34,9 @@ type subject struct {
 func addError(diags *diag.Diagnostics, s subject, err error) {
 	if err == nil {
 		return
+	}
+	if drained, ok := errors.AsType[*meshclient.DrainedError](err); ok {
+		s.note, err = drained.Consequence(), drained.Err
 	}
 	var broken *mesh.Error
 	var problems *meshclient.ProblemsError
@@ -49,6 +54,9 @@ func addError(diags *diag.Diagnostics, s subject, err error) {
 // add points at the attribute where it is one of this resource.
 func (s subject) add(diags *diag.Diagnostics, object mesh.Object, attribute, summary, detail string) {
 	detail = sentence(detail)
+	if s.note != "" {
+		detail += "\n\n" + s.note
+	}
 	if s.doing != "" {
 		detail += "\n\nThis happened while " + s.doing + " " + s.what + "."
 	}

@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -221,4 +223,17 @@ func (m *testMesh) record() *mesh.Record {
 	}
 	m.t.Fatal("no host has a record")
 	return nil
+}
+
+// recordCheck checks the record after a step.
+type recordCheck struct {
+	m  *testMesh
+	ok func(*mesh.Record) bool
+}
+
+func (c recordCheck) CheckState(_ context.Context, _ statecheck.CheckStateRequest, resp *statecheck.CheckStateResponse) {
+	if r := c.m.record(); !c.ok(r) {
+		text, _ := json.Marshal(r)
+		resp.Error = fmt.Errorf("the record is %s", text)
+	}
 }

@@ -114,7 +114,7 @@ func (l *lab) config(ports ...string) string {
 		nodes = append(nodes, block("routingmesh_node", name, []string{"cluster_id = routingmesh_cluster.main.id", fmt.Sprintf("name = %q", name),
 			fmt.Sprintf("address = %q", n.Address), fmt.Sprintf("ssh = { host = %q, port = %d }", n.SSH.Host, n.SSH.Port)}))
 	}
-	return fmt.Sprintf("provider \"routingmesh\" {\n  hosts = [%s]\n  ssh = { private_key = file(%q), agent = false, known_hosts = [%q], host_key_policy = \"strict\" }\n}\n",
+	return fmt.Sprintf("provider \"routingmesh\" {\n  hosts = [%s]\n  ssh = { private_key = file(%q), agent = false, known_hosts = [%q], host_key_policy = \"strict\", timeout = \"60s\" }\n}\n",
 		quoted(hosts), l.KeyFile, filepath.Join(l.dir, "known_hosts")) +
 		cluster() + strings.Join(nodes, "") + service("web", l.names()[1], l.names()[2]) + strings.Join(ports, "")
 }

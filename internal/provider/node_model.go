@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
@@ -22,6 +23,7 @@ type nodeModel struct {
 	Address       types.String   `tfsdk:"address"`
 	SSH           types.Object   `tfsdk:"ssh"`
 	Labels        types.Map      `tfsdk:"labels"`
+	Availability  types.String   `tfsdk:"availability"`
 	OverlayBlock  types.String   `tfsdk:"overlay_block"`
 	MeshAddress   types.String   `tfsdk:"mesh_address"`
 	HostAddress   types.String   `tfsdk:"host_address"`
@@ -66,6 +68,9 @@ func (m *nodeModel) toMesh(ctx context.Context) (mesh.Node, diag.Diagnostics) {
 			HostKey: bareKey(ssh.HostKey.ValueString()),
 		}
 	}
+	if m.Availability.ValueString() == string(mesh.AvailabilityDrain) {
+		n.Availability = mesh.AvailabilityDrain
+	}
 	for name, v := range m.Labels.Elements() {
 		if s, ok := v.(types.String); ok {
 			if n.Labels == nil {
@@ -82,6 +87,7 @@ func (m *nodeModel) fromMesh(ctx context.Context, cluster string, n *mesh.Node) 
 	m.ID = types.StringValue(mesh.NodeID(cluster, n.Name))
 	m.ClusterID, m.Name = types.StringValue(cluster), types.StringValue(n.Name)
 	m.Address = types.StringValue(n.Address.String())
+	m.Availability = types.StringValue(availabilityText(n.Availability))
 	m.allocated(n)
 	m.HostKey = orNull(n.SSH.HostKey)
 	if len(n.Labels) > 0 || !m.Labels.IsNull() { // {} and null are the same to the record
@@ -93,6 +99,12 @@ func (m *nodeModel) fromMesh(ctx context.Context, cluster string, n *mesh.Node) 
 	}
 	return m.sshFromMesh(ctx, n.SSH)
 }
+
+// availabilityActive is Terraform's word for mesh.AvailabilityActive, which the
+// record leaves out.
+const availabilityActive = "active"
+
+func availabilityText(a mesh.Availability) string { return cmp.Or(string(a), availabilityActive) }
 
 // allocated takes over what the cluster gave the node for as long as it stays.
 func (m *nodeModel) allocated(n *mesh.Node) {

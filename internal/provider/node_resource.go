@@ -33,7 +33,7 @@ func (r *nodeResource) IdentitySchema(_ context.Context, _ resource.IdentitySche
 func nodeSubject(doing, id string) subject {
 	_, name, _ := mesh.SplitID(id)
 	return subject{doing: doing, what: "the node " + id, object: mesh.NodeObject(name),
-		attributes: []string{"cluster_id", "name", "address", "ssh", "labels"}}
+		attributes: []string{"cluster_id", "name", "address", "ssh", "labels", "availability"}}
 }
 
 func (r *nodeResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -160,7 +160,7 @@ func (r *nodeResource) silent(ctx context.Context, id string) (*meshclient.Snaps
 
 // sameNode tells whether the record stays as it is.
 func (m *nodeModel) sameNode(o *nodeModel) bool {
-	return m.Address.Equal(o.Address) && m.SSH.Equal(o.SSH) && m.Labels.Equal(o.Labels)
+	return m.Address.Equal(o.Address) && m.SSH.Equal(o.SSH) && m.Labels.Equal(o.Labels) && m.Availability.Equal(o.Availability)
 }
 
 func (r *nodeResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

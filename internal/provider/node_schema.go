@@ -10,15 +10,18 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A node: a Linux host in the cluster. Creating it installs the node agent on the host over SSH and joins it to the overlay; " +
-			"destroying it takes it out of the mesh first and then leaves the host as it was found. Nodes join, change and leave independently of each other.\n\n" +
+			"destroying it drains it (see `availability`), takes it out of the mesh, and then leaves the host as it was found. Nodes join, change and leave independently of each other.\n\n" +
 			"A node that cannot be reached keeps its state, with a warning; changes of the cluster go on without it (see `on_unreachable` of the provider). What it then lacks is shown as its `drift`, " +
 			"and the next apply brings it level. A node that is gone for good is destroyed with `force_remove`.",
 		Attributes: map[string]schema.Attribute{
@@ -47,6 +50,13 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Labels of the node, for people and tools to read. Changed in place.",
 				Validators:          []validator.Map{mapvalidator.NoNullValues()},
+			},
+			"availability": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(availabilityActive),
+				MarkdownDescription: "`active`, or `drain`: every node stops sending new connections to the endpoints on this one, and ends the old ones within the `drain_timeout` of their service; " +
+					"its `health_address` answers 503. The apply ends when none is left, so that the processes may be stopped. Clients that still come in through the node are served, by endpoints elsewhere. " +
+					"Default: `active`. Changed in place.",
+				Validators: []validator.String{stringvalidator.OneOf(availabilityActive, string(mesh.AvailabilityDrain))},
 			},
 			"overlay_block":  allocatedAttribute("Block of the cluster's address pool that the node has, as in `10.255.0.0/24`. It keeps it for as long as it is in the cluster."),
 			"mesh_address":   allocatedAttribute("The block's first address, on the mesh side: the source address that endpoints see of ingress connections that came in on this node."),

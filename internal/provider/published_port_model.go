@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"cmp"
+
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -14,6 +16,8 @@ type portModel struct {
 	TargetPort    types.Int64    `tfsdk:"target_port"`
 	Protocol      types.String   `tfsdk:"protocol"`
 	Mode          types.String   `tfsdk:"mode"`
+	Locality      types.String   `tfsdk:"locality"`
+	OnePacket     types.Bool     `tfsdk:"one_packet"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -21,14 +25,25 @@ type portModel struct {
 // toMesh converts a port; a published port that is not known is 0, which takes
 // the next free one.
 func (m *portModel) toMesh(service string) mesh.PublishedPort {
-	return mesh.PublishedPort{
+	p := mesh.PublishedPort{
 		Service:   service,
 		Published: uint16(m.PublishedPort.ValueInt64()),
 		Target:    uint16(m.TargetPort.ValueInt64()),
 		Protocol:  mesh.Protocol(m.Protocol.ValueString()),
 		Mode:      mesh.Mode(m.Mode.ValueString()),
+		OnePacket: m.OnePacket.ValueBool(),
 	}
+	if locality := m.Locality.ValueString(); locality != localityAny {
+		p.Locality = mesh.Locality(locality)
+	}
+	return p
 }
+
+// localityAny is Terraform's word for mesh.AnyEndpoint, which the record leaves
+// out.
+const localityAny = "any"
+
+func localityText(l mesh.Locality) string { return cmp.Or(string(l), localityAny) }
 
 func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.ServiceID = types.StringValue(mesh.ServiceID(cluster, p.Service))
@@ -36,4 +51,5 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.PublishedPort = types.Int64Value(int64(p.Published))
 	m.TargetPort = types.Int64Value(int64(p.Target))
 	m.Protocol, m.Mode = types.StringValue(string(p.Protocol)), types.StringValue(string(p.Mode))
+	m.Locality, m.OnePacket = types.StringValue(localityText(p.Locality)), types.BoolValue(p.OnePacket)
 }

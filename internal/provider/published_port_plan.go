@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -38,6 +39,7 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 	if !complete {
 		walk.forget(oldCluster, instance)
+		addError(&resp.Diagnostics, portSubject("", plan.ServiceID.ValueString(), p.Key()), checkAlone(p))
 		return
 	}
 	warning, err := walk.planPort(cluster, instance, p)
@@ -45,6 +47,20 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if warning != "" {
 		resp.Diagnostics.AddAttributeWarning(path.Root("published_port"), "Published port is in use", warning)
 	}
+}
+
+// checkAlone asks mesh about a port of which the number or the service is not
+// known yet.
+func checkAlone(p mesh.PublishedPort) error {
+	p.Service = "any"
+	p.Target = cmp.Or(p.Target, 1)
+	p.Mode = cmp.Or(p.Mode, mesh.Ingress)
+	if p.Protocol == "" {
+		p.Protocol = mesh.UDP // what only udp may have does not fail before it is known
+	}
+	r := &mesh.Record{Cluster: mesh.Cluster{PublishedPortRange: mesh.DefaultPortRange}, Ports: map[mesh.PortKey]*mesh.PublishedPort{},
+		Services: map[string]*mesh.Service{p.Service: {Name: p.Service}}}
+	return r.PutPort(&p)
 }
 
 // planPort puts a published port into the walk and asks mesh about it.
@@ -59,12 +75,8 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 			"Port %s is the provider's ssh.port: publishing it would cut off every SSH login to the nodes, Terraform's own included.", k)}
 	}
 	// What is not known yet must not be what fails.
-	if p.Target == 0 {
-		p.Target = k.Port
-	}
-	if p.Mode == "" {
-		p.Mode = mesh.Ingress
-	}
+	p.Target = cmp.Or(p.Target, k.Port)
+	p.Mode = cmp.Or(p.Mode, mesh.Ingress)
 	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Ports: c.planned.Ports,
 		Services: map[string]*mesh.Service{p.Service: {Name: p.Service}}}
 	if holder := c.owners[mesh.PortObject(k)]; holder == instance {

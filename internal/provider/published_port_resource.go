@@ -51,7 +51,7 @@ func (r *portResource) IdentitySchema(_ context.Context, _ resource.IdentitySche
 
 func portSubject(doing, serviceID string, k mesh.PortKey) subject {
 	return subject{doing: doing, what: "the published port " + mesh.PortID(serviceID, k), object: mesh.PortObject(k),
-		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode"}}
+		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode", "locality", "one_packet"}}
 }
 
 func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -126,7 +126,7 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(state.ID.ValueString()))...)
-	if changed := !plan.TargetPort.Equal(state.TargetPort) || !plan.Mode.Equal(state.Mode); changed || plan.Drift.IsUnknown() {
+	if changed := !plan.samePort(&state); changed || plan.Drift.IsUnknown() {
 		cluster, service, _ := mesh.SplitID(plan.ServiceID.ValueString())
 		p := plan.toMesh(service)
 		_, err := r.put(ctx, cluster, p, false, &resp.Diagnostics)
@@ -136,6 +136,11 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		plan.Drift = leftUndone(err)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// samePort tells whether the record stays as it is.
+func (m *portModel) samePort(o *portModel) bool {
+	return m.TargetPort.Equal(o.TargetPort) && m.Mode.Equal(o.Mode) && m.Locality.Equal(o.Locality) && m.OnePacket.Equal(o.OnePacket)
 }
 
 func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -21,7 +22,8 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 		MarkdownDescription: "A published port: opened for a service on every node (`mode = \"ingress\"`), or only on the nodes with an endpoint (`mode = \"host\"`). " +
 			"Connections to it are balanced over the endpoints of the service.\n\n" +
 			"Publishing and removing a port is an in-place change of one set member and one IPVS service per node: no service, no endpoint and no other port notices. " +
-			"A port belongs to one service of a cluster, for each protocol. 22/tcp, the nodes' SSH ports and the cluster's VXLAN port cannot be published.",
+			"A port belongs to one service of a cluster, for each protocol. 22/tcp, the nodes' SSH ports, the cluster's VXLAN port and the ports of its `health_address` and `metrics_address` cannot be published.\n\n" +
+			"A port that is removed is closed at once, with its connections.",
 		Attributes: map[string]schema.Attribute{
 			"id": idAttribute("Id of the published port: `CLUSTER/SERVICE/PORT/PROTOCOL`, as in `demo/web/8080/tcp`."),
 			"service_id": schema.StringAttribute{
@@ -52,6 +54,17 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; they see the entry node's `mesh_address` as the client. " +
 					"`host` opens it only on nodes with an endpoint, which answer themselves and, for tcp, see the client's own address (for udp it is the node's `mesh_address`). Default: `ingress`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(string(mesh.Ingress), string(mesh.Host))},
+			},
+			"locality": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(localityAny),
+				MarkdownDescription: "Which endpoints a node sends connections to, in ingress mode: `any` of them; `prefer_local`, those on the node itself while one of them serves, else all, which saves the second hop; " +
+					"`local_only`, those on the node itself, so that a node without one refuses (let a load balancer ask its `health_address`). Default: `any`. Changed in place.",
+				Validators: []validator.String{stringvalidator.OneOf(localityAny, string(mesh.PreferLocal), string(mesh.LocalOnly))},
+			},
+			"one_packet": schema.BoolAttribute{
+				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+				MarkdownDescription: "Send every packet of a udp port to the endpoint whose turn it is, also those of one client and source port. One way only: what an endpoint answers does not reach the client, " +
+					"so it is for syslog, statsd, NetFlow and the like, not for DNS. Default: `false`. Changed in place, for clients that come from then on.",
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
 			"timeouts": timeoutsAttribute(ctx),

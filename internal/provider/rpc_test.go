@@ -296,7 +296,7 @@ func TestPlanningFiveHundredResources(t *testing.T) {
 			config := map[string]tftypes.Value{"service_id": str("demo/web"), "published_port": num(port), "target_port": num(80)}
 			state := fill(r.types[kind], map[string]tftypes.Value{
 				"id": str(fmt.Sprintf("demo/web/%d/tcp", port)), "service_id": str("demo/web"), "published_port": num(port), "target_port": num(80),
-				"protocol": str("tcp"), "mode": str("ingress"), "drift": noDrift,
+				"protocol": str("tcp"), "mode": str("ingress"), "locality": str("any"), "one_packet": tftypes.NewValue(tftypes.Bool, false), "drift": noDrift,
 			})
 			read := r.read(kind, state, nil)
 			plan := r.plan(kind, state, fill(r.types[kind], config), read.NewIdentity, read.Private)

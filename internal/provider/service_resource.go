@@ -3,15 +3,8 @@ package provider
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -37,47 +30,10 @@ func (r *serviceResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 	resp.IdentitySchema = memberIdentitySchema("service")
 }
 
-func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
-	resp.Schema = schema.Schema{
-		MarkdownDescription: "A service: a name for a set of endpoints that answer the same thing. It opens nothing by itself: " +
-			"a `routingmesh_published_port` does, and publishing or removing one touches neither the service nor its endpoints.",
-		Attributes: map[string]schema.Attribute{
-			"id":         idAttribute("Id of the service: `CLUSTER/NAME`, as in `demo/web`."),
-			"cluster_id": clusterIDAttribute(),
-			"name": schema.StringAttribute{
-				Required:            true,
-				MarkdownDescription: "Name of the service in the cluster: 1–63 of a–z, 0–9 and `-`, not starting or ending with `-`. Another name replaces the service and its published ports.",
-				Validators:          []validator.String{nameRule},
-				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
-			},
-			"endpoints": schema.MapNestedAttribute{
-				Required: true,
-				MarkdownDescription: "The endpoints, by a name of your choice each; may be empty. New connections are balanced over them in turn. " +
-					"Changed in place, one endpoint at a time: the others keep their connections.",
-				Validators: []validator.Map{mapvalidator.NoNullValues(), mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"node": schema.StringAttribute{
-						Required:            true,
-						MarkdownDescription: "Name of the node on which the process listens: `routingmesh_node.….name`, so that Terraform makes the node first.",
-						Validators:          []validator.String{nameRule},
-					},
-					"port": schema.Int64Attribute{
-						Optional: true,
-						MarkdownDescription: "Port on which this endpoint listens, 1–65535, in place of the published port's `target_port`: " +
-							"so that two processes on one node can serve.",
-						Validators: []validator.Int64{int64validator.Between(1, 65535)},
-					},
-				}},
-			},
-			"drift":    driftAttribute("What the nodes lack of the service itself (what they lack for its endpoints is drift of its published ports)"),
-			"timeouts": timeoutsAttribute(ctx),
-		},
-	}
-}
-
 func serviceSubject(doing, id string) subject {
 	_, name, _ := mesh.SplitID(id)
-	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceObject(name), attributes: []string{"cluster_id", "name", "endpoints"}}
+	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceObject(name),
+		attributes: []string{"cluster_id", "name", "endpoints", "scheduler", "session_affinity", "health_check", "drain_timeout"}}
 }
 
 func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -148,7 +104,7 @@ func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
-	if changed := !plan.Endpoints.Equal(state.Endpoints); changed || plan.Drift.IsUnknown() {
+	if changed := !plan.sameService(&state); changed || plan.Drift.IsUnknown() {
 		err := r.put(ctx, &plan, false, &resp.Diagnostics)
 		if addChanged(&resp.Diagnostics, serviceSubject(changing(changed), state.ID.ValueString()), err) {
 			return

@@ -58,6 +58,10 @@ var (
 		_, err := parsePortRange(s)
 		return err
 	}}
+	listenRule = rule{"Invalid address", "an address to listen on: :PORT or ADDRESS:PORT", func(s string) error {
+		_, err := mesh.ListenAddress(s, netip.Addr{})
+		return err
+	}}
 	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", checkAddress}
 	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", func(s string) error {
 		if len(strings.Fields(s)) < 2 || strings.Contains(s, "PRIVATE KEY") {

@@ -75,8 +75,19 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		"vxlan port": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.VXLANPort = 5000
-			return w.planCluster("demo", c, true, false)
+			return joined(w.planCluster("demo", c, true, false))
 		}, `5000/udp is published by service "web"`},
+		"health address": {func(w *walk) (string, error) {
+			c := recorded(t).Cluster
+			c.HealthAddress = ":8080"
+			return joined(w.planCluster("demo", c, true, false))
+		}, `8080/tcp is published by service "web". Unless that ends in this same plan, this will fail: choose another health_address`},
+		"metrics address of a port that leaves": {func(w *walk) (string, error) {
+			c := recorded(t).Cluster
+			c.MetricsAddress = "127.0.0.1:8080"
+			w.leave("demo", mesh.PortObject(web8080))
+			return joined(w.planCluster("demo", c, true, false))
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			warning, err := tc.plan(observing(t))
@@ -85,6 +96,14 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 			}
 		})
 	}
+}
+
+func joined(warnings []*mesh.Error, err error) (string, error) {
+	var texts []string
+	for _, w := range warnings {
+		texts = append(texts, w.Detail)
+	}
+	return strings.Join(texts, "\n"), err
 }
 
 // TestUnknownNodes: an endpoint's node is unknown only where all are in sight.

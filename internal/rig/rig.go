@@ -175,6 +175,24 @@ func (l *Lab) SSH(ctx context.Context, host, script string) (string, error) {
 	return out.String(), nil
 }
 
+// Unchecked runs a command on a host of the lab whose host keys may be any, and waits until it lets us in.
+func (l *Lab) Unchecked(ctx context.Context, host, command string) error {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		out, err := l.command(ctx, "ssh", "-F", filepath.Join(l.Dir, "ssh_config"), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", host, command).CombinedOutput()
+		var exit *exec.ExitError
+		if err == nil || errors.As(err, &exit) && exit.ExitCode() != 255 || ctx.Err() != nil { // 255: ssh's own failure
+			fmt.Fprintf(l.Log, "\n$ ssh %s %s\n%s", host, command, out)
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
 // OnAll runs the script on the hosts at once; the outputs are in their order.
 func (l *Lab) OnAll(ctx context.Context, hosts []string, script string) ([]string, error) {
 	outs, errs := make([]string, len(hosts)), make([]error, len(hosts))

@@ -22,6 +22,7 @@ type Terraform struct {
 	Path string
 	lab  *Lab
 	vars []string
+	rc   string // Terraform's own settings: where the provider is
 }
 
 // Terraform prepares the folder name in the lab's with a copy of examples/quickstart. A state that is in it stays: what it
@@ -49,7 +50,7 @@ func (l *Lab) TerraformOf(name string, configuration map[string]string, vars ...
 	if err != nil {
 		return nil, err
 	}
-	t := &Terraform{Dir: filepath.Join(l.Dir, name), Path: path, lab: l}
+	t := &Terraform{Dir: filepath.Join(l.Dir, name), Path: path, lab: l, rc: filepath.Join(l.Dir, "terraformrc")}
 	t.Set(vars...)
 	return t, t.write(configuration)
 }
@@ -83,11 +84,22 @@ func (t *Terraform) write(configuration map[string]string) error {
 	all := map[string]string{vars: string(b)}
 	maps.Copy(all, configuration)
 	for name, content := range all {
-		if err := os.WriteFile(filepath.Join(t.Dir, name), []byte(content), 0o600); err != nil {
+		if err := t.Put(name, content); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Put writes a file of the configuration.
+func (t *Terraform) Put(name, content string) error {
+	return os.WriteFile(filepath.Join(t.Dir, name), []byte(content), 0o600)
+}
+
+// Provide has it use the provider in a folder from now on, in place of the one that the lab names.
+func (t *Terraform) Provide(folder string) error {
+	t.rc = filepath.Join(t.Dir, "terraformrc")
+	return t.Put(filepath.Base(t.rc), fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"routingmesh/routingmesh\" = %q\n  }\n  direct {}\n}\n", folder))
 }
 
 // Name is terraform or tofu.
@@ -95,7 +107,7 @@ func (t *Terraform) Name() string { return filepath.Base(t.Path) }
 
 // Env is what a person sets to use the folder as the demo does.
 func (t *Terraform) Env() string {
-	return "TF_CLI_CONFIG_FILE=" + filepath.Join(t.lab.Dir, "terraformrc")
+	return "TF_CLI_CONFIG_FILE=" + t.rc
 }
 
 // Standing says whether the state names resources.
@@ -108,6 +120,15 @@ func (t *Terraform) Standing() bool {
 		Resources []json.RawMessage `json:"resources"`
 	}
 	return json.Unmarshal(b, &state) == nil && len(state.Resources) > 0
+}
+
+// Forget takes the state away: what it described is gone.
+func (t *Terraform) Forget() error {
+	files, err := filepath.Glob(filepath.Join(t.Dir, "terraform.tfstate*"))
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(f))
+	}
+	return err
 }
 
 // Plan returns what plan says, as a person reads it, and whether it would change something. Options are Terraform's own.

@@ -27,6 +27,7 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 	for _, setting := range state.ManagedSysctls(v) {
 		s.Put(setting.Sysctl)
 	}
+	s.Put(state.Idle(rec.Cluster.TCPIdle(), rec.Cluster.UDPIdle())...)
 	sets(s)
 	hostChains(s, rec, self)
 	meshChains(s, rec, self)

@@ -74,22 +74,26 @@ type destination struct {
 // destinations lists where a published port leads on this node, by address.
 func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) []destination {
 	service := rec.Services[p.Service]
-	byAddr := map[netip.AddrPort]destination{}
-	for _, name := range rec.LiveEndpoints(service) {
+	names := rec.LiveEndpoints(service)
+	dests := make([]destination, 0, len(names))
+	for _, name := range names {
 		e := service.Endpoints[name]
 		host := rec.Nodes[e.Node]
 		d := destination{
 			addr: netip.AddrPortFrom(host.HostAddress(), p.TargetFor(e)), weight: e.Share(),
 			local: host == self, sick: sick(service, p, e, host, now),
 		}
-		if _, taken := byAddr[d.addr]; !taken && host.Serving() && (d.local || !localEndpointsOnly(p)) {
-			byAddr[d.addr] = d
+		if host.Serving() && (d.local || !localEndpointsOnly(p)) {
+			dests = append(dests, d)
 		}
 	}
-	dests := sorted(byAddr)
+	// Of two endpoints at one address the first by name counts.
+	slices.SortStableFunc(dests, func(a, b destination) int { return a.addr.Compare(b.addr) })
+	dests = slices.CompactFunc(dests, func(a, b destination) bool { return a.addr == b.addr })
 	weigh(dests, service, p)
+	asked := len(dests)
 	for _, addr := range now.Draining[p.Key()] {
-		if _, wanted := byAddr[addr]; !wanted {
+		if !slices.ContainsFunc(dests[:asked], func(d destination) bool { return d.addr == addr }) {
 			dests = append(dests, destination{addr: addr, local: addr.Addr() == self.HostAddress()})
 		}
 	}
@@ -98,15 +102,6 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 
 func localEndpointsOnly(p *mesh.PublishedPort) bool {
 	return p.Mode == mesh.Host || p.Locality == mesh.LocalOnly
-}
-
-func sorted(byAddr map[netip.AddrPort]destination) []destination {
-	dests := make([]destination, 0, len(byAddr))
-	for _, d := range byAddr {
-		dests = append(dests, d)
-	}
-	slices.SortFunc(dests, func(a, b destination) int { return a.addr.Compare(b.addr) })
-	return dests
 }
 
 // sick says that the endpoint fails the check that the port goes by.

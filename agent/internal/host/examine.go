@@ -27,16 +27,21 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 		return findings
 	}
 	self, c := rec.Nodes[node], rec.Cluster
-	for _, look := range []struct {
+	type look struct {
 		check, good string
 		run         func(*check)
-	}{
+	}
+	looks := []look{
 		{"address", fmt.Sprintf("%s is the host's own", self.Address), h.checkAddress},
 		{"underlay MTU", fmt.Sprintf("the link of %s carries the overlay's %d bytes and their header", self.Address, rec.MTU()), h.checkUnderlayMTU},
 		{"address pool", fmt.Sprintf("%s overlaps no route, address or resolver of the host", c.AddressPool), h.checkPool},
 		{"VXLAN port", fmt.Sprintf("UDP port %d, VNI %d: nobody else has it", c.VXLANPort, c.VNI), h.checkOverlay},
 		{"published ports", fmt.Sprintf("no other process listens on any of the %d that are published", len(rec.Ports)), h.checkListeners},
-	} {
+	}
+	if len(agentAddresses(rec, self)) > 0 {
+		looks = append(looks, look{"own addresses", "no other process listens where the agent answers", h.checkAgentAddresses})
+	}
+	for _, look := range looks {
 		one := &check{next: rec, self: self}
 		look.run(one)
 		f := Finding{Check: look.check, Good: look.good, Notes: one.notes}

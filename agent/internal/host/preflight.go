@@ -56,6 +56,7 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 		h.checkOverlay(c)
 	}
 	h.checkListeners(c)
+	h.checkAgentAddresses(c)
 	slices.SortFunc(c.problems, func(a, b mesh.Problem) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
 	})
@@ -102,7 +103,8 @@ func (h *Host) checkAddress(c *check) {
 
 // checkListeners finds processes that listen on a port which the commit opens
 // here: the mesh would take their traffic away. The endpoint that the port's
-// own service has on this node is none of them.
+// own service has on this node is none of them, nor the agent, which leaves a port
+// where it answers before it opens it.
 func (h *Host) checkListeners(c *check) {
 	var opened []mesh.PortKey
 	for key, p := range c.next.Ports {
@@ -132,6 +134,9 @@ func (h *Host) checkListeners(c *check) {
 	owners := h.owners(inodes)
 	for _, key := range slices.SortedFunc(maps.Keys(hits), mesh.PortKey.Compare) {
 		l := hits[key]
+		if h.isAgent(owners[l.inode]) {
+			continue
+		}
 		c.add(mesh.PortObject(key), "published_port",
 			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",

@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -35,7 +37,22 @@ func (k *Kernel) Apply(ctx context.Context, ops []state.Op) []OpError {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.meshKnown = false
-	var failed []OpError
+	i := slices.IndexFunc(ops, changesFlows)
+	if i < 0 {
+		return k.writeAll(ctx, ops)
+	}
+	before, err := k.meshAddresses()
+	failed := k.writeAll(ctx, ops)
+	if ctx.Err() == nil {
+		err = errors.Join(err, k.forgetStaleFlows(ctx, before))
+	}
+	if err != nil {
+		failed = append(failed, opError(ops[i], err))
+	}
+	return failed
+}
+
+func (k *Kernel) writeAll(ctx context.Context, ops []state.Op) (failed []OpError) {
 	for len(ops) > 0 {
 		if err := context.Cause(ctx); err != nil {
 			for _, op := range ops {
@@ -89,6 +106,8 @@ func (k *Kernel) put(ctx context.Context, op state.Op) error {
 		return k.putSet(op.Old, o)
 	case state.SetMember:
 		return k.sets.add(o)
+	case state.Timeouts:
+		return k.balance(true, func(b Balancer) error { return b.PutTimeouts(ctx, o) })
 	case state.VirtualServer:
 		return k.balance(true, func(b Balancer) error { return b.PutVirtual(ctx, o) })
 	case state.RealServer:
@@ -123,6 +142,8 @@ func (k *Kernel) remove(ctx context.Context, o state.Object) error {
 		return k.removeSet(o)
 	case state.SetMember:
 		return k.removeMember(o)
+	case state.Timeouts: // they go with the namespace
+		return nil
 	case state.VirtualServer:
 		return k.balance(false, func(b Balancer) error { return b.RemoveVirtual(ctx, o) })
 	case state.RealServer:

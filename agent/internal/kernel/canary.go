@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -98,16 +97,12 @@ func newMeshCanary(ns netns.NsHandle) (*meshCanary, error) {
 	return &meshCanary{tables}, err
 }
 
-// Of include/uapi/linux/ip_vs.h: struct ip_vs_getinfo is version, table size and
-// number of services. The answer is this namespace's; nothing is loaded for it.
-const getIPVSInfo = 64 + 1024 + 64 + 1
-
 func (c *meshCanary) services() string {
-	var info [3]uint32
-	if err := sockopt(c.raw, getIPVSInfo, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil {
+	info, err := ipvsInfo(c.raw)
+	if err != nil {
 		return err.Error()
 	}
-	return strconv.FormatUint(uint64(info[2]), 10)
+	return strconv.FormatUint(uint64(info.services), 10)
 }
 
 // tableCanary tells whether a namespace's tables have changed.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,6 +60,7 @@ func desired(t *testing.T, self node, others ...node) state.State {
 		)
 	}
 	chains(s, self)
+	s.Put(state.Idle(2*time.Hour, 5*time.Minute)...)
 	for _, m := range state.ManagedSysctls(runningKernel(t)) {
 		s.Put(m.Sysctl)
 	}

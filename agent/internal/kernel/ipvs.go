@@ -28,6 +28,7 @@ type ipvsBalancer struct {
 	mesh     *netspace
 	programs *programs
 	handle   *ipvs.Handle // nil until needed
+	removed  time.Time    // the last destination or service
 }
 
 func newIPVS(mesh *netspace, p *programs) *ipvsBalancer {
@@ -49,6 +50,9 @@ func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) er
 	if errors.Is(err, unix.EEXIST) {
 		// Never removed to be made anew: its connections would go with it.
 		err = b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateService(s) })
+		if err == nil && hashes(v.Scheduler) {
+			return b.order(ctx, s)
+		}
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("the kernel has no IPVS scheduler %s (modprobe ip_vs_%s; %s): %w", v.Scheduler, v.Scheduler, extraModules, err)
@@ -59,6 +63,7 @@ func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) er
 // RemoveVirtual implements Balancer.
 func (b *ipvsBalancer) RemoveVirtual(ctx context.Context, v state.VirtualServer) error {
 	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelService(serviceOf(v)) })
+	b.removed = time.Now()
 	return already(err, unix.ESRCH, unix.ENOENT)
 }
 
@@ -66,17 +71,46 @@ func (b *ipvsBalancer) RemoveVirtual(ctx context.Context, v state.VirtualServer)
 func (b *ipvsBalancer) PutReal(ctx context.Context, r state.RealServer) error {
 	s, d := destinationOf(r)
 	err := b.do(ctx, func(h *ipvs.Handle) error { return h.NewDestination(s, d) })
-	if errors.Is(err, unix.EEXIST) {
-		err = b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateDestination(s, d) })
+	if !errors.Is(err, unix.EEXIST) {
+		return err
 	}
-	return err
+	if r.Weight == 0 {
+		maglev, err := b.isMaglev(ctx, s)
+		if err != nil {
+			return err
+		}
+		if maglev {
+			return b.remake(ctx, s, d)
+		}
+	}
+	return b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateDestination(s, d) })
 }
 
 // RemoveReal implements Balancer.
 func (b *ipvsBalancer) RemoveReal(ctx context.Context, r state.RealServer) error {
 	s, d := destinationOf(r)
 	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelDestination(s, d) })
+	b.removed = time.Now()
 	return already(err, unix.ESRCH, unix.ENOENT)
+}
+
+// PutTimeouts implements Balancer. IPVS keeps what is 0 here: the third timeout.
+func (b *ipvsBalancer) PutTimeouts(ctx context.Context, t state.Timeouts) error {
+	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	return b.do(ctx, func(h *ipvs.Handle) error {
+		return h.SetConfig(&ipvs.Config{TimeoutTCP: seconds(t.TCPSeconds), TimeoutUDP: seconds(t.UDPSeconds)})
+	})
+}
+
+func (b *ipvsBalancer) listTimeouts(ctx context.Context, into state.State) error {
+	return b.do(ctx, func(h *ipvs.Handle) error {
+		c, err := h.GetConfig()
+		if err != nil {
+			return fmt.Errorf("read the timeouts of IPVS: %w", err)
+		}
+		into.Put(state.Timeouts{TCPSeconds: int(c.TimeoutTCP.Seconds()), UDPSeconds: int(c.TimeoutUDP.Seconds())})
+		return nil
+	})
 }
 
 // do sends one request and does not wait for ever.
@@ -149,17 +183,6 @@ func protocolNumber(proto string) uint16 {
 		return unix.IPPROTO_UDP
 	}
 	return unix.IPPROTO_TCP
-}
-
-func serviceOf(v state.VirtualServer) *ipvs.Service {
-	return &ipvs.Service{
-		AddressFamily: unix.AF_INET,
-		Protocol:      protocolNumber(v.Proto),
-		Address:       v.Addr.Addr().AsSlice(),
-		Port:          v.Addr.Port(),
-		SchedName:     v.Scheduler,
-		Netmask:       0xffffffff, // affinity, when there is one, is per address
-	}
 }
 
 func destinationOf(r state.RealServer) (*ipvs.Service, *ipvs.Destination) {

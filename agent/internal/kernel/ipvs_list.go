@@ -1,11 +1,11 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
@@ -19,6 +19,9 @@ func (b *ipvsBalancer) List(ctx context.Context, into state.State) error {
 	if there, err := b.kernelHas(); err != nil || !there {
 		return err // without IPVS there are no servers
 	}
+	if err := b.listTimeouts(ctx, into); err != nil {
+		return err
+	}
 	var services []*ipvs.Service
 	err := b.do(ctx, func(h *ipvs.Handle) (err error) {
 		services, err = h.GetServices()
@@ -27,7 +30,11 @@ func (b *ipvsBalancer) List(ctx context.Context, into state.State) error {
 	if err != nil {
 		return fmt.Errorf("list IPVS services: %w", err)
 	}
-	known, err := b.readDestinations()
+	var known destinations
+	err = b.mesh.do(func() (err error) {
+		known, err = readDestinations()
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -46,63 +53,27 @@ func (b *ipvsBalancer) listService(ctx context.Context, into state.State, s *ipv
 		return nil
 	}
 	v := virtualOf(s)
-	into.Put(v)
-	if reals, ok := known[v.Key()]; ok {
-		for _, r := range reals {
-			into.Put(r)
+	reals, ok := known[v.Key()]
+	if !ok {
+		asked, err := b.destinations(ctx, s)
+		switch {
+		case errors.Is(err, unix.ESRCH): // gone meanwhile
+			return nil
+		case err != nil:
+			return fmt.Errorf("list destinations of %s: %w", v, err)
 		}
-		return nil
+		for _, d := range asked {
+			reals = append(reals, listed{RealServer: realOf(v, d)})
+		}
 	}
-	var asked []*ipvs.Destination
-	err := b.do(ctx, func(h *ipvs.Handle) (err error) {
-		asked, err = h.GetDestinations(s)
-		return err
-	})
-	switch {
-	case errors.Is(err, unix.ESRCH): // gone meanwhile
-		delete(into, v.Key())
-		return nil
-	case err != nil:
-		return fmt.Errorf("list destinations of %s: %w", v, err)
+	order := make([]netip.AddrPort, 0, len(reals))
+	for _, r := range reals {
+		into.Put(r.RealServer)
+		order = append(order, r.Addr)
 	}
-	for _, d := range asked {
-		into.Put(realOf(v, d))
-	}
+	v.Fault = cmp.Or(v.Fault, orderFault(v, order))
+	into.Put(v)
 	return nil
-}
-
-// Of include/uapi/linux/ip_vs.h.
-const (
-	servicePersistent = 0x1
-	serviceHashed     = 0x2 // the kernel's own: it is in its table
-	serviceOnePacket  = 0x4
-)
-
-func virtualOf(s *ipvs.Service) state.VirtualServer {
-	proto := "tcp"
-	if s.Protocol == unix.IPPROTO_UDP {
-		proto = "udp"
-	}
-	return state.VirtualServer{
-		Proto:     proto,
-		Addr:      netip.AddrPortFrom(toAddr(s.Address), s.Port),
-		Scheduler: s.SchedName,
-		Fault:     serviceFault(s),
-	}
-}
-
-func serviceFault(s *ipvs.Service) string {
-	var faults []string
-	if s.Flags&servicePersistent != 0 {
-		faults = append(faults, fmt.Sprintf("a client stays with its destination for %d s", s.Timeout))
-	}
-	if s.Flags&serviceOnePacket != 0 {
-		faults = append(faults, "each packet goes to another destination")
-	}
-	if other := s.Flags &^ (servicePersistent | serviceHashed | serviceOnePacket); other != 0 {
-		faults = append(faults, fmt.Sprintf("flags %#x", other))
-	}
-	return strings.Join(faults, ", ")
 }
 
 const notMasquerading = "not masquerading"
@@ -111,7 +82,7 @@ func realOf(v state.VirtualServer, d *ipvs.Destination) state.RealServer {
 	r := state.RealServer{
 		Proto:  v.Proto,
 		Server: v.Addr,
-		Addr:   netip.AddrPortFrom(toAddr(d.Address), d.Port),
+		Addr:   addressOf(d),
 		Weight: d.Weight,
 	}
 	if d.ConnectionFlags&ipvs.ConnectionFlagFwdMask != ipvs.ConnectionFlagMasq {

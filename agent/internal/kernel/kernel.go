@@ -81,7 +81,7 @@ func New(opts Options) (*Kernel, error) {
 	return &Kernel{
 		netnsDir:  filepath.Join("/", opts.Root, "run/netns"),
 		originals: opts.Originals,
-		sysctls:   state.ManagedSysctls(version),
+		sysctls:   observedSysctls(version),
 		host:      host,
 		sets:      sets,
 	}, nil
@@ -97,6 +97,17 @@ func (k *Kernel) Close() error {
 
 // Execs is how many programs have been run so far.
 func (k *Kernel) Execs() int { return int(k.programs.runs.Load()) }
+
+// observedSysctls is every setting that compile may ask for, whatever its value.
+func observedSysctls(version state.KernelVersion) []state.ManagedSysctl {
+	all := state.ManagedSysctls(version)
+	for _, o := range state.Idle(0, 0) {
+		if s, ok := o.(state.Sysctl); ok {
+			all = append(all, state.ManagedSysctl{Sysctl: s})
+		}
+	}
+	return all
+}
 
 func kernelVersion() (state.KernelVersion, error) {
 	var u unix.Utsname

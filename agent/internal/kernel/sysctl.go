@@ -102,8 +102,13 @@ func (k *Kernel) putSysctl(ctx context.Context, want state.Sysctl) error {
 
 // loadSysctl loads the module that a setting comes with, and reads it.
 func (k *Kernel) loadSysctl(ctx context.Context, name string) (string, error) {
-	if strings.HasPrefix(name, "net.ipv4.vs.") {
+	switch {
+	case strings.HasPrefix(name, "net.ipv4.vs."):
 		if err := loadIPVS(ctx, &k.programs); err != nil {
+			return "", err
+		}
+	case strings.HasPrefix(name, state.ConntrackPrefix):
+		if _, err := k.programs.run(ctx, "", "modprobe", "nf_conntrack"); err != nil {
 			return "", err
 		}
 	}

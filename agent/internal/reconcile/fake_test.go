@@ -20,12 +20,31 @@ type fakeKernel struct {
 	slow    time.Duration // how long Observe takes
 	ops     []state.Op
 	scopes  []kernel.Scope
+	// loads are the connections of destinations, none where not listed; deaf is
+	// what Loads fails with, counted how often it was asked.
+	loads   map[state.Key]kernel.Load
+	deaf    error
+	counted int
 	// afterApply breaks something after every Apply.
 	afterApply func(state.State)
 }
 
 func newFakeKernel() *fakeKernel {
-	return &fakeKernel{has: state.State{}, refuses: map[state.Key]error{}}
+	return &fakeKernel{has: state.State{}, refuses: map[state.Key]error{}, loads: map[state.Key]kernel.Load{}}
+}
+
+func (f *fakeKernel) Loads(context.Context) (map[state.Key]kernel.Load, error) {
+	f.counted++
+	if f.deaf != nil {
+		return nil, f.deaf
+	}
+	loads := map[state.Key]kernel.Load{}
+	for key := range f.has {
+		if key.Kind == state.KindRealServer {
+			loads[key] = f.loads[key]
+		}
+	}
+	return loads, nil
 }
 
 func (f *fakeKernel) Observe(_ context.Context, scope kernel.Scope) (state.State, error) {

@@ -6,6 +6,10 @@
 // agent itself when something has changed or it is time (Run), and a reader who
 // only wants to know (Status). They run one after the other; nobody else writes
 // the kernel.
+//
+// The desired state is the record's under the conditions of the moment: which
+// checks fail, what drains. A change of conditions is a pass of its own, which
+// touches nothing else (conditions.go).
 package reconcile
 
 import (
@@ -13,56 +17,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
-
-// Kernel is what a pass needs of package kernel.
-type Kernel interface {
-	Observe(ctx context.Context, scope kernel.Scope) (state.State, error)
-	Apply(ctx context.Context, ops []state.Op) []kernel.OpError
-}
-
-// Watch is what kernel.Watch sees between passes.
-type Watch interface {
-	// Wake gets a value when something may have changed, Pending says whether
-	// that is still news.
-	Wake() <-chan struct{}
-	Pending() bool
-	// Cover says that an observation of the scope begins.
-	Cover(scope kernel.Scope)
-	// ChainsUntouched is false unless the chains are surely those of the last
-	// observation of all.
-	ChainsUntouched() bool
-}
-
-// File is a file of the agent's own that is mended like kernel state.
-type File interface {
-	// Check says how the file is, cheaply: its Fault is "" when it is right, or
-	// when it is none of this agent's business at the moment.
-	Check() state.OwnFile
-	// Mend makes it right.
-	Mend(ctx context.Context) error
-}
-
-// Options are what a Reconciler works with.
-type Options struct {
-	Kernel  Kernel
-	Version state.KernelVersion
-	Log     *slog.Logger
-	// Watch may be nil: then what others break is found on the slow timer only.
-	Watch Watch
-	// Files are looked after once there is a record.
-	Files []File
-	// Memory outlives the process; the zero value keeps nothing.
-	Memory Memory
-}
 
 // Reconciler keeps one host as its record asks. Until it is given a record
 // (Resume, Commit) it leaves the host alone.
@@ -86,6 +50,29 @@ type Reconciler struct {
 	repairs uint64
 	// reported is what RepairReport has logged and is still so.
 	reported map[mesh.Problem]bool
+
+	// conditions are those that desired was made under; kept are the ports all of
+	// whose endpoints fail in them.
+	conditions compile.Conditions
+	kept       map[mesh.PortKey]bool
+	// owed are objects that the conditions have changed and the kernel has not
+	// taken yet; retry is when that is tried again, 0 for never.
+	owed  map[state.Key]bool
+	retry time.Duration
+	// known is what the last look has left broken. overlooked says that something
+	// else was seen since that no look will be woken for.
+	known      map[state.Key]bool
+	overlooked bool
+
+	drains    drains
+	announced announcement
+	drainFile drainFile
+	uncounted bool // Loads has failed last time
+
+	stats Stats // but for what publish fills in
+	view  atomic.Pointer[view]
+	// again wakes Run, begun followConditions: something is there to be timed.
+	again, begun chan struct{}
 }
 
 // New returns a Reconciler that has no record yet.
@@ -93,34 +80,41 @@ func New(o Options) *Reconciler {
 	if o.Watch == nil {
 		o.Watch = noWatch{}
 	}
-	return &Reconciler{Options: o, refused: map[state.Key]error{}, fights: fights{}, repairs: o.Memory.loadRepairs(o.Log)}
+	if o.Health == nil {
+		o.Health = noHealth{}
+	}
+	r := &Reconciler{
+		Options: o, refused: map[state.Key]error{}, fights: fights{}, owed: map[state.Key]bool{}, repairs: o.Memory.loadRepairs(o.Log),
+		drainFile: drainFile{path: o.Drains}, again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
+	}
+	r.drains = r.drainFile.load(o.Log)
+	r.view.Store(&view{stats: Stats{Repairs: r.repairs}})
+	return r
 }
 
-// noWatch never sees anything.
-type noWatch struct{}
-
-func (noWatch) Wake() <-chan struct{} { return nil }
-func (noWatch) Pending() bool         { return false }
-func (noWatch) Cover(kernel.Scope)    {}
-func (noWatch) ChainsUntouched() bool { return false }
-
-// Commit makes rec the one to keep to, as the named node, applies it, and
-// returns what the kernel did not take: sorted, empty when all is as asked.
+// Commit makes rec, which Announce was told of, the one to keep to, as the named
+// node, applies it under the conditions of the moment, and returns what the kernel
+// did not take: sorted, empty when all is as asked.
 func (r *Reconciler) Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.publish()
+	began := time.Now()
 	r.keepTo(rec, node)
 	scope := kernel.Full
 	if r.chains != nil && maps.Equal(r.chains, only(r.desired, state.KindChain)) && r.Watch.ChainsUntouched() {
 		scope = kernel.Traffic
 	}
 	out, err := r.pass(ctx, scope, everything)
+	r.stats.LastApplyAt = time.Now()
+	r.stats.LastApply = r.stats.LastApplyAt.Sub(began)
 	return r.settle(out.left, err)
 }
 
 // Resume takes up the record that was on disk when the agent started. It applies
 // all of it, but for a cluster that wants to be told only (mesh.RepairReport): where
-// exactly this record was whole before, on this boot, nothing is touched.
+// exactly this record was whole before, on this boot, nothing is touched but what
+// checks and drains decide.
 func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,8 +124,11 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 		r.applied = last.Generation
 	}
 	whole := last == markOf(rec, node)
+	defer r.publish()
 	if whole {
 		r.marked = rec
+		r.publish()
+		r.resumeConditions(ctx)
 	}
 	if whole && rec.Cluster.Repair == mesh.RepairReport {
 		return r.report(ctx)
@@ -143,9 +140,17 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	return r.settle(out.left, err)
 }
 
+// keepTo makes the desired state that of rec, and begins the drains that come of it.
 func (r *Reconciler) keepTo(rec *mesh.Record, node string) {
-	r.rec, r.node = rec, node
-	r.desired = compile.Compile(rec, node, r.Version, compile.Conditions{})
+	if r.announced.rec != rec {
+		r.announced = announcement{rec, r.drainsUnder(rec, node, time.Now())}
+	}
+	r.logDraining(r.announced.drains)
+	r.rec, r.node, r.drains, r.announced = rec, node, r.announced.drains, announcement{}
+	r.saveDrains()
+	r.Health.Keep(rec, node)
+	r.recompile()
+	signal(r.begun)
 }
 
 // Status observes, changes nothing, and returns what differs from the record and
@@ -176,7 +181,9 @@ func (r *Reconciler) Repairs() uint64 {
 func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.publish()
 	r.rec, r.node, r.desired = nil, "", state.State{}
+	r.forgetConditions()
 	out, err := r.pass(ctx, kernel.Full, everything)
 	errs := []error{err}
 	for _, op := range out.left.ops {
@@ -193,6 +200,7 @@ func (r *Reconciler) refusal(op state.Op) error {
 func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 	if err != nil {
 		r.Log.Error("cannot read the kernel's state", "error", err)
+		r.stats.Problems = 1
 		return r.unread(err)
 	}
 	if len(left.ops) == 0 {
@@ -202,5 +210,18 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 			r.marked = r.rec
 		}
 	}
-	return r.problems(left)
+	return r.looked(left, r.problems(left))
+}
+
+// looked notes what an observation has found, or a pass left, to which everything
+// was a matter.
+func (r *Reconciler) looked(left plan, problems []mesh.Problem) []mesh.Problem {
+	r.stats.Problems = len(problems)
+	r.known = make(map[state.Key]bool, len(left.ops))
+	for key := range left.byKey {
+		r.known[key] = true
+	}
+	r.overlooked = false
+	r.paid(left)
+	return problems
 }

@@ -22,6 +22,8 @@ func (r *Reconciler) Repair(ctx context.Context) {
 
 // look is Repair within a pass's lock; busy says that it had something to do.
 func (r *Reconciler) look(ctx context.Context) (busy bool) {
+	defer r.publish()
+	r.overlooked = false
 	switch {
 	case r.rec == nil:
 		return false
@@ -39,13 +41,14 @@ func (r *Reconciler) look(ctx context.Context) (busy bool) {
 
 // noteRepairs counts, logs, and sees who keeps undoing it.
 func (r *Reconciler) noteRepairs(out outcome, before map[state.Key]error) {
-	mended := slices.DeleteFunc(slices.Clone(out.done), func(op state.Op) bool { return out.left.has(op.Object().Key()) })
+	done := slices.DeleteFunc(slices.Clone(out.done), func(op state.Op) bool { return r.owed[op.Object().Key()] }) // nobody has broken that
+	mended := slices.DeleteFunc(slices.Clone(done), func(op state.Op) bool { return out.left.has(op.Object().Key()) })
 	r.logRepairs(mended, out.left, before)
 	if len(mended) > 0 {
 		r.repairs += uint64(len(mended))
 		r.Memory.saveRepairs(r.repairs, r.Log)
 	}
-	for _, op := range r.fights.note(out.done, out.left, time.Now()) {
+	for _, op := range r.fights.note(done, out.left, time.Now()) {
 		r.Log.Warn("something on this host keeps undoing a repair; it is tried less and less often", "what", op.Object().String(), "detail", undone(op))
 	}
 }
@@ -58,9 +61,9 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 	var problems []mesh.Problem
 	if err == nil {
 		r.noteChains(p.ops)
-		problems = r.problems(p)
+		problems = r.looked(p, r.problems(p))
 	} else {
-		r.chains = nil
+		r.chains, r.stats.Problems = nil, 1
 		problems = r.unread(err)
 	}
 	reported := map[mesh.Problem]bool{}
@@ -93,6 +96,7 @@ func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) [
 	if len(objects) > 0 {
 		want = r.of(objects)
 	}
+	defer r.publish()
 	out, err := r.pass(ctx, kernel.Full, want)
 	for _, op := range out.done {
 		r.Log.Info("repaired as asked", "what", op.Object().String(), "was", sentence(op))

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -35,8 +36,11 @@ const maxLogged = 50
 
 // Run repairs until ctx ends: when the watch sees that something may have
 // changed, when an object that was held back may be tried again, and on the slow
-// timer.
+// timer. Beside it the conditions are followed, which never wait for calm.
 func (r *Reconciler) Run(ctx context.Context) {
+	var conditions sync.WaitGroup
+	conditions.Go(func() { r.followConditions(ctx) })
+	defer conditions.Wait()
 	var notBefore time.Time
 	timer := time.NewTimer(r.untilNext())
 	defer timer.Stop()
@@ -46,21 +50,32 @@ func (r *Reconciler) Run(ctx context.Context) {
 			return
 		case <-timer.C:
 			r.Repair(ctx)
+			timer.Reset(r.untilNext())
+			continue
+		case <-r.again:
 		case <-r.Watch.Wake():
-			if !r.calmDown(ctx, notBefore) {
-				return
-			}
-			began := time.Now()
-			looked, busy := r.lookIfPending(ctx)
-			if !looked {
-				continue
-			}
-			notBefore = time.Time{}
-			if !busy {
-				notBefore = time.Now().Add(min(max(respite, share*time.Since(began)), longRespite))
-			}
+		}
+		if !r.calmDown(ctx, notBefore) {
+			return
+		}
+		began := time.Now()
+		looked, busy := r.lookIfPending(ctx)
+		if !looked {
+			continue
+		}
+		notBefore = time.Time{}
+		if !busy {
+			notBefore = time.Now().Add(min(max(respite, share*time.Since(began)), longRespite))
 		}
 		timer.Reset(r.untilNext())
+	}
+}
+
+// signal wakes who waits for the channel, or who will.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -99,7 +114,7 @@ func (r *Reconciler) calmDown(ctx context.Context, notBefore time.Time) bool {
 func (r *Reconciler) lookIfPending(ctx context.Context) (looked, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.Watch.Pending() {
+	if !r.Watch.Pending() && !r.overlooked {
 		return false, false
 	}
 	return true, r.look(ctx)
@@ -115,12 +130,17 @@ func (r *Reconciler) logRepairs(mended []state.Op, left plan, before map[state.K
 		}
 		r.Log.Warn("repaired", "what", op.Object().String(), "was", sentence(op))
 	}
+	r.logRefused("cannot repair", left, before)
+}
+
+// logRefused writes a line for what the kernel did not take, the first time.
+func (r *Reconciler) logRefused(text string, left plan, before map[state.Key]error) {
 	logged := 0
 	for _, op := range left.ops {
 		key := op.Object().Key()
 		if err := r.refused[key]; err != nil && before[key] == nil && logged < maxLogged {
 			logged++
-			r.Log.Error("cannot repair", "op", op.String(), "error", err)
+			r.Log.Error(text, "op", op.String(), "error", err)
 		}
 	}
 }

@@ -102,6 +102,9 @@ func serverSentence(was, is state.VirtualServer) string {
 	if was.Scheduler != is.Scheduler {
 		return fmt.Sprintf("IPVS %s/%s has the scheduler %s; it should be %s.", is.Addr, is.Proto, was.Scheduler, is.Scheduler)
 	}
+	if was.Fault == "" {
+		return fmt.Sprintf("Instead of %s there is %s.", is, was)
+	}
 	return fmt.Sprintf("IPVS %s/%s is not as it should be: %s.", is.Addr, is.Proto, was.Fault)
 }
 

@@ -118,7 +118,10 @@ func everyDrift(t *testing.T) (ops []state.Op) {
 	server := state.VirtualServer{Proto: "tcp", Addr: p("10.255.0.1:8080"), Scheduler: "rr"}
 	missing(server)
 	changed(state.VirtualServer{Proto: "tcp", Addr: server.Addr, Scheduler: "wlc"}, server)
-	changed(state.VirtualServer{Proto: "tcp", Addr: server.Addr, Scheduler: "rr", Fault: "a client stays with its destination for 300 s"}, server)
+	changed(state.VirtualServer{Proto: "tcp", Addr: server.Addr, Scheduler: "rr", AffinitySeconds: 300, AffinityBits: 32}, server)
+	changed(state.VirtualServer{Proto: "tcp", Addr: server.Addr, Scheduler: "rr", Fault: "its destinations are in another order than on the other nodes"}, server)
+	changed(state.Timeouts{TCPSeconds: 900, UDPSeconds: 300}, state.Timeouts{TCPSeconds: 7800, UDPSeconds: 300})
+	missing(state.Timeouts{TCPSeconds: 7800, UDPSeconds: 300})
 	extra(server)
 	destination := state.RealServer{Proto: "tcp", Server: server.Addr, Addr: p("10.255.1.2:80"), Weight: 1}
 	missing(destination)

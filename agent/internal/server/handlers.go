@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,11 +23,12 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	defer cancel()
 	stored, warning := s.current()
 	applied, problems := s.Reconciler.Status(ctx)
-	problems = withWarning(warning, problems)
+	problems = withWarning(warning, withFront(s.Front.Problems(), problems))
 	st := mesh.Status{
 		API: mesh.APIVersion, Version: s.Version, Host: facts, BinarySHA256: s.BinarySHA256,
 		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(),
 		AppliedGeneration: applied, Problems: notNil(problems), Repairs: s.Reconciler.Repairs(),
+		Unhealthy: unhealthy(stored, s.Health.Results(), s.Reconciler.Conditions()),
 	}
 	if st.Hash == "" || req.URL.Query().Get("known") != st.Hash {
 		st.Record = stored.Record
@@ -40,6 +42,18 @@ func withWarning(warning string, problems []mesh.Problem) []mesh.Problem {
 		return problems
 	}
 	return slices.Insert(slices.Clone(problems), 0, mesh.Problem{Object: mesh.ClusterObject, Text: warning})
+}
+
+// withFront adds what keeps the node's addresses from answering, sorted in.
+func withFront(front, problems []mesh.Problem) []mesh.Problem {
+	if len(front) == 0 {
+		return problems
+	}
+	all := slices.Concat(problems, front)
+	slices.SortFunc(all, func(a, b mesh.Problem) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
+	})
+	return all
 }
 
 func (s *Server) prepare(w http.ResponseWriter, req *http.Request) {
@@ -78,21 +92,27 @@ func (s *Server) commit(w http.ResponseWriter, req *http.Request) {
 		s.refuse(w, refusal)
 		return
 	}
+	// A caller that hangs up does not stop the record, which is the node's own once
+	// it is saved, from reaching the kernel.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), commitTimeout)
+	defer cancel()
+	s.resume(ctx)
 	next := s.lease.next
-	if err := s.Store.Save(next); err != nil {
+	err := s.Reconciler.Announce(next.Record, next.Node)
+	if err == nil {
+		err = s.Store.Save(next)
+	}
+	if err != nil {
 		s.refuse(w, failed(http.StatusInternalServerError,
 			"The node could not keep the record, and changed nothing: %v. Is its disk full or read-only?", err))
 		return
 	}
 	s.replace(next)
 	s.lease = lease{}
-	// The record is the node's own from here on: a caller that hangs up does not
-	// stop it from reaching the kernel.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), commitTimeout)
-	defer cancel()
-	problems := s.Reconciler.Commit(ctx, next.Record, next.Node)
+	s.Front.Follow(next.Record, next.Node) // a balancer hears of a drain before anything else changes
+	problems := withFront(s.Front.Problems(), s.Reconciler.Commit(ctx, next.Record, next.Node))
 	s.logApplied(next, problems)
-	s.answer(w, mesh.CommitResponse{Problems: notNil(problems)})
+	s.answer(w, mesh.CommitResponse{Problems: notNil(problems), Drains: s.Reconciler.Draining()})
 }
 
 // abort gives back the caller's own lease; that of another is left alone.

@@ -48,13 +48,40 @@ func (s *Server) probe(w http.ResponseWriter, req *http.Request) {
 func (s *Server) counters(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithTimeout(req.Context(), countersTimeout)
 	defer cancel()
-	servers, err := s.Inspector.Servers(ctx)
+	c, err := s.Counters(ctx)
 	if err != nil {
 		s.refuse(w, failed(http.StatusInternalServerError, "The agent could not read the mesh's counters: %v.", err))
 		return
 	}
+	s.answer(w, c)
+}
+
+// Counters is what the kernel has counted on this node, in the record's names.
+func (s *Server) Counters(ctx context.Context) (mesh.Counters, error) {
+	servers, err := s.Inspector.Servers(ctx)
+	if err != nil {
+		return mesh.Counters{}, err
+	}
+	draining, err := s.Reconciler.Drains(ctx)
+	if err != nil {
+		return mesh.Counters{}, fmt.Errorf("count the connections of what drains: %w", err)
+	}
 	stored, _ := s.current()
-	s.answer(w, countersOf(stored.Record, stored.Node, servers))
+	c := countersOf(stored.Record, stored.Node, servers)
+	nameDraining(&c, draining.Drains)
+	nameUnhealthy(&c, stored.Record, verdictsOf(stored, s.Health.Results(), s.Reconciler.Conditions()))
+	return c, nil
+}
+
+func (s *Server) drains(w http.ResponseWriter, req *http.Request) {
+	ctx, cancel := context.WithTimeout(req.Context(), countersTimeout)
+	defer cancel()
+	draining, err := s.Reconciler.Drains(ctx)
+	if err != nil {
+		s.refuse(w, failed(http.StatusInternalServerError, "The agent could not count the connections of what drains: %v.", err))
+		return
+	}
+	s.answer(w, draining)
 }
 
 // countersOf gives the servers of a node the names of the record. A server at

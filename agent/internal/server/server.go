@@ -9,11 +9,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Reconciler keeps the kernel as the record asks.
 type Reconciler interface {
+	// Announce says that rec will be the record, as the named node, before it is
+	// saved: what drains from then on is kept first. An error is one of the disk.
+	Announce(rec *mesh.Record, node string) error
 	// Commit applies rec as the named node ("" for none) and returns what the
 	// kernel did not take.
 	Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
@@ -25,6 +30,24 @@ type Reconciler interface {
 	Status(ctx context.Context) (applied uint64, problems []mesh.Problem)
 	// Repairs counts what was mended because others had broken it.
 	Repairs() uint64
+	// Drains lists what drains, Draining counts it.
+	Drains(ctx context.Context) (*mesh.Drains, error)
+	Draining() int
+	// Conditions are those that the kernel was last brought under.
+	Conditions() compile.Conditions
+}
+
+// Front is the node's addresses for balancers and for Prometheus.
+type Front interface {
+	// Follow has them say from now on what rec asks of the named node.
+	Follow(rec *mesh.Record, node string)
+	// Problems is what keeps them from answering.
+	Problems() []mesh.Problem
+}
+
+// Health is what this node's checks of endpoints have come to.
+type Health interface {
+	Results() map[compile.Check]health.Result
 }
 
 // Host answers for the host the agent runs on.
@@ -53,7 +76,12 @@ type Options struct {
 	Reconciler Reconciler
 	Host       Host
 	Inspector  Inspector
-	Log        *slog.Logger
+	// Health, Front and Metrics may be nil: then nobody is checked, there are no
+	// addresses, and nobody measures.
+	Health  Health
+	Front   Front
+	Metrics http.Handler
+	Log     *slog.Logger
 	// Version and BinarySHA256 are those of this executable.
 	Version, BinarySHA256 string
 	// Now is the clock that leases run by.
@@ -68,6 +96,7 @@ type Server struct {
 	// comes second sees what the first has left.
 	writing sync.Mutex
 	lease   lease
+	resumed bool // the stored record has been handed to the reconciler
 
 	reading sync.RWMutex // guards stored and warning, briefly
 	stored  Stored
@@ -83,17 +112,45 @@ func New(o Options) (*Server, error) {
 	if warning != "" {
 		o.Log.Error(warning)
 	}
+	if o.Health == nil {
+		o.Health = noHealth{}
+	}
+	if o.Front == nil {
+		o.Front = noFront{}
+	}
 	return &Server{Options: o, stored: stored, warning: warning}, nil
 }
+
+type noHealth struct{}
+
+func (noHealth) Results() map[compile.Check]health.Result { return nil }
+
+type noFront struct{}
+
+func (noFront) Follow(*mesh.Record, string) {}
+func (noFront) Problems() []mesh.Problem    { return nil }
 
 // Start applies the stored record, the authority after a restart. Without one
 // it does nothing: a lost record must not take the node's traffic with it.
 func (s *Server) Start(ctx context.Context) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.resume(ctx)
+}
+
+// resume is Start's part, once, before anything else is written: what a commit lets
+// drain is what the node served until then.
+func (s *Server) resume(ctx context.Context) {
+	if s.resumed {
+		return
+	}
+	s.resumed = true
 	stored, _ := s.current()
 	if stored.Record == nil {
 		s.Log.Info("no record yet")
 		return
 	}
+	s.Front.Follow(stored.Record, stored.Node)
 	problems := s.Reconciler.Resume(ctx, stored.Record, stored.Node)
 	s.logApplied(stored, problems)
 }
@@ -122,6 +179,10 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+mesh.PathRepair, s.repair)
 	mux.HandleFunc("POST "+mesh.PathProbe, s.probe)
 	mux.HandleFunc("GET "+mesh.PathCounters, s.counters)
+	mux.HandleFunc("GET "+mesh.PathDrains, s.drains)
+	if s.Metrics != nil {
+		mux.Handle("GET "+mesh.PathMetrics, s.Metrics)
+	}
 	mux.HandleFunc("/", s.unknown)
 	return mux
 }

@@ -113,6 +113,16 @@ type RealServer struct {
 	Fault  string
 }
 
+// Timeouts are for how many seconds IPVS keeps a connection without a packet, in
+// the mesh namespace. The third one, of closing connections, stays the kernel's.
+type Timeouts struct{ TCPSeconds, UDPSeconds int }
+
+// Key implements Object.
+func (Timeouts) Key() Key { return Key{Kind: KindTimeouts, NS: Mesh} }
+func (t Timeouts) String() string {
+	return fmt.Sprintf("IPVS timeout of idle connections (tcp %d s, udp %d s)", t.TCPSeconds, t.UDPSeconds)
+}
+
 // Key implements Object.
 func (r RealServer) Key() Key {
 	return Key{Kind: KindRealServer, NS: Mesh, Name: r.Proto, A: r.Server, B: r.Addr}

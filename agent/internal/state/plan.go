@@ -39,9 +39,10 @@ func (o Op) String() string { return o.Action.String() + " " + o.Object().String
 // Plan lists what turns observed into desired. Removals of what lets traffic in
 // (set members) come first, then all additions and changes in the order of
 // kinds, then the other removals in reverse: a port is closed before its
-// service goes, a new destination serves before an old one is taken away.
+// service goes, a new destination serves before an old one is taken away, or loses
+// its weight.
 func Plan(desired, observed State) []Op {
-	var closing, building, removing []Op
+	var closing, building, quiescing, removing []Op
 	for k, old := range observed {
 		if _, wanted := desired[k]; wanted {
 			continue
@@ -56,14 +57,25 @@ func Plan(desired, observed State) []Op {
 		switch have, ok := observed[k]; {
 		case !ok:
 			building = append(building, Op{Action: Add, New: want})
-		case have != want:
+		case have == want:
+		case quiesces(have, want):
+			quiescing = append(quiescing, Op{Action: Change, Old: have, New: want})
+		default:
 			building = append(building, Op{Action: Change, Old: have, New: want})
 		}
 	}
 	slices.SortFunc(closing, compareOps)
 	slices.SortFunc(building, compareOps)
+	slices.SortFunc(quiescing, compareOps)
 	slices.SortFunc(removing, func(a, b Op) int { return compareOps(b, a) })
-	return slices.Concat(closing, building, removing)
+	return slices.Concat(closing, building, quiescing, removing)
+}
+
+// quiesces says that a destination loses its weight: it then gets no new connections.
+func quiesces(have, want Object) bool {
+	was, _ := have.(RealServer)
+	is, ok := want.(RealServer)
+	return ok && is.Weight == 0 && was.Weight > 0
 }
 
 func compareOps(a, b Op) int { return compareKeys(a.Object().Key(), b.Object().Key()) }

@@ -50,6 +50,32 @@ func TestPlanOrder(t *testing.T) {
 	}
 }
 
+// TestPlanRaisesWeightsBeforeItLowersThem: nobody is refused between the two.
+func TestPlanRaisesWeightsBeforeItLowersThem(t *testing.T) {
+	server := netip.MustParseAddrPort("10.255.1.1:8080")
+	desired, observed := State{}, State{}
+	for to, weights := range map[string][2]int{"10.255.1.2:80": {1, 0}, "10.255.2.2:80": {0, 1}, "10.255.3.2:80": {-1, 1}, "10.255.4.2:80": {5, 2}} {
+		d := RealServer{Proto: "tcp", Server: server, Addr: netip.MustParseAddrPort(to), Weight: weights[1]}
+		desired.Put(d)
+		if d.Weight = weights[0]; d.Weight >= 0 {
+			observed.Put(d)
+		}
+	}
+	var got []string
+	for _, op := range Plan(desired, observed) {
+		got = append(got, op.String())
+	}
+	want := []string{
+		"change IPVS 10.255.1.1:8080/tcp destination 10.255.2.2:80 weight 1",
+		"add IPVS 10.255.1.1:8080/tcp destination 10.255.3.2:80 weight 1",
+		"change IPVS 10.255.1.1:8080/tcp destination 10.255.4.2:80 weight 2",
+		"change IPVS 10.255.1.1:8080/tcp destination 10.255.1.2:80 weight 0",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
 func TestSettingsFitTheKernel(t *testing.T) {
 	for release, reuseMode := range map[string]bool{
 		"4.18.0-553.el8_10.x86_64": true, "5.4.0-200-generic": true, "5.9.0": false, "5.10.0-33-amd64": false, "6.1.0-56-amd64": false, "7": false, "odd": false,

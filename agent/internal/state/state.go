@@ -64,6 +64,7 @@ const (
 	KindLink
 	KindAddr
 	KindSysctl
+	KindTimeouts
 	KindNeigh
 	KindFDB
 	KindRoute

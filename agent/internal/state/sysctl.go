@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // KernelVersion is a kernel's version: {6, 1}.
@@ -69,6 +70,25 @@ func ManagedSysctls(v KernelVersion) []ManagedSysctl {
 		}
 	}
 	return applies
+}
+
+// ConntrackPrefix starts the names of conntrack's settings, which are there once
+// the kernel has it loaded.
+const ConntrackPrefix = "net.netfilter.nf_conntrack_"
+
+// Idle is for how long an idle connection is kept: by IPVS, and by conntrack of
+// the mesh namespace, without whose entry IPVS's is of no use.
+func Idle(tcp, udp time.Duration) []Object {
+	t := Timeouts{TCPSeconds: int(tcp.Seconds()), UDPSeconds: int(udp.Seconds())}
+	setting := func(name string, seconds int) Object {
+		return Sysctl{NS: Mesh, Name: ConntrackPrefix + name, Value: strconv.Itoa(seconds)}
+	}
+	return []Object{
+		t,
+		setting("tcp_timeout_established", t.TCPSeconds),
+		setting("udp_timeout", t.UDPSeconds),
+		setting("udp_timeout_stream", t.UDPSeconds),
+	}
 }
 
 // Global says whether a setting is the whole host's: one that was there before

@@ -31,7 +31,11 @@ func (t *tracer) destinations() {
 		step := t.step(destination, text,
 			Count{"connections", d.Traffic.Connections}, Count{"active", uint64(d.Active)}, Count{"inactive", uint64(d.Inactive)},
 			Count{"packets in", d.Traffic.PacketsIn}, Count{"packets out", d.Traffic.PacketsOut})
+		quiet := t.quiet(d, names[d.Addr])
 		switch {
+		case d.Weight == 0 && quiet != "":
+			step.Text += ": " + quiet
+			continue
 		case d.Weight == 0:
 			step.Broken = "Its weight is 0: it gets no new connection. " + mend
 		case t.isLocal(d):
@@ -43,6 +47,46 @@ func (t *tracer) destinations() {
 			step.Broken = "The record has no such endpoint of this port: somebody has added the destination. " + mend
 		}
 	}
+}
+
+// quiet says in a few words why a destination is to get no new connections, ""
+// where it is to get some for all that is known. A node that drains has none of
+// its endpoints asked for, and one that drains on is in the counters only.
+func (t *tracer) quiet(d kernel.Destination, name string) string {
+	noted := t.noted(d.Addr)
+	switch {
+	case noted.Draining:
+		return "drained"
+	case noted.Health == mesh.Unhealthy:
+		return "unhealthy (" + noted.Reason + ")"
+	case t.port == nil || name == "":
+		return ""
+	}
+	service := t.Record.Services[t.port.Service]
+	switch {
+	case service.Endpoints[name].Share() == 0:
+		return "weight 0 is asked for"
+	case t.port.Locality == mesh.PreferLocal && !t.isLocal(d):
+		return "one on this node is preferred"
+	case t.Counters == nil && service.HealthCheck != nil:
+		return "perhaps unhealthy (without a running agent its checks are not known)"
+	}
+	return ""
+}
+
+// noted is what the running agent says of a destination.
+func (t *tracer) noted(at netip.AddrPort) mesh.EndpointCounters {
+	if t.Counters == nil {
+		return mesh.EndpointCounters{}
+	}
+	for _, p := range t.Counters.Ports {
+		for _, e := range p.Endpoints {
+			if p.Port == t.trace.Port && e.Address == at {
+				return e
+			}
+		}
+	}
+	return mesh.EndpointCounters{}
 }
 
 func (t *tracer) isLocal(d kernel.Destination) bool {

@@ -23,6 +23,9 @@ type Facts struct {
 	HostChains, MeshChains []kernel.Chain
 	Servers                []kernel.Server
 	Links                  map[string]kernel.LinkCounters // rmesh0, vx0
+	// Counters are the running agent's: it alone knows which endpoints fail their
+	// checks, and which are being drained. nil without one.
+	Counters *mesh.Counters
 	// Listening names who takes what comes to a port at an address of the host's.
 	Listening func(key mesh.PortKey, at netip.Addr) ([]string, error)
 }

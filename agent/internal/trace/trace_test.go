@@ -255,6 +255,63 @@ func (f *Facts) server(port uint16) *kernel.Server {
 	return nil
 }
 
+// A destination of weight 0 is right where the record or the running agent says
+// why.
+func TestWhyADestinationIsQuiet(t *testing.T) {
+	key := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
+	elsewhere := netip.MustParseAddrPort("10.255.1.2:81")
+	noted := func(e mesh.EndpointCounters) *mesh.Counters {
+		e.Address = elsewhere
+		return &mesh.Counters{Ports: []mesh.PortCounters{{Port: key, Endpoints: []mesh.EndpointCounters{e}}}}
+	}
+	zero := 0
+	checked := func(f *Facts) { f.Record.Services["web"].HealthCheck = &mesh.HealthCheck{} }
+	tests := []struct {
+		spoil func(*Facts)
+		want  string // at the end of its step, "" for broken
+	}{
+		{func(*Facts) {}, ""},
+		{func(f *Facts) { f.Counters = noted(mesh.EndpointCounters{Draining: true}) }, ": drained"},
+		{func(f *Facts) {
+			f.Counters = noted(mesh.EndpointCounters{Draining: true})
+			delete(f.Record.Services["web"].Endpoints, "b")
+		}, "endpoint (unknown) on node n2: drained"},
+		{func(f *Facts) {
+			f.Counters = noted(mesh.EndpointCounters{Health: mesh.Unhealthy, Reason: "connection refused"})
+		}, ": unhealthy (connection refused)"},
+		{func(f *Facts) { f.Counters = noted(mesh.EndpointCounters{Health: mesh.Healthy}); checked(f) }, ""},
+		{checked, ": perhaps unhealthy (without a running agent its checks are not known)"},
+		{func(f *Facts) {
+			f.Record.Services["web"].Endpoints["b"] = mesh.Endpoint{Node: "n2", Port: 81, Weight: &zero}
+		}, ": weight 0 is asked for"},
+		{func(f *Facts) { f.Record.Ports[key].Locality = mesh.PreferLocal }, ": one on this node is preferred"},
+	}
+	for _, tt := range tests {
+		f := facts(t)
+		f.server(8080).Destinations[1].Weight = 0
+		tt.spoil(f)
+		trace := Of(f, key)
+		step := trace.Steps[10]
+		if (tt.want == "") == trace.Through() || tt.want != "" && !strings.HasSuffix(step.Text, tt.want) {
+			t.Errorf("want %q, step %+v, broken: %+v", tt.want, step, trace.Broken())
+		}
+	}
+}
+
+func TestHowAClientGetsItsDestination(t *testing.T) {
+	f := facts(t)
+	v := state.VirtualServer{Proto: "tcp", Addr: f.server(8080).Addr, Scheduler: "wlc", AffinitySeconds: 600, AffinityBits: 24}
+	f.State.Put(v)
+	f.server(8080).Scheduler = "wlc"
+	for i := range f.server(8080).Destinations {
+		f.server(8080).Destinations[i].Weight = 0
+	}
+	step := Of(f, mesh.PortKey{Port: 8080, Protocol: mesh.TCP}).Steps[6]
+	if !strings.HasSuffix(step.Text, ", scheduler wlc, a client (/24) stays for 600 s") || !slices.Contains(step.Details, "no destination has a weight: new clients are refused") {
+		t.Errorf("%+v", step)
+	}
+}
+
 func TestWhatIsNotBroken(t *testing.T) {
 	for name, spoil := range map[string]func(*Facts){
 		"as the record asks": func(*Facts) {},

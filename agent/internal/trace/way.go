@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
@@ -159,9 +160,27 @@ func (t *tracer) server() {
 			why = fmt.Sprintf("Service %s has no endpoint in the cluster: add one.", t.port.Service)
 		}
 		t.broken(meshSpace, name+" "+s.Scheduler, "It has no destination: the client is refused. %s", why)
+	case !slices.ContainsFunc(s.Destinations, func(d kernel.Destination) bool { return d.Weight > 0 }):
+		t.step(meshSpace, name+", "+t.scheduling(s), trafficCounts(s.Traffic)...).Details = []string{"no destination has a weight: new clients are refused"}
 	default:
-		t.step(meshSpace, fmt.Sprintf("%s, scheduler %s", name, s.Scheduler), trafficCounts(s.Traffic)...)
+		t.step(meshSpace, name+", "+t.scheduling(s), trafficCounts(s.Traffic)...)
 	}
+}
+
+// scheduling is how a client gets its destination.
+func (t *tracer) scheduling(s kernel.Server) string {
+	text := "scheduler " + s.Scheduler
+	v, _ := has(t.Facts, state.VirtualServer{Proto: string(s.Proto), Addr: s.Addr})
+	if v.AffinitySeconds > 0 {
+		text += fmt.Sprintf(", a client (/%d) stays for %d s", v.AffinityBits, v.AffinitySeconds)
+	}
+	if v.OnePacket {
+		text += ", each packet by itself"
+	}
+	if v.Fault != "" {
+		text += ", " + v.Fault
+	}
+	return text
 }
 
 func trafficCounts(c mesh.Traffic) []Count {

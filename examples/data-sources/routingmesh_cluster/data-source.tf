@@ -11,6 +11,13 @@ check "mesh_in_sync" {
   }
 }
 
+check "endpoints_are_healthy" {
+  assert {
+    condition     = length(data.routingmesh_cluster.demo.unhealthy) == 0
+    error_message = join("\n", data.routingmesh_cluster.demo.unhealthy)
+  }
+}
+
 output "silent_nodes" {
   value = [for name, node in data.routingmesh_cluster.demo.nodes : name if !node.reachable]
 }

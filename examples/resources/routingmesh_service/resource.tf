@@ -4,14 +4,22 @@ resource "routingmesh_service" "web" {
   cluster_id = routingmesh_cluster.main.id
   name       = "web"
   endpoints  = { for n in ["n2", "n3"] : n => { node = routingmesh_node.this[n].name } }
+
+  # One that does not answer is out within 15 s (interval × fall).
+  health_check = { type = "http", path = "/healthz" }
+
+  # When one is removed, its connections have a minute to end; the apply waits.
+  drain_timeout = "1m"
 }
 
-# Two processes on one node: each endpoint says its own port.
+# Two processes on one node: each endpoint says its own port. One in ten
+# connections tries the new one.
 resource "routingmesh_service" "api" {
   cluster_id = routingmesh_cluster.main.id
   name       = "api"
+  scheduler  = "wrr"
   endpoints = {
-    blue  = { node = routingmesh_node.this["n1"].name, port = 9001 }
-    green = { node = routingmesh_node.this["n1"].name, port = 9002 }
+    blue  = { node = routingmesh_node.this["n1"].name, port = 9001, weight = 9 }
+    green = { node = routingmesh_node.this["n1"].name, port = 9002, weight = 1 }
   }
 }

@@ -68,6 +68,8 @@ func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) {
 		if decode(w, r, &req) {
 			a.probe(w, req)
 		}
+	case "GET " + mesh.PathDrains:
+		answer(w, n.takeDrains())
 	case "GET " + mesh.PathCounters:
 		answer(w, n.counters)
 	default:
@@ -85,7 +87,7 @@ func (a *agent) status(query string) mesh.Status {
 				{Name: "eth0", MTU: 1500, Addresses: []netip.Prefix{netip.PrefixFrom(a.host.Address, 24)}},
 			},
 		},
-		AppliedGeneration: a.applied, Repairs: a.host.repairs,
+		AppliedGeneration: a.applied, Repairs: a.host.repairs, Unhealthy: a.host.unhealthy,
 	}
 	if a.record != nil {
 		s.Generation, s.Hash = a.record.Generation, a.record.Hash()
@@ -112,7 +114,7 @@ func (a *agent) commit(w http.ResponseWriter, req mesh.CommitRequest, halfway bo
 	if !halfway {
 		a.apply()
 	}
-	answer(w, mesh.CommitResponse{Problems: a.problems()})
+	answer(w, mesh.CommitResponse{Problems: a.problems(), Drains: len(a.host.drains.Drains)})
 }
 
 // apply brings the kernel to the record: what something else has broken is

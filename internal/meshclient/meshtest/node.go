@@ -40,6 +40,9 @@ type Node struct {
 	probed      func(r *mesh.Record, peers []string) (*mesh.ProbeResponse, error)
 	counters    mesh.Counters
 	repairs     uint64
+	unhealthy   []mesh.EndpointHealth
+	drains      mesh.Drains
+	drainLooks  int // after which drains is over, 0 for never
 	calls       []string
 	mishaps     []mishap
 	holds       []*hold

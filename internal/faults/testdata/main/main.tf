@@ -16,6 +16,12 @@ variable "private_key_file" {
   type = string
 }
 
+variable "ssh_timeout" {
+  description = "Long, as a login takes seconds on an emulated host that others use as well; short where a host is to be silent."
+  type        = string
+  default     = "60s"
+}
+
 variable "repair" {
   type    = string
   default = "automatic"
@@ -38,7 +44,7 @@ provider "routingmesh" {
   ssh = {
     private_key = file(var.private_key_file)
     agent       = false
-    timeout     = "10s"
+    timeout     = var.ssh_timeout
   }
 }
 

@@ -18,7 +18,7 @@ variable "private_key_file" {
 
 provider "routingmesh" {
   hosts = [for n in var.nodes : "${n.ssh.host}:${n.ssh.port}"]
-  ssh   = { private_key = file(var.private_key_file), agent = false }
+  ssh   = { private_key = file(var.private_key_file), agent = false, timeout = "60s" }
 }
 
 resource "routingmesh_service" "api" {

@@ -1,0 +1,142 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// A udp client that keeps its source port keeps its conntrack entry, and with it
+// the way that its first packet took: nat looks at no other one. So after a write
+// that changes that way, entries are deleted that lead where nothing is asked for
+// (any more); the next packet makes its own. Which ones is read from the kernel
+// after the write, so what one cleaning has missed the next one finds.
+
+// setUDP holds the udp ports that are open here.
+const setUDP = state.SetPrefix + "udp"
+
+// changesFlows says that the op changes the way of a udp packet into the mesh.
+func changesFlows(op state.Op) bool {
+	switch o := op.Object().(type) {
+	case state.RealServer:
+		return o.Proto == "udp"
+	case state.VirtualServer:
+		return o.Proto == "udp"
+	case state.SetMember:
+		return o.Set == setUDP
+	case state.Chain:
+		return o.Table == "nat"
+	case state.Addr: // S: what came for it meanwhile was forwarded
+		return o.NS == state.Mesh && o.Link == "lo"
+	}
+	return false
+}
+
+// flows is what the deletion of stale udp entries needs to know.
+type flows struct {
+	servers map[netip.AddrPort]state.VirtualServer
+	reals   map[state.Key]bool
+	open    map[uint16]bool     // published udp ports
+	local   map[netip.Addr]bool // addresses of the host, without H
+	self    netip.Addr          // H
+	mesh    map[netip.Addr]bool // S and P, those from before the write too
+}
+
+// forgetStaleFlows runs after the ops; before are the addresses of the mesh's
+// namespace before them, which may be gone by now.
+func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) error {
+	f := flows{
+		servers: map[netip.AddrPort]state.VirtualServer{}, reals: map[state.Key]bool{},
+		open: map[uint16]bool{}, local: map[netip.Addr]bool{}, mesh: map[netip.Addr]bool{},
+	}
+	err := inOrder(
+		func() error { return k.readServers(ctx, &f) },
+		func() error { return k.readOpen(&f) },
+		func() error { return k.readAddresses(&f, before) },
+		func() error { return deleteFlows(k.host.ns, hostFlows{&f}.stale) },
+		func() error {
+			if mesh, err := k.openMesh(); err != nil || mesh == nil {
+				return err
+			}
+			return deleteFlows(k.mesh.ns, meshFlows{&f}.stale)
+		},
+	)
+	if err != nil {
+		return fmt.Errorf("forget the udp connections from before: %w", err)
+	}
+	return nil
+}
+
+func (k *Kernel) readServers(ctx context.Context, f *flows) error {
+	into := state.State{}
+	if err := k.balance(false, func(b Balancer) error { return b.List(ctx, into) }); err != nil {
+		return err
+	}
+	for key, o := range into {
+		switch o := o.(type) {
+		case state.VirtualServer:
+			if o.Proto == "udp" {
+				f.servers[o.Addr] = o
+			}
+		case state.RealServer:
+			f.reals[key] = true
+		}
+	}
+	return nil
+}
+
+func (k *Kernel) readOpen(f *flows) error {
+	_, members, err := k.sets.members(setUDP)
+	for _, m := range members {
+		f.open[m.Port] = true
+	}
+	return already(err, unix.ENOENT) // without the set nothing is open
+}
+
+func (k *Kernel) readAddresses(f *flows, before []netip.Addr) error {
+	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return k.host.nl.AddrList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return err
+	}
+	link, err := k.host.link(state.HostLink)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if link != nil && a.LinkIndex == link.Attrs().Index {
+			f.self = toAddr(a.IP)
+		} else {
+			f.local[toAddr(a.IP)] = true
+		}
+	}
+	now, err := k.meshAddresses()
+	for _, a := range append(now, before...) {
+		f.mesh[a] = true
+	}
+	return err
+}
+
+// meshAddresses are S and P; none without the mesh's namespace.
+func (k *Kernel) meshAddresses() ([]netip.Addr, error) {
+	mesh, err := k.openMesh()
+	if err != nil || mesh == nil {
+		return nil, err
+	}
+	lo, err := mesh.link("lo")
+	if err != nil || lo == nil {
+		return nil, err
+	}
+	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return mesh.nl.AddrList(lo, netlink.FAMILY_V4) })
+	var found []netip.Addr
+	for _, a := range addrs {
+		if addr := toAddr(a.IP); !addr.IsLoopback() {
+			found = append(found, addr)
+		}
+	}
+	return found, err
+}

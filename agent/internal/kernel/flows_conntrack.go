@@ -1,0 +1,121 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// conntrack asks for the entries of one namespace. netlink can as well, but reads
+// each one whole, which takes a second with a few hundred thousand; the kernel
+// sends all of them whatever is asked for, and most are not of udp.
+type conntrack struct{ socket map[int]*nl.SocketHandle }
+
+func openConntrack(ns netns.NsHandle) (*conntrack, error) {
+	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket for conntrack: %w", err)
+	}
+	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
+	if err := errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout)); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return &conntrack{map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: s}}}, nil
+}
+
+func (c *conntrack) close() { c.socket[unix.NETLINK_NETFILTER].Close() }
+
+func (c *conntrack) request(command, flags int) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|command, flags)
+	req.Sockets = c.socket
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, Version: nl.NFNETLINK_V0})
+	return req
+}
+
+// find returns the entries of udp that match, as the kernel has sent them.
+func (c *conntrack) find(match func(flow) bool) ([][]byte, error) {
+	return list("the connections that conntrack knows", func() (found [][]byte, err error) {
+		err = c.request(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP).ExecuteIter(unix.NETLINK_NETFILTER, 0, func(message []byte) bool {
+			if f, ok := parseFlow(message); ok && match(f) {
+				found = append(found, message)
+			}
+			return true
+		})
+		return found, err
+	})
+}
+
+// remove deletes an entry by what find has returned: its original tuple and its
+// id, so that one that has been made anew since stays.
+func (c *conntrack) remove(message []byte) error {
+	req := c.request(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK)
+	req.AddRawData(message[nl.SizeofNfgenmsg:])
+	_, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	return already(err, unix.ENOENT)
+}
+
+// deleteFlows deletes the udp entries of a namespace that match.
+func deleteFlows(ns netns.NsHandle, match func(flow) bool) error {
+	c, err := openConntrack(ns)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	stale, err := c.find(match)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = fmt.Errorf("the kernel does not let conntrack be read (modprobe nf_conntrack_netlink; %s): %w", extraModules, err)
+	}
+	for _, message := range stale {
+		err = errors.Join(err, c.remove(message))
+	}
+	return err
+}
+
+// Of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
+const (
+	tupleIP, tupleProto                          = 1, 2
+	addressFrom, addressTo                       = 1, 2
+	protocolNumberAttr, protocolSrc, protocolDst = 1, 2, 3
+)
+
+// parseFlow reads an entry of udp; false for anything else, and for one of another
+// zone, which is somebody else's.
+func parseFlow(message []byte) (f flow, ok bool) {
+	for typ, value := range setAttrs(message) {
+		switch typ {
+		case nl.CTA_TUPLE_ORIG:
+			f.from, f.to, ok = parseTuple(value)
+		case nl.CTA_TUPLE_REPLY:
+			f.answeredFrom, f.answeredTo, _ = parseTuple(value)
+		case nl.CTA_ZONE:
+			return flow{}, false
+		}
+		if !ok && typ == nl.CTA_TUPLE_ORIG {
+			return flow{}, false // before the rest is read
+		}
+	}
+	return f, ok
+}
+
+func parseTuple(tuple []byte) (from, to netip.AddrPort, isUDP bool) {
+	var addrs [2]netip.Addr
+	var ports [2]uint16
+	for typ, value := range attrs(tuple) {
+		for what, v := range attrs(value) {
+			switch {
+			case typ == tupleIP && (what == addressFrom || what == addressTo):
+				addrs[what-addressFrom] = inetAddr(v)
+			case typ == tupleProto && what == protocolNumberAttr:
+				isUDP = len(v) > 0 && v[0] == unix.IPPROTO_UDP
+			case typ == tupleProto && (what == protocolSrc || what == protocolDst):
+				ports[what-protocolSrc] = bigEndian16(v)
+			}
+		}
+	}
+	return netip.AddrPortFrom(addrs[0], ports[0]), netip.AddrPortFrom(addrs[1], ports[1]), isUDP
+}

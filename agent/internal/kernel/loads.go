@@ -1,0 +1,86 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// Load is a destination's connections of this moment: Active are established,
+// Inactive are opening or closing (for udp: all).
+type Load struct{ Active, Inactive uint32 }
+
+// Loads reads the connections of every destination in the mesh's namespace, by
+// the key of its state.RealServer; a destination that is not in it is not there.
+// None where there is no namespace, or no IPVS. One read of a file, usually.
+func (k *Kernel) Loads(ctx context.Context) (map[state.Key]Load, error) {
+	if there, err := isNamespace(k.namespaceFile()); err != nil || !there {
+		return nil, err
+	}
+	var found destinations
+	var services int
+	err := k.InMesh(func() (err error) {
+		if services, err = serviceCount(); err == nil {
+			found, err = readDestinations()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the connections of IPVS: %w", err)
+	}
+	if len(found) < services { // see readDestinations
+		return k.askedLoads(ctx)
+	}
+	loads := map[state.Key]Load{}
+	for _, reals := range found {
+		for _, r := range reals {
+			loads[r.Key()] = r.load
+		}
+	}
+	return loads, nil
+}
+
+func (k *Kernel) askedLoads(ctx context.Context) (map[state.Key]Load, error) {
+	servers, err := k.Servers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loads := map[state.Key]Load{}
+	for _, s := range servers {
+		for _, d := range s.Destinations {
+			loads[state.RealServer{Proto: string(s.Proto), Server: s.Addr, Addr: d.Addr}.Key()] = Load{d.Active, d.Inactive}
+		}
+	}
+	return loads, nil
+}
+
+// serviceCount is how many services IPVS has in the thread's namespace; 0 where
+// the kernel has no IPVS.
+func serviceCount() (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	info, err := ipvsInfo(fd)
+	if err != nil {
+		return 0, already(err, unix.ENOPROTOOPT)
+	}
+	return int(info.services), nil
+}
+
+// info is struct ip_vs_getinfo of include/uapi/linux/ip_vs.h.
+type info struct{ version, tableSize, services uint32 }
+
+const getIPVSInfo = 64 + 1024 + 64 + 1 // IP_VS_SO_GET_INFO
+
+// ipvsInfo is of the namespace that the socket was made in; nothing is loaded
+// for it.
+func ipvsInfo(fd int) (i info, err error) {
+	err = sockopt(fd, getIPVSInfo, unsafe.Pointer(&i), unsafe.Sizeof(i))
+	return i, err
+}

@@ -1,0 +1,65 @@
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// Kernel is what a pass needs of package kernel.
+type Kernel interface {
+	Observe(ctx context.Context, scope kernel.Scope) (state.State, error)
+	Apply(ctx context.Context, ops []state.Op) []kernel.OpError
+	// Loads counts the connections of the destinations, by the key of each; one
+	// that is not in it is not in the kernel.
+	Loads(ctx context.Context) (map[state.Key]kernel.Load, error)
+}
+
+// Watch is what kernel.Watch sees between passes.
+type Watch interface {
+	// Wake gets a value when something may have changed, Pending says whether
+	// that is still news.
+	Wake() <-chan struct{}
+	Pending() bool
+	// Cover says that an observation of the scope begins.
+	Cover(scope kernel.Scope)
+	// ChainsUntouched is false unless the chains are surely those of the last
+	// observation of all.
+	ChainsUntouched() bool
+}
+
+// File is a file of the agent's own that is mended like kernel state.
+type File interface {
+	// Check says how the file is, cheaply: its Fault is "" when it is right, or
+	// when it is none of this agent's business at the moment.
+	Check() state.OwnFile
+	// Mend makes it right.
+	Mend(ctx context.Context) error
+}
+
+// Options are what a Reconciler works with.
+type Options struct {
+	Kernel  Kernel
+	Version state.KernelVersion
+	Log     *slog.Logger
+	// Watch may be nil: then what others break is found on the slow timer only.
+	Watch Watch
+	// Files are looked after once there is a record.
+	Files []File
+	// Memory outlives the process; the zero value keeps nothing.
+	Memory Memory
+	// Health may be nil: then nobody is checked.
+	Health Health
+	// Drains is the path of the file that keeps what drains, "" keeps nothing.
+	Drains string
+}
+
+// noWatch never sees anything.
+type noWatch struct{}
+
+func (noWatch) Wake() <-chan struct{} { return nil }
+func (noWatch) Pending() bool         { return false }
+func (noWatch) Cover(kernel.Scope)    {}
+func (noWatch) ChainsUntouched() bool { return false }

@@ -1,0 +1,132 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// What the kernel did not take of a change of conditions is tried again after
+// firstRetry, then after twice as long each time, interval at most.
+const firstRetry = time.Second
+
+// owe notes the keys of what differs.
+func owe(owed map[state.Key]bool, was, is state.State) {
+	for key, o := range is {
+		if was[key] != o {
+			owed[key] = true
+		}
+	}
+	for key := range was {
+		if _, stays := is[key]; !stays {
+			owed[key] = true
+		}
+	}
+}
+
+// payOwed is a pass for what is owed to the conditions. What is missing because
+// something else is missing comes back with that.
+func (r *Reconciler) payOwed(ctx context.Context, want wanted) {
+	before := maps.Clone(r.refused)
+	out, err := r.pass(ctx, kernel.Traffic, want)
+	if err != nil {
+		r.Log.Error("cannot read the kernel's state for a change of who serves; it is tried again", "error", err)
+		r.unseen() // the watch takes what this pass has not seen for covered
+	} else {
+		left := newPlan(out.left.only(want))
+		r.logRefused("cannot change who serves; it is tried again", left, before)
+		r.paid(left)
+		r.noticeOthers(out.left)
+	}
+	r.retry = backOff(r.retry, len(r.owed) > 0)
+}
+
+// paid forgets what is owed no more, by what is left to do.
+func (r *Reconciler) paid(left plan) {
+	maps.DeleteFunc(r.owed, func(key state.Key, _ bool) bool { return !left.has(key) })
+	if len(r.owed) == 0 {
+		r.retry = 0
+	}
+}
+
+func (r *Reconciler) isOwed(p plan, op state.Op) bool {
+	return onItsOwn(p, op) && (r.owed[op.Object().Key()] || r.isDisorder(op))
+}
+
+// onItsOwn says that the op's object is not missing because another one is.
+func onItsOwn(p plan, op state.Op) bool { return p.cause(op).Object().Key() == op.Object().Key() }
+
+// isDisorder says that the op puts right what one that is owed has brought about:
+// a destination that came back stands first in a service whose scheduler hashes.
+func (r *Reconciler) isDisorder(op state.Op) bool {
+	is, ok := op.New.(state.VirtualServer)
+	was, both := op.Old.(state.VirtualServer)
+	if was.Fault = ""; !ok || !both || was != is {
+		return false
+	}
+	for key := range r.owed {
+		if key.Kind == state.KindRealServer && key.Name == is.Proto && key.A == is.Addr {
+			return true
+		}
+	}
+	return false
+}
+
+func backOff(last time.Duration, again bool) time.Duration {
+	if !again {
+		return 0
+	}
+	return min(max(firstRetry, 2*last), interval)
+}
+
+// noticeOthers asks for a look when a pass has seen something broken that it left
+// alone and that no look has seen: the watch takes it for covered.
+func (r *Reconciler) noticeOthers(left plan) {
+	for _, op := range left.ops {
+		if key := op.Object().Key(); !r.known[key] && !r.owed[key] {
+			r.unseen()
+			return
+		}
+	}
+}
+
+// unseen has Run look soon.
+func (r *Reconciler) unseen() {
+	r.overlooked = true
+	signal(r.again)
+}
+
+// resumeConditions brings a kernel that had the record whole under the conditions
+// of now, which may have changed while no agent ran: a cluster that wants to be
+// told only would be told of them, for ever, and else they would count as repairs.
+func (r *Reconciler) resumeConditions(ctx context.Context) {
+	owe(r.owed, compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
+	r.payOwed(ctx, func(p plan, op state.Op) bool {
+		if onItsOwn(p, op) && r.givesBack(op) {
+			r.owed[op.Object().Key()] = true
+		}
+		return r.isOwed(p, op)
+	})
+}
+
+// givesBack says that the op undoes what a check that failed has made of a
+// destination.
+func (r *Reconciler) givesBack(op state.Op) bool {
+	d, ok := op.New.(state.RealServer)
+	if !ok {
+		return false
+	}
+	port := r.rec.Ports[mesh.PortKey{Port: d.Server.Port(), Protocol: mesh.Protocol(d.Proto)}]
+	if port == nil || r.rec.Services[port.Service].HealthCheck == nil {
+		return false
+	}
+	if was, ok := op.Old.(state.RealServer); ok {
+		return was.Weight == 0
+	}
+	return port.Protocol == mesh.UDP || r.rec.Services[port.Service].HealthCheck.OnUnhealthy == mesh.CutConnections
+}

@@ -1,0 +1,51 @@
+package reconcile
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStatsAreOfTheLastPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, k, _, _, _ := checkedReconciler(Options{})
+		if r.Stats() != (Stats{}) {
+			t.Errorf("before a record: %+v", r.Stats())
+		}
+		rec := webOf(t, nil)
+		k.slow = time.Second
+		r.Commit(t.Context(), rec, "n1") // observes twice
+		first := Stats{Generation: 1, Applied: 1, LastApply: 2 * time.Second, LastApplyAt: time.Now()}
+		if r.Stats() != first {
+			t.Errorf("after a commit: %+v, want %+v", r.Stats(), first)
+		}
+		next := after(t, rec, without3)
+		next.Services["web"].DrainSeconds = 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.Commit(t.Context(), next, "n1")
+		}()
+		time.Sleep(500 * time.Millisecond)
+		if r.Stats() != first { // nor does it wait
+			t.Errorf("while a commit is applied: %+v", r.Stats())
+		}
+		<-done
+		if s := r.Stats(); s.Generation != 2 || s.Applied != 2 || s.LastApply < time.Second {
+			t.Errorf("after the second: %+v", s)
+		}
+		delete(k.has, member)
+		delete(k.has, natChain)
+		k.refuses[member] = errors.New("no memory")
+		r.Repair(t.Context())
+		if s := r.Stats(); s.Repairs != 1 || s.Problems != 1 {
+			t.Errorf("after a repair: %+v", s)
+		}
+		k.blind = errors.New("no")
+		r.Repair(t.Context())
+		if s := r.Stats(); s.Problems != 1 {
+			t.Errorf("of a kernel that cannot be read: %+v", s)
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package web
+
+import (
+	"errors"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func measured() *world {
+	eight := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
+	traffic := mesh.Traffic{Connections: 5, PacketsIn: 50, PacketsOut: 40, BytesIn: 5000, BytesOut: 1 << 40}
+	return &world{
+		stats: reconcile.Stats{Generation: 7, Applied: 6, Repairs: 12, Problems: 3, LastApply: 1500 * time.Millisecond, LastApplyAt: time.Unix(1_700_000_000, 250_000_000)},
+		results: map[compile.Check]health.Result{
+			checkOf("10.255.0.2:80"): {Endpoint: "a", Failing: true, Reason: "connection refused"},
+			checkOf("10.255.1.2:80"): {Endpoint: "b"},
+		},
+		counters: mesh.Counters{Ports: []mesh.PortCounters{
+			{Port: eight, Traffic: traffic, Endpoints: []mesh.EndpointCounters{
+				{Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.2:80"), Weight: 0, Active: 1, Inactive: 2, Traffic: traffic},
+				{Endpoint: "old", Address: netip.MustParseAddrPort("10.255.1.2:81"), Draining: true},
+			}},
+			{Port: eight}, // the port changes its mode
+			{Port: mesh.PortKey{Port: 9, Protocol: mesh.UDP}}, // not in the record any more
+		}},
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	f, _ := newFront(t, measured())
+	f.Follow(record(t, nil), "n1")
+	want := `
+# HELP routingmesh_agent_info The agent's version, and which node of which cluster it is; 1.
+# TYPE routingmesh_agent_info gauge
+routingmesh_agent_info{cluster="demo",node="n1",version="1.2.3"} 1
+# HELP routingmesh_applied_generation Last generation of the record that the kernel had as a whole.
+# TYPE routingmesh_applied_generation gauge
+routingmesh_applied_generation 6
+# HELP routingmesh_endpoint_active_connections Established connections of an endpoint that came in on this node.
+# TYPE routingmesh_endpoint_active_connections gauge
+routingmesh_endpoint_active_connections{address="10.255.0.2:80",endpoint="a",port="8080/tcp",service="web"} 1
+routingmesh_endpoint_active_connections{address="10.255.1.2:81",endpoint="old",port="8080/tcp",service="web"} 0
+# HELP routingmesh_endpoint_draining Whether an endpoint is on its way out on this node (1) or not (0).
+# TYPE routingmesh_endpoint_draining gauge
+routingmesh_endpoint_draining{address="10.255.0.2:80",endpoint="a",port="8080/tcp",service="web"} 0
+routingmesh_endpoint_draining{address="10.255.1.2:81",endpoint="old",port="8080/tcp",service="web"} 1
+# HELP routingmesh_endpoint_healthy Whether an endpoint passes this node's checks (1) or fails them (0); none where it is not checked.
+# TYPE routingmesh_endpoint_healthy gauge
+routingmesh_endpoint_healthy{address="10.255.0.2:80",endpoint="a",service="web"} 0
+routingmesh_endpoint_healthy{address="10.255.1.2:80",endpoint="b",service="web"} 1
+# HELP routingmesh_last_apply_seconds How long the last commit took to reach the kernel.
+# TYPE routingmesh_last_apply_seconds gauge
+routingmesh_last_apply_seconds 1.5
+# HELP routingmesh_last_apply_timestamp_seconds When the last commit reached the kernel.
+# TYPE routingmesh_last_apply_timestamp_seconds gauge
+routingmesh_last_apply_timestamp_seconds 1.70000000025e+09
+# HELP routingmesh_port_connections_total Connections that came in on this node for a published port.
+# TYPE routingmesh_port_connections_total counter
+routingmesh_port_connections_total{port="8080/tcp",service="web"} 5
+# HELP routingmesh_port_out_bytes_total Bytes to clients, of what came in on this node for a published port.
+# TYPE routingmesh_port_out_bytes_total counter
+routingmesh_port_out_bytes_total{port="8080/tcp",service="web"} 1.099511627776e+12
+# HELP routingmesh_problems What the last look at the kernel found that is not as the record asks.
+# TYPE routingmesh_problems gauge
+routingmesh_problems 3
+# HELP routingmesh_record_generation Generation of the cluster's record that the agent keeps to.
+# TYPE routingmesh_record_generation gauge
+routingmesh_record_generation 7
+# HELP routingmesh_repairs_total Objects that the agent has mended because something else had broken them, since it was installed.
+# TYPE routingmesh_repairs_total counter
+routingmesh_repairs_total 12
+`
+	var names []string
+	for line := range strings.Lines(want) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			names = append(names, strings.Fields(name)[0])
+		}
+	}
+	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+2+5+2*9 {
+		t.Errorf("%d metrics", n)
+	}
+}
+
+func TestMetricsAreNamedAsOthersAre(t *testing.T) {
+	f, _ := newFront(t, measured())
+	f.Follow(record(t, nil), "n1")
+	registry := prometheus.NewPedanticRegistry()
+	must(t, registry.Register(&collector{f}))
+	found, err := testutil.GatherAndLint(registry)
+	must(t, err)
+	for _, p := range found {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func scrape(f *Front) string {
+	w := httptest.NewRecorder()
+	f.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Result().Status + "\n" + w.Body.String()
+}
+
+func TestMetricsWithoutTheKernel(t *testing.T) {
+	w := measured()
+	w.deaf = errors.New("IPVS is deaf")
+	f, _ := newFront(t, w)
+	f.Follow(record(t, nil), "n1")
+	if got := scrape(f); !strings.HasPrefix(got, "200 OK") || !strings.Contains(got, "routingmesh_repairs_total 12") || strings.Contains(got, "port_connections") {
+		t.Errorf("what can be read is told:\n%s", got)
+	}
+}
+
+func TestMetricsOfAHostThatIsNoNode(t *testing.T) {
+	w := measured()
+	w.deaf = errors.New("nobody asks")
+	w.results = nil
+	f, _ := newFront(t, w)
+	for _, rec := range []*mesh.Record{nil, record(t, nil)} {
+		if f.Follow(rec, ""); !strings.Contains(scrape(f), "routingmesh_record_generation 7") || strings.Contains(scrape(f), "endpoint_") {
+			t.Errorf("metrics:\n%s", scrape(f))
+		}
+	}
+}

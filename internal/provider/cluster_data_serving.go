@@ -1,0 +1,138 @@
+package provider
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+type serviceData struct {
+	Scheduler       string                   `tfsdk:"scheduler"`
+	SessionAffinity *affinityModel           `tfsdk:"session_affinity"`
+	HealthCheck     *healthCheckModel        `tfsdk:"health_check"`
+	DrainTimeout    string                   `tfsdk:"drain_timeout"`
+	Endpoints       map[string]endpointModel `tfsdk:"endpoints"`
+}
+
+type portData struct {
+	Service    string                  `tfsdk:"service"`
+	Mode       string                  `tfsdk:"mode"`
+	TargetPort int64                   `tfsdk:"target_port"`
+	Locality   string                  `tfsdk:"locality"`
+	OnePacket  bool                    `tfsdk:"one_packet"`
+	Endpoints  map[string]countersData `tfsdk:"endpoints"`
+}
+
+// countersData are sums over the nodes, and what each of them does with the
+// endpoint.
+type countersData struct {
+	Node        string              `tfsdk:"node"`
+	Weight      *int64              `tfsdk:"weight"`
+	Health      *string             `tfsdk:"health"`
+	Draining    bool                `tfsdk:"draining"`
+	Connections int64               `tfsdk:"connections"`
+	Active      int64               `tfsdk:"active_connections"`
+	Inactive    int64               `tfsdk:"inactive_connections"`
+	BytesIn     int64               `tfsdk:"bytes_in"`
+	BytesOut    int64               `tfsdk:"bytes_out"`
+	Seen        map[string]seenData `tfsdk:"seen_by"`
+}
+
+// seenData is an endpoint as one node has it.
+type seenData struct {
+	Weight   int64   `tfsdk:"weight"`
+	Health   *string `tfsdk:"health"`
+	Reason   *string `tfsdk:"reason"`
+	Draining bool    `tfsdk:"draining"`
+	Active   int64   `tfsdk:"active_connections"`
+}
+
+func serviceDataOf(s *mesh.Service) serviceData {
+	d := serviceData{
+		Scheduler: s.SchedulerName(), SessionAffinity: affinityModelOf(s.Affinity), HealthCheck: healthCheckModelOf(s.HealthCheck),
+		DrainTimeout: durationText(s.Drain()), Endpoints: map[string]endpointModel{},
+	}
+	for key, e := range s.Endpoints {
+		d.Endpoints[key] = endpointModelOf(e)
+	}
+	return d
+}
+
+func portDataOf(r *mesh.Record, p *mesh.PublishedPort, counters map[string]*mesh.Counters) portData {
+	d := portData{
+		Service: p.Service, Mode: string(p.Mode), TargetPort: int64(p.Target),
+		Locality: localityText(p.Locality), OnePacket: p.OnePacket, Endpoints: map[string]countersData{},
+	}
+	for key, e := range r.Services[p.Service].Endpoints {
+		d.Endpoints[key] = countersData{Node: e.Node, Seen: map[string]seenData{}}
+	}
+	for _, node := range slices.Sorted(maps.Keys(counters)) {
+		for _, port := range counters[node].Ports {
+			if port.Port == p.Key() {
+				d.add(r, p, node, port.Endpoints)
+			}
+		}
+	}
+	return d
+}
+
+// add takes in what a node has counted. What the record does not have is on its
+// way out, or drift.
+func (d *portData) add(r *mesh.Record, p *mesh.PublishedPort, node string, endpoints []mesh.EndpointCounters) {
+	for _, e := range endpoints {
+		key := e.Endpoint
+		_, ok := d.Endpoints[key]
+		if ok && e.Draining {
+			own := r.Services[p.Service].Endpoints[key] // it may be somewhere else by now
+			ok = nodeAt(r, e.Address.Addr()) == own.Node && p.TargetFor(own) == e.Address.Port()
+		}
+		if !ok && !e.Draining {
+			continue
+		}
+		if !ok {
+			key = e.Address.String()
+		}
+		if d.Endpoints[key].Seen == nil {
+			d.Endpoints[key] = countersData{Node: nodeAt(r, e.Address.Addr()), Seen: map[string]seenData{}}
+		}
+		d.Endpoints[key] = d.Endpoints[key].add(node, e)
+	}
+}
+
+// nodeAt names the node with the overlay address, "" for none.
+func nodeAt(r *mesh.Record, address netip.Addr) string {
+	for _, name := range r.NodeNames() {
+		if r.Nodes[name].HostAddress() == address {
+			return name
+		}
+	}
+	return ""
+}
+
+func (c countersData) add(node string, e mesh.EndpointCounters) countersData {
+	if weight := int64(e.Weight); c.Weight == nil || weight < *c.Weight {
+		c.Weight = &weight
+	}
+	if health := string(e.Health); health != "" && (c.Health == nil || worse(health, *c.Health)) {
+		c.Health = &health
+	}
+	c.Draining = c.Draining || e.Draining
+	c.Connections += int64(e.Connections)
+	c.Active += int64(e.Active)
+	c.Inactive += int64(e.Inactive)
+	c.BytesIn += int64(e.BytesIn)
+	c.BytesOut += int64(e.BytesOut)
+	c.Seen[node] = seenData{
+		Weight: int64(e.Weight), Health: orNil(string(e.Health)), Reason: orNil(e.Reason), Draining: e.Draining, Active: int64(e.Active),
+	}
+	return c
+}
+
+// worse orders what nodes say of an endpoint's health: one that some node does
+// not use is worse than one that it uses for want of a better one.
+func worse(a, b string) bool {
+	order := []string{string(mesh.Healthy), string(mesh.UnhealthyKept), string(mesh.Unhealthy)}
+	return slices.Index(order, a) > slices.Index(order, b)
+}

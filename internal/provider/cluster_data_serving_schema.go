@@ -1,0 +1,83 @@
+package provider
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+)
+
+func serviceDataSchema() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"scheduler": readText("How an endpoint is chosen for a new connection."),
+		"session_affinity": schema.SingleNestedAttribute{
+			Computed: true, MarkdownDescription: "How a client is kept at its endpoint. Null where it is not.",
+			Attributes: map[string]schema.Attribute{
+				"timeout": readDuration("For how long after its last connection has ended."),
+				"netmask": readNumber("How many bits of its address make a client."),
+			},
+		},
+		"health_check": schema.SingleNestedAttribute{
+			Computed: true, MarkdownDescription: "How the endpoints are checked. Null where they are not.",
+			Attributes: map[string]schema.Attribute{
+				"type":            readText("`tcp`, `http` or `https`."),
+				"port":            readNumber("Port that is checked. Null for those on which the endpoints answer."),
+				"path":            readText("Path that is asked for. Null for tcp."),
+				"host":            readText("Host header. Null where none is set."),
+				"expected_status": readText("Status codes that pass. Null for tcp."),
+				"interval":        readDuration("From one check to the next."),
+				"timeout":         readDuration("How long a check may take."),
+				"rise":            readNumber("How many checks in a row make an endpoint healthy."),
+				"fall":            readNumber("How many checks in a row make an endpoint unhealthy."),
+				"on_unhealthy":    readText("`drain` or `cut`."),
+			},
+		},
+		"drain_timeout": readText("How long the connections of an endpoint that is taken out may last."),
+		"endpoints": schema.MapNestedAttribute{
+			Computed: true, MarkdownDescription: "The endpoints of the service, by their names in it.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"node":   readText("Node on which the process listens."),
+				"port":   readNumber("Port on which it listens, null where it is the published port's `target_port`."),
+				"weight": readNumber("Its share of the new connections, as the service has it."),
+			}},
+		},
+	}
+}
+
+func portDataSchema() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"service":     readText("Service that it is published for."),
+		"mode":        readText("`ingress` or `host`."),
+		"target_port": readNumber("Port on which the endpoints listen that name none of their own."),
+		"locality":    readText("`any`, `prefer_local` or `local_only`."),
+		"one_packet":  schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether an endpoint is chosen for every packet."},
+		"endpoints": schema.MapNestedAttribute{
+			Computed: true,
+			MarkdownDescription: "The service's endpoints, by their names in it, with what IPVS counts: sums over the nodes that answer, each since it has the endpoint. " +
+				"They fall back to 0 on a node that is rebooted. An endpoint that was removed is there by its address for as long as it drains.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"node":                 readText("Node on which the process listens."),
+				"weight":               readNumber("Share of new connections in IPVS, the lowest of all nodes. Null where no node that answers sends it any."),
+				"health":               readText("The worst of what the nodes' checks say: `healthy`, `unhealthy_kept` (fails like all others of its port, and is used all the same) or `unhealthy`. Null where there are no checks."),
+				"draining":             schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether some node is waiting for its connections to end."},
+				"connections":          readNumber("Connections that were led to it (for udp: clients)."),
+				"active_connections":   readNumber("Connections that are established now; 0 for udp."),
+				"inactive_connections": readNumber("Connections that are opening or closing now; for udp: clients heard lately."),
+				"bytes_in":             readNumber("Bytes from clients to it."),
+				"bytes_out":            readNumber("Bytes from it to clients."),
+				"seen_by": schema.MapNestedAttribute{
+					Computed: true, MarkdownDescription: "The endpoint as each node has it, by the node's name; nodes that do not answer, or that send it nothing, are not there.",
+					NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+						"weight":             readNumber("Share of new connections."),
+						"health":             readText("What this node's checks say: `healthy`, `unhealthy` or `unhealthy_kept`. Null where there are none."),
+						"reason":             readText("Why it fails: `connection refused`. Null where it does not."),
+						"draining":           schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether this node is waiting for its connections to end."},
+						"active_connections": readNumber("Connections from this node that are established now."),
+					}},
+				},
+			}},
+		},
+	}
+}
+
+func readDuration(description string) schema.Attribute {
+	return schema.StringAttribute{Computed: true, CustomType: timetypes.GoDurationType{}, MarkdownDescription: description}
+}

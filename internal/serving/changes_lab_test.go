@@ -1,0 +1,249 @@
+//go:build lab
+
+package serving
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/rig/rigtest"
+)
+
+// The load of TestAccLabServing: some 100 requests/s, which an emulated lab of two cores can carry beside Terraform and the changes
+// themselves. A connection that is kept would last for minutes: servers that are about to go end it with their next answer, as good servers
+// do that are told so, and a drain waits for that.
+const (
+	changesLoad  = "-new 100 -keep 100 -each 100"
+	changesThink = 2 * time.Second
+)
+
+// TestAccLabServing changes everything about a mesh while 200 clients ask it. No request may fail.
+func TestAccLabServing(t *testing.T) {
+	w := newWorld(t)
+	t.Cleanup(func() { w.print(t, "table.txt") })
+	w.serve(t, "n2:9001", "n3:9001", "n1:9101")
+	w.apply(t, Cluster{
+		Services: map[string]Service{
+			"web": {Endpoints: map[string]Endpoint{"a": {Node: "n2"}, "b": {Node: "n3"}}},
+			"api": {Endpoints: map[string]Endpoint{"a": {Node: "n1"}}},
+		},
+		Ports: map[string]Port{"8080/tcp": {"web", 9001}, "8081/tcp": {"api", 9101}},
+	})
+	w.askInEarnest(t, changesLoad, changesThink, w.entries(w.Names...)...)
+	for _, c := range []struct {
+		name string
+		do   func(*testing.T)
+	}{
+		{"nothing", func(t *testing.T) { w.asked(t, 1000) }},
+		{"every endpoint replaced, one by one", w.replaceAll},
+		{"a node drains", w.drainNode},
+		{"the node is active again", w.activateNode},
+		{"scale 2 to 6", w.scaleTo6},
+		{"scale 6 to 1", w.scaleTo1},
+		{"target port", w.retarget},
+		{"scheduler and weights", w.balance},
+		{"another port published and removed", w.anotherPort},
+		{"another service scaled", w.anotherService},
+		{"agents restarted", w.restartAgents},
+		{"agents upgraded", w.upgrade},
+		{"a node leaves", w.leave},
+		{"the node joins", w.join},
+	} {
+		t.Run(c.name, func(t *testing.T) { w.untroubled(t, c.name, c.do) })
+	}
+	rigtest.InSync(t, w.tf)
+}
+
+// untroubled does something under load, goes on asking for a while, and notes what became of the requests: all have to be answered.
+func (w *world) untroubled(t *testing.T, name string, do func(*testing.T)) {
+	t.Helper()
+	begin := w.mark(t)
+	w.sum = Report{}
+	do(t)
+	w.asked(t, 200)
+	r := w.sum
+	w.rows = append(w.rows, Row{Change: name, Seconds: r.At - begin.At, Report: r})
+	if r.Failed() > 0 {
+		t.Errorf("%d of %d requests failed, the first of them: %+v", r.Failed(), r.Requests(), r.Failures[0])
+	}
+	if r.New.Requests == 0 || r.Keep.Requests == 0 {
+		t.Error("nobody asked")
+	}
+}
+
+// servedBy wants requests of now to be answered by exactly these servers.
+func (w *world) servedBy(t *testing.T, names ...string) {
+	t.Helper()
+	w.mark(t)
+	r := w.asked(t, 100*len(names))
+	for _, name := range names {
+		if r.Servers[name] == 0 {
+			t.Errorf("%s answered nobody; answers: %v", name, r.Servers)
+		}
+	}
+	if len(r.Servers) != len(names) {
+		t.Errorf("want the answers of %v, got %v", names, r.Servers)
+	}
+}
+
+// replaceAll is what a deployment does, for one endpoint after the other: a new process, an apply that adds it, an apply without the old
+// one. When that has ended, the old one may be stopped.
+func (w *world) replaceAll(t *testing.T) {
+	for old, to := range map[string]string{"a": "a2", "b": "b2"} {
+		next := Endpoint{Node: w.have.Services["web"].Endpoints[old].Node, Port: 9002}
+		w.serve(t, next.Name(0))
+		w.apply(t, w.have.With("web", func(s *Service) { s.Endpoints[to] = next }))
+		name := w.have.Services["web"].Endpoints[old].Name(9001)
+		w.drains(t, name)
+		w.apply(t, w.have.With("web", func(s *Service) { delete(s.Endpoints, old) }))
+		w.stop(t, name)
+	}
+	w.servedBy(t, "n2:9002", "n3:9002")
+}
+
+// drainNode takes a node's endpoints out for a while; then its process may be stopped.
+func (w *world) drainNode(t *testing.T) {
+	w.drains(t, "n3:9002")
+	next := w.have
+	next.Drained = []string{"n3"}
+	w.apply(t, next)
+	w.stop(t, "n3:9002")
+	w.servedBy(t, "n2:9002")
+}
+
+func (w *world) activateNode(t *testing.T) {
+	w.serve(t, "n3:9002")
+	next := w.have
+	next.Drained = nil
+	w.apply(t, next)
+	w.servedBy(t, "n2:9002", "n3:9002")
+}
+
+func (w *world) scaleTo6(t *testing.T) {
+	w.serve(t, "n1:9001", "n1:9002", "n2:9001", "n3:9001")
+	w.apply(t, w.have.With("web", func(s *Service) {
+		s.Endpoints["c"], s.Endpoints["d"] = Endpoint{Node: "n1", Port: 9001}, Endpoint{Node: "n1", Port: 9002}
+		s.Endpoints["e"], s.Endpoints["f"] = Endpoint{Node: "n2", Port: 9001}, Endpoint{Node: "n3", Port: 9001}
+	}))
+	w.servedBy(t, "n1:9001", "n1:9002", "n2:9001", "n2:9002", "n3:9001", "n3:9002")
+}
+
+func (w *world) scaleTo1(t *testing.T) {
+	w.drains(t, "n1:9001", "n1:9002", "n2:9002", "n3:9001", "n3:9002")
+	w.apply(t, w.have.With("web", func(s *Service) { s.Endpoints = map[string]Endpoint{"e": {Node: "n2"}} }))
+	w.stop(t, "n1:9001", "n1:9002", "n2:9002", "n3:9001", "n3:9002")
+	w.servedBy(t, "n2:9001")
+}
+
+// retarget has the endpoint listen on another port, at the same time as it gets a second one.
+func (w *world) retarget(t *testing.T) {
+	w.serve(t, "n2:9003", "n3:9003")
+	w.drains(t, "n2:9001")
+	w.apply(t, w.have.With("web", func(s *Service) { s.Endpoints["b"] = Endpoint{Node: "n3", Port: 9003} }).WithPort("8080/tcp", Port{"web", 9003}))
+	w.stop(t, "n2:9001")
+	w.servedBy(t, "n2:9003", "n3:9003")
+}
+
+func (w *world) balance(t *testing.T) {
+	three, one := 3, 1
+	w.apply(t, w.have.With("web", func(s *Service) {
+		s.Scheduler, s.Endpoints["b"] = "wlc", Endpoint{Node: "n3", Port: 9003, Weight: &three}
+	}))
+	w.asked(t, 100)
+	w.apply(t, w.have.With("web", func(s *Service) { s.Scheduler = "mh" }))
+	w.asked(t, 100)
+	w.apply(t, w.have.With("web", func(s *Service) { s.Scheduler, s.Endpoints["b"] = "", Endpoint{Node: "n3", Port: 9003, Weight: &one} }))
+	w.servedBy(t, "n2:9003", "n3:9003")
+}
+
+func (w *world) anotherPort(t *testing.T) {
+	before := w.have
+	w.apply(t, before.WithPort("8090/tcp", Port{"web", 9003}))
+	w.apply(t, before)
+}
+
+func (w *world) anotherService(t *testing.T) {
+	before := w.have
+	w.serve(t, "n2:9101", "n3:9101")
+	w.apply(t, before.With("api", func(s *Service) { s.Endpoints["b"], s.Endpoints["c"] = Endpoint{Node: "n2"}, Endpoint{Node: "n3"} }))
+	w.apply(t, before)
+	w.stop(t, "n2:9101", "n3:9101")
+}
+
+// restartAgents restarts them once as systemd does, and once as a crash does.
+func (w *world) restartAgents(t *testing.T) {
+	w.OnAll(t, "systemctl restart routingmesh-agent; systemctl kill -s KILL routingmesh-agent\n"+agentAnswers)
+}
+
+// agentAnswers waits until the agent has its record in the kernel.
+const agentAnswers = `for try in $(seq 100); do [ "$(curl -s -m 5 --unix-socket /run/routingmesh/agent.sock http://agent/v1/status | jq -c .problems)" = '[]' ] && exit 0; sleep 0.1; done; exit 1`
+
+// upgrade applies with a provider that carries another build of the agent: a change of anything brings it to every node.
+func (w *world) upgrade(t *testing.T) {
+	rigtest.OK(t, w.tf.Provide(w.nextProvider(t)))
+	w.apply(t, w.have.WithPort("8091/tcp", Port{"web", 9003}))
+	for node, version := range w.OnEach(t, map[string]string{"n1": agentVersion, "n2": agentVersion, "n3": agentVersion}) {
+		if version != nextVersion {
+			t.Errorf("%s runs agent %s", node, version)
+		}
+	}
+}
+
+const (
+	agentVersion = "routingmesh-agent status --json | jq -r .version"
+	nextVersion  = "0.9.9-next"
+)
+
+// nextProvider is the folder of a provider like this checkout's, but for the agent's version.
+func (w *world) nextProvider(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	agent := filepath.Join(folder, "routingmesh-agent")
+	build := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(rigtest.Within(t, 5*time.Minute), "go", append([]string{"build", "-trimpath", "-buildvcs=false"}, args...)...)
+		cmd.Dir = w.Lab.Root
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
+		}
+	}
+	build("-ldflags", "-s -w -X main.version="+nextVersion, "-o", agent, "./agent")
+	if out, err := exec.CommandContext(t.Context(), "gzip", "-1", agent).CombinedOutput(); err != nil {
+		t.Fatalf("gzip: %v\n%s", err, out)
+	}
+	embedded := filepath.Join(w.Lab.Root, "internal/meshclient/agentbin/routingmesh-agent_linux_amd64.gz")
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{embedded: agent + ".gz"}})
+	rigtest.OK(t, err)
+	rigtest.OK(t, os.WriteFile(filepath.Join(folder, "overlay.json"), overlay, 0o644))
+	build("-overlay", filepath.Join(folder, "overlay.json"), "-o", filepath.Join(folder, "terraform-provider-routingmesh"), ".")
+	return folder
+}
+
+// leave takes a node out that has an endpoint; those in front of the mesh have been told.
+func (w *world) leave(t *testing.T) {
+	stay := slices.DeleteFunc(slices.Clone(w.Names), func(n string) bool { return n == "n3" })
+	w.say(t, append([]string{WordTo}, w.entries(stay...)...)...)
+	w.drains(t, "n3:9003")
+	next := w.have
+	next.Away = []string{"n3"}
+	w.apply(t, next)
+	w.stop(t, "n3:9003")
+	w.servedBy(t, "n2:9003")
+}
+
+// join brings it back.
+func (w *world) join(t *testing.T) {
+	w.serve(t, "n3:9003")
+	next := w.have
+	next.Away = nil
+	w.apply(t, next)
+	w.say(t, append([]string{WordTo}, w.entries(w.Names...)...)...)
+	w.servedBy(t, "n2:9003", "n3:9003")
+}
