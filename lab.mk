@@ -1,5 +1,5 @@
 # The lab: three real nodes and a client on this machine (internal/lab).
-#   make lab-up [LAB_NODES=5] [LAB_PACKAGES="haproxy redis-server"] [LAB_DIR=.lab] [LAB_SSH_PORT=2200]
+#   make lab-up [LAB_NODES=5] [LAB_PACKAGES="memcached varnish"] [LAB_DIR=.lab] [LAB_SSH_PORT=2200]
 export LAB_DIR LAB_NODES LAB_PACKAGES LAB_SSH_PORT LAB_DRIVER LAB_ACCEL
 
 bin/lab: $(wildcard internal/lab/*.go internal/lab/scripts/*)

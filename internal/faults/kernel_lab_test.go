@@ -156,9 +156,14 @@ func (w *world) reports(t *testing.T) {
 
 func (w *world) reportsBatch(t *testing.T, batch []fault) {
 	t.Helper()
+	inject, restore := map[string]string{}, map[string]string{}
 	for _, f := range batch {
-		w.On(t, f.node, f.inject)
+		inject[f.node] += "(" + f.inject + ")\n"
+		if f.takesOthers {
+			restore[f.node] = "restore"
+		}
 	}
+	w.OnEach(t, inject)
 	said := w.plan(t)
 	for _, f := range batch {
 		pattern := regexp.MustCompile("^node " + f.node + ": .*(" + f.says + ")")
@@ -169,11 +174,7 @@ func (w *world) reportsBatch(t *testing.T, batch []fault) {
 		}
 	}
 	ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
-	for _, f := range batch {
-		if f.takesOthers {
-			w.On(t, f.node, "restore")
-		}
-	}
+	w.OnEach(t, restore)
 	w.OnAll(t, "mended $(now) 1; untouched")
 	w.served(t, 30*time.Second)
 }

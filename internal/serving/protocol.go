@@ -3,7 +3,10 @@
 // (TestAccLabServing and the other lab tests here, make testacc).
 package serving
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // What the load and the one who started it say to each other: a word per line on its input, each answered by a line of JSON on its
 // output, in order. Times are seconds since the load's start by its monotonic clock.
@@ -57,16 +60,16 @@ func (r Report) Requests() int { return r.New.Requests + r.Keep.Requests }
 // Failed are those of both kinds that failed.
 func (r Report) Failed() int { return r.New.Failed + r.Keep.Failed }
 
-// Failing is for how long requests began that failed, from the first of them to the last, in seconds; 0 when none did.
+// Failing is for how long requests on new connections began that failed, from the first of them to the last, in seconds; 0 when none did.
+// A kept connection that was lost says nothing of that: its client finds out whenever it asks again.
 func (r Report) Failing() float64 {
-	if len(r.Failures) == 0 {
-		return 0
-	}
-	first, last := r.Failures[0].At, r.Failures[0].At
+	first, last := math.Inf(1), math.Inf(-1)
 	for _, f := range r.Failures {
-		first, last = min(first, f.At), max(last, f.At)
+		if !f.Keep {
+			first, last = min(first, f.At), max(last, f.At)
+		}
 	}
-	return last - first
+	return max(0, last-first)
 }
 
 // Plus is the report of two in a row: counts and failures add up, of the latencies the worse ones stay.

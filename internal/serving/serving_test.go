@@ -11,7 +11,7 @@ import (
 
 func TestFailing(t *testing.T) {
 	t.Parallel()
-	r := Report{Failures: []Failure{{At: 3}, {At: 1.5}, {At: 2}}}
+	r := Report{Failures: []Failure{{At: 3}, {At: 1.5}, {At: 2}, {At: 9, Keep: true}}}
 	if got := r.Failing(); got != 1.5 {
 		t.Errorf("got %v", got)
 	}

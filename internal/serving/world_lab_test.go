@@ -48,14 +48,20 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// apply makes the cluster so.
-func (w *world) apply(t *testing.T, c Cluster) {
+// set is what the next apply makes.
+func (w *world) set(t *testing.T, c Cluster) {
 	t.Helper()
 	text, err := c.Variables()
 	rigtest.OK(t, err)
 	rigtest.OK(t, w.tf.Put("cluster.auto.tfvars.json", text))
-	rigtest.Apply(t, w.tf)
 	w.have = c
+}
+
+// apply makes the cluster so.
+func (w *world) apply(t *testing.T, c Cluster) {
+	t.Helper()
+	w.set(t, c)
+	rigtest.Apply(t, w.tf)
 }
 
 // start starts programs on nodes: by node, the arguments of systemd-run for each unit.

@@ -272,7 +272,7 @@ func TestPatience(t *testing.T) {
 		}
 		time.Sleep(2 * step)
 		synctest.Wait()
-		if context.Cause(one) != errLate {
+		if !errors.Is(context.Cause(one), errLate) {
 			t.Errorf("it ends with %v", context.Cause(one))
 		}
 		stop()
