@@ -36,7 +36,7 @@ type conn struct {
 
 // dial makes one attempt. The way to a bastion is a connection of the pool.
 func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
-	answer := connectTimeout
+	answer := p.patience()
 	if p.inVain(ep) > 0 {
 		answer = failingConnect
 	}

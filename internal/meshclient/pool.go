@@ -25,6 +25,10 @@ const (
 	failingConnect = 5 * time.Second
 )
 
+// patience is for the TCP connect and for the greeting: connectTimeout, or a
+// third of what the user gives a login where that is longer.
+func (p *pool) patience() time.Duration { return max(connectTimeout, p.timeout/3) }
+
 // pool has one SSH connection per endpoint, made when first needed and shared
 // by all who need it.
 type pool struct {

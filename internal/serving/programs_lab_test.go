@@ -44,7 +44,7 @@ func (w *world) redis(t *testing.T) {
 for c in $(seq %[2]d); do redis-cli -h %[3]s -p 6379 -r -1 -i 0.25 client id > %[1]s/redis.$c 2>&1 & done; wait
 EOF
 systemd-run -q --collect --unit serving-redis bash %[1]s/redis.sh`, hostDir, clients, w.Address("n1")))
-	const connected = "ss -Htn state established '( sport = :6390 )' | wc -l"
+	const connected = "ss -Htn state established sport = :6390 | wc -l"
 	w.On(t, "n3", fmt.Sprintf("timeout 60 sh -c 'until [ $(%s) -ge %d ]; do sleep 0.1; done'", connected, clients/2))
 	w.set(t, w.have.With("redis", func(s *Service) { delete(s.Endpoints, "b") }))
 	applied := make(chan error, 1)
