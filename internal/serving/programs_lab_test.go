@@ -106,7 +106,7 @@ systemd-run -q --collect --unit serving-dns bash -c 'exec dnsperf -s %[2]s -p 53
 	}
 }
 
-// haproxyConfig has no retries: what fails, fails.
+// haproxyConfig has no retries: what fails, fails. A check that is slow, as on an emulated lab, is none that fails.
 const haproxyConfig = `global
   stats socket %[1]s/haproxy.sock
 defaults
@@ -121,6 +121,7 @@ frontend all
 backend mesh
   balance roundrobin
   option httpchk GET /healthz
+  timeout check 10s
   default-server check port 10256 inter 500ms fall 1 rise 1
 %[2]s`
 
@@ -140,6 +141,7 @@ func (w *world) haproxy(t *testing.T) {
 	}
 	t.Run("a node drains", func(t *testing.T) {
 		w.untroubled(t, "HAProxy in front: a node drains", func(t *testing.T) {
+			w.drains(t, "n3:9001")
 			next := w.have
 			next.Drained = []string{"n3"}
 			w.apply(t, next)
@@ -158,6 +160,7 @@ func (w *world) haproxy(t *testing.T) {
 	})
 	t.Run("a node leaves", func(t *testing.T) {
 		w.untroubled(t, "HAProxy in front: a node leaves", func(t *testing.T) {
+			w.drains(t, "n3:9001")
 			next := w.have
 			next.Away = []string{"n3"}
 			w.apply(t, next)

@@ -90,7 +90,7 @@ resource "routingmesh_service" "this" {
   for_each         = var.services
   cluster_id       = routingmesh_cluster.main.id
   name             = each.key
-  endpoints        = each.value.endpoints
+  endpoints        = { for key, e in each.value.endpoints : key => e if !contains(var.away, e.node) }
   scheduler        = each.value.scheduler
   session_affinity = each.value.session_affinity
   health_check     = merge(var.check, { on_unhealthy = each.value.on_unhealthy })
