@@ -59,7 +59,7 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 			"scheduler": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(mesh.DefaultScheduler),
 				MarkdownDescription: "How an endpoint is chosen for a new connection: `rr` in turn, `wrr` in turn by weight, `lc` and `wlc` the one with the fewest connections, `sed` the one that will have the shortest delay, " +
-					"`nq` an idle one first, `sh` and `mh` by the client's address, the same on every node. See [Serving](../guides/serving#which-scheduler-when). Default: `rr`. Changed in place: connections stay where they are.",
+					"`nq` an idle one first, `sh` and `mh` by the client's address, the same on every node. See [Serving](../guides/serving#which-scheduler-when). Default: `rr`. Changed in place: connections stay where they are; those that begin in the milliseconds of the change are refused, for the kernel has no scheduler then.",
 				Validators: []validator.String{stringvalidator.OneOf(mesh.Schedulers()...)},
 			},
 			"session_affinity": affinityAttribute(),

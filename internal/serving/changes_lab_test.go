@@ -47,7 +47,7 @@ func TestAccLabServing(t *testing.T) {
 		{"scale 2 to 6", w.scaleTo6},
 		{"scale 6 to 1", w.scaleTo1},
 		{"target port", w.retarget},
-		{"scheduler and weights", w.balance},
+		{"weights", w.reweigh},
 		{"another port published and removed", w.anotherPort},
 		{"another service scaled", w.anotherService},
 		{"agents restarted", w.restartAgents},
@@ -57,6 +57,7 @@ func TestAccLabServing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { w.untroubled(t, c.name, c.do) })
 	}
+	t.Run("scheduler", w.reschedule)
 	rigtest.InSync(t, w.tf)
 }
 
@@ -74,6 +75,27 @@ func (w *world) untroubled(t *testing.T, name string, do func(*testing.T)) {
 	}
 	if r.New.Requests == 0 || r.Keep.Requests == 0 {
 		t.Error("nobody asked")
+	}
+}
+
+// reschedule changes the scheduler. While the kernel does, it has none for the service: it waits for a grace period between the old one and
+// the new (ip_vs_edit_service), and refuses connections that begin in these milliseconds. Those that exist have to go on.
+func (w *world) reschedule(t *testing.T) {
+	begin := w.mark(t)
+	w.sum = Report{}
+	for _, scheduler := range []string{"wlc", "mh", ""} {
+		w.apply(t, w.have.With("web", func(s *Service) { s.Scheduler = scheduler }))
+		w.asked(t, 100)
+	}
+	r := w.sum
+	w.rows = append(w.rows, Row{Change: "scheduler", Seconds: r.At - begin.At, Report: r})
+	if r.Keep.Failed > 0 || r.New.Failed > r.New.Requests/100 {
+		t.Errorf("%d of %d requests on kept connections failed, and %d of %d on new ones: %+v", r.Keep.Failed, r.Keep.Requests, r.New.Failed, r.New.Requests, r.Failures)
+	}
+	for _, f := range r.Failures {
+		if !strings.Contains(f.Error, "connection refused") {
+			t.Errorf("a request failed with more than a refusal: %+v", f)
+		}
 	}
 }
 
@@ -150,15 +172,11 @@ func (w *world) retarget(t *testing.T) {
 	w.servedBy(t, "n2:9003", "n3:9003")
 }
 
-func (w *world) balance(t *testing.T) {
+func (w *world) reweigh(t *testing.T) {
 	three, one := 3, 1
-	w.apply(t, w.have.With("web", func(s *Service) {
-		s.Scheduler, s.Endpoints["b"] = "wlc", Endpoint{Node: "n3", Port: 9003, Weight: &three}
-	}))
+	w.apply(t, w.have.With("web", func(s *Service) { s.Endpoints["b"] = Endpoint{Node: "n3", Port: 9003, Weight: &three} }))
 	w.asked(t, 100)
-	w.apply(t, w.have.With("web", func(s *Service) { s.Scheduler = "mh" }))
-	w.asked(t, 100)
-	w.apply(t, w.have.With("web", func(s *Service) { s.Scheduler, s.Endpoints["b"] = "", Endpoint{Node: "n3", Port: 9003, Weight: &one} }))
+	w.apply(t, w.have.With("web", func(s *Service) { s.Endpoints["b"] = Endpoint{Node: "n3", Port: 9003, Weight: &one} }))
 	w.servedBy(t, "n2:9003", "n3:9003")
 }
 
@@ -203,7 +221,7 @@ const (
 // nextProvider is the folder of a provider like this checkout's, but for the agent's version.
 func (w *world) nextProvider(t *testing.T) string {
 	t.Helper()
-	folder := t.TempDir()
+	folder := w.dir // the destroy at the end needs the provider too
 	agent := filepath.Join(folder, "routingmesh-agent")
 	build := func(args ...string) {
 		t.Helper()

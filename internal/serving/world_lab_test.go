@@ -28,12 +28,13 @@ type world struct {
 	load *Load
 	sum  Report // of all marks since somebody set it to zero
 	rows []Row
+	dir  string // for the length of the whole test, on this machine
 }
 
 // newWorld has the load's program on every host, and no cluster standing; both are as before when the test is over.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{World: rigtest.New(t, "serving")}
+	w := &world{World: rigtest.New(t, "serving"), dir: t.TempDir()}
 	w.tf = w.Terraform(t, "main", rigtest.Testdata(t, "main.tf"))
 	hosts := append([]string{rigtest.ClientHost}, w.Names...)
 	clean := map[string]string{}
