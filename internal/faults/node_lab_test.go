@@ -35,6 +35,12 @@ func silent(t *testing.T) {
 	t.Setenv("TF_VAR_ssh_timeout", "10s")
 }
 
+// heard ends that: all hosts are to answer again, however slow.
+func heard(t *testing.T) {
+	t.Helper()
+	t.Setenv("TF_VAR_ssh_timeout", "60s")
+}
+
 // underlayDown: seconds to serve are counted from when the wire is back.
 func (w *world) underlayDown(t *testing.T) {
 	silent(t)
@@ -66,6 +72,7 @@ func (w *world) downDuringChanges(t *testing.T) {
 	}
 	on := w.mark(t)
 	w.does(t, "node-on", "n2")
+	heard(t)
 	to := w.served(t, bootTime)
 	o := w.between(from, to, w.targets...)
 	o.Seconds = w.between(on, to, w.targets...).Seconds

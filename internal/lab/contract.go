@@ -57,8 +57,8 @@ func (l *Lab) sshConfig() string {
   ControlMaster no
   ControlPath none
   ConnectTimeout 15
-  ServerAliveInterval 5
-  ServerAliveCountMax 3
+  ServerAliveInterval 15
+  ServerAliveCountMax 4
 `, l.privateKey(), l.path("known_hosts"))
 	return b.String()
 }
