@@ -71,6 +71,7 @@ systemd-run -q --collect --unit serving-redis bash %[1]s/redis.sh`, hostDir, cli
 	if got := w.On(t, rigtest.ClientHost, "redis-cli -h "+w.Address("n1")+" -p 6379 ping"); got != "PONG" {
 		t.Errorf("a new client is answered %q", got)
 	}
+	w.apply(t, w.have.With("redis", func(s *Service) { s.DrainTimeout = "" })) // a node that leaves waits for as long as the longest
 }
 
 // dns replaces the only endpoint of a udp port, under queries. Udp has no connections to wait for: lost is at most what was under way.
