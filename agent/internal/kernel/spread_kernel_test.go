@@ -51,7 +51,10 @@ func TestMaglevMovesFewClients(t *testing.T) {
 	}
 }
 
-// A client stays with its endpoint for as long as that gets connections.
+// A client stays with its endpoint for as long as that gets connections. Its first
+// connection is alone, here as below: of two at the same moment on two processors,
+// each makes the client a template of its own (ip_vs_sched_persist looks and adds
+// without a lock), and the one added last is kept to from then on.
 func TestAffinity(t *testing.T) {
 	s := newTrio(t)
 	places := []place{{1, 81, 1}, {2, 81, 1}, {2, 82, 1}}
@@ -60,6 +63,7 @@ func TestAffinity(t *testing.T) {
 	s.serve(v, 8080, places...)
 	stays := func(what string) string {
 		t.Helper()
+		s.mustConnect(caller(1), s.a, 8080).Close()
 		open := s.connections(s.a, 8080, 20, func(int) netip.Addr { return caller(1) })
 		defer closeAll(open)
 		for _, c := range open {
@@ -89,6 +93,7 @@ func TestAffinity(t *testing.T) {
 	// Clients of one /24 are one where that much of an address makes a client.
 	v.AffinityBits = 24
 	s.serve(v, 8081, place{1, 81, 1}, place{2, 81, 1}, place{2, 82, 1})
+	s.mustConnect(caller(1), s.a, 8081).Close()
 	if n := s.spread(30, 8081); n != 1 {
 		t.Errorf("30 clients of one /24 are at %d endpoints, want 1", n)
 	}
