@@ -80,7 +80,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				"Default: `2h10m`, which is longer than Linux's keep-alive of two hours. Changed in place, for connections that exist, too.", new(mesh.DefaultTCPIdle), time.Second, time.Second),
 			"udp_idle_timeout": durationAttribute("For how long a udp client without a packet keeps its endpoint, in whole seconds up to `744h`. Default: `5m`. Changed in place.",
 				new(mesh.DefaultUDPIdle), time.Second, time.Second),
-			"health_address": listenAttribute("Where every node answers `GET /healthz` (200 while it is active and has applied the cluster's record, else 503) and `GET /healthz/SERVICE` " +
+			"health_address": listenAttribute("Where every node answers `GET /healthz` (200 while it is active and its mesh is whole, else 503) and `GET /healthz/SERVICE` " +
 				"(200 while an endpoint of the service gets connections there), for an external load balancer"),
 			"metrics_address": listenAttribute("Where every node answers `GET /metrics`, in the text format of Prometheus"),
 			"force_remove":    forceRemoveAttribute("Destroy the cluster even if hosts of the provider do not answer: they keep the agent and the record until `routingmesh-agent uninstall` is run there."),

@@ -200,8 +200,7 @@ func (r *Reconciler) refusal(op state.Op) error {
 func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 	if err != nil {
 		r.Log.Error("cannot read the kernel's state", "error", err)
-		r.stats.Problems = 1
-		return r.unread(err)
+		return r.blind(err)
 	}
 	if len(left.ops) == 0 {
 		r.applied = r.rec.Generation
@@ -216,7 +215,7 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 // looked notes what an observation has found, or a pass left, to which everything
 // was a matter.
 func (r *Reconciler) looked(left plan, problems []mesh.Problem) []mesh.Problem {
-	r.stats.Problems = len(problems)
+	r.stats.Problems, r.stats.Broken = len(problems), r.broken(left)
 	r.known = make(map[state.Key]bool, len(left.ops))
 	for key := range left.byKey {
 		r.known[key] = true

@@ -63,8 +63,8 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 		r.noteChains(p.ops)
 		problems = r.looked(p, r.problems(p))
 	} else {
-		r.chains, r.stats.Problems = nil, 1
-		problems = r.unread(err)
+		r.chains = nil
+		problems = r.blind(err)
 	}
 	reported := map[mesh.Problem]bool{}
 	for _, problem := range problems {

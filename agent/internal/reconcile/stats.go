@@ -5,6 +5,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Stats are a Reconciler's own numbers, as the last pass left them.
@@ -16,6 +17,10 @@ type Stats struct {
 	Repairs uint64
 	// Problems is how many the last look at the kernel has found.
 	Problems int
+	// Broken is the first sentence of what the last look has found missing or other
+	// than it must be and that concerns all of the node's traffic; "" for nothing. A
+	// port that is not as asked is no such thing: the others are served.
+	Broken string
 	// LastApply is how long the last commit took to reach the kernel, and
 	// LastApplyAt when it had; zero before the first one of this process.
 	LastApply   time.Duration
@@ -36,6 +41,26 @@ type view struct {
 type drainInKernel struct {
 	drain
 	realServer state.Key
+}
+
+// broken is Stats.Broken of what is left to do.
+func (r *Reconciler) broken(left plan) string {
+	for _, op := range left.ops { // what holds the others comes first
+		o := op.Object()
+		switch kind := o.Key().Kind; {
+		case op.Action == state.Remove, kind == state.KindOwnFile, kind == state.KindTimeouts: // serves all the same
+		case onItsOwn(left, op) && compile.Owner(r.rec, r.node, o) == compile.Self(r.node):
+			return sentence(op)
+		}
+	}
+	return ""
+}
+
+// blind notes a kernel that cannot be read, and puts that into words.
+func (r *Reconciler) blind(err error) []mesh.Problem {
+	problems := r.unread(err)
+	r.stats.Problems, r.stats.Broken = len(problems), problems[0].Text
+	return problems
 }
 
 // publish shows what a pass has made.

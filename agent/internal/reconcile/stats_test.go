@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,12 +40,19 @@ func TestStatsAreOfTheLastPass(t *testing.T) {
 		delete(k.has, natChain)
 		k.refuses[member] = errors.New("no memory")
 		r.Repair(t.Context())
-		if s := r.Stats(); s.Repairs != 1 || s.Problems != 1 {
-			t.Errorf("after a repair: %+v", s)
+		if s := r.Stats(); s.Repairs != 1 || s.Problems != 1 || s.Broken != "" {
+			t.Errorf("after a repair of all but one port: %+v", s)
+		}
+		delete(k.refuses, member)
+		delete(k.has, natChain)
+		k.refuses[natChain] = errors.New("no memory")
+		r.Repair(t.Context())
+		if s := r.Stats(); s.Problems != 1 || !strings.Contains(s.Broken, "The chain nat ROUTINGMESH") {
+			t.Errorf("after a repair of all but a chain: %+v", s)
 		}
 		k.blind = errors.New("no")
 		r.Repair(t.Context())
-		if s := r.Stats(); s.Problems != 1 {
+		if s := r.Stats(); s.Problems != 1 || !strings.Contains(s.Broken, "cannot read the kernel") {
 			t.Errorf("of a kernel that cannot be read: %+v", s)
 		}
 	})

@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
@@ -13,7 +12,8 @@ import (
 const (
 	serving    = "serving"
 	draining   = "draining"
-	notApplied = "not applied"
+	starting   = "starting"
+	broken     = "broken"
 	noEndpoint = "no endpoint"
 	unknown    = "unknown"
 )
@@ -46,13 +46,15 @@ func (f *Front) healthHandler() http.Handler {
 		answer(w, status, body)
 	})
 	mux.HandleFunc("GET /healthz/{service}", func(w http.ResponseWriter, req *http.Request) {
-		status, body := f.place.Load().serviceHealth(req.PathValue("service"), f.options.State.Conditions())
+		status, body := f.place.Load().serviceHealth(req.PathValue("service"), f.options.State)
 		answer(w, status, body)
 	})
 	return mux
 }
 
-// health is 200 while the node is for sending connections to.
+// health is 200 while the node is for sending connections to. One port that the
+// kernel has not taken is no reason to turn away from all: it may be the same on
+// every node, and a balancer would be left with none.
 func (p *place) health(stats reconcile.Stats) (status int, body nodeAnswer) {
 	body = nodeAnswer{Node: p.node, Generation: stats.Applied}
 	switch {
@@ -61,10 +63,9 @@ func (p *place) health(stats reconcile.Stats) (status int, body nodeAnswer) {
 	case !p.self().Serving():
 		body.Status, body.Why = draining, whyDraining
 	case stats.Generation == 0:
-		body.Status, body.Why = notApplied, "the agent has just started and is applying the record"
-	case stats.Applied != stats.Generation:
-		body.Status = notApplied
-		body.Why = fmt.Sprintf("generation %d of the record has not reached the kernel as a whole: `routingmesh-agent status` on the node says what is missing", stats.Generation)
+		body.Status, body.Why = starting, "the agent has just started and is applying the record"
+	case stats.Broken != "":
+		body.Status, body.Why = broken, stats.Broken
 	default:
 		body.Status = serving
 		return http.StatusOK, body
@@ -76,16 +77,17 @@ const whyDraining = `the node's availability is "drain"`
 
 // serviceHealth is 200 while connections to the service that come in here reach an
 // endpoint.
-func (p *place) serviceHealth(name string, now compile.Conditions) (status int, body serviceAnswer) {
+func (p *place) serviceHealth(name string, state State) (status int, body serviceAnswer) {
 	body = serviceAnswer{Node: p.node, Service: name}
 	if p.self() == nil || p.rec.Services[name] == nil {
 		body.Status, body.Why = unknown, "the cluster has no such service"
 		return http.StatusNotFound, body
 	}
-	body.Endpoints, body.LocalEndpoints = compile.Serves(p.rec, p.node, name, now)
+	body.Endpoints, body.LocalEndpoints = compile.Serves(p.rec, p.node, name, state.Conditions())
+	node, of := p.health(state.Stats())
 	switch {
-	case !p.self().Serving():
-		body.Status, body.Why = draining, whyDraining
+	case node != http.StatusOK:
+		body.Status, body.Why = of.Status, of.Why
 	case len(p.rec.ServicePorts(name)) == 0:
 		body.Status, body.Why = noEndpoint, "the service publishes no port"
 	case body.Endpoints == 0:

@@ -24,10 +24,11 @@ func TestHealthOfANode(t *testing.T) {
 			`{"node":"n1","status":"serving","generation":7}`},
 		{"draining, before anything else has changed", drained, reconcile.Stats{Generation: 6, Applied: 6}, 503,
 			`{"node":"n1","status":"draining","why":"the node's availability is \"drain\"","generation":6}`},
-		{"half applied", nil, reconcile.Stats{Generation: 7, Applied: 6, Problems: 2}, 503,
-			"{\"node\":\"n1\",\"status\":\"not applied\",\"why\":\"generation 7 of the record has not reached the kernel as a whole: `routingmesh-agent status` on the node says what is missing\",\"generation\":6}"},
+		{"but for a port that the kernel refuses", nil, reconcile.Stats{Generation: 7, Applied: 6, Problems: 2}, 200, `{"node":"n1","status":"serving","generation":6}`},
+		{"broken", nil, reconcile.Stats{Generation: 7, Applied: 7, Problems: 1, Broken: "There is no link rmesh0."}, 503,
+			`{"node":"n1","status":"broken","why":"There is no link rmesh0.","generation":7}`},
 		{"just started", nil, reconcile.Stats{}, 503,
-			`{"node":"n1","status":"not applied","why":"the agent has just started and is applying the record","generation":0}`},
+			`{"node":"n1","status":"starting","why":"the agent has just started and is applying the record","generation":0}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,6 +59,7 @@ func TestHealthOfAService(t *testing.T) {
 		{"one fails", nil, map[compile.Check]bool{checkOf("10.255.0.2:80"): true}, "web", 200, `{"node":"n1","service":"web","status":"serving","endpoints":1,"local_endpoints":0}`},
 		{"all fail", nil, all, "web", 503, `"status":"no endpoint"`},
 		{"draining", drained, nil, "web", 503, `"status":"draining"`},
+		{"broken", nil, nil, "web", 503, `"status":"broken","why":"There is no link rmesh0.","endpoints":2`},
 		{"without a port", nil, nil, "unpublished", 503, `the service publishes no port`},
 		{"none such", nil, nil, "mail", 404, `{"node":"n1","service":"mail","status":"unknown","why":"the cluster has no such service","endpoints":0,"local_endpoints":0}`},
 	}
@@ -65,6 +67,9 @@ func TestHealthOfAService(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := applied()
 			w.conditions.Unhealthy = tt.failing
+			if tt.name == "broken" {
+				w.stats.Broken = "There is no link rmesh0."
+			}
 			f, d := newFront(t, w)
 			f.Follow(record(t, tt.change), "n1")
 			if status, body := get(t, "GET", "http://"+d.address(t, healthAt)+"/healthz/"+tt.service); status != tt.status || !strings.Contains(body, tt.body) {
