@@ -160,11 +160,11 @@ cat /etc/ssh/ssh_host_*.pub > $dir/pub`)
 	w.apply(t)
 }
 
-// oldKeys gives a node its host keys back, whichever it has.
+// oldKeys gives a node its host keys back, and no others, whichever it has.
 func (w *world) oldKeys(t *testing.T, node string) {
 	t.Helper()
 	w.Lab.Forget(within(t, time.Minute), node)
-	ok(t, w.Lab.Unchecked(within(t, bootTime), node, fmt.Sprintf(`cd %s; [ ! -d keys ] || { cp -a keys/. /etc/ssh && rm -r keys pub && systemctl restart ssh; }`, nodeDir)))
+	ok(t, w.Lab.Unchecked(within(t, bootTime), node, fmt.Sprintf(`cd %s; [ ! -d keys ] || { rm /etc/ssh/ssh_host_* && cp -a keys/. /etc/ssh && rm -r keys pub && systemctl restart ssh; }`, nodeDir)))
 }
 
 func (w *world) sshPort(t *testing.T, node string) string {

@@ -1,5 +1,6 @@
 # What this host looks like, as text that is the same as long as nobody changes the host: run before the mesh and after it.
-# Left out is only what lives by itself: counters, ages, addresses of sessions, the journal.
+# Left out is only what lives by itself: counters, ages, addresses of sessions, the journal, the kernel's own secrets
+# (tcp_fastopen_key is made when somebody first listens with Fast Open, as HAProxy does, and gone with the next boot).
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 section() { echo "== $1"; }
 counters() { sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]/[0:0]/; s/counter packets [0-9]+ bytes [0-9]+/counter/'; }
@@ -23,7 +24,7 @@ section "listeners";       ss -Hltunx | awk '{print $1, $2, $5}' | grep -v '/run
 section "processes of the mesh"; ps -eo args | grep '[r]outingmesh'
 section "units, failed or the mesh's"; systemctl list-units --all --failed --no-legend --no-pager; systemctl list-units --all --no-legend --no-pager '*routingmesh*' '*rmesh*'
 section "users";           getent passwd; getent group
-section "sysctls";         sysctl -a 2>/dev/null | grep -E '^(net|vm|fs\.inotify|kernel\.(panic|modules_disabled))' | grep -vE '^net\.netfilter\.nf_conntrack_count|^net\.ipv4\.vs\.|stable_secret|^vm\.stat' | sort
+section "sysctls";         sysctl -a 2>/dev/null | grep -E '^(net|vm|fs\.inotify|kernel\.(panic|modules_disabled))' | grep -vE '^net\.netfilter\.nf_conntrack_count|^net\.ipv4\.vs\.|stable_secret|tcp_fastopen_key|^vm\.stat' | sort
 section "files"
 prune='( -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/nginx -o -path /run/systemd -o -path /run/user -o -path /run/log -o -path /run/utmp -o -path /run/motd.dynamic -o -path /var/lib/dpkg/info -o -path /tmp/systemd-private-* -o -path /var/tmp/systemd-private-* -o -path /root/.bash_history )'
 # unit files and their links are among them; the rest of /usr belongs to the distribution's packages
