@@ -5,6 +5,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -85,5 +87,32 @@ func TestPlot(t *testing.T) {
 	}
 	if err := report.Plot(io.Discard, figures()[4:]); err == nil {
 		t.Error("an empty plot is no error")
+	}
+}
+
+func TestWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	page := filepath.Join(dir, "performance.md")
+	if err := os.WriteFile(page, []byte("# Performance\n<!-- make bench: begin -->\nold\n<!-- make bench: end -->\nMore.\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again changes nothing
+		if err := report.Write(dir, figures()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if want := "# Performance\n<!-- make bench: begin -->\n\n" + table + "<!-- make bench: end -->\nMore.\n"; err != nil || string(got) != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, string(got)))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "performance.svg")); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(page, []byte("# Performance\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Write(dir, figures()); err == nil {
+		t.Error("no error of a page without a place for the table")
 	}
 }
