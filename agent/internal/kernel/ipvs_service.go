@@ -4,12 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"net"
-	"net/netip"
 	"strings"
-
-	"github.com/moby/ipvs"
-	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -29,60 +24,46 @@ const (
 // of the destinations.
 func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "mh" }
 
-func serviceOf(v state.VirtualServer) *ipvs.Service {
-	s := &ipvs.Service{
-		AddressFamily: unix.AF_INET,
-		Protocol:      protocolNumber(v.Proto),
-		Address:       v.Addr.Addr().AsSlice(),
-		Port:          v.Addr.Port(),
-		SchedName:     v.Scheduler,
-		Netmask:       netmask(32),
-	}
+func serviceOf(v state.VirtualServer) service {
+	s := service{proto: v.Proto, addr: v.Addr, scheduler: v.Scheduler, netmask: netmask(32)}
 	if v.AffinitySeconds > 0 {
-		s.Flags |= servicePersistent
-		s.Timeout, s.Netmask = uint32(v.AffinitySeconds), netmask(v.AffinityBits)
+		s.flags |= servicePersistent
+		s.timeout, s.netmask = uint32(v.AffinitySeconds), netmask(v.AffinityBits)
 	}
 	if v.OnePacket {
-		s.Flags |= serviceOnePacket
+		s.flags |= serviceOnePacket
 	}
 	if hashes(v.Scheduler) {
-		s.Flags |= serviceFallback
+		s.flags |= serviceFallback
 	}
 	return s
 }
 
-func virtualOf(s *ipvs.Service) state.VirtualServer {
+func virtualOf(s service) state.VirtualServer {
 	v := state.VirtualServer{
-		Proto:     "tcp",
-		Addr:      netip.AddrPortFrom(toAddr(s.Address), s.Port),
-		Scheduler: s.SchedName,
-		OnePacket: s.Flags&serviceOnePacket != 0,
-		Fault:     serviceFault(s),
+		Proto: s.proto, Addr: s.addr, Scheduler: s.scheduler, OnePacket: s.flags&serviceOnePacket != 0, Fault: serviceFault(s),
 	}
-	if s.Protocol == unix.IPPROTO_UDP {
-		v.Proto = "udp"
-	}
-	if s.Flags&servicePersistent != 0 {
-		v.AffinitySeconds, v.AffinityBits = int(s.Timeout), bits.OnesCount32(s.Netmask)
+	if s.flags&servicePersistent != 0 {
+		v.AffinitySeconds, v.AffinityBits = int(s.timeout), bits.OnesCount32(s.netmask)
 	}
 	return v
 }
 
 // serviceFault is what a state.VirtualServer has no words for.
-func serviceFault(s *ipvs.Service) string {
+func serviceFault(s service) string {
 	var faults []string
 	known := uint32(servicePersistent | serviceHashed | serviceOnePacket)
-	if hashes(s.SchedName) {
+	if hashes(s.scheduler) {
 		known |= serviceFallback
-		if s.Flags&serviceFallback == 0 {
+		if s.flags&serviceFallback == 0 {
 			faults = append(faults, "the clients of a destination of weight 0 are refused instead of getting another one")
 		}
 	}
-	if other := s.Flags &^ known; other != 0 {
+	if other := s.flags &^ known; other != 0 {
 		faults = append(faults, fmt.Sprintf("flags %#x", other))
 	}
-	if n := bits.OnesCount32(s.Netmask); s.Netmask != netmask(n) {
-		faults = append(faults, fmt.Sprintf("netmask %#08x", s.Netmask))
+	if n := bits.OnesCount32(s.netmask); s.netmask != netmask(n) {
+		faults = append(faults, fmt.Sprintf("netmask %#08x", s.netmask))
 	}
 	return strings.Join(faults, ", ")
 }
@@ -90,5 +71,7 @@ func serviceFault(s *ipvs.Service) string {
 // netmask has the bytes of the mask of a prefix in the order in which they go
 // over the wire.
 func netmask(prefixLength int) uint32 {
-	return binary.NativeEndian.Uint32(net.CIDRMask(prefixLength, 32))
+	var wire [4]byte
+	binary.BigEndian.PutUint32(wire[:], ^uint32(0)<<(32-prefixLength))
+	return native.Uint32(wire[:])
 }
