@@ -34,7 +34,9 @@ type Destination struct {
 }
 
 // Servers reads the IPVS services of the mesh's namespace with their counters,
-// sorted by address; none where there is no namespace, or no IPVS. The kernel sums them up every two seconds (ip_vs_est), so they lag that much;
+// sorted by address; none where there is no namespace, or no IPVS. Not through
+// moby/ipvs: its counters have 32 bits, and are round after an hour of traffic.
+// The kernel sums them up every two seconds (ip_vs_est), so they lag that much;
 // the connections of this moment do not.
 func (k *Kernel) Servers(ctx context.Context) ([]Server, error) {
 	if there, err := isNamespace(k.namespaceFile()); err != nil || !there {

@@ -6,21 +6,30 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/moby/ipvs"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// ipvsBalancer writes through netlink itself: moby/ipvs needs four system calls, a
-// goroutine and some fifty allocations for a request, waits for ever for an answer
-// that is lost, and cannot send two at once.
+// ipvsTimeout is when a request counts as lost.
+const ipvsTimeout = 10 * time.Second
+
+// ipvsBalancer writes through moby/ipvs and keeps away from what is wrong with it:
+//
+//   - a lost answer makes it wait for ever (execute goes on at EAGAIN): a request
+//     that takes too long is given up with its socket, whose closing ends it;
+//   - it looks for the kernel's IPVS once per process and does not tell when there
+//     is none: look first, then make a handle;
+//   - an interrupted receive is an error to it: ask again;
+//   - a service's flags have one that the kernel sets itself: see ipvs_list.go.
 type ipvsBalancer struct {
 	mesh     *netspace
 	programs *programs
-	conn     *netlinkConn // nil until needed
-	family   uint16       // IPVS's in generic netlink
+	handle   *ipvs.Handle // nil until needed
+	conn     *netlinkConn // of Bulk, nil until needed
+	family   uint16       // IPVS's in generic netlink, once there is conn
 	removed  time.Time    // the last destination or service
 }
 
@@ -30,6 +39,10 @@ func newIPVS(mesh *netspace, p *programs) *ipvsBalancer {
 
 // Close implements Balancer.
 func (b *ipvsBalancer) Close() {
+	if b.handle != nil {
+		b.handle.Close()
+		b.handle = nil
+	}
 	if b.conn != nil {
 		b.conn.close()
 		b.conn = nil
@@ -38,12 +51,13 @@ func (b *ipvsBalancer) Close() {
 
 // PutVirtual implements Balancer.
 func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) error {
-	err := b.do(ctx, func() { b.putService(ipvsNewService, v) }, nil)
+	s := serviceOf(v)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.NewService(s) })
 	if errors.Is(err, unix.EEXIST) {
 		// Never removed to be made anew: its connections would go with it.
-		err = b.do(ctx, func() { b.putService(ipvsSetService, v) }, nil)
+		err = b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateService(s) })
 		if err == nil && hashes(v.Scheduler) {
-			return b.order(ctx, v)
+			return b.order(ctx, s)
 		}
 	}
 	if errors.Is(err, unix.ENOENT) {
@@ -54,124 +68,107 @@ func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) er
 
 // RemoveVirtual implements Balancer.
 func (b *ipvsBalancer) RemoveVirtual(ctx context.Context, v state.VirtualServer) error {
-	err := b.do(ctx, func() { b.putService(ipvsDelService, v) }, nil)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelService(serviceOf(v)) })
 	b.removed = time.Now()
 	return already(err, unix.ESRCH, unix.ENOENT)
 }
 
 // PutReal implements Balancer.
 func (b *ipvsBalancer) PutReal(ctx context.Context, r state.RealServer) error {
-	err := b.write(ctx, ipvsNewDest, r)
+	s, d := destinationOf(r)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.NewDestination(s, d) })
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	if r.Weight == 0 {
-		maglev, err := b.isMaglev(ctx, r)
+		maglev, err := b.isMaglev(ctx, s)
 		if err != nil {
 			return err
 		}
 		if maglev {
-			return b.remake(ctx, r)
+			return b.remake(ctx, s, d)
 		}
 	}
-	return b.write(ctx, ipvsSetDest, r)
-}
-
-// write sends one command about a destination.
-func (b *ipvsBalancer) write(ctx context.Context, command byte, r state.RealServer) error {
-	return b.do(ctx, func() { b.putDest(command, r) }, nil)
+	return b.do(ctx, func(h *ipvs.Handle) error { return h.UpdateDestination(s, d) })
 }
 
 // RemoveReal implements Balancer.
 func (b *ipvsBalancer) RemoveReal(ctx context.Context, r state.RealServer) error {
-	err := b.write(ctx, ipvsDelDest, r)
+	s, d := destinationOf(r)
+	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelDestination(s, d) })
 	b.removed = time.Now()
 	return already(err, unix.ESRCH, unix.ENOENT)
 }
 
-// PutTimeouts implements Balancer. IPVS keeps what is not in it: the third timeout.
+// PutTimeouts implements Balancer. IPVS keeps what is 0 here: the third timeout.
 func (b *ipvsBalancer) PutTimeouts(ctx context.Context, t state.Timeouts) error {
-	return b.do(ctx, func() {
-		b.command(ipvsSetConfig, 0)
-		b.conn.attr32(ipvsAttrTimeoutTCP, uint32(t.TCPSeconds))
-		b.conn.attr32(ipvsAttrTimeoutUDP, uint32(t.UDPSeconds))
-	}, nil)
+	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	return b.do(ctx, func(h *ipvs.Handle) error {
+		return h.SetConfig(&ipvs.Config{TimeoutTCP: seconds(t.TCPSeconds), TimeoutUDP: seconds(t.UDPSeconds)})
+	})
 }
 
 func (b *ipvsBalancer) listTimeouts(ctx context.Context, into state.State) error {
-	var t state.Timeouts
-	err := b.do(ctx, func() { b.command(ipvsGetConfig, 0) }, func(message []byte) {
-		for typ, value := range attrs(message[min(len(message), nl.SizeofGenlmsg):]) {
-			switch typ {
-			case ipvsAttrTimeoutTCP:
-				t.TCPSeconds = int(number32(value))
-			case ipvsAttrTimeoutUDP:
-				t.UDPSeconds = int(number32(value))
-			}
+	return b.do(ctx, func(h *ipvs.Handle) error {
+		c, err := h.GetConfig()
+		if err != nil {
+			return fmt.Errorf("read the timeouts of IPVS: %w", err)
 		}
+		into.Put(state.Timeouts{TCPSeconds: int(c.TimeoutTCP.Seconds()), UDPSeconds: int(c.TimeoutUDP.Seconds())})
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("read the timeouts of IPVS: %w", err)
-	}
-	into.Put(t)
-	return nil
 }
 
-// do sends the request that fill puts together, and shows the answers to each.
-func (b *ipvsBalancer) do(ctx context.Context, fill func(), each func(message []byte)) error {
+// do sends one request and does not wait for ever.
+func (b *ipvsBalancer) do(ctx context.Context, request func(*ipvs.Handle) error) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
-	fill()
-	failed, err := b.conn.exchange(each)
-	if err == nil {
-		return failed[b.conn.seq]
+	h, done := b.handle, make(chan error, 1)
+	go func() {
+		err := request(h)
+		for errors.Is(err, unix.EINTR) {
+			err = request(h)
+		}
+		done <- err
+	}()
+	timeout := time.NewTimer(ipvsTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timeout.C:
+		b.Close()
+		return fmt.Errorf("no answer from IPVS: %w", unix.ETIMEDOUT)
 	}
-	if !errors.Is(err, netlink.ErrDumpInterrupted) {
-		b.Close() // what is still to come on it is not for the next request
-	}
-	return err
-}
-
-// dump is do for a list, which is asked for again where it has changed on the way;
-// begin is called first each time.
-func (b *ipvsBalancer) dump(ctx context.Context, begin, fill func(), each func(message []byte)) error {
-	_, err := list("IPVS", func() ([]struct{}, error) {
-		begin()
-		return nil, b.do(ctx, fill, each)
-	})
-	return err
 }
 
 func (b *ipvsBalancer) open(ctx context.Context) error {
-	if b.conn != nil {
+	if b.handle != nil {
 		return nil
 	}
 	there, err := b.kernelHas()
 	if err == nil && !there {
-		if err = loadIPVS(ctx, b.programs); err == nil {
-			_, err = b.kernelHas()
-		}
+		err = loadIPVS(ctx, b.programs)
 	}
 	if err != nil {
 		return err
 	}
-	conn, err := dialNetlink(b.mesh.ns, unix.NETLINK_GENERIC)
-	if err != nil {
-		return fmt.Errorf("open a netlink socket for IPVS: %w", err)
-	}
-	b.conn = conn
-	return nil
+	return b.mesh.do(func() error {
+		h, err := ipvs.New("")
+		if err != nil {
+			return fmt.Errorf("open a netlink socket for IPVS: %w", err)
+		}
+		b.handle = h
+		return nil
+	})
 }
 
 // kernelHas says whether the kernel has IPVS loaded.
 func (b *ipvsBalancer) kernelHas() (bool, error) {
-	family, err := b.mesh.nl.GenlFamilyGet("IPVS")
+	_, err := b.mesh.nl.GenlFamilyGet("IPVS")
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
-	}
-	if err == nil {
-		b.family = family.ID
 	}
 	return err == nil, err
 }
@@ -192,4 +189,15 @@ func protocolNumber(proto string) uint16 {
 		return unix.IPPROTO_UDP
 	}
 	return unix.IPPROTO_TCP
+}
+
+func destinationOf(r state.RealServer) (*ipvs.Service, *ipvs.Destination) {
+	s := serviceOf(state.VirtualServer{Proto: r.Proto, Addr: r.Server})
+	return s, &ipvs.Destination{
+		AddressFamily:   unix.AF_INET,
+		Address:         r.Addr.Addr().AsSlice(),
+		Port:            r.Addr.Port(),
+		Weight:          r.Weight,
+		ConnectionFlags: ipvs.ConnectionFlagMasq,
+	}
 }

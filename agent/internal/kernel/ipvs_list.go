@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -88,20 +89,28 @@ type serverName struct {
 }
 
 func (b *ipvsBalancer) listServices(ctx context.Context) (*listings, error) {
-	l := &listings{}
-	err := b.dump(ctx, func() { *l = listings{index: map[serverName]int{}} },
-		func() { b.command(ipvsGetService, unix.NLM_F_DUMP) },
-		func(message []byte) {
-			if s, ours := parseService(message); ours {
-				l.index[serverName{s.proto == "udp", s.addr}] = len(l.servers)
-				l.servers = append(l.servers, listing{VirtualServer: virtualOf(s)})
-			}
-		})
+	var services []*ipvs.Service
+	err := b.do(ctx, func(h *ipvs.Handle) (err error) {
+		services, err = h.GetServices()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list IPVS services: %w", err)
 	}
+	l := &listings{servers: make([]listing, 0, len(services)), index: make(map[serverName]int, len(services))}
+	for _, s := range services {
+		if isOurs(s) {
+			v := virtualOf(s)
+			l.index[serverName{v.Proto == "udp", v.Addr}] = len(l.servers)
+			l.servers = append(l.servers, listing{VirtualServer: v})
+		}
+	}
 	return l, nil
 }
+
+// isOurs is false of services by firewall mark or of IPv6: they are not ours to
+// make, and somebody who puts one into our namespace keeps it.
+func isOurs(s *ipvs.Service) bool { return s.FWMark == 0 && s.AddressFamily == unix.AF_INET }
 
 // service and dest take what readDestinations shows. A service that is there since
 // the list was made is not in it.
@@ -135,46 +144,37 @@ func (s *listing) whole() state.VirtualServer {
 
 // listDestinations asks for those of one service; false where it has gone meanwhile.
 func (b *ipvsBalancer) listDestinations(ctx context.Context, s *listing, many crowd) (there bool, err error) {
-	dests, err := b.destinations(ctx, s.VirtualServer)
+	dests, err := b.destinations(ctx, serviceOf(s.VirtualServer))
 	if errors.Is(err, unix.ESRCH) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("list destinations of %s: %w", s.VirtualServer, err)
 	}
-	for _, r := range dests {
-		s.dest(many, r)
+	for _, d := range dests {
+		s.dest(many, realOf(s.VirtualServer, d))
 	}
 	return true, nil
 }
 
-// destinations are those of one service, in the order in which the kernel has them.
-func (b *ipvsBalancer) destinations(ctx context.Context, v state.VirtualServer) (dests []state.RealServer, err error) {
-	err = b.dump(ctx, func() { dests = dests[:0] },
-		func() {
-			b.command(ipvsGetDest, unix.NLM_F_DUMP)
-			b.serviceAttr(service{proto: v.Proto, addr: v.Addr}, false)
-		},
-		func(message []byte) {
-			if r, ok := parseDest(v, message); ok {
-				dests = append(dests, r)
-			}
-		})
-	return dests, err
-}
-
 // service asks for one by its address; there is false when there is none.
 func (b *ipvsBalancer) service(ctx context.Context, named state.VirtualServer) (v state.VirtualServer, there bool, err error) {
-	err = b.do(ctx, func() {
-		b.command(ipvsGetService, 0)
-		b.serviceAttr(service{proto: named.Proto, addr: named.Addr}, false)
-	}, func(message []byte) {
-		var s service
-		if s, there = parseService(message); there {
+	err = b.do(ctx, func(h *ipvs.Handle) error {
+		s, err := h.GetService(serviceOf(named))
+		if there = err == nil && isOurs(s); there {
 			v = virtualOf(s)
 		}
+		return err
 	})
 	return v, there, already(err, unix.ESRCH)
 }
 
 const notMasquerading = "not masquerading"
+
+func realOf(v state.VirtualServer, d *ipvs.Destination) state.RealServer {
+	r := state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: addressOf(d), Weight: d.Weight}
+	if d.ConnectionFlags&ipvs.ConnectionFlagFwdMask != ipvs.ConnectionFlagMasq {
+		r.Fault = notMasquerading
+	}
+	return r
+}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/moby/ipvs"
+
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -42,16 +44,17 @@ func movers(listed []netip.AddrPort) []netip.AddrPort {
 // it among those that it has not forgotten yet (ip_vs_trash_get_dest). Meanwhile,
 // for microseconds, their packets are dropped and come again, where expire_nodest_conn
 // would end the connections: so that is off for as long.
-func (b *ipvsBalancer) order(ctx context.Context, v state.VirtualServer) error {
-	dests, err := b.destinations(ctx, v)
+func (b *ipvsBalancer) order(ctx context.Context, s *ipvs.Service) error {
+	dests, err := b.destinations(ctx, s)
 	if err != nil {
 		return err
 	}
-	byAddr := make(map[netip.AddrPort]state.RealServer, len(dests))
+	byAddr := make(map[netip.AddrPort]*ipvs.Destination, len(dests))
 	var listed []netip.AddrPort
-	for _, r := range dests {
-		byAddr[r.Addr] = r
-		listed = append(listed, r.Addr)
+	for _, d := range dests {
+		a := addressOf(d)
+		byAddr[a] = d
+		listed = append(listed, a)
 	}
 	moving := movers(listed)
 	if len(moving) == 0 {
@@ -59,7 +62,7 @@ func (b *ipvsBalancer) order(ctx context.Context, v state.VirtualServer) error {
 	}
 	return b.keepingConnections(func() error {
 		for _, a := range moving {
-			if err := b.toFront(ctx, byAddr[a]); err != nil {
+			if err := b.toFront(ctx, s, byAddr[a]); err != nil {
 				return fmt.Errorf("move the destination %s: %w", a, err)
 			}
 		}
@@ -71,24 +74,36 @@ func (b *ipvsBalancer) order(ctx context.Context, v state.VirtualServer) error {
 // that. A mere change would leave it in the scheduler's table with the weight that
 // it had before (dest->last_weight), for its clients to be sent on from there: other
 // endpoints than where it was made with weight 0, or is gone already.
-func (b *ipvsBalancer) remake(ctx context.Context, r state.RealServer) error {
-	if err := b.keepingConnections(func() error { return b.toFront(ctx, r) }); err != nil {
+func (b *ipvsBalancer) remake(ctx context.Context, s *ipvs.Service, d *ipvs.Destination) error {
+	if err := b.keepingConnections(func() error { return b.toFront(ctx, s, d) }); err != nil {
 		return err
 	}
-	return b.order(ctx, state.VirtualServer{Proto: r.Proto, Addr: r.Server})
+	return b.order(ctx, s)
 }
 
-func (b *ipvsBalancer) isMaglev(ctx context.Context, r state.RealServer) (bool, error) {
-	v, there, err := b.service(ctx, state.VirtualServer{Proto: r.Proto, Addr: r.Server})
-	return there && v.Scheduler == "mh", err
+func (b *ipvsBalancer) isMaglev(ctx context.Context, s *ipvs.Service) (maglev bool, err error) {
+	err = b.do(ctx, func(h *ipvs.Handle) error {
+		found, err := h.GetService(s)
+		maglev = err == nil && found.SchedName == "mh"
+		return err
+	})
+	return maglev, err
 }
 
 // toFront takes a destination out and makes it again with all that it has.
-func (b *ipvsBalancer) toFront(ctx context.Context, r state.RealServer) error {
-	if err := b.write(ctx, ipvsDelDest, r); err != nil {
+func (b *ipvsBalancer) toFront(ctx context.Context, s *ipvs.Service, d *ipvs.Destination) error {
+	if err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelDestination(s, d) }); err != nil {
 		return err
 	}
-	return b.write(ctx, ipvsNewDest, r)
+	return b.do(ctx, func(h *ipvs.Handle) error { return h.NewDestination(s, d) })
+}
+
+func (b *ipvsBalancer) destinations(ctx context.Context, s *ipvs.Service) (dests []*ipvs.Destination, err error) {
+	err = b.do(ctx, func(h *ipvs.Handle) (err error) {
+		dests, err = h.GetDestinations(s)
+		return err
+	})
+	return dests, err
 }
 
 // sweep is within what time of a removal the kernel ends the connections of all
@@ -122,4 +137,8 @@ func orderFault(v state.VirtualServer, listed []netip.AddrPort) string {
 		return otherOrder
 	}
 	return ""
+}
+
+func addressOf(d *ipvs.Destination) netip.AddrPort {
+	return netip.AddrPortFrom(toAddr(d.Address), d.Port)
 }

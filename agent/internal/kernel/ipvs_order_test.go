@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/moby/ipvs"
+
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -65,7 +67,7 @@ func TestServiceSettingsReadBackEqual(t *testing.T) {
 				v.AffinitySeconds = 600
 			}
 			s := serviceOf(v)
-			s.flags |= serviceHashed
+			s.Flags |= serviceHashed
 			if got := virtualOf(s); got != v {
 				t.Errorf("%v is read back as %v", v, got)
 			}
@@ -75,17 +77,17 @@ func TestServiceSettingsReadBackEqual(t *testing.T) {
 
 func TestServiceFaults(t *testing.T) {
 	for _, tt := range []struct {
-		service service
+		service ipvs.Service
 		want    string
 	}{
-		{service{scheduler: "rr", netmask: netmask(32)}, ""},
-		{service{scheduler: "rr", netmask: netmask(32), flags: serviceFallback}, "flags 0x8"},
-		{service{scheduler: "sh", netmask: netmask(32), flags: serviceFallback}, ""},
-		{service{scheduler: "sh", netmask: netmask(32)}, "the clients of a destination of weight 0 are refused instead of getting another one"},
-		{service{scheduler: "mh", netmask: netmask(32), flags: serviceFallback | 0x10}, "flags 0x10"},
-		{service{scheduler: "rr", netmask: netmask(32) ^ 0x100, flags: servicePersistent}, "netmask 0xfffffeff"},
+		{ipvs.Service{SchedName: "rr", Netmask: netmask(32)}, ""},
+		{ipvs.Service{SchedName: "rr", Netmask: netmask(32), Flags: serviceFallback}, "flags 0x8"},
+		{ipvs.Service{SchedName: "sh", Netmask: netmask(32), Flags: serviceFallback}, ""},
+		{ipvs.Service{SchedName: "sh", Netmask: netmask(32)}, "the clients of a destination of weight 0 are refused instead of getting another one"},
+		{ipvs.Service{SchedName: "mh", Netmask: netmask(32), Flags: serviceFallback | 0x10}, "flags 0x10"},
+		{ipvs.Service{SchedName: "rr", Netmask: netmask(32) ^ 0x100, Flags: servicePersistent}, "netmask 0xfffffeff"},
 	} {
-		if got := serviceFault(tt.service); got != tt.want {
+		if got := serviceFault(&tt.service); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.service, got, tt.want)
 		}
 	}

@@ -4,7 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"net"
+	"net/netip"
 	"strings"
+
+	"github.com/moby/ipvs"
+	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -24,46 +29,60 @@ const (
 // of the destinations.
 func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "mh" }
 
-func serviceOf(v state.VirtualServer) service {
-	s := service{proto: v.Proto, addr: v.Addr, scheduler: v.Scheduler, netmask: netmask(32)}
+func serviceOf(v state.VirtualServer) *ipvs.Service {
+	s := &ipvs.Service{
+		AddressFamily: unix.AF_INET,
+		Protocol:      protocolNumber(v.Proto),
+		Address:       v.Addr.Addr().AsSlice(),
+		Port:          v.Addr.Port(),
+		SchedName:     v.Scheduler,
+		Netmask:       netmask(32),
+	}
 	if v.AffinitySeconds > 0 {
-		s.flags |= servicePersistent
-		s.timeout, s.netmask = uint32(v.AffinitySeconds), netmask(v.AffinityBits)
+		s.Flags |= servicePersistent
+		s.Timeout, s.Netmask = uint32(v.AffinitySeconds), netmask(v.AffinityBits)
 	}
 	if v.OnePacket {
-		s.flags |= serviceOnePacket
+		s.Flags |= serviceOnePacket
 	}
 	if hashes(v.Scheduler) {
-		s.flags |= serviceFallback
+		s.Flags |= serviceFallback
 	}
 	return s
 }
 
-func virtualOf(s service) state.VirtualServer {
+func virtualOf(s *ipvs.Service) state.VirtualServer {
 	v := state.VirtualServer{
-		Proto: s.proto, Addr: s.addr, Scheduler: s.scheduler, OnePacket: s.flags&serviceOnePacket != 0, Fault: serviceFault(s),
+		Proto:     "tcp",
+		Addr:      netip.AddrPortFrom(toAddr(s.Address), s.Port),
+		Scheduler: s.SchedName,
+		OnePacket: s.Flags&serviceOnePacket != 0,
+		Fault:     serviceFault(s),
 	}
-	if s.flags&servicePersistent != 0 {
-		v.AffinitySeconds, v.AffinityBits = int(s.timeout), bits.OnesCount32(s.netmask)
+	if s.Protocol == unix.IPPROTO_UDP {
+		v.Proto = "udp"
+	}
+	if s.Flags&servicePersistent != 0 {
+		v.AffinitySeconds, v.AffinityBits = int(s.Timeout), bits.OnesCount32(s.Netmask)
 	}
 	return v
 }
 
 // serviceFault is what a state.VirtualServer has no words for.
-func serviceFault(s service) string {
+func serviceFault(s *ipvs.Service) string {
 	var faults []string
 	known := uint32(servicePersistent | serviceHashed | serviceOnePacket)
-	if hashes(s.scheduler) {
+	if hashes(s.SchedName) {
 		known |= serviceFallback
-		if s.flags&serviceFallback == 0 {
+		if s.Flags&serviceFallback == 0 {
 			faults = append(faults, "the clients of a destination of weight 0 are refused instead of getting another one")
 		}
 	}
-	if other := s.flags &^ known; other != 0 {
+	if other := s.Flags &^ known; other != 0 {
 		faults = append(faults, fmt.Sprintf("flags %#x", other))
 	}
-	if n := bits.OnesCount32(s.netmask); s.netmask != netmask(n) {
-		faults = append(faults, fmt.Sprintf("netmask %#08x", s.netmask))
+	if n := bits.OnesCount32(s.Netmask); s.Netmask != netmask(n) {
+		faults = append(faults, fmt.Sprintf("netmask %#08x", s.Netmask))
 	}
 	return strings.Join(faults, ", ")
 }
@@ -71,7 +90,5 @@ func serviceFault(s service) string {
 // netmask has the bytes of the mask of a prefix in the order in which they go
 // over the wire.
 func netmask(prefixLength int) uint32 {
-	var wire [4]byte
-	binary.BigEndian.PutUint32(wire[:], ^uint32(0)<<(32-prefixLength))
-	return native.Uint32(wire[:])
+	return binary.NativeEndian.Uint32(net.CIDRMask(prefixLength, 32))
 }

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // requestOf is what goes to the kernel, without the header.
@@ -32,7 +31,6 @@ func TestRequestsToIPVS(t *testing.T) {
 	)
 	for want, fill := range map[string]func(*ipvsBalancer){
 		"01010000" + "48000180" + name + rest:              func(b *ipvsBalancer) { b.putService(ipvsNewService, v) },
-		"02010000" + "48000180" + name + rest:              func(b *ipvsBalancer) { b.putService(ipvsSetService, v) },
 		"03010000" + "24000180" + name:                     func(b *ipvsBalancer) { b.putService(ipvsDelService, v) },
 		"05010000" + "24000180" + name + "34000280" + dest: func(b *ipvsBalancer) { b.putDest(ipvsNewDest, r) },
 		"07010000" + "24000180" + name + "34000280" + dest: func(b *ipvsBalancer) { b.putDest(ipvsDelDest, r) },
@@ -43,62 +41,16 @@ func TestRequestsToIPVS(t *testing.T) {
 	}
 }
 
-// What is asked for is what is read back, in the kernel's form, which is the same.
-func TestServersReadBackEqual(t *testing.T) {
-	for _, scheduler := range append(mesh.Schedulers(), "somebody-elses") {
-		for _, proto := range []string{"tcp", "udp"} {
-			v := state.VirtualServer{Proto: proto, Addr: netip.MustParseAddrPort("10.255.1.1:8080"), Scheduler: scheduler, AffinitySeconds: 300, AffinityBits: 24}
-			s, ours := parseService(requestOf(func(b *ipvsBalancer) { b.putService(ipvsNewService, v) }))
-			if got := virtualOf(s); !ours || got != v {
-				t.Errorf("%v is read back as %v", v, got)
-			}
-			r := state.RealServer{Proto: proto, Server: v.Addr, Addr: netip.MustParseAddrPort("10.255.2.2:80"), Weight: 65535}
-			message := requestOf(func(b *ipvsBalancer) { b.putDest(ipvsNewDest, r) })
-			if got, ok := parseDest(v, message); !ok || got != r {
-				t.Errorf("%v is read back as %v", r, got)
-			}
-		}
-	}
-}
-
-func FuzzParseIPVS(f *testing.F) {
-	v := state.VirtualServer{Proto: "tcp", Addr: netip.MustParseAddrPort("10.255.1.1:8080"), Scheduler: "rr"}
-	f.Add(requestOf(func(b *ipvsBalancer) { b.putService(ipvsNewService, v) }))
-	f.Add(requestOf(func(b *ipvsBalancer) {
-		b.putDest(ipvsNewDest, state.RealServer{Proto: "tcp", Server: v.Addr, Addr: v.Addr})
-	}))
+func FuzzParseSet(f *testing.F) {
 	f.Add(setMessage(2))
 	f.Add([]byte("\x00\x00\x00\x00\x04\x00\x03\x00\x06\x00\x04\x00")) // a type without a name
-	f.Fuzz(func(t *testing.T, message []byte) {
-		if s, ours := parseService(message); ours && !s.addr.Addr().Is4() {
-			t.Errorf("service %+v", s)
-		}
-		if r, ok := parseDest(v, message); ok && !r.Addr.Addr().Is4() {
-			t.Errorf("destination %v", r)
-		}
+	f.Fuzz(func(_ *testing.T, message []byte) {
 		parseSet(&state.Set{Name: "s"}, message, func(state.SetMember) {})
 	})
 }
 
-func TestReadingServersMakesNoGarbage(t *testing.T) {
-	v := state.VirtualServer{Proto: "tcp", Addr: netip.MustParseAddrPort("10.255.1.1:8080"), Scheduler: "rr"}
-	service := requestOf(func(b *ipvsBalancer) { b.putService(ipvsNewService, v) })
-	dest := requestOf(func(b *ipvsBalancer) {
-		b.putDest(ipvsNewDest, state.RealServer{Proto: "tcp", Server: v.Addr, Addr: v.Addr})
-	})
-	if allocs := testing.AllocsPerRun(100, func() {
-		if s, ok := parseService(service); !ok || virtualOf(s) != v {
-			t.Fatal(s)
-		}
-		if _, ok := parseDest(v, dest); !ok {
-			t.Fatal("no destination")
-		}
-	}); allocs > 0 {
-		t.Errorf("%v allocations", allocs)
-	}
-}
-
-// Putting requests together makes nothing but the buffer that they are sent from.
+// Putting requests together makes the values of moby/ipvs and nothing else beside the
+// buffer that they are sent from.
 func TestManyRequestsAreOneBuffer(t *testing.T) {
 	b := &ipvsBalancer{conn: &netlinkConn{out: make([]byte, 0, 1<<14)}}
 	r := state.RealServer{Proto: "tcp", Server: netip.MustParseAddrPort("10.255.1.1:8080"), Addr: netip.MustParseAddrPort("10.255.2.2:80"), Weight: 1}
@@ -107,7 +59,7 @@ func TestManyRequestsAreOneBuffer(t *testing.T) {
 		for range maxBatch {
 			b.putDest(ipvsNewDest, r)
 		}
-	}); allocs > 0 {
+	}); allocs > 5*maxBatch {
 		t.Errorf("%v allocations for %d requests", allocs, maxBatch)
 	}
 }
