@@ -30,6 +30,7 @@ type door struct {
 	attribute string
 	address   netip.AddrPort
 	fault     string // why it is not open, a sentence; "" when it is
+	listener  net.Listener
 	server    *http.Server
 	retry     *time.Timer
 }
@@ -52,7 +53,7 @@ func (f *Front) open(d *door) {
 		d.retry = time.AfterFunc(retryAfter, func() { f.again(d) })
 		return
 	}
-	d.fault, d.retry = "", nil
+	d.fault, d.retry, d.listener = "", nil, l
 	d.server = &http.Server{
 		Handler:     f.handlers[d.attribute],
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeader,
@@ -80,6 +81,9 @@ func (d *door) close() {
 	}
 	if d.server != nil {
 		d.server.Close()
+		// Its Serve may not have come to know the listener yet, and would close it
+		// some time later: too late for who wants to listen there next.
+		d.listener.Close()
 	}
 }
 

@@ -189,8 +189,16 @@ func TestTheDoorsFollowTheRecord(t *testing.T) {
 	}
 }
 
-// chanListener never has a connection.
-type chanListener struct{ closed chan struct{} }
+// chanListener never has a connection. As a socket, it may be closed again.
+type chanListener struct {
+	closed chan struct{}
+	end    func() // closes it, once
+}
+
+func newChanListener() chanListener {
+	closed := make(chan struct{})
+	return chanListener{closed, sync.OnceFunc(func() { close(closed) })}
+}
 
 func (l chanListener) Accept() (net.Conn, error) {
 	<-l.closed
@@ -198,7 +206,7 @@ func (l chanListener) Accept() (net.Conn, error) {
 }
 
 func (l chanListener) Close() error {
-	close(l.closed)
+	l.end()
 	return nil
 }
 
@@ -215,7 +223,7 @@ func TestADoorThatDoesNotOpenIsAProblemUntilItDoes(t *testing.T) {
 			if code, ok := fails.Load().(unix.Errno); ok && code != 0 {
 				return nil, &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", code)}
 			}
-			return chanListener{make(chan struct{})}, nil
+			return newChanListener(), nil
 		}
 		f.Follow(record(t, nil), "n1")
 		want := []mesh.Problem{{Object: "node/n1", Attribute: "health_address", Text: "The agent cannot listen on 127.0.0.1:10256, its health_address: " +
