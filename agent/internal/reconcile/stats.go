@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
@@ -47,13 +48,23 @@ type drainInKernel struct {
 func (r *Reconciler) broken(left plan) string {
 	for _, op := range left.ops { // what holds the others comes first
 		o := op.Object()
-		switch kind := o.Key().Kind; {
-		case op.Action == state.Remove, kind == state.KindOwnFile, kind == state.KindTimeouts: // serves all the same
+		switch {
+		case op.Action == state.Remove, servesWithout(o):
 		case onItsOwn(left, op) && compile.Owner(r.rec, r.node, o) == compile.Self(r.node):
 			return sentence(op)
 		}
 	}
 	return ""
+}
+
+// servesWithout says that a node serves all the same without the object: its own files,
+// and for how long idle connections are kept.
+func servesWithout(o state.Object) bool {
+	if s, ok := o.(state.Sysctl); ok {
+		return strings.HasPrefix(s.Name, state.ConntrackPrefix)
+	}
+	kind := o.Key().Kind
+	return kind == state.KindOwnFile || kind == state.KindTimeouts
 }
 
 // blind notes a kernel that cannot be read, and puts that into words.

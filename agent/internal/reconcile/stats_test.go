@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 func TestStatsAreOfTheLastPass(t *testing.T) {
@@ -44,6 +46,17 @@ func TestStatsAreOfTheLastPass(t *testing.T) {
 			t.Errorf("after a repair of all but one port: %+v", s)
 		}
 		delete(k.refuses, member)
+		idle := state.Sysctl{NS: state.Mesh, Name: state.ConntrackPrefix + "udp_timeout"}.Key()
+		if k.has[idle] == nil {
+			t.Fatalf("nothing asks for %v", idle)
+		}
+		delete(k.has, idle)
+		k.refuses[idle] = errors.New("no such file")
+		r.Repair(t.Context())
+		if s := r.Stats(); s.Problems != 1 || s.Broken != "" {
+			t.Errorf("after a repair of all but an idle timeout: %+v", s)
+		}
+		delete(k.refuses, idle)
 		delete(k.has, natChain)
 		k.refuses[natChain] = errors.New("no memory")
 		r.Repair(t.Context())
