@@ -71,7 +71,6 @@ systemd-run -q --collect --unit serving-redis bash %[1]s/redis.sh`, hostDir, cli
 	if got := w.On(t, rigtest.ClientHost, "redis-cli -h "+w.Address("n1")+" -p 6379 ping"); got != "PONG" {
 		t.Errorf("a new client is answered %q", got)
 	}
-	w.apply(t, w.have.With("redis", func(s *Service) { s.DrainTimeout = "" })) // a node that leaves waits for as long as the longest
 }
 
 // dns replaces the only endpoint of a udp port, under queries. Udp has no connections to wait for: lost is at most what was under way.
@@ -128,6 +127,7 @@ backend mesh
 
 // haproxy is in front of all nodes, and asks each whether it serves. Nobody tells it of the drain, and of the node that leaves.
 func (w *world) haproxy(t *testing.T) {
+	w.apply(t, w.have.With("redis", func(s *Service) { s.DrainTimeout = "" })) // a node that leaves waits for as long as the longest
 	w.serve(t, "n1:9001", "n2:9001", "n3:9001")
 	var servers strings.Builder
 	for _, n := range w.Names {
