@@ -15,11 +15,11 @@ func TestAccLabFaults(t *testing.T) {
 	w.main = w.terraform(t, "main")
 	w.Bare(t, w.main) // of what a run that was cut has left
 	before := w.look(t)
-	t.Cleanup(func() { w.print(t) })
-	t.Cleanup(func() {
+	t.Cleanup(func() { // after the table: whoever sees only the end of a log sees what differs
 		w.Bare(t, w.main)
 		w.asFound(t, before)
 	})
+	t.Cleanup(func() { w.print(t) })
 	w.apply(t)
 	w.askAlways(t)
 	for _, f := range kernelFaults {
