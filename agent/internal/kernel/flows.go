@@ -73,28 +73,26 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 }
 
 func (k *Kernel) readServers(ctx context.Context, f *flows) error {
-	into := state.State{}
-	if err := k.balance(false, func(b Balancer) error { return b.List(ctx, into) }); err != nil {
-		return err
-	}
-	for key, o := range into {
-		switch o := o.(type) {
-		case state.VirtualServer:
-			if o.Proto == "udp" {
-				f.servers[o.Addr] = o
-			}
-		case state.RealServer:
-			f.reals[key] = true
-		}
-	}
-	return nil
+	return k.balance(false, func(b Balancer) error { return b.List(ctx, state.State{}, f) })
 }
 
-func (k *Kernel) readOpen(f *flows) error {
-	_, members, err := k.sets.members(setUDP)
-	for _, m := range members {
-		f.open[m.Port] = true
+// virtual, destination and member take what the balancer shows: of that what is of udp.
+func (f *flows) virtual(v state.VirtualServer) {
+	if v.Proto == "udp" {
+		f.servers[v.Addr] = v
 	}
+}
+
+func (f *flows) destination(r state.RealServer) {
+	if r.Proto == "udp" {
+		f.reals[r.Key()] = true
+	}
+}
+
+func (f *flows) member(state.SetMember) {}
+
+func (k *Kernel) readOpen(f *flows) error {
+	_, err := k.sets.members(setUDP, func(m state.SetMember) { f.open[m.Port] = true })
 	return already(err, unix.ENOENT) // without the set nothing is open
 }
 
