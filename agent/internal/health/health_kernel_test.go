@@ -4,6 +4,7 @@ package health
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
@@ -33,8 +35,13 @@ func (m meshFile) add(t *testing.T, addresses ...string) {
 	must(t, os.WriteFile(m.path(), nil, 0o600))
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and the thread ends with it
-		done <- func() error {
+		runtime.LockOSThread()
+		origin, err := netns.Get()
+		if err != nil {
+			done <- err
+			return
+		}
+		err = func() error {
 			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 				return err
 			}
@@ -56,6 +63,10 @@ func (m meshFile) add(t *testing.T, addresses ...string) {
 			}
 			return unix.Mount("/proc/thread-self/ns/net", m.path(), "", unix.MS_BIND, "")
 		}()
+		if netns.Set(origin) == nil { // the process's first thread would not end here
+			runtime.UnlockOSThread()
+		}
+		done <- errors.Join(err, origin.Close())
 	}()
 	must(t, <-done)
 	t.Cleanup(func() { _ = unix.Unmount(m.path(), unix.MNT_DETACH) })

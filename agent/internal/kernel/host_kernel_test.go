@@ -5,6 +5,7 @@ package kernel_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,24 +71,13 @@ func (m *machine) must(err error) {
 
 func newNamespace(t *testing.T) netns.NsHandle {
 	t.Helper()
-	made := make(chan netns.NsHandle, 1)
-	go func() {
-		defer close(made)
-		runtime.LockOSThread() // never unlocked: the thread ends here
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Error(err)
-			return
-		}
-		ns, err := netns.Get()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		made <- ns
-	}()
-	ns, ok := <-made
-	if !ok {
-		t.FailNow()
+	var ns netns.NsHandle
+	err := away(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, func() (err error) {
+		ns, err = netns.Get()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { ns.Close() })
 	return ns
@@ -102,14 +92,26 @@ func (m *machine) in(fn func() error) {
 }
 
 func within(ns netns.NsHandle, fn func() error) error {
+	return away(func() error { return netns.Set(ns) }, fn)
+}
+
+// away runs fn on a thread that enter takes elsewhere, and brings it back: the
+// process's first thread would not end with its goroutine.
+func away(enter, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked
-		err := netns.Set(ns)
+		runtime.LockOSThread()
+		origin, err := netns.Get()
+		if err == nil {
+			err = enter()
+		}
 		if err == nil {
 			err = fn()
 		}
-		done <- err
+		if back := netns.Set(origin); back == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- errors.Join(err, origin.Close())
 	}()
 	return <-done
 }

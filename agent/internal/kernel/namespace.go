@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -160,17 +159,12 @@ func (k *Kernel) makeNamespace() error {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine, in the new namespace
-		done <- mountNewNamespace(path)
-	}()
+	go func() { done <- inNewNamespace(func() error { return mountNamespace(path) }) }()
 	return <-done
 }
 
-func mountNewNamespace(path string) error {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("unshare: %w", err)
-	}
+// mountNamespace keeps the thread's network namespace, by a name.
+func mountNamespace(path string) error {
 	if err := unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount the namespace on %s: %w", path, err)
 	}

@@ -73,16 +73,31 @@ func (s *netspace) do(fn func() error) error {
 	return <-done
 }
 
-// inNamespace wants a goroutine of its own: a thread that cannot go back stays
-// locked to it and so ends with it, instead of running others in the wrong place.
+// inNamespace runs fn in a namespace. It wants a goroutine of its own, as away does.
 func inNamespace(ns netns.NsHandle, fn func() error) error {
+	return away(func() error { return netns.Set(ns) }, fn)
+}
+
+// inNewNamespace runs fn in a network namespace that is made for it, and is gone
+// after it unless fn has kept it. It wants a goroutine of its own, as away does.
+func inNewNamespace(fn func() error) error {
+	return away(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, fn)
+}
+
+// away runs fn on a thread that enter has taken to another network namespace, and
+// brings the thread back. It wants a goroutine of its own: a thread that cannot go
+// back stays locked to it and so ends with it, instead of running others in the
+// wrong place. To let it end so each time would do for all threads but the
+// process's first one: Go never ends that, and parks it where it is, so that the
+// namespace would live, and its links be in the way, until the process ends.
+func away(enter, fn func() error) error {
 	runtime.LockOSThread()
 	origin, err := netns.Get()
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open the thread's network namespace: %w", err)
 	}
-	if err := netns.Set(ns); err != nil {
+	if err := enter(); err != nil {
 		runtime.UnlockOSThread()
 		return errors.Join(fmt.Errorf("enter a network namespace: %w", err), origin.Close())
 	}

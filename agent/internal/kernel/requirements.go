@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -29,19 +27,26 @@ type Missing struct {
 func Requirements(ctx context.Context) []Missing {
 	found := make(chan []Missing, 1)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine
-		found <- tryAll(ctx)
+		var missing []Missing
+		err := inNewNamespace(func() (err error) {
+			missing, err = tryAll(ctx)
+			return err
+		})
+		if err != nil {
+			missing = append(missing, Missing{
+				What: "permission to make network namespaces", Why: "the mesh lives in one: " + err.Error(),
+				Fix: "run the agent as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN",
+			})
+		}
+		found <- missing
 	}()
 	return <-found
 }
 
-func tryAll(ctx context.Context) []Missing {
+func tryAll(ctx context.Context) ([]Missing, error) {
 	scratch, err := scratchNamespace()
 	if err != nil {
-		return []Missing{{
-			What: "permission to make network namespaces", Why: "the mesh lives in one: " + err.Error(),
-			Fix: "run the agent as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN",
-		}}
+		return nil, err
 	}
 	p := &probes{ctx: ctx, scratch: scratch}
 	p.kernel()
@@ -49,13 +54,11 @@ func tryAll(ctx context.Context) []Missing {
 	if err := scratch.close(); err != nil {
 		p.lacks("a namespace that can be left", "", err, "")
 	}
-	return p.missing
+	return p.missing, nil
 }
 
+// scratchNamespace opens the one that the thread is in, and makes it fit for IPVS.
 func scratchNamespace() (*netspace, error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return nil, err
-	}
 	ns, err := netns.Get()
 	if err != nil {
 		return nil, err
