@@ -145,7 +145,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log,
 		Files:  append(p.ownFiles(digest), store),
-		Memory: reconcile.Memory{Applied: p.applied(), Repairs: p.repairs()},
+		Memory: reconcile.Memory{Applied: p.applied(), Repairs: p.repairs()}, Hash: store.Hash,
 		Health: a.health, Drains: p.drains(),
 	}
 	if watch != nil {

@@ -117,7 +117,10 @@ type PrepareRequest struct {
 	Node string `json:"node"`
 	// Record is the whole next record; its Generation must be higher than the
 	// node's, and where it is the next one its Parent must be the node's hash.
-	Record *Record `json:"record"`
+	Record *Record `json:"record,omitempty"`
+	// Change stands for the record on a node that has its Base. Any other node
+	// answers Stale, and is sent the whole record.
+	Change *Change `json:"change,omitempty"`
 }
 
 // PrepareResponse lists what speaks against the record on this node. The

@@ -38,7 +38,9 @@ type PortKey struct {
 }
 
 // String is Docker's notation, "8080/tcp".
-func (k PortKey) String() string { return fmt.Sprintf("%d/%s", k.Port, k.Protocol) }
+func (k PortKey) String() string {
+	return strconv.FormatUint(uint64(k.Port), 10) + "/" + string(k.Protocol)
+}
 
 // Compare orders keys by port, then protocol.
 func (k PortKey) Compare(o PortKey) int {
@@ -46,7 +48,10 @@ func (k PortKey) Compare(o PortKey) int {
 }
 
 // MarshalText writes the key as in "8080/tcp".
-func (k PortKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+func (k PortKey) MarshalText() ([]byte, error) {
+	text := strconv.AppendUint(make([]byte, 0, len("65535/tcp")), uint64(k.Port), 10)
+	return append(append(text, '/'), k.Protocol...), nil
+}
 
 // UnmarshalText reads "8080/tcp".
 func (k *PortKey) UnmarshalText(text []byte) error {
@@ -107,6 +112,9 @@ func (r *Record) PutPort(p *PublishedPort) error {
 	if err := p.check(r); err != nil {
 		return err
 	}
+	if why := r.Reserved(p.Key()); why != "" {
+		return p.reserved(why)
+	}
 	if p.Published == 0 {
 		if err := r.allocatePort(p); err != nil {
 			return err
@@ -137,13 +145,11 @@ func (p *PublishedPort) check(r *Record) error {
 	case p.Mode != Ingress && p.Mode != Host:
 		return fail("mode", "The mode must be ingress or host, not %q.", p.Mode)
 	}
-	if err := p.checkBalance(); err != nil {
-		return err
-	}
-	if why := r.Reserved(p.Key()); why != "" {
-		return fail("published_port", "%s", why)
-	}
-	return nil
+	return p.checkBalance()
+}
+
+func (p *PublishedPort) reserved(why string) error {
+	return &Error{Object: PortObject(p.Key()), Attribute: "published_port", Detail: why}
 }
 
 func (p *PublishedPort) taken(other *PublishedPort) error {
@@ -157,8 +163,32 @@ func (p *PublishedPort) taken(other *PublishedPort) error {
 
 // Reserved says why a port must not be published: it would cut off what the
 // mesh itself needs on every node (moby#40065). "" means it may.
-func (r *Record) Reserved(k PortKey) string {
-	if k.Protocol == UDP && k.Port == r.Cluster.VXLANPort {
+func (r *Record) Reserved(k PortKey) string { return r.reservations().why(k) }
+
+// reservations is Reserved for many ports of the same record.
+type reservations struct {
+	cluster *Cluster
+	own     []ownListener
+	ssh     map[uint16]string // the first node by name that has the SSH port
+}
+
+func (r *Record) reservations() *reservations {
+	all := &reservations{cluster: &r.Cluster, own: r.Cluster.ownListeners()}
+	for name, n := range r.Nodes {
+		if port := n.SSH.Port; port != 0 {
+			if all.ssh == nil {
+				all.ssh = map[uint16]string{}
+			}
+			if first, ok := all.ssh[port]; !ok || name < first {
+				all.ssh[port] = name
+			}
+		}
+	}
+	return all
+}
+
+func (r *reservations) why(k PortKey) string {
+	if k.Protocol == UDP && k.Port == r.cluster.VXLANPort {
 		return fmt.Sprintf("Port %s carries the cluster's VXLAN overlay on every node: publishing it would cut the nodes off from each other. "+
 			"Choose another published_port, or another vxlan_port for the cluster.", k)
 	}
@@ -168,25 +198,23 @@ func (r *Record) Reserved(k PortKey) string {
 	if k.Port == 22 {
 		return "Port 22/tcp is where sshd answers: publishing it would cut off every SSH login to the nodes, Terraform's own included."
 	}
-	for _, own := range r.Cluster.ownListeners() {
+	for _, own := range r.own {
 		if own.port == k.Port {
 			return fmt.Sprintf("Port %s is where the nodes' agents listen (%s of the cluster): publishing it would keep the clients of the one from the other. "+
 				"Choose another published_port, or another %s.", k, own.attribute, own.attribute)
 		}
 	}
-	for _, name := range r.NodeNames() {
-		if r.Nodes[name].SSH.Port == k.Port {
-			return fmt.Sprintf("Port %s is the SSH port of node %s: publishing it would cut off every SSH login to it, Terraform's own included.", k, name)
-		}
+	if name, ok := r.ssh[k.Port]; ok {
+		return fmt.Sprintf("Port %s is the SSH port of node %s: publishing it would cut off every SSH login to it, Terraform's own included.", k, name)
 	}
 	return ""
 }
 
 func (r *Record) allocatePort(p *PublishedPort) error {
-	rng := r.Cluster.PublishedPortRange
+	rng, taken := r.Cluster.PublishedPortRange, r.reservations()
 	for port := int(rng.First); port <= int(rng.Last); port++ {
 		k := PortKey{uint16(port), p.Protocol}
-		if r.Ports[k] == nil && r.Reserved(k) == "" {
+		if r.Ports[k] == nil && taken.why(k) == "" {
 			p.Published = k.Port
 			return nil
 		}

@@ -181,24 +181,40 @@ func ParseRecord(data []byte) (*Record, error) {
 
 // Hash identifies the record's content: hex SHA-256 of its canonical JSON
 // (map keys sorted, as encoding/json writes them).
-func (r *Record) Hash() string {
+func (r *Record) Hash() string { return r.Encode().Hash }
+
+// Encoded is a record with its canonical JSON and its Hash. To write the JSON is
+// most of what a small change of a large record costs: it is done once.
+type Encoded struct {
+	Record *Record
+	JSON   []byte
+	Hash   string
+}
+
+// Encode writes the record as canonical JSON.
+func (r *Record) Encode() Encoded {
 	data, err := json.Marshal(r)
 	if err != nil { // only possible for values the type cannot hold
 		panic("mesh: a record that cannot be written as JSON: " + err.Error())
 	}
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return Encoded{r, data, hex.EncodeToString(sum[:])}
 }
 
 // Next returns a deep copy of r as the next generation, ready to be changed.
-func (r *Record) Next() *Record {
-	n := r.Clone()
+func (r *Record) Next() *Record { return r.Successor(r.Hash()).Clone() }
+
+// Successor is Next for who knows r's Hash and changes the record by its methods
+// only: it shares r's objects, which those replace and never change.
+func (r *Record) Successor(hash string) *Record {
+	n := *r
+	n.Nodes, n.Services, n.Ports = maps.Clone(r.Nodes), maps.Clone(r.Services), maps.Clone(r.Ports)
 	n.Generation++
 	n.Parent = ""
 	if r.Generation > 0 {
-		n.Parent = r.Hash()
+		n.Parent = hash
 	}
-	return n
+	return &n
 }
 
 // Clone returns a deep copy.

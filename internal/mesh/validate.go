@@ -34,12 +34,16 @@ func (r *Record) Validate() error {
 			return err
 		}
 	}
+	reserved := r.reservations()
 	for k, p := range r.Ports {
 		if p == nil || p.Key() != k {
 			return fmt.Errorf("the record's port %q is malformed", k)
 		}
 		if err := p.check(r); err != nil {
 			return err
+		}
+		if why := reserved.why(k); why != "" {
+			return p.reserved(why)
 		}
 	}
 	return nil

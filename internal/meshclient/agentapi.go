@@ -184,13 +184,19 @@ func checkStatus(ep *endpoint, s *mesh.Status) error {
 	return nil
 }
 
-func (c *Client) prepare(ctx context.Context, ep *endpoint, node string, r *mesh.Record) (problems []mesh.Problem, err error) {
-	var answer mesh.PrepareResponse
-	err = c.repeatable(ctx, ep, call{
-		path: mesh.PathPrepare, body: mesh.PrepareRequest{Holder: c.holder, Node: node, Record: r}, answer: &answer,
-		timeout: prepareTimeout, patience: readPatience,
-	})
-	return answer.Problems, err
+func (c *Client) prepare(ctx context.Context, m *member, p *proposal) (problems []mesh.Problem, err error) {
+	ask := func(req mesh.PrepareRequest) ([]mesh.Problem, error) {
+		var answer mesh.PrepareResponse
+		req.Holder = c.holder
+		err := c.repeatable(ctx, m.ep, call{path: mesh.PathPrepare, body: req, answer: &answer, timeout: prepareTimeout, patience: readPatience})
+		return answer.Problems, err
+	}
+	req := p.request(m)
+	problems, err = ask(req)
+	if p.asWhole(req, err) {
+		return ask(mesh.PrepareRequest{Node: m.node, Record: p.next})
+	}
+	return problems, err
 }
 
 func (c *Client) abort(ctx context.Context, ep *endpoint) error {

@@ -45,7 +45,7 @@ func (c *Client) commitBatch(ctx context.Context, b *batch) {
 // round makes the next record, asks everyone about it and sends it; true means
 // that it must be made again.
 func (r *commitRun) round(ctx context.Context) (again bool) {
-	snap, err := r.cache.get(ctx)
+	snap, err := r.cache.forChange(ctx)
 	ops := r.batch.live()
 	if len(ops) == 0 {
 		return false
@@ -67,10 +67,10 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 		return true
 	}
 	members := r.members(snap, next, ops)
-	if unchanged(snap, next) && !r.behind(snap, members) {
+	p := newProposal(snap, next, ops, members)
+	if p.unchanged() && !r.behind(snap, members) {
 		return r.repair(ctx, snap, ops, members)
 	}
-	p := &proposal{snap: snap, next: next, ops: ops, members: members}
 	if failures := r.silent(p); len(failures) > 0 {
 		return r.refuse(ctx, p, failures)
 	}
@@ -117,7 +117,7 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 // fork skips a generation: its agents take no next one with another parent.
 func (r *commitRun) apply(snap *Snapshot, base *mesh.Record, ops []*operation) (*mesh.Record, []*operation) {
 	for {
-		next := base.Next()
+		next := base.Successor(snap.hash)
 		if len(snap.Warnings) > 0 {
 			next.Generation++
 		}

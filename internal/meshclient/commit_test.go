@@ -138,7 +138,7 @@ func TestNoChangeNoCommit(t *testing.T) {
 	f, c := cluster(t, three)
 	ctx := deadline(t)
 	must(t)(c.PutService(ctx, "demo", web("n1"), false))
-	must(t)(c.RemovePort(ctx, "demo", mesh.PortKey{Port: 9, Protocol: mesh.TCP}))
+	must(t)(c.RemovePort(ctx, "demo", "web", mesh.PortKey{Port: 9, Protocol: mesh.TCP}))
 	must(t)(c.RemoveService(ctx, "demo", "none"))
 	must(t)(c.RemoveNode(ctx, "demo", "none", false))
 	if got := f.TotalRequests(mesh.PathPrepare); got != 0 {

@@ -49,10 +49,11 @@ func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
 		dialTCP = bastion.client.DialContext
 	}
 	// The slot is taken after the bastion's, which could not be had otherwise.
-	if err := p.dials.Acquire(ctx, 1); err != nil {
+	release, err := p.slot(ctx, ep)
+	if err != nil {
 		return nil, err
 	}
-	defer p.dials.Release(1)
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	tcp, err := dialTCP(ctx, "tcp", ep.address())

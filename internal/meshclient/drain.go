@@ -29,7 +29,7 @@ type draining struct {
 // portsDrained is drained for what a change took out of the ports that are
 // asked for. A change that took out nothing waits for nobody.
 func (c *Client) portsDrained(ctx context.Context, result *Result, of func(*mesh.PublishedPort) bool) {
-	if result == nil {
+	if result == nil || result.draining == nil || len(result.draining.members) == 0 {
 		return
 	}
 	if out := result.draining.caused(of); len(out) > 0 {

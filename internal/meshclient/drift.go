@@ -14,30 +14,39 @@ import (
 // why that node is silent, or that it lags; the cluster object the provider's
 // hosts that are no node, and forks. The sentences of an unchanged cluster are
 // equal from one snapshot to the next. Empty when all is in sync, and where
-// there is no record.
+// there is no record. The caller must not change what it gets.
 func (s *Snapshot) Drift(o mesh.Object) []string {
 	if s.Record == nil {
 		return nil
 	}
-	var sentences []string
-	hash := s.Record.Hash()
+	return s.reported()[o]
+}
+
+// drifts is Drift of every object that has some: each resource of a walk asks
+// for its own, and that must not cost each a look at everything.
+func (s *Snapshot) drifts() map[mesh.Object][]string {
+	all := map[mesh.Object][]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
-		v := s.Nodes[name]
+		v, self := s.Nodes[name], mesh.NodeObject(name)
 		who := "node " + name + ": "
-		if o == mesh.NodeObject(name) {
-			if text := s.standing(name, v, hash); text != "" {
-				sentences = append(sentences, who+text)
+		if text := s.standing(name, v, s.hash); text != "" {
+			all[self] = append(all[self], who+text)
+		}
+		if v.Status == nil {
+			continue
+		}
+		for _, p := range v.Status.Problems {
+			text := who + sentence(p.Text)
+			all[p.Object] = append(all[p.Object], text)
+			if p.Object != self && !hasObject(s.Record, p.Object) {
+				all[self] = append(all[self], text)
 			}
 		}
-		for _, p := range s.reports(name, v.Status, o) {
-			sentences = append(sentences, who+sentence(p.Text))
-		}
 	}
-	if o == mesh.ClusterObject {
-		sentences = append(sentences, s.keepers(hash)...)
-		sentences = append(sentences, s.Warnings...)
+	if found := slices.Concat(all[mesh.ClusterObject], s.keepers(s.hash), s.Warnings); len(found) > 0 {
+		all[mesh.ClusterObject] = found
 	}
-	return sentences
+	return all
 }
 
 // reports lists what the agent of the node ("" for a host that is none) reports

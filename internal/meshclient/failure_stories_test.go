@@ -162,7 +162,7 @@ func aPort(p mesh.PublishedPort) resource {
 			return outcome(c.PutPort(ctx, "demo", p, create))
 		},
 		remove: func(ctx context.Context, c *meshclient.Client, _ *meshtest.Fleet) error {
-			return outcome(c.RemovePort(ctx, "demo", p.Key()))
+			return outcome(c.RemovePort(ctx, "demo", "web", p.Key()))
 		},
 	}
 }

@@ -138,7 +138,7 @@ func (c *Client) hostOf(r *mesh.Record, name string, status func(*endpoint) *mes
 }
 
 func (f *fetch) snapshot() *Snapshot {
-	s := &Snapshot{Record: f.record, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{}}
+	s := &Snapshot{Record: f.record, hash: f.hash, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{}}
 	for i, ep := range f.client.router.hosts {
 		s.Hosts[f.client.cfg.Hosts[i]] = HostView{NodeView: f.ours(ep.name, f.asked[ep.key()]), Address: ep.address()}
 	}
@@ -155,6 +155,7 @@ func (f *fetch) snapshot() *Snapshot {
 		}
 	}
 	s.Warnings = f.forks(s)
+	s.reported = sync.OnceValue(s.drifts)
 	return s
 }
 

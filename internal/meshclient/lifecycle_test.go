@@ -37,7 +37,7 @@ func TestLifecycle(t *testing.T) {
 		}
 	}
 	for _, p := range r.ServicePorts("web") {
-		must(t)(c.RemovePort(ctx, "demo", p.Key()))
+		must(t)(c.RemovePort(ctx, "demo", "web", p.Key()))
 	}
 	must(t)(c.RemoveService(ctx, "demo", "web"))
 	for _, name := range three {

@@ -23,7 +23,7 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 		}
 		return r.PutNode(&n)
 	}
-	snap, err := c.Snapshot(ctx)
+	snap, err := c.startingPoint(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 		return nil, errNoCluster()
 	}
 	// What the record refuses anyway must not leave an agent on the host.
-	if err := apply(snap.Record.Next(), n); err != nil {
+	if err := apply(snap.Record.Successor(snap.hash), n); err != nil {
 		return nil, err
 	}
 	ep, err := c.router.node(&n)

@@ -42,7 +42,7 @@ func TestWhoNeedNotDrain(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *meshtest.Fleet, *meshclient.Client) *meshclient.Client{
 		"nothing is published": func(t *testing.T, _ *meshtest.Fleet, c *meshclient.Client) *meshclient.Client {
 			t.Helper()
-			must(t)(c.RemovePort(deadline(t), "demo", key8080))
+			must(t)(c.RemovePort(deadline(t), "demo", "web", key8080))
 			return c
 		},
 		"nobody answers what is published": func(t *testing.T, _ *meshtest.Fleet, c *meshclient.Client) *meshclient.Client {

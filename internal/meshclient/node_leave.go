@@ -19,7 +19,7 @@ import (
 // and its host key is forgotten, so that a host that is set up anew can join
 // under the same name and address.
 func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force bool) (*Result, error) {
-	snap, err := c.Snapshot(ctx)
+	snap, err := c.startingPoint(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force boo
 	if !l.find(snap.Record) {
 		return l.commit(ctx, cluster) // it has gone; who has not heard of it yet is told
 	}
-	if err := l.ask(ctx, snap.Record); err != nil {
+	if err := l.ask(ctx, snap); err != nil {
 		return nil, err
 	}
 	drained, err := l.drain(ctx, cluster, snap)
@@ -84,10 +84,11 @@ func (l *leaving) find(r *mesh.Record) bool {
 }
 
 // ask makes sure that the host can be cleaned after the commit.
-func (l *leaving) ask(ctx context.Context, r *mesh.Record) error {
+func (l *leaving) ask(ctx context.Context, snap *Snapshot) error {
 	var s *mesh.Status
+	r := snap.Record
 	if l.silent == nil {
-		s, l.silent = l.status(ctx, l.ep, r.Hash(), l.cfg.SSH.Timeout)
+		s, l.silent = l.status(ctx, l.ep, snap.hash, l.cfg.SSH.Timeout)
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -13,9 +13,12 @@ import (
 )
 
 const (
-	// parallelDials stays below sshd's MaxStartups (10:30:100), beyond which a
-	// bastion or a host with many names drops logins at random.
-	parallelDials = 8
+	// parallelDials is how many hosts are logged in to at the same time, each by its
+	// own sshd. dialsPerGate is for those behind one bastion, and for an sshd with
+	// several users: it stays below sshd's MaxStartups (10:30:100), beyond which
+	// logins are dropped at random.
+	parallelDials = 32
+	dialsPerGate  = 8
 	firstBackoff  = 100 * time.Millisecond
 	maxBackoff    = 3 * time.Second
 	// connectTimeout bounds the TCP connect, and then the wait for sshd's
@@ -39,15 +42,16 @@ type pool struct {
 	flights singleflight.Group
 
 	mu     sync.Mutex
-	conns  map[string]*conn         // by endpoint key; dead ones are replaced
-	failed map[string]time.Duration // the longest patience in vain, by endpoint key
+	gates  map[string]*semaphore.Weighted // of dials, see gate
+	conns  map[string]*conn               // by endpoint key; dead ones are replaced
+	failed map[string]time.Duration       // the longest patience in vain, by endpoint key
 	closed bool
 }
 
 func newPool(keys *hostKeys, timeout time.Duration, detach func(context.Context, time.Duration) (context.Context, context.CancelFunc)) *pool {
 	return &pool{
 		keys: keys, timeout: timeout, detach: detach, dials: semaphore.NewWeighted(parallelDials),
-		conns: map[string]*conn{}, failed: map[string]time.Duration{},
+		gates: map[string]*semaphore.Weighted{}, conns: map[string]*conn{}, failed: map[string]time.Duration{},
 	}
 }
 
@@ -115,6 +119,35 @@ func (p *pool) once(ctx context.Context, ep *endpoint) (*conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// slot waits until ep may be logged in to; the returned function ends that. Its
+// bastion, if it has one, is logged in to by then.
+func (p *pool) slot(ctx context.Context, ep *endpoint) (release func(), err error) {
+	behind := p.gate(ep)
+	// First that: who waits behind a bastion keeps nobody from going elsewhere.
+	if err := behind.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	if err := p.dials.Acquire(ctx, 1); err != nil {
+		behind.Release(1)
+		return nil, err
+	}
+	return func() { p.dials.Release(1); behind.Release(1) }, nil
+}
+
+// gate bounds the logins through ep's bastion; of a host without one, to that.
+func (p *pool) gate(ep *endpoint) *semaphore.Weighted {
+	key := ep.address()
+	if ep.via != nil {
+		key = ep.via.key()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gates[key] == nil {
+		p.gates[key] = semaphore.NewWeighted(dialsPerGate)
+	}
+	return p.gates[key]
 }
 
 func (p *pool) live(ep *endpoint) *conn {

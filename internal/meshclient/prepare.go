@@ -37,7 +37,7 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 			m.view.Status, a.err = r.status(ctx, m.ep, "", readPatience)
 		}
 		if a.err == nil {
-			a.problems, a.err = r.prepare(ctx, m.ep, m.node, p.next)
+			a.problems, a.err = r.prepare(ctx, m, p)
 		}
 		p.answers[i] = a
 	})

@@ -11,9 +11,38 @@ import (
 type proposal struct {
 	snap    *Snapshot
 	next    *mesh.Record
+	hash    string       // of next
+	change  *mesh.Change // from snap's record to next; nil for the first record
 	ops     []*operation
 	members []*member
 	answers []answer
+}
+
+func newProposal(snap *Snapshot, next *mesh.Record, ops []*operation, members []*member) *proposal {
+	p := &proposal{snap: snap, next: next, hash: next.Hash(), ops: ops, members: members}
+	if snap.Record != nil {
+		p.change = mesh.Diff(snap.Record, next)
+		p.change.Base, p.change.Hash = snap.hash, p.hash
+	}
+	return p
+}
+
+// request is what the member is asked to prepare: a change where it is known to
+// have what that changes. It has the whole record where it refuses the change,
+// see asWhole.
+func (p *proposal) request(m *member) mesh.PrepareRequest {
+	if s := m.view.Status; p.change != nil && s != nil && s.Hash == p.change.Base {
+		return mesh.PrepareRequest{Node: m.node, Change: p.change}
+	}
+	return mesh.PrepareRequest{Node: m.node, Record: p.next}
+}
+
+// asWhole says that a member which was sent the change, and answered err, is to
+// be sent the whole record: it has another than it had a moment ago, or an agent
+// that makes another record of the change, or knows none.
+func (p *proposal) asWhole(sent mesh.PrepareRequest, err error) bool {
+	r, refused := errors.AsType[*mesh.Refusal](err)
+	return refused && sent.Record == nil && r.Code != mesh.Busy && r.Code != mesh.Foreign
 }
 
 // answer is what one member said; err nil means that it agreed, perhaps with
@@ -93,14 +122,7 @@ func counted(n int, what string) string {
 }
 
 // unchanged says that the next record has nothing that the snapshot's has not.
-func unchanged(snap *Snapshot, next *mesh.Record) bool {
-	if snap.Record == nil {
-		return false
-	}
-	same := *next
-	same.Generation, same.Parent = snap.Record.Generation, snap.Record.Parent
-	return same.Hash() == snap.Record.Hash()
-}
+func (p *proposal) unchanged() bool { return p.change != nil && p.change.Unchanged(p.snap.Record) }
 
 func firstCreate(ops []*operation) *mesh.Record {
 	for _, op := range ops {

@@ -12,7 +12,7 @@ import (
 // whole: a commit mends that, and nothing else does. Those who are silent are
 // no reason to send anything.
 func (r *commitRun) behind(snap *Snapshot, members []*member) bool {
-	hash := snap.Record.Hash()
+	hash := snap.hash
 	return slices.ContainsFunc(members, func(m *member) bool {
 		st := m.view.Status
 		switch {

@@ -15,7 +15,7 @@ import (
 func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	hash, start := p.next.Hash(), time.Now()
+	start := time.Now()
 	var prepared []*member
 	for _, a := range p.answers {
 		if a.err == nil {
@@ -23,8 +23,8 @@ func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 		}
 	}
 	sent := make([]answer, len(prepared))
-	each(prepared, func(i int, m *member) { sent[i] = r.commitOne(ctx, m, p.next.Generation, hash) })
-	r.cache.drop()
+	each(prepared, func(i int, m *member) { sent[i] = r.commitOne(ctx, m, p.next.Generation, p.hash) })
+	r.cache.committed(p.left(r.Client, sent))
 	taken := 0
 	for _, a := range sent {
 		if a.err == nil {

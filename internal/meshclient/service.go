@@ -65,10 +65,13 @@ func (c *Client) PutPort(ctx context.Context, cluster string, p mesh.PublishedPo
 	return result, err
 }
 
-// RemovePort closes a port; one that is not open is no error.
-func (c *Client) RemovePort(ctx context.Context, cluster string, k mesh.PortKey) (*Result, error) {
+// RemovePort closes a port of the service; one that is not open is no error, and
+// one that by now is another service's is left to that.
+func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh.PortKey) (*Result, error) {
 	return c.remove(ctx, cluster, mesh.PortObject(k), func(r *mesh.Record) error {
-		r.RemovePort(k)
+		if p := r.Ports[k]; p != nil && p.Service == service {
+			r.RemovePort(k)
+		}
 		return nil
 	})
 }
@@ -76,7 +79,7 @@ func (c *Client) RemovePort(ctx context.Context, cluster string, k mesh.PortKey)
 // remove commits a removal. Where no record of the cluster is left there is
 // nothing to remove from.
 func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object, apply func(*mesh.Record) error) (*Result, error) {
-	snap, err := c.Snapshot(ctx)
+	snap, err := c.startingPoint(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,10 @@ type Snapshot struct {
 	Hosts map[string]HostView
 	// Warnings are sentences about records that contradict each other.
 	Warnings []string
+
+	hash string // the record's
+	// reported is made when the first resource asks for its drift: see Drift.
+	reported func() map[mesh.Object][]string
 }
 
 // NodeView is what one node said, or why it said nothing.
@@ -47,6 +51,17 @@ const fetchTimeout = 2 * time.Minute
 // a record. ctx bounds this caller's wait only.
 func (c *Client) Snapshot(ctx context.Context) (*Snapshot, error) {
 	s, err := c.cache.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.verdict()
+}
+
+// startingPoint is the snapshot that the next change is made to: what the last
+// commit of this client has left on the nodes, else Snapshot. Whether somebody
+// else has changed the cluster since, its prepare finds out.
+func (c *Client) startingPoint(ctx context.Context) (*Snapshot, error) {
+	s, err := c.cache.forChange(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -85,3 +85,28 @@ func TestCacheCallerLeaves(t *testing.T) {
 		}
 	})
 }
+
+// The next change starts from what the last one left; who reads asks the nodes.
+func TestCacheKeepsWhatACommitLeftForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		c := slowFetch(&fetches, never)
+		left := &Snapshot{}
+		c.committed(left)
+		if got, err := c.forChange(t.Context()); got != left || err != nil || fetches != 0 {
+			t.Errorf("%p, %v, %d fetches", got, err, fetches)
+		}
+		read, err := c.get(t.Context())
+		if read == left || err != nil || fetches != 1 {
+			t.Errorf("%p, %v, %d fetches", read, err, fetches)
+		}
+		if got, err := c.forChange(t.Context()); got != read || err != nil || fetches != 1 {
+			t.Error("what was read since is not what counts")
+		}
+		c.committed(left)
+		c.drop()
+		if got, err := c.forChange(t.Context()); got == left || err != nil || fetches != 2 {
+			t.Errorf("%p, %v, %d fetches", got, err, fetches)
+		}
+	})
+}

@@ -54,9 +54,31 @@ func TestSnapshotAsksEveryNodeOnce(t *testing.T) {
 	}
 }
 
-// More logins at once than sshd's MaxStartups would lose some at a bastion.
+// More logins at once than sshd's MaxStartups would lose some behind a bastion.
 func TestLoginsAreBounded(t *testing.T) {
 	t.Parallel()
+	for name, tt := range map[string]struct {
+		bastion     bool
+		least, most int
+	}{
+		// The server sees a login end a little after the client, which has begun the
+		// next one by then.
+		"through a bastion": {true, 2, 12},
+		"directly":          {false, 10, 24},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := loginsAtOnce(t, tt.bastion)
+			if got < tt.least || got > tt.most {
+				t.Errorf("%d of 24 logins at once, want %d–%d", got, tt.least, tt.most)
+			}
+		})
+	}
+}
+
+// loginsAtOnce is how many of 24 hosts are logged in to at the same time.
+func loginsAtOnce(t *testing.T, bastion bool) int {
+	t.Helper()
 	f, _ := cluster(t, []string{"n1"})
 	next := f.Node("n1").Record().Next()
 	for i := range 23 {
@@ -68,14 +90,46 @@ func TestLoginsAreBounded(t *testing.T) {
 	for _, n := range f.All() {
 		n.SetRecord(next, n.Name)
 	}
-	snap, err := newClient(t, f.ClientConfig("n1")).Snapshot(deadline(t))
+	cfg := f.ClientConfig("n1")
+	if bastion {
+		gate := f.Add("gate")
+		cfg.SSH.Bastion = meshclient.BastionConfig{Host: "127.0.0.1", Port: gate.Port(), User: "jump", HostKey: gate.HostKey}
+	}
+	snap, err := newClient(t, cfg).Snapshot(deadline(t))
 	if err != nil || len(snap.Nodes) != 24 {
 		t.Fatalf("%+v, %v", snap, err)
 	}
-	// The server sees a login end a little after the client, which has begun the
-	// next one by then.
-	if got := f.MaxLogins(); got > 12 || got < 2 {
-		t.Errorf("%d of 24 logins at once, want about 8", got)
+	for name, v := range snap.Nodes {
+		if v.Err != nil {
+			t.Errorf("%s: %v", name, v.Err)
+		}
+	}
+	return f.MaxLogins()
+}
+
+// Many states and aliases log in to the same hosts at the same moment, each from
+// a process of its own: whom sshd turns away comes again.
+func TestManyClientsAtOnce(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three)
+	ctx, errs := deadline(t), make(chan error)
+	const clients = 40
+	for range clients {
+		c := newClient(t, f.ClientConfig())
+		go func() {
+			snap, err := c.Snapshot(ctx)
+			for _, name := range three {
+				if err == nil {
+					err = snap.Nodes[name].Err
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range clients {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

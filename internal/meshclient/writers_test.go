@@ -39,7 +39,7 @@ func (w writer) run(t testing.TB) error {
 			if i%2 == 0 {
 				return nil
 			}
-			return outcome(w.client.RemovePort(ctx, "demo", mesh.PortKey{Port: w.first + i, Protocol: mesh.TCP}))
+			return outcome(w.client.RemovePort(ctx, "demo", w.service, mesh.PortKey{Port: w.first + i, Protocol: mesh.TCP}))
 		},
 	} {
 		var g errgroup.Group

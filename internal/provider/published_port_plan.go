@@ -32,7 +32,9 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	complete := serviceErr == nil && p.Published != 0 && p.Protocol != ""
 	if complete {
 		id := mesh.PortID(plan.ServiceID.ValueString(), p.Key())
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), id)...)
+		if plan.ID.ValueString() != id {
+			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), id)...)
+		}
 	}
 	if exists && (!complete || cluster != oldCluster || p.Key() != oldKey) {
 		walk.leave(oldCluster, mesh.PortObject(oldKey))

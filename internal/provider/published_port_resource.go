@@ -111,9 +111,18 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if snap == nil {
 		return
 	}
+	before := state
 	state.fromMesh(cluster, snap.Record.Ports[k])
 	state.Drift = driftOf(snap, mesh.PortObject(k))
-	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+	if !state.same(&before) { // to set a state of a thousand that stay as they are is most of their Reads
+		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+	}
+}
+
+// same tells whether a Read has found what the state has.
+func (m *portModel) same(o *portModel) bool {
+	return m.samePort(o) && m.ID.Equal(o.ID) && m.ServiceID.Equal(o.ServiceID) && m.PublishedPort.Equal(o.PublishedPort) &&
+		m.Protocol.Equal(o.Protocol) && m.Drift.Equal(o.Drift)
 }
 
 func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -153,23 +162,12 @@ func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	}
 	cluster, service, k, _ := mesh.SplitPortID(state.ID.ValueString())
 	client, err := r.client()
-	var snap *meshclient.Snapshot
-	if err == nil {
-		snap, err = client.Snapshot(ctx)
-	}
 	var res *meshclient.Result
-	if err == nil && snap.Record != nil && !others(snap.Record, service, k) {
-		res, err = client.RemovePort(ctx, cluster, k)
+	if err == nil {
+		res, err = client.RemovePort(ctx, cluster, service, k)
 	}
 	addError(&resp.Diagnostics, portSubject("destroying", mesh.ServiceID(cluster, service), k), err)
 	r.addWarnings(&resp.Diagnostics, res)
-}
-
-// others tells whether the port now belongs to another service: then this
-// one's is gone already, and closing it would cut off the other.
-func others(r *mesh.Record, service string, k mesh.PortKey) bool {
-	p := r.Ports[k]
-	return p != nil && p.Service != service
 }
 
 func (r *portResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {

@@ -56,7 +56,7 @@ func TestPublishedPortDefaultsAndImport(t *testing.T) {
 		},
 		resource.TestStep{ // disappears
 			PreConfig: func() {
-				if _, err := m.client().RemovePort(t.Context(), "demo", web8080); err != nil {
+				if _, err := m.client().RemovePort(t.Context(), "demo", "web", web8080); err != nil {
 					t.Fatal(err)
 				}
 			},

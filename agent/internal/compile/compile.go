@@ -18,11 +18,13 @@ import (
 // version v (it decides on settings only), under the conditions of the moment. A node that is not in the record (a
 // host that only keeps it, or has left) gets an empty state.
 func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) state.State {
-	s := state.State{}
-	if rec == nil || rec.Nodes[node] == nil {
-		return s
-	}
-	self := rec.Nodes[node]
+	var d Desired
+	d.make(rec, node, v, now)
+	return d.State
+}
+
+// frame is everything but the published ports.
+func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion) {
 	links(s, rec, self)
 	for _, setting := range state.ManagedSysctls(v) {
 		s.Put(setting.Sysctl)
@@ -32,12 +34,10 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 	hostChains(s, rec, self)
 	meshChains(s, rec, self)
 	for name, other := range rec.Nodes {
-		if name != node {
+		if name != self.Name {
 			peer(s, self, other)
 		}
 	}
-	ports(s, rec, self, now)
-	return s
 }
 
 // links adds the namespace, the veth, the overlay device and the addresses and

@@ -64,6 +64,7 @@ func checkPort(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint) ui
 
 // destination is an endpoint as IPVS needs it.
 type destination struct {
+	name   string
 	addr   netip.AddrPort
 	weight int
 	local  bool // on the node we compile for
@@ -74,21 +75,24 @@ type destination struct {
 // destinations lists where a published port leads on this node, by address.
 func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) []destination {
 	service := rec.Services[p.Service]
-	names := rec.LiveEndpoints(service)
-	dests := make([]destination, 0, len(names))
-	for _, name := range names {
-		e := service.Endpoints[name]
+	dests := make([]destination, 0, len(service.Endpoints))
+	for name, e := range service.Endpoints {
 		host := rec.Nodes[e.Node]
-		d := destination{
-			addr: netip.AddrPortFrom(host.HostAddress(), p.TargetFor(e)), weight: e.Share(),
+		if host == nil || !host.Serving() || host != self && localEndpointsOnly(p) {
+			continue
+		}
+		dests = append(dests, destination{
+			name: name, addr: netip.AddrPortFrom(host.HostAddress(), p.TargetFor(e)), weight: e.Share(),
 			local: host == self, sick: sick(service, p, e, host, now),
-		}
-		if host.Serving() && (d.local || !localEndpointsOnly(p)) {
-			dests = append(dests, d)
-		}
+		})
 	}
 	// Of two endpoints at one address the first by name counts.
-	slices.SortStableFunc(dests, func(a, b destination) int { return a.addr.Compare(b.addr) })
+	slices.SortFunc(dests, func(a, b destination) int {
+		if c := a.addr.Compare(b.addr); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.name, b.name)
+	})
 	dests = slices.CompactFunc(dests, func(a, b destination) bool { return a.addr == b.addr })
 	weigh(dests, service, p)
 	asked := len(dests)

@@ -8,43 +8,54 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// ports adds an IPVS service, its destinations and a set member for every port
-// that is open on this node, and a member of routingmesh-ep-* for each port on
-// which an endpoint of this node answers, or is checked.
+// portObjects hands on what one published port asks of this node: an IPVS service, its
+// destinations and a set member if it is open here, and a member of
+// routingmesh-ep-* for each port on which an endpoint of this node answers, or is
+// checked. What two ports ask for both, as shared tells, is handed on by each.
 //
 // An ingress port whose service has no live endpoint stays open: IPVS without
 // a destination answers "port unreachable", which the client sees as
 // connection refused, also through a firewall that drops what no rule accepts.
 // And a UDP client that keeps sending meanwhile leaves no conntrack entry past
 // the DNAT that would hold it off once an endpoint is back.
-func ports(s state.State, rec *mesh.Record, self *mesh.Node, now Conditions) {
-	for key, p := range rec.Ports {
-		service := rec.Services[p.Service]
-		dests := destinations(rec, self, p, now)
-		address, set := self.MeshAddress(), ingressSet(key.Protocol)
-		if p.Mode == mesh.Host {
-			if len(dests) == 0 {
-				continue
-			}
-			// A UDP server that is bound to 0.0.0.0 answers a client outside the
-			// mesh from the underlay address, past IPVS: it must see S instead.
-			if key.Protocol == mesh.TCP {
-				address, set = self.HostModeAddress(), hostModeSet
-				answersReturn(s, self)
-			}
+func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) {
+	key, service := p.Key(), rec.Services[p.Service]
+	dests := destinations(rec, self, p, now)
+	address, set := self.MeshAddress(), ingressSet(key.Protocol)
+	if p.Mode == mesh.Host {
+		if len(dests) == 0 {
+			return
 		}
-		server := netip.AddrPortFrom(address, key.Port)
-		s.Put(virtualServer(service, p, server), state.SetMember{Set: set, Port: key.Port})
-		for _, d := range dests {
-			if !d.out {
-				s.Put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: d.addr, Weight: d.weight})
-			}
-			if d.local {
-				s.Put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
-			}
+		// A UDP server that is bound to 0.0.0.0 answers a client outside the
+		// mesh from the underlay address, past IPVS: it must see S instead.
+		if key.Protocol == mesh.TCP {
+			address, set = self.HostModeAddress(), hostModeSet
+			answersReturn(put, self)
 		}
-		checkedPort(s, self, service)
 	}
+	server := netip.AddrPortFrom(address, key.Port)
+	put(virtualServer(service, p, server))
+	put(state.SetMember{Set: set, Port: key.Port})
+	for _, d := range dests {
+		if !d.out {
+			put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: d.addr, Weight: d.weight})
+		}
+		if d.local {
+			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
+		}
+	}
+	checkedPort(put, self, service)
+}
+
+// shared says that several published ports may ask for the object.
+func shared(key state.Key) bool {
+	switch key.Kind {
+	case state.KindRoute, state.KindRule:
+		return true
+	case state.KindSetMember:
+		return key.Name == endpointSet(mesh.TCP) || key.Name == endpointSet(mesh.UDP)
+	}
+	return false
 }
 
 func virtualServer(service *mesh.Service, p *mesh.PublishedPort, server netip.AddrPort) state.VirtualServer {
@@ -57,13 +68,13 @@ func virtualServer(service *mesh.Service, p *mesh.PublishedPort, server netip.Ad
 
 // checkedPort lets the other nodes' checks through to a port that no published
 // port leads to.
-func checkedPort(s state.State, self *mesh.Node, service *mesh.Service) {
+func checkedPort(put func(state.Object), self *mesh.Node, service *mesh.Service) {
 	if service.HealthCheck == nil || service.HealthCheck.Port == 0 {
 		return
 	}
 	for _, e := range service.Endpoints {
 		if e.Node == self.Name {
-			s.Put(state.SetMember{Set: endpointSet(mesh.TCP), Port: service.HealthCheck.Port})
+			put(state.SetMember{Set: endpointSet(mesh.TCP), Port: service.HealthCheck.Port})
 		}
 	}
 }
@@ -72,11 +83,9 @@ func checkedPort(s state.State, self *mesh.Node, service *mesh.Service) {
 // through IPVS. It is there only while a host-mode tcp port is open: any policy
 // rule of one's own takes every packet of the host off the kernel's short way
 // through the routing tables (fib_has_custom_rules).
-func answersReturn(s state.State, self *mesh.Node) {
-	s.Put(
-		state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: self.MeshAddress(), Dev: state.HostLink},
-		state.Rule{From: self.HostAddress(), Table: state.Table, Priority: state.RulePriority},
-	)
+func answersReturn(put func(state.Object), self *mesh.Node) {
+	put(state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: self.MeshAddress(), Dev: state.HostLink})
+	put(state.Rule{From: self.HostAddress(), Table: state.Table, Priority: state.RulePriority})
 }
 
 // Opens reports whether the port is open on the node: everywhere in ingress

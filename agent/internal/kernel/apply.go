@@ -64,14 +64,45 @@ func (k *Kernel) writeAll(ctx context.Context, ops []state.Op) (failed []OpError
 		if done > 0 {
 			failed = append(failed, k.applyChains(ctx, ops[:done])...)
 		} else {
-			done = 1
-			if err := k.write(ctx, ops[0]); err != nil {
-				failed = append(failed, opError(ops[0], err))
+			done = bulkRun(ops)
+			for _, op := range k.bulk(ctx, ops[:done]) {
+				if err := k.write(ctx, op); err != nil {
+					failed = append(failed, opError(op, err))
+				}
 			}
 		}
 		ops = ops[done:]
 	}
 	return failed
+}
+
+// bulkRun counts the leading ops that can be sent to the kernel at once: additions,
+// or removals, of one kind. At least one.
+func bulkRun(ops []state.Op) int {
+	action, kind := ops[0].Action, ops[0].Object().Key().Kind
+	if action == state.Change || kind != state.KindVirtualServer && kind != state.KindRealServer && kind != state.KindSetMember {
+		return 1
+	}
+	n := 1
+	for n < min(len(ops), maxBatch) && ops[n].Action == action && ops[n].Object().Key().Kind == kind {
+		n++
+	}
+	return n
+}
+
+// bulk does what it can of several ops at once and returns the others, which are to
+// be written one by one.
+func (k *Kernel) bulk(ctx context.Context, ops []state.Op) (left []state.Op) {
+	if len(ops) == 1 {
+		return ops
+	}
+	if ops[0].Object().Key().Kind == state.KindSetMember {
+		return k.sets.bulk(ops)
+	}
+	if mesh, err := k.openMesh(); err != nil || mesh == nil {
+		return ops
+	}
+	return k.balancer.Bulk(ctx, ops)
 }
 
 func (k *Kernel) write(ctx context.Context, op state.Op) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,17 +17,22 @@ import (
 )
 
 // reading is what the canary says of what has no events. Two that are equal mean
-// that nothing was added or removed, "" that it could not be told.
+// that nothing was added or removed; what could not be told is "" or unknown.
 type reading struct {
-	chains string // of both namespaces
-	sets   string // the number of members of each set
-	ipvs   string // the number of services
-	inode  uint64 // of the mesh's namespace
+	chains string          // of both namespaces
+	sets   [maxSets]uint32 // the number of members of each of state.SetNames
+	ipvs   uint32          // the number of services
+	inode  uint64          // of the mesh's namespace
 }
+
+const (
+	maxSets = 8
+	unknown = ^uint32(0)
+)
 
 // read asks the kernel. The lock is held.
 func (w *Watch) read() reading {
-	r := reading{sets: w.canary.members()}
+	r := reading{sets: w.canary.members(), ipvs: unknown}
 	host := w.canary.tables(w.nft, w.kernel.host)
 	if w.mesh == nil {
 		r.chains = host
@@ -39,6 +45,34 @@ func (w *Watch) read() reading {
 	}
 	return r
 }
+
+// after is what the canary says when these ops were done, and nothing else.
+func (r reading) after(ops []state.Op) reading {
+	for _, op := range ops {
+		one := uint32(1)
+		if op.Action == state.Remove {
+			one = ^uint32(0) // -1
+		}
+		switch o := op.Object().(type) {
+		case state.VirtualServer:
+			if op.Action != state.Change {
+				r.ipvs += one
+			}
+		case state.SetMember:
+			if i := slices.Index(setNames, o.Set); i >= 0 && op.Action != state.Change {
+				r.sets[i] += one
+			}
+		}
+	}
+	return r
+}
+
+// told says that everything could be told.
+func (r reading) told() bool {
+	return r.chains != "" && r.ipvs != unknown && !slices.Contains(r.sets[:len(setNames)], unknown)
+}
+
+var setNames = state.SetNames()
 
 // iptablesIsNFT says which of its two kinds iptables is here: the program that its
 // alternatives lead to has it in its name. It takes too many look-ups of paths for
@@ -75,18 +109,15 @@ func (c *canary) close() {
 	c.sets.close()
 }
 
-func (c *canary) members() string {
-	var b strings.Builder
-	for _, name := range state.SetNames() {
+func (c *canary) members() (sizes [maxSets]uint32) {
+	for i, name := range setNames {
 		n, err := c.sets.size(name)
 		if err != nil {
-			b.WriteString("- ")
-			continue
+			n = unknown
 		}
-		b.WriteString(strconv.FormatUint(uint64(n), 10))
-		b.WriteByte(' ')
+		sizes[i] = n
 	}
-	return b.String()
+	return sizes
 }
 
 // meshCanary asks in the mesh's namespace.
@@ -97,12 +128,12 @@ func newMeshCanary(ns netns.NsHandle) (*meshCanary, error) {
 	return &meshCanary{tables}, err
 }
 
-func (c *meshCanary) services() string {
+func (c *meshCanary) services() uint32 {
 	info, err := ipvsInfo(c.raw)
 	if err != nil {
-		return err.Error()
+		return unknown
 	}
-	return strconv.FormatUint(uint64(info.services), 10)
+	return info.services
 }
 
 // tableCanary tells whether a namespace's tables have changed.

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"encoding/binary"
-	"iter"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -17,7 +16,7 @@ func parseServer(message []byte) (Server, bool) {
 	var addr netip.Addr
 	var port, family uint16
 	ours := true
-	for typ, value := range commandAttr(message, ipvsAttrService) {
+	for typ, value := range attrs(commandAttr(message, ipvsAttrService)) {
 		switch typ {
 		case serviceFamily:
 			family = number16(value)
@@ -32,7 +31,7 @@ func parseServer(message []byte) (Server, bool) {
 		case serviceMark:
 			ours = false
 		case serviceScheduler:
-			s.Scheduler = nl.BytesToString(value)
+			s.Scheduler = textOf(value)
 		case serviceStats64:
 			s.Traffic = parseTraffic(value)
 		}
@@ -45,7 +44,7 @@ func parseDestination(message []byte) (Destination, bool) {
 	var d Destination
 	var addr netip.Addr
 	var port uint16
-	for typ, value := range commandAttr(message, ipvsAttrDest) {
+	for typ, value := range attrs(commandAttr(message, ipvsAttrDest)) {
 		switch typ {
 		case destAddr:
 			addr = inetAddr(value)
@@ -87,17 +86,15 @@ func parseTraffic(stats []byte) (t mesh.Traffic) {
 	return t
 }
 
-// commandAttr walks over what is nested in one attribute of a generic netlink
-// message. What is too short reads as nothing.
-func commandAttr(message []byte, which uint16) iter.Seq2[uint16, []byte] {
-	if len(message) >= nl.SizeofGenlmsg {
-		for typ, value := range attrs(message[nl.SizeofGenlmsg:]) {
-			if typ == which {
-				return attrs(value)
-			}
+// commandAttr is what is nested in one attribute of a generic netlink message. What
+// is too short reads as nothing.
+func commandAttr(message []byte, which uint16) (nested []byte) {
+	for typ, value := range attrs(message[min(len(message), nl.SizeofGenlmsg):]) {
+		if typ == which {
+			return value
 		}
 	}
-	return attrs(nil)
+	return nil
 }
 
 func number16(b []byte) uint16 {

@@ -81,10 +81,11 @@ func chains(s state.State, self node) {
 		state.Chain{Table: "nat", Name: "ROUTINGMESH-POST", Hooks: "POSTROUTING", Rules: rules(`
 		! -s $H/32 -o rmesh0 -m addrtype --src-type LOCAL -j SNAT --to-source $H`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-IN", Hooks: "INPUT", Rules: rules(`
-		-d 127.0.0.0/8 -i rmesh0 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
-		-i rmesh0 -p tcp -m set --match-set routingmesh-ep-tcp dst -j ACCEPT
-		-i rmesh0 -p udp -m set --match-set routingmesh-ep-udp dst -j ACCEPT
-		-p udp -m udp --dport 4789 -m set --match-set routingmesh-peers src -j ACCEPT`)},
+		-p udp -m udp --dport 4789 -m set --match-set routingmesh-peers src -j ACCEPT
+		! -i rmesh0 -j RETURN
+		-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
+		-p tcp -m set --match-set routingmesh-ep-tcp dst -j ACCEPT
+		-p udp -m set --match-set routingmesh-ep-udp dst -j ACCEPT`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-FWD", Hooks: "FORWARD", Rules: rules(`
 		-o rmesh0 -m conntrack --ctstate DNAT -j ACCEPT
 		-i rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`)},
@@ -92,10 +93,10 @@ func chains(s state.State, self node) {
 		-m conntrack --ctorigdst $S -j SNAT --to-source $S
 		-s $H/32 -m conntrack --ctorigdst $P -j SNAT --to-source $S`)},
 		state.Chain{NS: state.Mesh, Table: "raw", Name: "PREROUTING", Rules: rules(`
-		-s 10.255.0.0/16 -d $H/32 -i vx0 -j CT --notrack
-		-d $S/32 -i host0 -j ACCEPT
-		-d $P/32 -i host0 -j ACCEPT
-		-s $H/32 -d 10.255.0.0/16 -i host0 -j CT --notrack`)},
+		-s 10.255.0.0/16 -d $H/32 -j CT --notrack
+		-d $S/32 -j ACCEPT
+		-d $P/32 -j ACCEPT
+		-s $H/32 -d 10.255.0.0/16 -j CT --notrack`)},
 	)
 }
 

@@ -16,11 +16,16 @@ import (
 // that changes that way, entries are deleted that lead where nothing is asked for
 // (any more); the next packet makes its own. Which ones is read from the kernel
 // after the write, so what one cleaning has missed the next one finds.
+//
+// A tcp client that keeps its source port makes a new entry with its next
+// connection, unless the end of the last one never came by, as that of those that
+// were open when the mesh was taken away: such an entry lasts for five days. When
+// S and P have changed, or are gone, what leads to the old ones is deleted.
 
 // setUDP holds the udp ports that are open here.
 const setUDP = state.SetPrefix + "udp"
 
-// changesFlows says that the op changes the way of a udp packet into the mesh.
+// changesFlows says that the op changes the way of packets into the mesh.
 func changesFlows(op state.Op) bool {
 	switch o := op.Object().(type) {
 	case state.RealServer:
@@ -31,13 +36,15 @@ func changesFlows(op state.Op) bool {
 		return o.Set == setUDP
 	case state.Chain:
 		return o.Table == "nat"
+	case state.NetNS:
+		return true
 	case state.Addr: // S: what came for it meanwhile was forwarded
 		return o.NS == state.Mesh && o.Link == "lo"
 	}
 	return false
 }
 
-// flows is what the deletion of stale udp entries needs to know.
+// flows is what the deletion of stale entries needs to know.
 type flows struct {
 	servers map[netip.AddrPort]state.VirtualServer
 	reals   map[state.Key]bool
@@ -45,6 +52,7 @@ type flows struct {
 	local   map[netip.Addr]bool // addresses of the host, without H
 	self    netip.Addr          // H
 	mesh    map[netip.Addr]bool // S and P, those from before the write too
+	gone    map[netip.Addr]bool // those of them that there are no more
 }
 
 // forgetStaleFlows runs after the ops; before are the addresses of the mesh's
@@ -52,49 +60,47 @@ type flows struct {
 func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) error {
 	f := flows{
 		servers: map[netip.AddrPort]state.VirtualServer{}, reals: map[state.Key]bool{},
-		open: map[uint16]bool{}, local: map[netip.Addr]bool{}, mesh: map[netip.Addr]bool{},
+		open: map[uint16]bool{}, local: map[netip.Addr]bool{}, mesh: map[netip.Addr]bool{}, gone: map[netip.Addr]bool{},
 	}
 	err := inOrder(
 		func() error { return k.readServers(ctx, &f) },
 		func() error { return k.readOpen(&f) },
 		func() error { return k.readAddresses(&f, before) },
-		func() error { return deleteFlows(k.host.ns, hostFlows{&f}.stale) },
+		func() error { return deleteFlows(k.host.ns, len(f.gone) > 0, hostFlows{&f}.stale) },
 		func() error {
 			if mesh, err := k.openMesh(); err != nil || mesh == nil {
 				return err
 			}
-			return deleteFlows(k.mesh.ns, meshFlows{&f}.stale)
+			return deleteFlows(k.mesh.ns, false, meshFlows{&f}.stale)
 		},
 	)
 	if err != nil {
-		return fmt.Errorf("forget the udp connections from before: %w", err)
+		return fmt.Errorf("forget the connections from before: %w", err)
 	}
 	return nil
 }
 
 func (k *Kernel) readServers(ctx context.Context, f *flows) error {
-	into := state.State{}
-	if err := k.balance(false, func(b Balancer) error { return b.List(ctx, into) }); err != nil {
-		return err
-	}
-	for key, o := range into {
-		switch o := o.(type) {
-		case state.VirtualServer:
-			if o.Proto == "udp" {
-				f.servers[o.Addr] = o
-			}
-		case state.RealServer:
-			f.reals[key] = true
-		}
-	}
-	return nil
+	return k.balance(false, func(b Balancer) error { return b.List(ctx, state.State{}, f) })
 }
 
-func (k *Kernel) readOpen(f *flows) error {
-	_, members, err := k.sets.members(setUDP)
-	for _, m := range members {
-		f.open[m.Port] = true
+// virtual, destination and member take what the balancer shows: of that what is of udp.
+func (f *flows) virtual(v state.VirtualServer) {
+	if v.Proto == "udp" {
+		f.servers[v.Addr] = v
 	}
+}
+
+func (f *flows) destination(r state.RealServer) {
+	if r.Proto == "udp" {
+		f.reals[r.Key()] = true
+	}
+}
+
+func (f *flows) member(state.SetMember) {}
+
+func (k *Kernel) readOpen(f *flows) error {
+	_, err := k.sets.members(setUDP, func(m state.SetMember) { f.open[m.Port] = true })
 	return already(err, unix.ENOENT) // without the set nothing is open
 }
 
@@ -115,8 +121,12 @@ func (k *Kernel) readAddresses(f *flows, before []netip.Addr) error {
 		}
 	}
 	now, err := k.meshAddresses()
-	for _, a := range append(now, before...) {
+	for _, a := range before {
+		f.mesh[a], f.gone[a] = true, err == nil
+	}
+	for _, a := range now {
 		f.mesh[a] = true
+		delete(f.gone, a)
 	}
 	return err
 }

@@ -37,11 +37,12 @@ func (c *conntrack) request(command, flags int) *nl.NetlinkRequest {
 	return req
 }
 
-// find returns the entries of udp that match, as the kernel has sent them.
-func (c *conntrack) find(match func(flow) bool) ([][]byte, error) {
+// find returns the entries of udp, or of tcp as well, that match, as the kernel has
+// sent them.
+func (c *conntrack) find(tcp bool, match func(flow) bool) ([][]byte, error) {
 	return list("the connections that conntrack knows", func() (found [][]byte, err error) {
 		err = c.request(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP).ExecuteIter(unix.NETLINK_NETFILTER, 0, func(message []byte) bool {
-			if f, ok := parseFlow(message); ok && match(f) {
+			if f, ok := parseFlow(message, tcp); ok && match(f) {
 				found = append(found, message)
 			}
 			return true
@@ -59,14 +60,14 @@ func (c *conntrack) remove(message []byte) error {
 	return already(err, unix.ENOENT)
 }
 
-// deleteFlows deletes the udp entries of a namespace that match.
-func deleteFlows(ns netns.NsHandle, match func(flow) bool) error {
+// deleteFlows deletes the entries of a namespace that match, of udp or of tcp as well.
+func deleteFlows(ns netns.NsHandle, tcp bool, match func(flow) bool) error {
 	c, err := openConntrack(ns)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	stale, err := c.find(match)
+	stale, err := c.find(tcp, match)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("the kernel does not let conntrack be read (modprobe nf_conntrack_netlink; %s): %w", extraModules, err)
 	}
@@ -83,13 +84,16 @@ const (
 	protocolNumberAttr, protocolSrc, protocolDst = 1, 2, 3
 )
 
-// parseFlow reads an entry of udp; false for anything else, and for one of another
-// zone, which is somebody else's.
-func parseFlow(message []byte) (f flow, ok bool) {
+// parseFlow reads an entry of udp, or of tcp as well; false for anything else, and
+// for one of another zone, which is somebody else's.
+func parseFlow(message []byte, tcp bool) (f flow, ok bool) {
 	for typ, value := range setAttrs(message) {
 		switch typ {
 		case nl.CTA_TUPLE_ORIG:
-			f.from, f.to, ok = parseTuple(value)
+			var protocol byte
+			f.from, f.to, protocol = parseTuple(value)
+			f.tcp = protocol == unix.IPPROTO_TCP
+			ok = protocol == unix.IPPROTO_UDP || f.tcp && tcp
 		case nl.CTA_TUPLE_REPLY:
 			f.answeredFrom, f.answeredTo, _ = parseTuple(value)
 		case nl.CTA_ZONE:
@@ -102,7 +106,7 @@ func parseFlow(message []byte) (f flow, ok bool) {
 	return f, ok
 }
 
-func parseTuple(tuple []byte) (from, to netip.AddrPort, isUDP bool) {
+func parseTuple(tuple []byte) (from, to netip.AddrPort, protocol byte) {
 	var addrs [2]netip.Addr
 	var ports [2]uint16
 	for typ, value := range attrs(tuple) {
@@ -111,11 +115,13 @@ func parseTuple(tuple []byte) (from, to netip.AddrPort, isUDP bool) {
 			case typ == tupleIP && (what == addressFrom || what == addressTo):
 				addrs[what-addressFrom] = inetAddr(v)
 			case typ == tupleProto && what == protocolNumberAttr:
-				isUDP = len(v) > 0 && v[0] == unix.IPPROTO_UDP
+				if len(v) > 0 {
+					protocol = v[0]
+				}
 			case typ == tupleProto && (what == protocolSrc || what == protocolDst):
 				ports[what-protocolSrc] = bigEndian16(v)
 			}
 		}
 	}
-	return netip.AddrPortFrom(addrs[0], ports[0]), netip.AddrPortFrom(addrs[1], ports[1]), isUDP
+	return netip.AddrPortFrom(addrs[0], ports[0]), netip.AddrPortFrom(addrs[1], ports[1]), protocol
 }

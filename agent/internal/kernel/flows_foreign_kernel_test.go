@@ -92,6 +92,8 @@ func TestForeignFlowsStay(t *testing.T) {
 			{what: "the endpoint's side", from: "10.255.2.1:40000", to: H + ":5353", answered: H + ":5353", back: "10.255.2.1:40000"},
 			{what: "a live client", from: "192.168.77.103:40000", to: a + ":5353", answered: S + ":5353", back: "192.168.77.103:40000"},
 			{what: "a live client on the node", from: "127.0.0.1:40000", to: "127.0.0.1:5353", answered: S + ":5353", back: H + ":40000"},
+			{what: "a live client of tcp", from: "192.168.77.104:40000", to: a + ":8080", answered: S + ":8080", back: "192.168.77.104:40000", proto: unix.IPPROTO_TCP},
+			{what: "somebody else's DNAT of tcp", from: "192.168.77.105:40000", to: a + ":8080", answered: "172.17.0.2:80", back: "192.168.77.105:40000", proto: unix.IPPROTO_TCP},
 			{what: "of tcp", from: c, to: a + ":5353", answered: a + ":5353", back: c, proto: unix.IPPROTO_TCP},
 		},
 		state.Mesh: {
@@ -140,13 +142,18 @@ func TestForeignFlowsStay(t *testing.T) {
 			}
 		}
 	}
-	// When everything goes, so do the clients' entries.
+	// When everything goes, so do the clients' entries, and no others.
 	m.reach(state.State{}, 1)
 	m.in(func() error {
 		flows, err := netlink.ConntrackTableList(netlink.ConntrackTable, unix.AF_INET)
+		left := map[string]bool{}
 		for _, f := range flows {
-			if f.Reverse.SrcIP.String() == S {
-				t.Errorf("without the mesh there is still %s", tupleText(f))
+			left[tupleText(f)] = true
+		}
+		for _, e := range stay[state.Host] {
+			ours := netip.MustParseAddrPort(e.answered).Addr().String() == S
+			if left[tupleText(e.flow())] == ours {
+				t.Errorf("without the mesh, is there still %s? %t; it was %s", tupleText(e.flow()), ours, e.what)
 			}
 		}
 		return err

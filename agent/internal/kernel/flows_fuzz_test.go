@@ -17,16 +17,19 @@ func TestParseFlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, ok := parseFlow(message)
+	f, ok := parseFlow(message, false)
 	if !ok || f.from.String() != "192.168.77.100:40000" || f.to.String() != "192.168.77.1:5353" || f.answeredFrom.String() != "10.255.1.1:5353" || f.answeredTo != f.from {
 		t.Errorf("%+v, %t", f, ok)
 	}
 	tcp := append([]byte(nil), message...)
 	tcp[36] = 6
-	if f, ok := parseFlow(tcp); ok {
+	if f, ok := parseFlow(tcp, false); ok {
 		t.Errorf("tcp: %+v", f)
 	}
-	if f, ok := parseFlow(append(message, 6, 0, 18, 0, 0, 1, 0, 0)); ok {
+	if f, ok := parseFlow(tcp, true); !ok || !f.tcp || f.answeredFrom.String() != "10.255.1.1:5353" {
+		t.Errorf("tcp, asked for: %+v, %t", f, ok)
+	}
+	if f, ok := parseFlow(append(message, 6, 0, 18, 0, 0, 1, 0, 0), true); ok {
 		t.Errorf("another zone: %+v", f)
 	}
 }
@@ -39,7 +42,7 @@ func FuzzFlow(f *testing.F) {
 	}
 	f.Add(message)
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		if read, ok := parseFlow(b); ok {
+		if read, ok := parseFlow(b, true); ok {
 			_ = meshFlows{&flows{}}.stale(read) || hostFlows{&flows{}}.stale(read)
 		}
 	})
@@ -51,6 +54,6 @@ func BenchmarkParseFlow(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		parseFlow(message)
+		parseFlow(message, false)
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// flow is a udp entry of conntrack: who began it, to where, from where it is
-// answered, and to where the answer goes.
-type flow struct{ from, to, answeredFrom, answeredTo netip.AddrPort }
+// flow is an entry of conntrack: who began it, to where, from where it is answered,
+// and to where the answer goes.
+type flow struct {
+	tcp                                bool // else it is udp
+	from, to, answeredFrom, answeredTo netip.AddrPort
+}
 
 // meshFlows are the stale ones of the mesh's namespace.
 type meshFlows struct{ *flows }
@@ -33,10 +36,15 @@ func (m meshFlows) stale(f flow) bool {
 // hostFlows are the stale ones of the host's namespace.
 type hostFlows struct{ *flows }
 
-// stale is what was begun for a published port past our DNAT, or has it and is for
-// a port that is closed, or lacks the source H that a client on this host needs.
+// stale is what leads to an address that the mesh had here; of udp also what was
+// begun for a published port past our DNAT, or has it and is for a port that is
+// closed, or lacks the source H that a client on this host needs.
 func (h hostFlows) stale(f flow) bool {
 	switch {
+	case h.gone[f.answeredFrom.Addr()]:
+		return f.to != f.answeredFrom // what nobody has translated is not ours
+	case f.tcp:
+		return false
 	case f.to == f.answeredFrom:
 		return h.isLocal(f.to.Addr()) && h.open[f.to.Port()]
 	case h.mesh[f.answeredFrom.Addr()] && f.answeredFrom.Port() == f.to.Port():

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/netip"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
@@ -19,9 +18,7 @@ import (
 // need it. netlink has one too, but it panics on an error that is no errno,
 // writes to the log what it does not know about a newer kernel's sets, and can
 // only list a set with all its members: somebody else's may have a million.
-type ipset struct {
-	socket map[int]*nl.SocketHandle
-}
+type ipset struct{ conn *netlinkConn }
 
 // Of include/uapi/linux/netfilter/ipset/ip_set.h.
 const (
@@ -33,208 +30,173 @@ const (
 )
 
 func newIPSet(ns netns.NsHandle) (*ipset, error) {
-	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_NETFILTER)
+	conn, err := dialNetlink(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for ipset: %w", err)
 	}
-	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
-	if err := errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout)); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return &ipset{socket: map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: s}}}, nil
+	return &ipset{conn}, nil
 }
 
-func (s *ipset) close() { s.socket[unix.NETLINK_NETFILTER].Close() }
+func (s *ipset) close() { s.conn.close() }
 
-// execute sends one command. Without NLM_F_EXCL the kernel takes what is already
-// so as done: a member that is in, or out, and a set that is there.
-func (s *ipset) execute(command int, data ...nl.NetlinkRequestData) ([][]byte, error) {
-	req := &nl.NetlinkRequest{
-		NlMsghdr: unix.NlMsghdr{
-			Len:   unix.SizeofNlMsghdr,
-			Type:  uint16(command | unix.NFNL_SUBSYS_IPSET<<8),
-			Flags: unix.NLM_F_REQUEST | uint16(nl.GetIpsetFlags(command)),
-		},
-		Sockets: s.socket,
+// message begins a command on a set; "" for all. Without NLM_F_EXCL the kernel
+// takes what is already so as done: a member that is in, or out, and a set that is
+// there.
+func (s *ipset) message(command int, set string) {
+	flags := uint16(nl.GetIpsetFlags(command)) &^ unix.NLM_F_ACK
+	s.conn.message(uint16(command|unix.NFNL_SUBSYS_IPSET<<8), flags, unix.AF_INET, nl.NFNETLINK_V0, 0, 0)
+	s.conn.attr(nl.IPSET_ATTR_PROTOCOL, nl.IPSET_PROTOCOL)
+	if set != "" {
+		s.conn.attrText(nl.IPSET_ATTR_SETNAME, set)
 	}
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, Version: nl.NFNETLINK_V0})
-	req.AddData(nl.NewRtAttr(nl.IPSET_ATTR_PROTOCOL, nl.Uint8Attr(nl.IPSET_PROTOCOL)))
-	for _, d := range data {
-		req.AddData(d)
+}
+
+// do sends one command; each is shown the attributes of the answers.
+func (s *ipset) do(each func(attributes iter.Seq2[uint16, []byte])) error {
+	if each == nil {
+		return setError(s.conn.do(nil))
 	}
-	answer, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	return setError(s.conn.do(func(message []byte) { each(setAttrs(message)) }))
+}
+
+// setError has words for ipset's own errors.
+func setError(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) && int(errno) >= nl.IPSET_ERR_PRIVATE {
-		err = nl.IPSetError(uintptr(errno))
+		return nl.IPSetError(uintptr(errno))
 	}
-	return answer, err
+	return err
 }
 
-func setName(name string) *nl.RtAttr {
-	return nl.NewRtAttr(nl.IPSET_ATTR_SETNAME, nl.ZeroTerminated(name))
+// listFlags asks for less than everything.
+func (s *ipset) listFlags(flags uint32) {
+	at := s.conn.nest(nl.IPSET_ATTR_FLAGS | netOrder)
+	s.conn.out = binary.BigEndian.AppendUint32(s.conn.out, flags)
+	s.conn.end(at)
 }
 
-func (s *ipset) names() ([]string, error) {
-	answer, err := s.execute(nl.IPSET_CMD_LIST,
-		nl.NewRtAttr(nl.IPSET_ATTR_FLAGS|netOrder, nl.BEUint32Attr(listNamesOnly)))
-	var names []string
-	for _, message := range answer {
-		for typ, value := range setAttrs(message) {
+func (s *ipset) names() (names []string, err error) {
+	s.message(nl.IPSET_CMD_LIST, "")
+	s.listFlags(listNamesOnly)
+	err = s.do(func(attributes iter.Seq2[uint16, []byte]) {
+		for typ, value := range attributes {
 			if typ == nl.IPSET_ATTR_SETNAME {
-				names = append(names, nl.BytesToString(value))
+				names = append(names, textOf(value))
 			}
 		}
-	}
+	})
 	return names, err
 }
 
 // size is the number of members of a set, without listing them. A kernel that
 // does not tell it is taken to say 0 of every set.
 func (s *ipset) size(name string) (n uint32, err error) {
-	answer, err := s.execute(nl.IPSET_CMD_LIST, setName(name),
-		nl.NewRtAttr(nl.IPSET_ATTR_FLAGS|netOrder, nl.BEUint32Attr(listHeader)))
-	for _, message := range answer {
-		for typ, value := range setAttrs(message) {
-			if typ != nl.IPSET_ATTR_DATA {
-				continue
-			}
-			for typ, value := range attrs(value) {
-				if typ == nl.IPSET_ATTR_ELEMENTS && len(value) == 4 {
-					n = binary.BigEndian.Uint32(value)
-				}
+	s.message(nl.IPSET_CMD_LIST, name)
+	s.listFlags(listHeader)
+	err = s.do(func(attributes iter.Seq2[uint16, []byte]) {
+		for typ, value := range attributes {
+			if typ == nl.IPSET_ATTR_DATA {
+				n = elements(value)
 			}
 		}
-	}
+	})
 	return n, err
 }
 
 // members lists a set; a large one comes in several messages.
-func (s *ipset) members(name string) (state.Set, []state.SetMember, error) {
+func (s *ipset) members(name string, each func(state.SetMember)) (state.Set, error) {
 	set := state.Set{Name: name}
-	var members []state.SetMember
-	answer, err := s.execute(nl.IPSET_CMD_LIST, setName(name))
-	for _, message := range answer {
-		for typ, value := range setAttrs(message) {
-			switch typ {
-			case nl.IPSET_ATTR_TYPENAME:
-				set.Type = state.SetType(nl.BytesToString(value))
-			case nl.IPSET_ATTR_DATA:
-				set.Fault = setFault(value)
-			case nl.IPSET_ATTR_ADT:
-				for _, entry := range attrs(value) {
-					members = append(members, memberOf(name, entry))
-				}
-			}
-		}
-	}
-	return set, members, err
+	s.message(nl.IPSET_CMD_LIST, name)
+	err := s.conn.do(func(message []byte) { parseSet(&set, message, each) })
+	return set, setError(err)
 }
 
-// setFault finds what a set made by somebody else may have differently.
-func setFault(header []byte) string {
-	from, to := uint16(0), uint16(65535)
-	for typ, value := range attrs(header) {
-		switch typ {
-		case nl.IPSET_ATTR_TIMEOUT:
-			return "its members time out"
-		case nl.IPSET_ATTR_PORT_FROM:
-			from = binary.BigEndian.Uint16(value)
-		case nl.IPSET_ATTR_PORT_TO:
-			to = binary.BigEndian.Uint16(value)
-		}
-	}
-	if from != 0 || to != 65535 {
-		return fmt.Sprintf("only for ports %d-%d", from, to)
-	}
-	return ""
-}
-
-func memberOf(set string, entry []byte) state.SetMember {
-	m := state.SetMember{Set: set}
-	for typ, value := range attrs(entry) {
-		switch typ {
-		case nl.IPSET_ATTR_PORT:
-			m.Port = binary.BigEndian.Uint16(value)
-		case nl.IPSET_ATTR_IP:
-			for _, ip := range attrs(value) {
-				m.Addr, _ = netip.AddrFromSlice(ip)
-			}
-		}
-	}
-	return m
+// has says whether a set has the member; false without the set.
+func (s *ipset) has(m state.SetMember) (bool, error) {
+	s.message(nl.IPSET_CMD_TEST, m.Set)
+	s.memberData(m)
+	err := s.do(nil)
+	return err == nil, already(err, nl.IPSetError(nl.IPSET_ERR_EXIST), unix.ENOENT)
 }
 
 func (s *ipset) create(set state.Set) error {
-	data := nl.NewRtAttr(nl.IPSET_ATTR_DATA|nested, nil)
 	family, revision := byte(unix.AF_UNSPEC), byte(0)
-	switch set.Type {
-	case state.BitmapPort:
-		data.AddRtAttr(nl.IPSET_ATTR_PORT_FROM|netOrder, nl.BEUint16Attr(0))
-		data.AddRtAttr(nl.IPSET_ATTR_PORT_TO|netOrder, nl.BEUint16Attr(65535))
-	case state.HashIP:
+	if set.Type == state.HashIP {
 		family, revision = unix.AF_INET, 1
 	}
-	_, err := s.execute(nl.IPSET_CMD_CREATE, setName(set.Name),
-		nl.NewRtAttr(nl.IPSET_ATTR_TYPENAME, nl.ZeroTerminated(string(set.Type))),
-		nl.NewRtAttr(nl.IPSET_ATTR_REVISION, nl.Uint8Attr(revision)),
-		nl.NewRtAttr(nl.IPSET_ATTR_FAMILY, nl.Uint8Attr(family)),
-		data)
-	return err
+	s.message(nl.IPSET_CMD_CREATE, set.Name)
+	s.conn.attrText(nl.IPSET_ATTR_TYPENAME, string(set.Type))
+	s.conn.attr(nl.IPSET_ATTR_REVISION, revision)
+	s.conn.attr(nl.IPSET_ATTR_FAMILY, family)
+	data := s.conn.nest(nl.IPSET_ATTR_DATA | nested)
+	if set.Type == state.BitmapPort {
+		s.conn.attrPort(nl.IPSET_ATTR_PORT_FROM|netOrder, 0)
+		s.conn.attrPort(nl.IPSET_ATTR_PORT_TO|netOrder, 65535)
+	}
+	s.conn.end(data)
+	return s.do(nil)
 }
 
 func (s *ipset) destroy(name string) error {
-	_, err := s.execute(nl.IPSET_CMD_DESTROY, setName(name))
-	return err
+	s.message(nl.IPSET_CMD_DESTROY, name)
+	return s.do(nil)
 }
 
 // swap exchanges what two sets hold, while rules go on to refer to both.
 func (s *ipset) swap(a, b string) error {
-	_, err := s.execute(nl.IPSET_CMD_SWAP, setName(a), nl.NewRtAttr(nl.IPSET_ATTR_SETNAME2, nl.ZeroTerminated(b)))
-	return err
+	s.message(nl.IPSET_CMD_SWAP, a)
+	s.conn.attrText(nl.IPSET_ATTR_SETNAME2, b)
+	return s.do(nil)
 }
 
 func (s *ipset) add(m state.SetMember) error {
-	_, err := s.execute(nl.IPSET_CMD_ADD, setName(m.Set), memberData(m))
-	return err
+	s.change(nl.IPSET_CMD_ADD, m)
+	return s.do(nil)
 }
 
 func (s *ipset) del(m state.SetMember) error {
-	_, err := s.execute(nl.IPSET_CMD_DEL, setName(m.Set), memberData(m))
-	return err
+	s.change(nl.IPSET_CMD_DEL, m)
+	return s.do(nil)
 }
 
-func memberData(m state.SetMember) *nl.RtAttr {
-	data := nl.NewRtAttr(nl.IPSET_ATTR_DATA|nested, nil)
-	if m.Addr.IsValid() {
-		ip := data.AddRtAttr(nl.IPSET_ATTR_IP|nested, nil)
-		ip.AddRtAttr(nl.IPSET_ATTR_IPADDR_IPV4|netOrder, m.Addr.AsSlice())
-	} else {
-		data.AddRtAttr(nl.IPSET_ATTR_PORT|netOrder, nl.BEUint16Attr(m.Port))
+// bulk adds members, or removes them, at once and returns the ops that have to be
+// done one by one.
+func (s *ipset) bulk(ops []state.Op) (left []state.Op) {
+	first := s.conn.seq + 1
+	for _, op := range ops {
+		m, _ := op.Object().(state.SetMember)
+		command := nl.IPSET_CMD_ADD
+		if op.Action == state.Remove {
+			command = nl.IPSET_CMD_DEL
+		}
+		s.change(command, m)
 	}
-	return data
-}
-
-// setAttrs are the attributes of a message, after the netfilter header.
-func setAttrs(message []byte) iter.Seq2[uint16, []byte] {
-	if len(message) < nl.SizeofNfgenmsg {
-		return attrs(nil)
+	failed, err := s.conn.exchange(nil)
+	if err != nil {
+		return ops
 	}
-	return attrs(message[nl.SizeofNfgenmsg:])
-}
-
-// attrs walks over netlink attributes: type without flags, and value.
-func attrs(b []byte) iter.Seq2[uint16, []byte] {
-	return func(yield func(uint16, []byte) bool) {
-		for len(b) >= unix.SizeofRtAttr {
-			size := int(binary.NativeEndian.Uint16(b))
-			if size < unix.SizeofRtAttr || size > len(b) {
-				return
-			}
-			if !yield(binary.NativeEndian.Uint16(b[2:])&attrTypeMask, b[unix.SizeofRtAttr:size]) {
-				return
-			}
-			b = b[min(len(b), (size+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1)):]
+	for i, op := range ops {
+		if failed[first+uint32(i)] != nil {
+			left = append(left, op)
 		}
 	}
+	return left
+}
+
+// change puts a member's addition or removal into the batch.
+func (s *ipset) change(command int, m state.SetMember) {
+	s.message(command, m.Set)
+	s.memberData(m)
+}
+
+func (s *ipset) memberData(m state.SetMember) {
+	data := s.conn.nest(nl.IPSET_ATTR_DATA | nested)
+	if m.Addr.IsValid() {
+		ip, addr := s.conn.nest(nl.IPSET_ATTR_IP|nested), m.Addr.As4()
+		s.conn.attr(nl.IPSET_ATTR_IPADDR_IPV4|netOrder, addr[:]...)
+		s.conn.end(ip)
+	} else {
+		s.conn.attrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
+	}
+	s.conn.end(data)
 }

@@ -28,6 +28,8 @@ type ipvsBalancer struct {
 	mesh     *netspace
 	programs *programs
 	handle   *ipvs.Handle // nil until needed
+	conn     *netlinkConn // of Bulk, nil until needed
+	family   uint16       // IPVS's in generic netlink, once there is conn
 	removed  time.Time    // the last destination or service
 }
 
@@ -40,6 +42,10 @@ func (b *ipvsBalancer) Close() {
 	if b.handle != nil {
 		b.handle.Close()
 		b.handle = nil
+	}
+	if b.conn != nil {
+		b.conn.close()
+		b.conn = nil
 	}
 }
 

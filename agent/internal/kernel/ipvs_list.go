@@ -15,76 +15,164 @@ import (
 
 // List implements Balancer. Which services there are is netlink's to say; their
 // destinations come from /proc, or by netlink for those that /proc passes over.
-func (b *ipvsBalancer) List(ctx context.Context, into state.State) error {
+func (b *ipvsBalancer) List(ctx context.Context, into state.State, many crowd) error {
 	if there, err := b.kernelHas(); err != nil || !there {
 		return err // without IPVS there are no servers
 	}
 	if err := b.listTimeouts(ctx, into); err != nil {
 		return err
 	}
+	l, err := b.listServices(ctx)
+	if err != nil {
+		return err
+	}
+	if len(l.servers) > 0 {
+		if err := b.mesh.do(func() error { return readDestinations(l.service, func(r listed) { l.dest(many, r.RealServer) }) }); err != nil {
+			return err
+		}
+	}
+	for i := range l.servers {
+		s := &l.servers[i]
+		if !s.seen {
+			if s.seen, err = b.listDestinations(ctx, s, many); err != nil {
+				return err
+			}
+		}
+		if s.seen {
+			many.virtual(s.whole())
+		}
+	}
+	return nil
+}
+
+// ListOnly implements Balancer.
+func (b *ipvsBalancer) ListOnly(ctx context.Context, into state.State, servers []state.VirtualServer) error {
+	if there, err := b.kernelHas(); err != nil || !there {
+		return err
+	}
+	for _, named := range servers {
+		v, there, err := b.service(ctx, named)
+		if err != nil {
+			return fmt.Errorf("read IPVS service %s/%s: %w", named.Addr, named.Proto, err)
+		}
+		s := listing{VirtualServer: v}
+		if there {
+			there, err = b.listDestinations(ctx, &s, all{into})
+		}
+		if err != nil {
+			return err
+		}
+		if there {
+			into.Put(s.whole())
+		}
+	}
+	return nil
+}
+
+// listings is what is there of all services.
+type listings struct {
+	servers []listing
+	index   map[serverName]int
+	at      *listing // the one whose destinations are read
+}
+
+// listing is one service, and the order of its destinations where that counts.
+type listing struct {
+	state.VirtualServer
+	seen  bool // its destinations have been read
+	order []netip.AddrPort
+}
+
+type serverName struct {
+	udp  bool
+	addr netip.AddrPort
+}
+
+func (b *ipvsBalancer) listServices(ctx context.Context) (*listings, error) {
 	var services []*ipvs.Service
 	err := b.do(ctx, func(h *ipvs.Handle) (err error) {
 		services, err = h.GetServices()
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("list IPVS services: %w", err)
+		return nil, fmt.Errorf("list IPVS services: %w", err)
 	}
-	var known destinations
-	err = b.mesh.do(func() (err error) {
-		known, err = readDestinations()
-		return err
-	})
-	if err != nil {
-		return err
-	}
+	l := &listings{servers: make([]listing, 0, len(services)), index: make(map[serverName]int, len(services))}
 	for _, s := range services {
-		if err := b.listService(ctx, into, s, known); err != nil {
-			return err
+		if isOurs(s) {
+			v := virtualOf(s)
+			l.index[serverName{v.Proto == "udp", v.Addr}] = len(l.servers)
+			l.servers = append(l.servers, listing{VirtualServer: v})
 		}
 	}
-	return nil
+	return l, nil
 }
 
-// listService passes over services by firewall mark or of IPv6: they are not
-// ours to make, and somebody who puts one into our namespace keeps it.
-func (b *ipvsBalancer) listService(ctx context.Context, into state.State, s *ipvs.Service, known destinations) error {
-	if s.FWMark != 0 || s.AddressFamily != unix.AF_INET {
-		return nil
+// isOurs is false of services by firewall mark or of IPv6: they are not ours to
+// make, and somebody who puts one into our namespace keeps it.
+func isOurs(s *ipvs.Service) bool { return s.FWMark == 0 && s.AddressFamily == unix.AF_INET }
+
+// service and dest take what readDestinations shows. A service that is there since
+// the list was made is not in it.
+func (l *listings) service(proto string, addr netip.AddrPort) {
+	l.at = nil
+	if i, known := l.index[serverName{proto == "udp", addr}]; known {
+		l.at = &l.servers[i]
+		l.at.seen = true
 	}
-	v := virtualOf(s)
-	reals, ok := known[v.Key()]
-	if !ok {
-		asked, err := b.destinations(ctx, s)
-		switch {
-		case errors.Is(err, unix.ESRCH): // gone meanwhile
-			return nil
-		case err != nil:
-			return fmt.Errorf("list destinations of %s: %w", v, err)
+}
+
+func (l *listings) dest(many crowd, r state.RealServer) {
+	if l.at != nil {
+		l.at.dest(many, r)
+	}
+}
+
+func (s *listing) dest(many crowd, r state.RealServer) {
+	many.destination(r)
+	if hashes(s.Scheduler) {
+		s.order = append(s.order, r.Addr)
+	}
+}
+
+// whole is the service with what is wrong with its destinations' order.
+func (s *listing) whole() state.VirtualServer {
+	v := s.VirtualServer
+	v.Fault = cmp.Or(v.Fault, orderFault(v, s.order))
+	return v
+}
+
+// listDestinations asks for those of one service; false where it has gone meanwhile.
+func (b *ipvsBalancer) listDestinations(ctx context.Context, s *listing, many crowd) (there bool, err error) {
+	dests, err := b.destinations(ctx, serviceOf(s.VirtualServer))
+	if errors.Is(err, unix.ESRCH) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("list destinations of %s: %w", s.VirtualServer, err)
+	}
+	for _, d := range dests {
+		s.dest(many, realOf(s.VirtualServer, d))
+	}
+	return true, nil
+}
+
+// service asks for one by its address; there is false when there is none.
+func (b *ipvsBalancer) service(ctx context.Context, named state.VirtualServer) (v state.VirtualServer, there bool, err error) {
+	err = b.do(ctx, func(h *ipvs.Handle) error {
+		s, err := h.GetService(serviceOf(named))
+		if there = err == nil && isOurs(s); there {
+			v = virtualOf(s)
 		}
-		for _, d := range asked {
-			reals = append(reals, listed{RealServer: realOf(v, d)})
-		}
-	}
-	order := make([]netip.AddrPort, 0, len(reals))
-	for _, r := range reals {
-		into.Put(r.RealServer)
-		order = append(order, r.Addr)
-	}
-	v.Fault = cmp.Or(v.Fault, orderFault(v, order))
-	into.Put(v)
-	return nil
+		return err
+	})
+	return v, there, already(err, unix.ESRCH)
 }
 
 const notMasquerading = "not masquerading"
 
 func realOf(v state.VirtualServer, d *ipvs.Destination) state.RealServer {
-	r := state.RealServer{
-		Proto:  v.Proto,
-		Server: v.Addr,
-		Addr:   addressOf(d),
-		Weight: d.Weight,
-	}
+	r := state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: addressOf(d), Weight: d.Weight}
 	if d.ConnectionFlags&ipvs.ConnectionFlagFwdMask != ipvs.ConnectionFlagMasq {
 		r.Fault = notMasquerading
 	}

@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,16 +26,14 @@ FWM  00000007 rr
 `
 
 func TestParseDestinations(t *testing.T) {
-	found, err := parseDestinations(procIPVS)
+	var got []string
+	err := parseDestinations(strings.NewReader(procIPVS),
+		func(proto string, addr netip.AddrPort) { got = append(got, proto+" "+addr.String()) },
+		func(r listed) {
+			got = append(got, fmt.Sprintf("%s, %d active, %d inactive", r, r.load.Active, r.load.Inactive))
+		})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var got []string
-	for k, reals := range found {
-		got = append(got, k.Name+" "+k.A.String())
-		for _, r := range reals {
-			got = append(got, fmt.Sprintf("%s, %d active, %d inactive", r, r.load.Active, r.load.Inactive))
-		}
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{
@@ -55,8 +55,64 @@ func TestParseDestinationsRefusesWhatItDoesNotKnow(t *testing.T) {
 		"TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq", "TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq x 0 0",
 		"TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq 1 -1 0", "TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq 1 0",
 	} {
-		if _, err := parseDestinations(heading + text); err == nil {
+		if err := parseDestinations(strings.NewReader(heading+text), func(string, netip.AddrPort) {}, func(listed) {}); err == nil {
 			t.Errorf("no error for %q", text)
 		}
 	}
+}
+
+// proc is what /proc/net/ip_vs says of many services, each with ten destinations.
+func proc(services int) string {
+	var b strings.Builder
+	b.WriteString("IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n")
+	for i := range services {
+		fmt.Fprintf(&b, "TCP  0AFF0101:%04X rr \n", 10000+i)
+		for d := range 10 {
+			fmt.Fprintf(&b, "  -> 0AFF%02X02:%04X      Masq    1      %-10d 0         \n", d, 20000+i, d)
+		}
+	}
+	return b.String()
+}
+
+// Whatever the number of destinations, reading them makes no garbage.
+func TestDestinationsAreReadWithoutGarbage(t *testing.T) {
+	text, n := proc(1000), 0
+	allocs := testing.AllocsPerRun(5, func() {
+		n = 0
+		if err := parseDestinations(strings.NewReader(text), func(string, netip.AddrPort) {}, func(listed) { n++ }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 10000 || allocs > 10 {
+		t.Errorf("%d destinations took %v allocations, at most 10 are promised", n, allocs)
+	}
+}
+
+func BenchmarkParseDestinations(b *testing.B) {
+	b.ReportAllocs()
+	text := proc(5000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if err := parseDestinations(strings.NewReader(text), func(string, netip.AddrPort) {}, func(listed) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func FuzzParseDestinations(f *testing.F) {
+	f.Add(procIPVS)
+	f.Add("\n\n\nUDP 0 0")
+	f.Fuzz(func(t *testing.T, text string) {
+		known := false
+		_ = parseDestinations(strings.NewReader(text), func(proto string, addr netip.AddrPort) {
+			known = proto == "tcp" || proto == "udp"
+			if !known || !addr.Addr().Is4() {
+				t.Errorf("service %s %s", proto, addr)
+			}
+		}, func(r listed) {
+			if !known || !r.Addr.IsValid() || r.Weight < 0 {
+				t.Errorf("destination %s", r)
+			}
+		})
+	})
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,25 +22,19 @@ func (k *Kernel) Loads(ctx context.Context) (map[state.Key]Load, error) {
 	if there, err := isNamespace(k.namespaceFile()); err != nil || !there {
 		return nil, err
 	}
-	var found destinations
-	var services int
+	var all, seen int
+	loads := map[state.Key]Load{}
 	err := k.InMesh(func() (err error) {
-		if services, err = serviceCount(); err == nil {
-			found, err = readDestinations()
+		if all, err = serviceCount(); err != nil {
+			return err
 		}
-		return err
+		return readDestinations(func(string, netip.AddrPort) { seen++ }, func(r listed) { loads[r.Key()] = r.load })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the connections of IPVS: %w", err)
 	}
-	if len(found) < services { // see readDestinations
+	if seen < all { // see readDestinations
 		return k.askedLoads(ctx)
-	}
-	loads := map[state.Key]Load{}
-	for _, reals := range found {
-		for _, r := range reals {
-			loads[r.Key()] = r.load
-		}
 	}
 	return loads, nil
 }

@@ -29,20 +29,28 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 		return nil, err
 	}
 	into := state.State{}
-	if err := k.observeHost(ctx, into, mesh, scope); err != nil {
-		return nil, fmt.Errorf("observe the host's network namespace: %w", err)
-	}
-	k.note(into)
-	if mesh == nil {
-		return into, nil
-	}
-	if err := k.observeMesh(ctx, into, mesh, scope); err != nil {
-		return nil, fmt.Errorf("observe the mesh's network namespace: %w", err)
+	if err := k.observe(ctx, scope, mesh, into, all{into}); err != nil {
+		return nil, err
 	}
 	return into, nil
 }
 
-func (k *Kernel) observeHost(ctx context.Context, into state.State, mesh *netspace, scope Scope) error {
+// observe puts into the one what there is little of, and shows the other the rest.
+func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into state.State, many crowd) error {
+	if err := k.observeHost(ctx, into, many, mesh, scope); err != nil {
+		return fmt.Errorf("observe the host's network namespace: %w", err)
+	}
+	k.note(into)
+	if mesh == nil {
+		return nil
+	}
+	if err := k.observeMesh(ctx, into, many, mesh, scope); err != nil {
+		return fmt.Errorf("observe the mesh's network namespace: %w", err)
+	}
+	return nil
+}
+
+func (k *Kernel) observeHost(ctx context.Context, into state.State, many crowd, mesh *netspace, scope Scope) error {
 	v, err := k.findVeth(mesh)
 	if err != nil {
 		return err
@@ -56,12 +64,12 @@ func (k *Kernel) observeHost(ctx context.Context, into state.State, mesh *netspa
 		func() error { return observeLinkState(into, state.Host, k.host, links) },
 		func() error { return k.observeRules(into) },
 		func() error { return k.observeSysctls(into, state.Host, k.host, links) },
-		func() error { return k.observeSets(into) },
+		func() error { return k.observeSets(into, many) },
 		func() error { return k.observeChains(ctx, into, state.Host, k.host, scope) },
 	)
 }
 
-func (k *Kernel) observeMesh(ctx context.Context, into state.State, mesh *netspace, scope Scope) error {
+func (k *Kernel) observeMesh(ctx context.Context, into state.State, many crowd, mesh *netspace, scope Scope) error {
 	links := []string{"lo", state.MeshLink, state.OverlayLink}
 	return inOrder(
 		func() error { return k.observeNamespace(into, mesh) },
@@ -69,7 +77,7 @@ func (k *Kernel) observeMesh(ctx context.Context, into state.State, mesh *netspa
 		func() error { return observeLinkState(into, state.Mesh, mesh, links) },
 		func() error { return observeNeighbours(into, mesh) },
 		func() error { return k.observeSysctls(into, state.Mesh, mesh, links) },
-		func() error { return k.balancer.List(ctx, into) },
+		func() error { return k.balancer.List(ctx, into, many) },
 		func() error { return k.observeChains(ctx, into, state.Mesh, mesh, scope) },
 	)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-func (k *Kernel) observeSets(into state.State) error {
+func (k *Kernel) observeSets(into state.State, many crowd) error {
 	names, err := k.sets.names()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil // the kernel has no ipset, so there are no sets
@@ -23,7 +23,7 @@ func (k *Kernel) observeSets(into state.State) error {
 		if !strings.HasPrefix(name, state.SetPrefix) {
 			continue
 		}
-		set, members, err := k.sets.members(name)
+		set, err := k.sets.members(name, many.member)
 		if errors.Is(err, unix.ENOENT) { // gone meanwhile
 			continue
 		}
@@ -31,9 +31,6 @@ func (k *Kernel) observeSets(into state.State) error {
 			return fmt.Errorf("list ipset %s: %w", name, err)
 		}
 		into.Put(set)
-		for _, m := range members {
-			into.Put(m)
-		}
 	}
 	return nil
 }

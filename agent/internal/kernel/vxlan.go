@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -21,6 +22,15 @@ import (
 // into: so one request from the host with IFLA_NET_NS_FD makes it complete, up,
 // in the mesh's namespace. Nothing of it ever shows up among the host's links,
 // where udev would touch it, and there is no half of it for a crash to leave.
+
+// The overlay's packets leave from these ports, the last one not among them, each connection in it from one of them. As
+// many as the host has for its own programs, the kernel's default, would make every new connection two more entries in the
+// conntrack tables of both hosts, and have it meet their nat chains. 256 are enough to spread over the queues of a network
+// card and over links that share a load.
+const (
+	firstSourcePort = 49152 // where RFC 7348 advises to begin
+	sourcePortsEnd  = firstSourcePort + 256
+)
 
 func (k *Kernel) observeVXLAN(into state.State, mesh *netspace) error {
 	l, err := mesh.link(state.OverlayLink)
@@ -53,6 +63,7 @@ func overlayFault(vx *netlink.Vxlan) string {
 		{vx.NetNsID < 0, "made inside the mesh's namespace"}, // else its link-netnsid is the host's
 		{vx.Learning, "learning is on"},
 		{vx.UDPCSum, "the outer UDP checksum is on"},
+		{vx.PortLow != firstSourcePort || vx.PortHigh != sourcePortsEnd, "its source ports are others"},
 		{vx.Proxy || vx.L2miss || vx.L3miss || vx.RSC, "it answers or asks for neighbours"},
 		{vx.Group != nil, "it has a default destination"},
 		{!up(vx), "down"},
@@ -125,6 +136,7 @@ func (k *Kernel) makeVXLAN(mesh *netspace, want state.VXLAN) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(want.VNI))
 	data.AddRtAttr(nl.IFLA_VXLAN_LOCAL, want.Local.AsSlice())
 	data.AddRtAttr(nl.IFLA_VXLAN_PORT, nl.BEUint16Attr(want.Port))
+	data.AddRtAttr(nl.IFLA_VXLAN_PORT_RANGE, slices.Concat(nl.BEUint16Attr(firstSourcePort), nl.BEUint16Attr(sourcePortsEnd)))
 	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(0))
 	data.AddRtAttr(nl.IFLA_VXLAN_UDP_CSUM, nl.Uint8Attr(0))
 	req.AddData(info)

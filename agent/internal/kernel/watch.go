@@ -34,8 +34,8 @@ type Watch struct {
 	based  bool
 	buffer [1 << 16]byte // what is read from a descriptor
 	// state and chains say that they may have changed since an observation of
-	// them began.
-	state, chains bool
+	// them began; counted says it of the state because of what the canary counts.
+	state, chains, counted bool
 }
 
 // seen is what Observe has found and a Watch filters by.
@@ -97,8 +97,11 @@ func (w *Watch) Wake() <-chan struct{} { return w.wake }
 func (w *Watch) Pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.state || w.chains
+	return w.pending()
 }
+
+// pending is Pending. The lock is held.
+func (w *Watch) pending() bool { return w.state || w.chains || w.counted }
 
 // Cover says that an observation of the scope begins: it sees all that has
 // happened until now, our own writes included.
@@ -111,7 +114,7 @@ func (w *Watch) Cover(scope Scope) {
 		e.drain()
 	}
 	now := w.read()
-	w.state = false
+	w.state, w.counted = false, false
 	if scope == Traffic && w.based {
 		w.chains = w.chains || now.chains != w.base.chains
 		now.chains = w.base.chains
@@ -133,9 +136,57 @@ func (w *Watch) Cover(scope Scope) {
 func (w *Watch) ChainsUntouched() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.chainsUntouched()
+}
+
+func (w *Watch) chainsUntouched() bool {
 	w.follow()
 	now := w.read().chains
 	return w.based && !w.chains && now != "" && now == w.base.chains
+}
+
+// ChainsCertain is ChainsUntouched where no change can escape: nf_tables counts
+// every one, legacy tables only tell their sizes.
+func (w *Watch) ChainsCertain() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nft && iptablesIsNFT() && w.chainsUntouched()
+}
+
+// Untouched says whether nobody has changed anything of ours since the last
+// observation of all began, as far as events and the canary tell. False where they
+// cannot.
+func (w *Watch) Untouched() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.follow()
+	for _, e := range w.sources() {
+		e.drain()
+	}
+	return w.based && !w.pending() && w.base.told() && w.read() == w.base
+}
+
+// Own says that since Untouched was true these ops were done, on IPVS and members
+// of sets, and returns whether the canary says that it was these only. What it says
+// is what later looks compare with; if it was not these only, there is something
+// to look at.
+func (w *Watch) Own(ops []state.Op) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.base = w.base.after(ops); w.read() != w.base {
+		w.counted = true
+		w.signal()
+		return false
+	}
+	w.counted = false
+	if w.pending() {
+		return false
+	}
+	select {
+	case <-w.wake:
+	default:
+	}
+	return true
 }
 
 // Reloaded says that another program says it has made all of its rules anew.
@@ -160,7 +211,7 @@ func (w *Watch) look() {
 	}
 	w.chains = w.chains || now.chains != w.base.chains
 	now.chains = w.base.chains
-	w.state = w.state || now != w.base
+	w.counted = w.counted || now != w.base
 	w.signal()
 }
 

@@ -20,8 +20,9 @@ func meshGroups() []int { return append(hostGroups(), unix.RTNLGRP_NEIGH) }
 
 // netlinkMessage is one message without its header.
 type netlinkMessage struct {
-	typ  uint16
-	body []byte
+	typ, flags uint16
+	seq        uint32
+	body       []byte
 }
 
 func netlinkMessages(b []byte) iter.Seq[netlinkMessage] {
@@ -31,7 +32,7 @@ func netlinkMessages(b []byte) iter.Seq[netlinkMessage] {
 			if size < unix.SizeofNlMsghdr || size > len(b) {
 				return
 			}
-			if !yield(netlinkMessage{typ: native.Uint16(b[4:]), body: b[unix.SizeofNlMsghdr:size]}) {
+			if !yield(netlinkMessage{native.Uint16(b[4:]), native.Uint16(b[6:]), native.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size]}) {
 				return
 			}
 			b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]

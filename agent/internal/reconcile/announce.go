@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 type succession struct {
 	rec, next *mesh.Record
 	self      *mesh.Node  // in next
-	wanted    state.State // of next, whatever the conditions
+	wanted    state.State // of next, whatever the conditions, as far as it is asked
 }
 
 // drainsUnder is what drains once next is the record: what drains already and still
@@ -24,21 +25,32 @@ func (r *Reconciler) drainsUnder(next *mesh.Record, node string, now time.Time) 
 	if next.Nodes[node] == nil {
 		return after
 	}
-	s := succession{r.rec, next, next.Nodes[node], compile.Compile(next, node, r.Version, compile.Conditions{})}
+	was := r.rec
+	if r.node != node {
+		was = nil
+	}
+	served := r.desired
+	ports, known := r.compiled.ChangedPorts(next, node)
+	if known = known && was != nil; known { // the others are served as before, and what drains of them is not asked for
+		served = compile.Ports(was, node, ports, r.conditions)
+	} else {
+		ports = slices.Collect(maps.Keys(next.Ports))
+	}
+	s := succession{r.rec, next, next.Nodes[node], compile.Ports(next, node, ports, compile.Conditions{})}
 	for key, d := range r.drains {
 		if s.lets(d) {
 			after[key] = d.resumed(now)
 		}
 	}
-	if r.rec == nil || r.node != node {
+	if was == nil {
 		return after
 	}
-	for key, o := range r.desired {
+	for key, o := range served {
 		served, ok := o.(state.RealServer)
 		if !ok || s.wanted[key] != nil || served.Proto != string(mesh.TCP) {
 			continue
 		}
-		if d, ok := begin(r.rec, served, now); ok && s.lets(d) {
+		if d, ok := begin(was, served, now); ok && s.lets(d) {
 			if _, already := after[d.key()]; !already {
 				after[d.key()] = d
 			}

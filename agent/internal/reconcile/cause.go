@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -9,19 +10,24 @@ import (
 // plan is what there is to do, and what hangs on what.
 type plan struct {
 	ops   []state.Op
-	byKey map[state.Key]state.Op
+	byKey func() map[state.Key]state.Op // made when it is needed: there may be 60,000 ops
 }
 
 func newPlan(ops []state.Op) plan {
-	p := plan{ops: ops, byKey: make(map[state.Key]state.Op, len(ops))}
-	for _, op := range ops {
-		p.byKey[op.Object().Key()] = op
-	}
-	return p
+	return plan{ops: ops, byKey: sync.OnceValue(func() map[state.Key]state.Op {
+		byKey := make(map[state.Key]state.Op, len(ops))
+		for _, op := range ops {
+			byKey[op.Object().Key()] = op
+		}
+		return byKey
+	})}
 }
 
 func (p plan) has(key state.Key) bool {
-	_, ok := p.byKey[key]
+	if len(p.ops) == 0 {
+		return false
+	}
+	_, ok := p.byKey()[key]
 	return ok
 }
 
@@ -38,7 +44,7 @@ func (p plan) only(want wanted) (ops []state.Op) {
 // brings it back too, op itself where that is all there is to it.
 func (p plan) cause(op state.Op) state.Op {
 	for op.Action == state.Add {
-		above, ok := p.byKey[holder(op.New)]
+		above, ok := p.byKey()[holder(op.New)]
 		if !ok || above.Action != state.Add && !broken(above) {
 			return op
 		}

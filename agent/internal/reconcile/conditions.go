@@ -8,6 +8,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -123,21 +124,26 @@ func failing(h Health) map[compile.Check]bool {
 }
 
 // recompile makes the desired state of the record and the conditions of the moment.
-func (r *Reconciler) recompile() {
+func (r *Reconciler) recompile() compile.Change {
 	was := r.conditions
 	r.conditions = compile.Conditions{Unhealthy: failing(r.Health), Draining: r.drains.byPort()}
-	r.desired = compile.Compile(r.rec, r.node, r.Version, r.conditions)
+	change := r.compiled.Follow(r.rec, r.node, r.Version, r.conditions)
+	r.desired = r.compiled.State
 	r.logVerdicts(was)
+	return change
 }
 
 // heed writes what other conditions make of the desired state, and nothing else:
 // what somebody has broken is for a repair, by its own rules and counted.
 func (r *Reconciler) heed(ctx context.Context) {
-	was := r.desired
-	r.recompile()
-	owe(r.owed, was, r.desired)
+	change := r.recompile()
+	owe(r.owed, change.Before, change.After)
 	if len(r.owed) > 0 {
-		r.payOwed(ctx, r.isOwed)
+		look := sight{scope: kernel.Traffic}
+		if r.alone(&change) {
+			look.part = &change
+		}
+		r.payOwed(ctx, look, r.isOwed)
 	}
 	r.publish()
 }
@@ -155,7 +161,7 @@ func (r *Reconciler) tick(ctx context.Context) {
 		return
 	}
 	if r.retry > 0 {
-		r.payOwed(ctx, r.isOwed)
+		r.payOwed(ctx, sight{scope: kernel.Traffic}, r.isOwed)
 	}
 }
 

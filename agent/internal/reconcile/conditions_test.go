@@ -23,7 +23,7 @@ func TestAnEndpointThatFailsLosesItsWeightAndNothingElseIsWritten(t *testing.T) 
 		h.is(true, 2)
 		time.Sleep(soon)
 		between(r, func() {
-			if !slices.Equal(k.scopes, []kernel.Scope{kernel.Traffic, kernel.Traffic}) {
+			if !slices.Equal(k.scopes, []kernel.Scope{aPart, aPart}) {
 				t.Errorf("scopes %v", k.scopes)
 			}
 			expect(t, "ops", k.did(), "change IPVS 10.255.0.1:8080/tcp destination 10.255.1.2:80 weight 0")

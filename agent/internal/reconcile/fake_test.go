@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -16,8 +17,8 @@ import (
 type fakeKernel struct {
 	has     state.State
 	refuses map[state.Key]error
-	blind   error         // what Observe fails with
-	slow    time.Duration // how long Observe takes
+	blind   error         // what a look fails with
+	slow    time.Duration // how long a look takes
 	ops     []state.Op
 	scopes  []kernel.Scope
 	// loads are the connections of destinations, none where not listed; deaf is
@@ -47,17 +48,42 @@ func (f *fakeKernel) Loads(context.Context) (map[state.Key]kernel.Load, error) {
 	return loads, nil
 }
 
-func (f *fakeKernel) Observe(_ context.Context, scope kernel.Scope) (state.State, error) {
+func (f *fakeKernel) Differences(_ context.Context, scope kernel.Scope, desired state.State) ([]state.Op, error) {
 	f.scopes = append(f.scopes, scope)
 	time.Sleep(f.slow)
 	if f.blind != nil {
 		return nil, f.blind
 	}
 	if scope == kernel.Traffic {
-		return without(f.has, state.KindChain), nil
+		return state.Plan(without(desired, state.KindChain), without(f.has, state.KindChain)), nil
 	}
-	return maps.Clone(f.has), nil
+	return state.Plan(desired, f.has), nil
 }
+
+// ObservePart is noted as aPart.
+func (f *fakeKernel) ObservePart(_ context.Context, objects state.State) (state.State, error) {
+	f.scopes = append(f.scopes, aPart)
+	time.Sleep(f.slow)
+	if f.blind != nil {
+		return nil, f.blind
+	}
+	found := state.State{}
+	for key, o := range f.has {
+		server := state.Key{Kind: state.KindVirtualServer, NS: state.Mesh, Name: key.Name, A: key.A}
+		if objects[key] != nil || key.Kind == state.KindRealServer && objects[server] != nil {
+			found[key] = o
+		}
+	}
+	for key := range objects {
+		if !kernel.InPart(key) {
+			return nil, fmt.Errorf("%v is not in a part", key)
+		}
+	}
+	return found, nil
+}
+
+// aPart is the scope of a look at what has changed only.
+const aPart kernel.Scope = 100
 
 func (f *fakeKernel) Apply(_ context.Context, ops []state.Op) (failed []kernel.OpError) {
 	for _, op := range ops {
@@ -78,6 +104,12 @@ func (f *fakeKernel) Apply(_ context.Context, ops []state.Op) (failed []kernel.O
 		f.afterApply(f.has)
 	}
 	return failed
+}
+
+func without(s state.State, kind state.Kind) state.State {
+	part := maps.Clone(s)
+	maps.DeleteFunc(part, func(k state.Key, _ state.Object) bool { return k.Kind == kind })
+	return part
 }
 
 func (f *fakeKernel) forget() { f.ops, f.scopes = nil, nil }
@@ -104,6 +136,8 @@ type fakeWatch struct {
 	wake      chan struct{}
 	pending   bool
 	untouched bool
+	certain   bool // untouched is no guess
+	disturbed bool // somebody else writes at the same time as a pass
 	covered   []kernel.Scope
 }
 
@@ -123,6 +157,17 @@ func (w *fakeWatch) Cover(scope kernel.Scope) {
 }
 
 func (w *fakeWatch) ChainsUntouched() bool { return w.untouched }
+
+func (w *fakeWatch) ChainsCertain() bool { return w.certain && w.untouched && !w.Pending() }
+
+func (w *fakeWatch) Untouched() bool { return w.untouched && !w.Pending() }
+
+func (w *fakeWatch) Own([]state.Op) bool {
+	if w.disturbed {
+		w.see()
+	}
+	return !w.disturbed
+}
 
 // see is an event.
 func (w *fakeWatch) see() {

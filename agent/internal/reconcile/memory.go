@@ -30,8 +30,8 @@ type mark struct {
 	Node       string `json:"node"`
 }
 
-func markOf(rec *mesh.Record, node string) mark {
-	return mark{UID: rec.UID, Generation: rec.Generation, Hash: rec.Hash(), Node: node}
+func (r *Reconciler) markOf(rec *mesh.Record, node string) mark {
+	return mark{UID: rec.UID, Generation: rec.Generation, Hash: r.Hash(rec), Node: node}
 }
 
 type repairsFile struct {

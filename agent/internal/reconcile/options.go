@@ -6,11 +6,17 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Kernel is what a pass needs of package kernel.
 type Kernel interface {
-	Observe(ctx context.Context, scope kernel.Scope) (state.State, error)
+	// Differences plans what turns the kernel into what is desired; with
+	// kernel.Traffic the chains are passed over.
+	Differences(ctx context.Context, scope kernel.Scope, desired state.State) ([]state.Op, error)
+	// ObservePart reads some objects of the kinds that kernel.InPart says, and all
+	// destinations of their services.
+	ObservePart(ctx context.Context, objects state.State) (state.State, error)
 	Apply(ctx context.Context, ops []state.Op) []kernel.OpError
 	// Loads counts the connections of the destinations, by the key of each; one
 	// that is not in it is not in the kernel.
@@ -28,6 +34,13 @@ type Watch interface {
 	// ChainsUntouched is false unless the chains are surely those of the last
 	// observation of all.
 	ChainsUntouched() bool
+	// ChainsCertain is ChainsUntouched where that cannot be deceived.
+	ChainsCertain() bool
+	// Untouched is false unless nothing of ours has changed since the last
+	// observation of all, as far as anything tells; Own says that these ops were
+	// done since, and is false when something else was as well.
+	Untouched() bool
+	Own(ops []state.Op) bool
 }
 
 // File is a file of the agent's own that is mended like kernel state.
@@ -50,6 +63,9 @@ type Options struct {
 	Files []File
 	// Memory outlives the process; the zero value keeps nothing.
 	Memory Memory
+	// Hash is for who knows a record's already, which is what costs most of a small
+	// commit; nil is the record's own Hash.
+	Hash func(*mesh.Record) string
 	// Health may be nil: then nobody is checked.
 	Health Health
 	// Drains is the path of the file that keeps what drains, "" keeps nothing.
@@ -63,3 +79,6 @@ func (noWatch) Wake() <-chan struct{} { return nil }
 func (noWatch) Pending() bool         { return false }
 func (noWatch) Cover(kernel.Scope)    {}
 func (noWatch) ChainsUntouched() bool { return false }
+func (noWatch) ChainsCertain() bool   { return false }
+func (noWatch) Untouched() bool       { return false }
+func (noWatch) Own([]state.Op) bool   { return false }

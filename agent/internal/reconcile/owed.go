@@ -31,9 +31,9 @@ func owe(owed map[state.Key]bool, was, is state.State) {
 
 // payOwed is a pass for what is owed to the conditions. What is missing because
 // something else is missing comes back with that.
-func (r *Reconciler) payOwed(ctx context.Context, want wanted) {
+func (r *Reconciler) payOwed(ctx context.Context, look sight, want wanted) {
 	before := maps.Clone(r.refused)
-	out, err := r.pass(ctx, kernel.Traffic, want)
+	out, err := r.pass(ctx, look, want)
 	if err != nil {
 		r.Log.Error("cannot read the kernel's state for a change of who serves; it is tried again", "error", err)
 		r.unseen() // the watch takes what this pass has not seen for covered
@@ -42,6 +42,7 @@ func (r *Reconciler) payOwed(ctx context.Context, want wanted) {
 		r.logRefused("cannot change who serves; it is tried again", left, before)
 		r.paid(left)
 		r.noticeOthers(out.left)
+		r.level = r.level && len(out.left.ops) == 0
 	}
 	r.retry = backOff(r.retry, len(r.owed) > 0)
 }
@@ -106,7 +107,7 @@ func (r *Reconciler) unseen() {
 // told only would be told of them, for ever, and else they would count as repairs.
 func (r *Reconciler) resumeConditions(ctx context.Context) {
 	owe(r.owed, compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
-	r.payOwed(ctx, func(p plan, op state.Op) bool {
+	r.payOwed(ctx, sight{scope: kernel.Traffic}, func(p plan, op state.Op) bool {
 		if onItsOwn(p, op) && r.givesBack(op) {
 			r.owed[op.Object().Key()] = true
 		}

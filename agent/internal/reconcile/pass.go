@@ -3,7 +3,9 @@ package reconcile
 import (
 	"context"
 	"maps"
+	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -22,6 +24,9 @@ type outcome struct {
 	// done are the ops that were applied without an error, each object's first
 	// one, in their order.
 	done []state.Op
+	// others says that somebody else may have written at the same time as a pass
+	// that looked at a part only.
+	others bool
 }
 
 // wanted says which ops of a plan a pass shall do.
@@ -29,19 +34,31 @@ type wanted func(p plan, op state.Op) bool
 
 func everything(plan, state.Op) bool { return true }
 
+// sight is how much of the kernel a pass looks at.
+type sight struct {
+	scope kernel.Scope
+	// part is all that is looked at, and counts as the desired state; nil for all
+	// that is in the scope.
+	part *compile.Change
+}
+
 // pass brings the host to the desired state, as far as wanted. The error says
 // that the kernel could not be read.
-func (r *Reconciler) pass(ctx context.Context, scope kernel.Scope, want wanted) (out outcome, err error) {
+func (r *Reconciler) pass(ctx context.Context, s sight, want wanted) (out outcome, err error) {
 	done := map[state.Key]bool{}
 	for round := 0; ; round++ {
-		r.Watch.Cover(scope)
-		p, err := r.plan(ctx, scope)
+		if s.part == nil {
+			r.Watch.Cover(s.scope)
+		}
+		p, err := r.plan(ctx, s)
 		if err != nil {
-			r.chains = nil
+			r.chains, r.level = nil, false
 			return out, err
 		}
-		if scope == kernel.Full {
+		if s.part == nil && s.scope == kernel.Full {
 			r.noteChains(p.ops)
+		}
+		if s.part == nil && (s.scope == kernel.Full || r.chains != nil) {
 			r.forgetRefusals(p)
 		}
 		todo := p.only(want)
@@ -53,26 +70,38 @@ func (r *Reconciler) pass(ctx context.Context, scope kernel.Scope, want wanted) 
 			return out, nil
 		}
 		r.apply(ctx, todo)
+		var succeeded []state.Op
 		for _, op := range todo {
-			if key := op.Object().Key(); r.refused[key] == nil && !done[key] {
-				done[key] = true
-				out.done = append(out.done, op)
+			if key := op.Object().Key(); r.refused[key] == nil {
+				succeeded = append(succeeded, op)
+				if !done[key] {
+					done[key] = true
+					out.done = append(out.done, op)
+				}
 			}
+		}
+		if s.part != nil && !r.Watch.Own(succeeded) {
+			out.others = true
 		}
 	}
 }
 
 // plan observes and compares.
-func (r *Reconciler) plan(ctx context.Context, scope kernel.Scope) (plan, error) {
-	desired := r.desired
-	if scope == kernel.Traffic {
-		desired = without(desired, state.KindChain)
+func (r *Reconciler) plan(ctx context.Context, s sight) (plan, error) {
+	var ops []state.Op
+	var err error
+	if s.part == nil {
+		began := time.Now()
+		ops, err = r.Kernel.Differences(ctx, s.scope, r.desired)
+		r.lookTook = time.Since(began)
+	} else {
+		var there state.State
+		there, err = r.Kernel.ObservePart(ctx, s.part.Touched())
+		ops = state.Plan(s.part.After, there)
 	}
-	observed, err := r.Kernel.Observe(ctx, scope)
 	if err != nil {
 		return plan{}, err
 	}
-	ops := state.Plan(desired, observed)
 	if r.rec != nil {
 		ops = append(ops, r.planFiles()...)
 	}
@@ -163,11 +192,5 @@ func only(s state.State, kind state.Kind) state.State {
 			part[k] = o
 		}
 	}
-	return part
-}
-
-func without(s state.State, kind state.Kind) state.State {
-	part := maps.Clone(s)
-	maps.DeleteFunc(part, func(k state.Key, _ state.Object) bool { return k.Kind == kind })
 	return part
 }

@@ -17,13 +17,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -33,17 +31,22 @@ import (
 type Reconciler struct {
 	Options
 
-	mu      sync.Mutex // held for a whole pass
-	rec     *mesh.Record
-	node    string
-	desired state.State
-	applied uint64
+	mu   sync.Mutex // held for a whole pass
+	rec  *mesh.Record
+	node string
+	// desired is the state of compiled, which keeps it up.
+	desired  state.State
+	compiled compile.Desired
+	applied  uint64
 	// marked is the record that Memory has as applied whole.
 	marked *mesh.Record
 	// chains are those that a full pass last found in the kernel as desired; nil
 	// when the last one did not. While they are still the desired ones, and
 	// nobody has touched them, a commit looks at traffic only.
 	chains state.State
+	// level says that the last pass has found all of the kernel as desired, so that
+	// only what has changed since need be looked at. Nothing is owed then.
+	level bool
 	// refused holds what the kernel said of objects it did not take.
 	refused map[state.Key]error
 	fights  fights
@@ -63,6 +66,7 @@ type Reconciler struct {
 	// else was seen since that no look will be woken for.
 	known      map[state.Key]bool
 	overlooked bool
+	lookTook   time.Duration // the last time that all of the kernel was looked at
 
 	drains    drains
 	announced announcement
@@ -83,6 +87,9 @@ func New(o Options) *Reconciler {
 	if o.Health == nil {
 		o.Health = noHealth{}
 	}
+	if o.Hash == nil {
+		o.Hash = (*mesh.Record).Hash
+	}
 	r := &Reconciler{
 		Options: o, refused: map[state.Key]error{}, fights: fights{}, owed: map[state.Key]bool{}, repairs: o.Memory.loadRepairs(o.Log),
 		drainFile: drainFile{path: o.Drains}, again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
@@ -100,12 +107,7 @@ func (r *Reconciler) Commit(ctx context.Context, rec *mesh.Record, node string) 
 	defer r.mu.Unlock()
 	defer r.publish()
 	began := time.Now()
-	r.keepTo(rec, node)
-	scope := kernel.Full
-	if r.chains != nil && maps.Equal(r.chains, only(r.desired, state.KindChain)) && r.Watch.ChainsUntouched() {
-		scope = kernel.Traffic
-	}
-	out, err := r.pass(ctx, scope, everything)
+	out, err := r.bring(ctx, r.keepTo(rec, node))
 	r.stats.LastApplyAt = time.Now()
 	r.stats.LastApply = r.stats.LastApplyAt.Sub(began)
 	return r.settle(out.left, err)
@@ -123,7 +125,7 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	if last.UID == rec.UID && last.Generation <= rec.Generation {
 		r.applied = last.Generation
 	}
-	whole := last == markOf(rec, node)
+	whole := last == r.markOf(rec, node)
 	defer r.publish()
 	if whole {
 		r.marked = rec
@@ -133,7 +135,7 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	if whole && rec.Cluster.Repair == mesh.RepairReport {
 		return r.report(ctx)
 	}
-	out, err := r.pass(ctx, kernel.Full, everything)
+	out, err := r.pass(ctx, sight{}, everything)
 	if whole { // then what there was to do is what others have done meanwhile
 		r.noteRepairs(out, nil)
 	}
@@ -141,7 +143,7 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 }
 
 // keepTo makes the desired state that of rec, and begins the drains that come of it.
-func (r *Reconciler) keepTo(rec *mesh.Record, node string) {
+func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
 	if r.announced.rec != rec {
 		r.announced = announcement{rec, r.drainsUnder(rec, node, time.Now())}
 	}
@@ -149,8 +151,9 @@ func (r *Reconciler) keepTo(rec *mesh.Record, node string) {
 	r.rec, r.node, r.drains, r.announced = rec, node, r.announced.drains, announcement{}
 	r.saveDrains()
 	r.Health.Keep(rec, node)
-	r.recompile()
+	change := r.recompile()
 	signal(r.begun)
+	return change
 }
 
 // Status observes, changes nothing, and returns what differs from the record and
@@ -161,7 +164,7 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 	if r.rec == nil {
 		return 0, nil
 	}
-	p, err := r.plan(ctx, kernel.Full)
+	p, err := r.plan(ctx, sight{})
 	if err != nil {
 		return r.applied, r.unread(err)
 	}
@@ -182,9 +185,9 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.publish()
-	r.rec, r.node, r.desired = nil, "", state.State{}
+	r.rec, r.node, r.desired, r.compiled, r.level = nil, "", state.State{}, compile.Desired{}, false
 	r.forgetConditions()
-	out, err := r.pass(ctx, kernel.Full, everything)
+	out, err := r.pass(ctx, sight{}, everything)
 	errs := []error{err}
 	for _, op := range out.left.ops {
 		errs = append(errs, fmt.Errorf("%s is still there: %w", op.Object(), r.refusal(op)))
@@ -205,7 +208,7 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 	if len(left.ops) == 0 {
 		r.applied = r.rec.Generation
 		if r.marked != r.rec {
-			r.Memory.saveMark(markOf(r.rec, r.node), r.Log)
+			r.Memory.saveMark(r.markOf(r.rec, r.node), r.Log)
 			r.marked = r.rec
 		}
 	}
@@ -217,10 +220,11 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 func (r *Reconciler) looked(left plan, problems []mesh.Problem) []mesh.Problem {
 	r.stats.Problems, r.stats.Broken = len(problems), r.broken(left)
 	r.known = make(map[state.Key]bool, len(left.ops))
-	for key := range left.byKey {
-		r.known[key] = true
+	for _, op := range left.ops {
+		r.known[op.Object().Key()] = true
 	}
 	r.overlooked = false
+	r.level = len(left.ops) == 0 && r.chains != nil
 	r.paid(left)
 	return problems
 }

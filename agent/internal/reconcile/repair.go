@@ -33,7 +33,7 @@ func (r *Reconciler) look(ctx context.Context) (busy bool) {
 	}
 	before := maps.Clone(r.refused)
 	held := func(p plan, op state.Op) bool { return r.fights.held(p.cause(op).Object().Key(), time.Now()) }
-	out, err := r.pass(ctx, kernel.Full, func(p plan, op state.Op) bool { return !held(p, op) })
+	out, err := r.pass(ctx, r.wholeSight(r.Watch.ChainsCertain), func(p plan, op state.Op) bool { return !held(p, op) })
 	r.noteRepairs(out, before)
 	r.settle(out.left, err)
 	return len(out.done) > 0
@@ -57,13 +57,13 @@ func (r *Reconciler) noteRepairs(out outcome, before map[state.Key]error) {
 // appears and when it is over.
 func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 	r.Watch.Cover(kernel.Full)
-	p, err := r.plan(ctx, kernel.Full)
+	p, err := r.plan(ctx, sight{})
 	var problems []mesh.Problem
 	if err == nil {
 		r.noteChains(p.ops)
 		problems = r.looked(p, r.problems(p))
 	} else {
-		r.chains = nil
+		r.chains, r.level = nil, false
 		problems = r.blind(err)
 	}
 	reported := map[mesh.Problem]bool{}
@@ -97,7 +97,7 @@ func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) [
 		want = r.of(objects)
 	}
 	defer r.publish()
-	out, err := r.pass(ctx, kernel.Full, want)
+	out, err := r.pass(ctx, sight{}, want)
 	for _, op := range out.done {
 		r.Log.Info("repaired as asked", "what", op.Object().String(), "was", sentence(op))
 	}

@@ -2,12 +2,14 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -229,5 +231,72 @@ func TestARepairOfALinkMakesAgainWhatWentWithIt(t *testing.T) {
 	expect(t, "left", texts(r.RepairObjects(t.Context(), []mesh.Object{"node/n1"})), "")
 	if _, problems := r.Status(t.Context()); len(problems) > 0 {
 		t.Errorf("left: %s", texts(problems))
+	}
+}
+
+// Where there is much, a look without a reason costs one part in 200 of the time at
+// most, and comes every five minutes at the least; else it comes every half minute.
+func TestLooksAtMuchThatTakeLongAreRare(t *testing.T) {
+	for _, test := range []struct {
+		ports     int
+		took      time.Duration
+		min, most int
+	}{
+		{0, 2 * time.Second, 105, 125},
+		{crowd / 3, time.Millisecond, 110, 130},
+		{crowd / 3, time.Second, 16, 19}, // every 200 s
+		{crowd / 3, time.Minute, 9, 12},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			k := newFakeKernel()
+			r, _, _ := newWatched(k, Options{})
+			k.slow = test.took
+			r.Commit(t.Context(), record(t, test.ports), "n1")
+			k.forget()
+			running(t, r)
+			time.Sleep(time.Hour)
+			between(r, func() {
+				if n := len(k.scopes); n < test.min || n > test.most {
+					t.Errorf("%d looks of %s at %d ports in an hour, want %d to %d", n, test.took, test.ports, test.min, test.most)
+				}
+			})
+		})
+	}
+}
+
+// A look without a reason runs no program where it is certain that nobody has touched
+// the chains, and reads them where it is not.
+func TestALookReadsChainsThatMayHaveChanged(t *testing.T) {
+	k := newFakeKernel()
+	r, w, _ := newWatched(k, Options{})
+	r.Commit(t.Context(), record(t, 0), "n1")
+	look := func(want kernel.Scope) {
+		t.Helper()
+		k.forget()
+		r.Repair(t.Context())
+		if k.scopes[0] != want {
+			t.Errorf("scopes %v, want %v first", k.scopes, want)
+		}
+	}
+	look(kernel.Full)
+	w.certain = true
+	look(kernel.Traffic)
+	delete(k.has, member)
+	look(kernel.Traffic)
+	if k.has[member] == nil || r.repairs != 1 {
+		t.Errorf("what is missing is not mended, %d repairs", r.repairs)
+	}
+	w.see()
+	look(kernel.Full)
+	delete(k.has, natChain)
+	k.refuses[natChain] = errors.New("no memory")
+	w.see()
+	look(kernel.Full)
+	look(kernel.Full) // they were not right the last time
+	clear(k.refuses)
+	look(kernel.Full)
+	look(kernel.Traffic)
+	if k.has[natChain] == nil {
+		t.Error("the chain is not mended")
 	}
 }

@@ -11,10 +11,15 @@ import (
 
 // interval is how long something broken by others stays so at most, where
 // nothing tells of it; jitter keeps the nodes of a cluster from looking all at
-// once.
+// once. Where there is much (crowd objects), and a look takes more than one part in
+// idleShare of that, the next one waits for so many times as long, longInterval at
+// most: an agent that has nothing to do leaves the processor to others.
 const (
-	interval = 30 * time.Second
-	jitter   = 5 * time.Second
+	interval     = 30 * time.Second
+	jitter       = 5 * time.Second
+	crowd        = 5000
+	idleShare    = 200
+	longInterval = 5 * time.Minute
 )
 
 // What changes seldom changes alone: a pass waits until nothing has come for
@@ -83,7 +88,11 @@ func signal(c chan<- struct{}) {
 func (r *Reconciler) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wait := interval - jitter + rand.N(2*jitter)
+	wait := interval
+	if len(r.desired) > crowd {
+		wait = min(max(wait, idleShare*r.lookTook), longInterval)
+	}
+	wait += rand.N(2*jitter) - jitter
 	if at, ok := r.fights.next(time.Now()); ok {
 		wait = min(wait, time.Until(at))
 	}

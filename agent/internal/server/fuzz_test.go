@@ -42,6 +42,7 @@ func FuzzDecodePrepare(f *testing.F) {
 	}
 	f.Add(string(data))
 	f.Add(`{"holder":"w"} x`)
+	f.Add(`{"holder":"w","change":{"base":"x","nodes":{"n1":null}}}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		a := newAgent(t, t.TempDir())
 		w := httptest.NewRecorder()

@@ -69,7 +69,7 @@ func (s *Server) prepare(w http.ResponseWriter, req *http.Request) {
 		s.refuse(w, refusal)
 		return
 	}
-	s.lease = lease{holder: body.Holder, expires: s.Now().Add(mesh.LeaseTTL), next: next, hash: next.hash()}
+	s.lease = lease{holder: body.Holder, expires: s.Now().Add(mesh.LeaseTTL), next: next}
 	problems := []mesh.Problem{}
 	if next.Node != "" {
 		ctx, cancel := context.WithTimeout(req.Context(), prepareTimeout)
@@ -107,6 +107,7 @@ func (s *Server) commit(w http.ResponseWriter, req *http.Request) {
 			"The node could not keep the record, and changed nothing: %v. Is its disk full or read-only?", err))
 		return
 	}
+	next.encoded = nil
 	s.replace(next)
 	s.lease = lease{}
 	s.Front.Follow(next.Record, next.Node) // a balancer hears of a drain before anything else changes

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"time"
@@ -14,7 +15,6 @@ type lease struct {
 	holder  string
 	expires time.Time
 	next    Stored
-	hash    string // of next's record
 }
 
 func (l *lease) heldAt(now time.Time) bool { return l.holder != "" && now.Before(l.expires) }
@@ -28,9 +28,9 @@ func (l *lease) mayCommit(c *mesh.CommitRequest, now time.Time) *refusal {
 	case !l.heldAt(now):
 		return refused(mesh.NotPrepared, "The commit was prepared more than %s ago, and its lease has run out. Nothing was changed; "+
 			"prepare again (run terraform apply again).", mesh.LeaseTTL)
-	case l.next.generation() != c.Generation || l.hash != c.Hash:
+	case l.next.generation() != c.Generation || l.next.hash() != c.Hash:
 		return refused(mesh.NotPrepared, "The commit names generation %d (%.12s), prepared was generation %d (%.12s). Nothing was changed; prepare again.",
-			c.Generation, c.Hash, l.next.generation(), l.hash)
+			c.Generation, c.Hash, l.next.generation(), l.next.hash())
 	}
 	return nil
 }
@@ -38,16 +38,17 @@ func (l *lease) mayCommit(c *mesh.CommitRequest, now time.Time) *refusal {
 // admit decides whether the writer may prepare its record here, and returns
 // what would be stored.
 func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
-	rec := req.Record
 	switch {
 	case req.Holder == "":
 		return Stored{}, failed(http.StatusBadRequest, "The request names no holder.")
-	case rec == nil:
+	case req.Record == nil && req.Change == nil:
 		return Stored{}, failed(http.StatusBadRequest, "The request has no record.")
-	case rec.Generation == 0:
+	case req.Record != nil && req.Record.Generation == 0:
 		return Stored{}, failed(http.StatusBadRequest, "The record has generation 0; the first to be committed is 1.")
 	}
-	if err := rec.Validate(); err != nil {
+	own, _ := s.current()
+	next, known, err := req.Proposed(own.Record, own.hash())
+	if err != nil {
 		return Stored{}, failed(http.StatusBadRequest, "The record breaks a rule that this agent knows: %v.", err)
 	}
 	if now := s.Now(); s.lease.heldAt(now) && s.lease.holder != req.Holder {
@@ -57,30 +58,33 @@ func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
 		r.RetryAfterMillis = left.Milliseconds()
 		return Stored{}, r
 	}
-	own, _ := s.current()
-	if r := sameCluster(own, req); r != nil {
+	if !known {
+		return Stored{}, stale(own, "The change was made to another record than the node's generation %d: it must be sent whole.", own.generation())
+	}
+	rec := next.Record
+	if r := sameCluster(own, req.Node, rec); r != nil {
 		return Stored{}, r
 	}
 	if r := newer(own, rec); r != nil {
 		return Stored{}, r
 	}
-	return Stored{Node: nodeName(own, req), Record: rec}, nil
+	return Stored{Node: nodeName(own, req.Node, rec), Record: rec, sum: next.Hash, encoded: next.JSON}, nil
 }
 
 // sameCluster keeps a host from being taken over: by another cluster, or as
 // another node while the record still has it as one.
-func sameCluster(own Stored, req *mesh.PrepareRequest) *refusal {
+func sameCluster(own Stored, node string, next *mesh.Record) *refusal {
 	if own.Record == nil {
 		return nil
 	}
-	if own.Record.UID != req.Record.UID {
+	if own.Record.UID != next.UID {
 		return refused(mesh.Foreign, "This host belongs to the cluster %q (uid %s), not to %q (uid %s). A host is in one cluster at a time: "+
 			"remove it from that one first, or, if that cluster is gone, run `routingmesh-agent uninstall` on the host.",
-			own.Record.Cluster.Name, own.Record.UID, req.Record.Cluster.Name, req.Record.UID)
+			own.Record.Cluster.Name, own.Record.UID, next.Cluster.Name, next.UID)
 	}
-	if own.Node != "" && req.Node != "" && own.Node != req.Node && req.Record.Nodes[own.Node] != nil {
+	if own.Node != "" && node != "" && own.Node != node && next.Nodes[own.Node] != nil {
 		return refused(mesh.Foreign, "This host is already node %s of the cluster, so it cannot be node %s as well. "+
-			"Give node %s another host (address, ssh), or remove node %s first.", own.Node, req.Node, req.Node, own.Node)
+			"Give node %s another host (address, ssh), or remove node %s first.", own.Node, node, node, own.Node)
 	}
 	return nil
 }
@@ -91,30 +95,30 @@ func newer(own Stored, rec *mesh.Record) *refusal {
 	if generation == 0 {
 		return nil
 	}
-	var r *refusal
 	switch {
 	case rec.Generation <= generation:
-		r = refused(mesh.Stale, "The cluster has changed since it was read: the node has generation %d, the change was made for generation %d. "+
+		return stale(own, "The cluster has changed since it was read: the node has generation %d, the change was made for generation %d. "+
 			"Run terraform apply again; it starts from what the cluster is now.", generation, rec.Generation)
 	case rec.Generation == generation+1 && rec.Parent != own.hash():
-		r = refused(mesh.Stale, "The cluster has forked: the node's generation %d is %.12s, and the change was made to a generation %d that is %.12s. "+
+		return stale(own, "The cluster has forked: the node's generation %d is %.12s, and the change was made to a generation %d that is %.12s. "+
 			"Two writers have committed without seeing each other; run terraform plan to see what each node has.",
 			generation, own.hash(), generation, rec.Parent)
-	default:
-		return nil
 	}
-	r.Generation, r.Hash = generation, own.hash()
+	return nil
+}
+
+// stale says what the node has.
+func stale(own Stored, format string, args ...any) *refusal {
+	r := refused(mesh.Stale, format, args...)
+	r.Generation, r.Hash = own.generation(), own.hash()
 	return r
 }
 
 // nodeName is the host's name in the next record: as asked, else as before;
 // "" where the record has no such node, for a host that has left.
-func nodeName(own Stored, req *mesh.PrepareRequest) string {
-	name := req.Node
-	if name == "" {
-		name = own.Node
-	}
-	if req.Record.Nodes[name] == nil {
+func nodeName(own Stored, asked string, next *mesh.Record) string {
+	name := cmp.Or(asked, own.Node)
+	if next.Nodes[name] == nil {
 		return ""
 	}
 	return name

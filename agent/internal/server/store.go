@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
@@ -21,6 +22,9 @@ import (
 type Stored struct {
 	Node   string       `json:"node"`
 	Record *mesh.Record `json:"record"`
+
+	sum     string // the record's hash, which is too dear for every status
+	encoded []byte // the record as JSON, between its prepare and its commit
 }
 
 // generation and hash are those of the record, 0 and "" when there is none.
@@ -31,11 +35,16 @@ func (s Stored) generation() uint64 {
 	return s.Record.Generation
 }
 
-func (s Stored) hash() string {
-	if s.Record == nil {
-		return ""
+func (s Stored) hash() string { return s.sum }
+
+// encode is what json.Marshal makes of s, with the record's JSON as it is where
+// that has been written already.
+func (s Stored) encode() ([]byte, error) {
+	if s.encoded == nil {
+		return json.Marshal(s)
 	}
-	return s.Record.Hash()
+	node, err := json.Marshal(s.Node)
+	return slices.Concat([]byte(`{"node":`), node, []byte(`,"record":`), s.encoded, []byte(`}`)), err
 }
 
 // parseStored reads the file's content and checks it as ParseRecord does.
@@ -54,7 +63,7 @@ func parseStored(data []byte) (Stored, error) {
 	if raw.Node != "" && rec.Nodes[raw.Node] == nil {
 		return Stored{}, fmt.Errorf("the host is node %q, which its record does not have", raw.Node)
 	}
-	return Stored{Node: raw.Node, Record: rec}, nil
+	return Stored{Node: raw.Node, Record: rec, sum: rec.Hash()}, nil
 }
 
 // Store keeps record.json. What it has loaded or saved is what the file must
@@ -108,15 +117,26 @@ func (s *Store) Save(stored Stored) error {
 }
 
 func (s *Store) save(stored Stored) error {
-	data, err := json.Marshal(stored)
+	data, err := stored.encode()
 	if err != nil {
 		return fmt.Errorf("write the record as JSON: %w", err)
 	}
+	stored.encoded = nil
 	if err := host.WriteFile(s.path, data, 0o600); err != nil {
 		return fmt.Errorf("keep the record: %w", err)
 	}
 	s.stored, s.sum, s.seen = stored, sha256.Sum256(data), host.SignatureOf(s.path)
 	return nil
+}
+
+// Hash is the record's, without computing it where it is the one that is stored.
+func (s *Store) Hash(rec *mesh.Record) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stored.Record == rec && s.stored.sum != "" {
+		return s.stored.sum
+	}
+	return rec.Hash()
 }
 
 // Check implements reconcile.File. The file is read only when it may have

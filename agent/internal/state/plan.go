@@ -42,33 +42,51 @@ func (o Op) String() string { return o.Action.String() + " " + o.Object().String
 // service goes, a new destination serves before an old one is taken away, or loses
 // its weight.
 func Plan(desired, observed State) []Op {
-	var closing, building, quiescing, removing []Op
+	var closing, building, quiescing, removing []*keyed
 	for k, old := range observed {
 		if _, wanted := desired[k]; wanted {
 			continue
 		}
 		if k.Kind == KindSetMember {
-			closing = append(closing, Op{Action: Remove, Old: old})
+			closing = append(closing, &keyed{k, Op{Action: Remove, Old: old}})
 		} else {
-			removing = append(removing, Op{Action: Remove, Old: old})
+			removing = append(removing, &keyed{k, Op{Action: Remove, Old: old}})
 		}
+	}
+	if len(observed) == 0 {
+		building = make([]*keyed, 0, len(desired))
 	}
 	for k, want := range desired {
 		switch have, ok := observed[k]; {
 		case !ok:
-			building = append(building, Op{Action: Add, New: want})
+			building = append(building, &keyed{k, Op{Action: Add, New: want}})
 		case have == want:
 		case quiesces(have, want):
-			quiescing = append(quiescing, Op{Action: Change, Old: have, New: want})
+			quiescing = append(quiescing, &keyed{k, Op{Action: Change, Old: have, New: want}})
 		default:
-			building = append(building, Op{Action: Change, Old: have, New: want})
+			building = append(building, &keyed{k, Op{Action: Change, Old: have, New: want}})
 		}
 	}
-	slices.SortFunc(closing, compareOps)
-	slices.SortFunc(building, compareOps)
-	slices.SortFunc(quiescing, compareOps)
-	slices.SortFunc(removing, func(a, b Op) int { return compareOps(b, a) })
-	return slices.Concat(closing, building, quiescing, removing)
+	compare := func(a, b *keyed) int { return compareKeys(&a.key, &b.key) }
+	slices.SortFunc(closing, compare)
+	slices.SortFunc(building, compare)
+	slices.SortFunc(quiescing, compare)
+	slices.SortFunc(removing, func(a, b *keyed) int { return compare(b, a) })
+	var ops []Op
+	for _, part := range [][]*keyed{closing, building, quiescing, removing} {
+		ops = slices.Grow(ops, len(part))
+		for _, o := range part {
+			ops = append(ops, o.op)
+		}
+	}
+	return ops
+}
+
+// keyed spares the sorting of thousands of ops asking each one for its key again
+// and again.
+type keyed struct {
+	key Key
+	op  Op
 }
 
 // quiesces says that a destination loses its weight: it then gets no new connections.
@@ -78,23 +96,32 @@ func quiesces(have, want Object) bool {
 	return ok && is.Weight == 0 && was.Weight > 0
 }
 
-func compareOps(a, b Op) int { return compareKeys(a.Object().Key(), b.Object().Key()) }
-
-func compareKeys(a, b Key) int {
-	return cmp.Or(
-		cmp.Compare(a.Kind, b.Kind),
-		cmp.Compare(a.NS, b.NS),
-		compareRoutes(a, b),
-		cmp.Compare(a.Name, b.Name),
-		a.A.Compare(b.A),
-		a.B.Compare(b.B),
-		cmp.Compare(a.Sub, b.Sub),
-	)
+// compareKeys looks at the next field only where all before it are equal.
+func compareKeys(a, b *Key) int {
+	if c := cmp.Compare(a.Kind, b.Kind); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.NS, b.NS); c != 0 {
+		return c
+	}
+	if c := compareRoutes(a, b); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	if c := a.A.Compare(b.A); c != 0 {
+		return c
+	}
+	if c := a.B.Compare(b.B); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Sub, b.Sub)
 }
 
 // compareRoutes puts the narrower route first: the kernel takes a route via a
 // gateway only when there is a route to the gateway.
-func compareRoutes(a, b Key) int {
+func compareRoutes(a, b *Key) int {
 	if a.Kind != KindRoute || b.Kind != KindRoute {
 		return 0
 	}

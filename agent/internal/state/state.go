@@ -132,7 +132,7 @@ func (v Veth) String() string {
 	return faulty(fmt.Sprintf("link %s (veth, mtu %d)", HostLink, v.MTU), v.Fault)
 }
 
-// VXLAN is the overlay device: no learning, no outer UDP checksum.
+// VXLAN is the overlay device: no learning, no outer UDP checksum, few source ports.
 type VXLAN struct {
 	VNI   uint32
 	Port  uint16

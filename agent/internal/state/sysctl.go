@@ -49,6 +49,8 @@ func ManagedSysctls(v KernelVersion) []ManagedSysctl {
 		host("net.ipv4.conf."+HostLink+".rp_filter", "2", "clients of host-mode ports keep their addresses, which strict checking would drop"),
 
 		mesh("net.ipv4.ip_forward", "1", "packets pass between host0 and vx0"),
+		mesh("net.ipv4.ip_early_demux", "0", "nearly all packets are passed on: to look for a socket of theirs first is in vain"),
+		mesh("net.ipv4.vs.snat_reroute", "0", "without policy routing in here an answer's second route would be its first again"),
 		mesh("net.ipv4.vs.conntrack", "1", "SNAT after IPVS needs connection tracking of its packets"),
 		mesh("net.ipv4.vs.expire_nodest_conn", "1", "a connection to a destination that is gone ends at once instead of hanging"),
 		mesh("net.ipv4.vs.expire_quiescent_template", "1", "affinity leaves a destination of weight 0"),

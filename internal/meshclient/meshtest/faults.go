@@ -9,15 +9,29 @@ import (
 
 // gauge counts what is under way and keeps the highest count.
 type gauge struct {
-	mu       sync.Mutex
-	now, max int
+	mu            sync.Mutex
+	now, max, all int
 }
 
 func (g *gauge) add(by int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now += by
+	g.all += max(by, 0)
 	g.max = max(g.max, g.now)
+}
+
+// count is how many there have been; forget begins again.
+func (g *gauge) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.all
+}
+
+func (g *gauge) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all = 0
 }
 
 func (g *gauge) highest() int {

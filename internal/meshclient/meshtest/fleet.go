@@ -7,6 +7,7 @@ package meshtest
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -15,19 +16,27 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"net/netip"
-	"testing"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
 
+// TB is what hosts need of a testing.TB; a program that is no test has its own.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Cleanup(f func())
+	Context() context.Context
+}
+
 // Fleet is a set of hosts.
 type Fleet struct {
 	// PrivateKey logs in to every host, as PEM.
 	PrivateKey string
 
-	t         testing.TB
+	t         TB
+	agents    Agents
 	publicKey ssh.PublicKey
 	names     []string
 	logins    gauge // under way at the same time
@@ -36,10 +45,13 @@ type Fleet struct {
 
 // New starts one bare host per name: SSH answers, no agent is installed. They
 // stop with the test.
-func New(t testing.TB, names ...string) *Fleet {
+func New(t TB, names ...string) *Fleet { return NewWith(t, nil, names...) }
+
+// NewWith is New with other agents than meshtest's own.
+func NewWith(t TB, agents Agents, names ...string) *Fleet {
 	t.Helper()
 	private, signer := NewKey(t)
-	f := &Fleet{PrivateKey: private, t: t, publicKey: signer.PublicKey(), nodes: map[string]*Node{}}
+	f := &Fleet{PrivateKey: private, t: t, agents: agents, publicKey: signer.PublicKey(), nodes: map[string]*Node{}}
 	t.Cleanup(f.Stop)
 	for _, name := range names {
 		f.Add(name)
@@ -122,12 +134,40 @@ func (f *Fleet) TotalConnections() int {
 // all hosts.
 func (f *Fleet) MaxLogins() int { return f.logins.highest() }
 
+// TotalSessions counts the SSH sessions that were opened on all hosts.
+func (f *Fleet) TotalSessions() int {
+	total := 0
+	for _, n := range f.nodes {
+		total += n.sessions.count()
+	}
+	return total
+}
+
+// TotalCommands counts the commands that were run on all hosts.
+func (f *Fleet) TotalCommands() int {
+	total := 0
+	for _, n := range f.nodes {
+		total += len(n.Commands())
+	}
+	return total
+}
+
+// TotalTurnedAway counts what the SSH servers did not take, by sshd's defaults.
+func (f *Fleet) TotalTurnedAway() int {
+	total := 0
+	for _, n := range f.nodes {
+		total += n.TurnedAway()
+	}
+	return total
+}
+
 // ResetRequests forgets the calls, commands and connections so far.
 func (f *Fleet) ResetRequests() {
 	for _, n := range f.nodes {
 		n.mu.Lock()
-		n.requests, n.calls, n.commands, n.connections = nil, nil, nil, 0
+		n.requests, n.calls, n.commands, n.connections, n.turnedAway = nil, nil, nil, 0, 0
 		n.mu.Unlock()
+		n.sessions.forget()
 	}
 }
 
@@ -150,7 +190,7 @@ func digest(b []byte) string {
 }
 
 // NewKey makes an ed25519 key.
-func NewKey(t testing.TB) (private string, signer ssh.Signer) {
+func NewKey(t TB) (private string, signer ssh.Signer) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -167,7 +207,7 @@ func NewKey(t testing.TB) (private string, signer ssh.Signer) {
 }
 
 // NewECDSAKey makes a key of another type than NewKey's.
-func NewECDSAKey(t testing.TB) ssh.Signer {
+func NewECDSAKey(t TB) ssh.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -17,7 +17,8 @@ type lease struct {
 }
 
 func (a *agent) prepare(w http.ResponseWriter, req mesh.PrepareRequest) {
-	if r := a.admit(req); r != nil {
+	next, r := a.admit(req)
+	if r != nil {
 		refuse(w, r)
 		return
 	}
@@ -25,38 +26,51 @@ func (a *agent) prepare(w http.ResponseWriter, req mesh.PrepareRequest) {
 	if node == "" {
 		node = a.node
 	}
-	if req.Record.Nodes[node] == nil {
+	if next.Nodes[node] == nil {
 		node = ""
 	}
-	a.lease = lease{req.Holder, time.Now().Add(mesh.LeaseTTL), req.Record, node}
-	answer(w, mesh.PrepareResponse{Problems: problems(a.host.prepared, req.Record)})
+	a.lease = lease{req.Holder, time.Now().Add(mesh.LeaseTTL), next, node}
+	answer(w, mesh.PrepareResponse{Problems: problems(a.host.prepared, next)})
 }
 
-func (a *agent) admit(req mesh.PrepareRequest) *mesh.Refusal {
-	next, own := req.Record, a.record
+func (a *agent) admit(req mesh.PrepareRequest) (*mesh.Record, *mesh.Refusal) {
+	own, ownHash := a.record, ""
+	if own != nil {
+		ownHash = own.Hash()
+	}
 	if left := time.Until(a.lease.expires); a.lease.holder != "" && a.lease.holder != req.Holder && left > 0 {
-		return &mesh.Refusal{Code: mesh.Busy, Text: "Another writer holds the lease.", RetryAfterMillis: left.Milliseconds()}
+		return nil, &mesh.Refusal{Code: mesh.Busy, Text: "Another writer holds the lease.", RetryAfterMillis: left.Milliseconds()}
 	}
-	if err := next.Validate(); err != nil {
-		return &mesh.Refusal{Code: mesh.Failed, Text: err.Error()}
+	if req.Change != nil && a.host.unchanging {
+		return nil, &mesh.Refusal{Code: mesh.Failed, Text: `The request is not what this agent understands: unknown field "change".`}
 	}
-	if own == nil {
-		return nil
+	proposed, known, err := req.Proposed(own, ownHash)
+	if err != nil {
+		return nil, &mesh.Refusal{Code: mesh.Failed, Text: err.Error()}
 	}
-	stale := func(text string) *mesh.Refusal {
-		return &mesh.Refusal{Code: mesh.Stale, Text: text, Generation: own.Generation, Hash: own.Hash()}
+	next := proposed.Record
+	stale := func(text string) (*mesh.Record, *mesh.Refusal) {
+		r := &mesh.Refusal{Code: mesh.Stale, Text: text, Hash: ownHash}
+		if own != nil {
+			r.Generation = own.Generation
+		}
+		return nil, r
 	}
 	switch {
+	case !known:
+		return stale("The change was made to another record.")
+	case own == nil:
+		return next, nil
 	case own.UID != next.UID:
-		return &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host belongs to the cluster %q.", own.Cluster.Name)}
+		return nil, &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host belongs to the cluster %q.", own.Cluster.Name)}
 	case a.node != "" && req.Node != "" && a.node != req.Node && next.Nodes[a.node] != nil:
-		return &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host is already node %s of the cluster.", a.node)}
+		return nil, &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host is already node %s of the cluster.", a.node)}
 	case next.Generation <= own.Generation:
 		return stale("The node's record is as new.")
-	case next.Generation == own.Generation+1 && next.Parent != own.Hash():
+	case next.Generation == own.Generation+1 && next.Parent != ownHash:
 		return stale("The cluster has forked.")
 	}
-	return nil
+	return next, nil
 }
 
 // HoldLease makes the host busy for other writers than holder, for d.

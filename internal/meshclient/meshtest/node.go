@@ -28,6 +28,8 @@ type Node struct {
 	tcp         map[net.Conn]bool
 	down        bool
 	connections int
+	logins      int // under way
+	turnedAway  int
 	sessions    gauge
 	requests    []Request
 	commands    []string
@@ -48,6 +50,7 @@ type Node struct {
 	holds       []*hold
 	dialled     map[ssh.Channel]bool // that lead to the agent
 	diskFull    bool
+	unchanging  bool // the agent knows no changes, only whole records
 	forwards    int
 }
 
@@ -124,6 +127,14 @@ func (n *Node) Connections() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.connections
+}
+
+// TurnedAway counts the connections and sessions that were refused: see
+// maxStartups and maxSessions.
+func (n *Node) TurnedAway() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.turnedAway
 }
 
 // MaxSessions is the most SSH sessions that were open at the same time.
@@ -206,6 +217,14 @@ func (n *Node) SetHostKeys(keys ...ssh.Signer) {
 	defer n.mu.Unlock()
 	n.hostKeys = keys
 	n.HostKey = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(keys[0].PublicKey())))
+}
+
+// SetChangesKnown says whether the agent takes a change in place of a record.
+// One that does not refuses it as a request that it does not understand.
+func (n *Node) SetChangesKnown(known bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.unchanging = !known
 }
 
 // Record is the host's record, nil without one; read only.

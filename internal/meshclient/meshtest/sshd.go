@@ -6,8 +6,16 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
+)
+
+// sshd's defaults. From MaxStartups 10:30:100 the first: with as many logins under
+// way sshd turns away the next at random, and a host of these always does.
+const (
+	maxStartups = 10
+	maxSessions = 10 // per connection
 )
 
 func newNode(f *Fleet, name string, address netip.Addr) *Node {
@@ -52,10 +60,14 @@ func (n *Node) accept() {
 func (n *Node) handle(tcp net.Conn) {
 	defer tcp.Close()
 	n.mu.Lock()
-	if n.down {
+	if n.logins >= maxStartups {
+		n.turnedAway++
+	}
+	if n.down || n.logins >= maxStartups {
 		n.mu.Unlock()
 		return
 	}
+	n.logins++
 	n.tcp[tcp] = true
 	cfg := n.serverConfig()
 	n.mu.Unlock()
@@ -67,17 +79,32 @@ func (n *Node) handle(tcp net.Conn) {
 	n.fleet.logins.add(1)
 	conn, channels, requests, err := ssh.NewServerConn(tcp, cfg)
 	n.fleet.logins.add(-1)
+	n.mu.Lock()
+	n.logins--
+	if err == nil {
+		n.connections++
+	}
+	n.mu.Unlock()
 	if err != nil {
 		return
 	}
-	n.mu.Lock()
-	n.connections++
-	n.mu.Unlock()
 	go ssh.DiscardRequests(requests)
+	var sessions atomic.Int32
 	for ch := range channels {
 		switch ch.ChannelType() {
 		case "session":
-			go n.session(conn.User(), ch)
+			if sessions.Add(1) > maxSessions {
+				sessions.Add(-1)
+				n.mu.Lock()
+				n.turnedAway++
+				n.mu.Unlock()
+				_ = ch.Reject(ssh.ResourceShortage, "open failed")
+				continue
+			}
+			go func() {
+				defer sessions.Add(-1)
+				n.session(conn.User(), ch)
+			}()
 		case "direct-tcpip":
 			go n.forward(ch)
 		default:

@@ -1,0 +1,143 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// world makes random records and conditions, each from the one before. There are so
+// few nodes, services and ports that they meet.
+type world struct {
+	*rand.Rand
+	tb  testing.TB
+	rec *mesh.Record
+	now Conditions
+}
+
+var worldNodes = []string{"n0", "n1", "n2", "n3"}
+
+func newWorld(tb testing.TB, seed uint64) *world {
+	return &world{rand.New(rand.NewPCG(seed, 1)), tb, newRecord(tb, worldNodes...), Conditions{}}
+}
+
+// step changes one thing of the record, or of the conditions.
+func (w *world) step() {
+	w.rec = w.rec.Next()
+	switch n := w.IntN(20); {
+	case n < 4:
+		w.putService()
+	case n < 6:
+		w.tweak()
+	case n < 12:
+		w.putPort()
+	case n < 14:
+		key := mesh.PortKey{Port: w.port(), Protocol: w.protocol()}
+		w.rec.RemovePort(key)
+	case n < 15:
+		_ = w.rec.RemoveService(w.service()) // may be refused
+	case n < 16:
+		w.changeNode()
+	case n < 18:
+		w.now.Unhealthy = maps.Clone(w.now.Unhealthy)
+		if w.now.Unhealthy == nil {
+			w.now.Unhealthy = map[Check]bool{}
+		}
+		w.now.Unhealthy[Check{w.service(), w.address()}] = w.IntN(3) > 0
+	case n < 19:
+		w.now.Unhealthy = nil
+	default:
+		w.now.Draining = map[mesh.PortKey][]netip.AddrPort{}
+		for range w.IntN(3) {
+			key := mesh.PortKey{Port: w.port(), Protocol: mesh.TCP}
+			w.now.Draining[key] = append(w.now.Draining[key], w.address())
+		}
+	}
+}
+
+func (w *world) service() string { return fmt.Sprintf("s%d", w.IntN(4)) }
+func (w *world) port() uint16    { return uint16(80 + w.IntN(6)) }
+func (w *world) node() string    { return worldNodes[w.IntN(len(worldNodes))] }
+
+func (w *world) protocol() mesh.Protocol { return []mesh.Protocol{mesh.TCP, mesh.UDP}[w.IntN(2)] }
+
+func (w *world) address() netip.AddrPort { return at(w.IntN(4), 8000+uint16(w.IntN(3))) }
+
+func (w *world) putService() {
+	s := &mesh.Service{Name: w.service(), Endpoints: map[string]mesh.Endpoint{}, Scheduler: []string{"", "sh", "wrr"}[w.IntN(3)]}
+	for i := range w.IntN(5) {
+		e := mesh.Endpoint{Node: w.node(), Port: []uint16{0, 0, 8000, 8001}[w.IntN(4)]}
+		if w.IntN(4) == 0 {
+			weight := w.IntN(3)
+			e.Weight = &weight
+		}
+		s.Endpoints[fmt.Sprintf("e%d", i)] = e
+	}
+	if w.IntN(2) == 0 {
+		s.HealthCheck = &mesh.HealthCheck{
+			Type: mesh.CheckTCP, Port: []uint16{0, 0, 8002}[w.IntN(3)], IntervalMillis: 5000, TimeoutMillis: 2000, Rise: 2, Fall: 3,
+			OnUnhealthy: []mesh.OnUnhealthy{mesh.KeepConnections, mesh.CutConnections}[w.IntN(2)],
+		}
+	}
+	_ = w.rec.PutService(s) // two endpoints may be one process: then nothing changes
+}
+
+// tweak changes one thing of a service.
+func (w *world) tweak() {
+	s := w.rec.Services[w.service()]
+	if s == nil {
+		return
+	}
+	check := mesh.HealthCheck{Type: mesh.CheckTCP, IntervalMillis: 5000, TimeoutMillis: 2000, Rise: 2, Fall: 3, OnUnhealthy: mesh.KeepConnections}
+	if s.HealthCheck != nil {
+		check = *s.HealthCheck
+	}
+	switch w.IntN(5) {
+	case 0:
+		s.Scheduler = []string{"", "mh"}[w.IntN(2)]
+	case 1:
+		s.Affinity = &mesh.Affinity{TimeoutSeconds: 1 + w.IntN(2), PrefixLength: 32}
+	case 2:
+		check.OnUnhealthy = []mesh.OnUnhealthy{mesh.KeepConnections, mesh.CutConnections}[w.IntN(2)]
+		s.HealthCheck = &check
+	case 3:
+		check.Port = []uint16{0, 8002}[w.IntN(2)]
+		s.HealthCheck = &check
+	default:
+		for name, e := range s.Endpoints {
+			weight := w.IntN(3)
+			e.Weight = &weight
+			s.Endpoints[name] = e
+			break
+		}
+	}
+	_ = w.rec.PutService(s) // it is changed already; one of its nodes may be gone
+}
+
+func (w *world) putPort() {
+	p := &mesh.PublishedPort{
+		Service: w.service(), Published: w.port(), Target: 8000 + uint16(w.IntN(3)), Protocol: w.protocol(),
+		Mode: []mesh.Mode{mesh.Ingress, mesh.Host}[w.IntN(2)],
+	}
+	if p.Mode == mesh.Ingress {
+		p.Locality = []mesh.Locality{mesh.AnyEndpoint, mesh.PreferLocal, mesh.LocalOnly}[w.IntN(3)]
+	}
+	_ = w.rec.PutPort(p) // there may be no such service, or the port be another's
+}
+
+func (w *world) changeNode() {
+	name := w.node()
+	if w.IntN(2) == 0 && len(w.rec.Nodes) > 2 {
+		w.rec.RemoveNode(name)
+		return
+	}
+	n := &mesh.Node{Name: name, Address: netip.MustParseAddr("192.0.2." + name[1:]).Next(), UnderlayMTU: 1500}
+	if w.IntN(2) == 0 {
+		n.Availability = mesh.AvailabilityDrain
+	}
+	must(w.tb, w.rec.PutNode(n))
+}

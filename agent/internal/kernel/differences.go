@@ -1,0 +1,111 @@
+package kernel
+
+import (
+	"context"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// crowd is shown those objects of which there may be very many, as they are read
+// from the kernel.
+type crowd interface {
+	virtual(v state.VirtualServer)
+	destination(r state.RealServer)
+	member(m state.SetMember)
+}
+
+// all keeps them all.
+type all struct{ state.State }
+
+func (a all) virtual(v state.VirtualServer)  { a.Put(v) }
+func (a all) destination(r state.RealServer) { a.Put(r) }
+func (a all) member(m state.SetMember)       { a.Put(m) }
+
+// strangers counts those that are as desired and keeps the others. It makes nothing
+// for the garbage collector of what is as it should be.
+type strangers struct {
+	desired state.State
+	met     int
+	others  state.State
+}
+
+func (s *strangers) virtual(v state.VirtualServer) {
+	if want, ok := s.desired[v.Key()].(state.VirtualServer); ok && want == v {
+		s.met++
+	} else {
+		s.others.Put(v)
+	}
+}
+
+func (s *strangers) destination(r state.RealServer) {
+	if want, ok := s.desired[r.Key()].(state.RealServer); ok && want == r {
+		s.met++
+	} else {
+		s.others.Put(r)
+	}
+}
+
+func (s *strangers) member(m state.SetMember) {
+	if want, ok := s.desired[m.Key()].(state.SetMember); ok && want == m {
+		s.met++
+	} else {
+		s.others.Put(m)
+	}
+}
+
+// Differences is state.Plan of what is desired and what Observe returns, without
+// holding both: a kernel that is as desired, which is the rule, costs a read of it.
+// With Traffic, the chains that are desired are passed over.
+func (k *Kernel) Differences(ctx context.Context, scope Scope, desired state.State) ([]state.Op, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.meshKnown = false
+	mesh, err := k.openMesh()
+	if err != nil {
+		return nil, err
+	}
+	found := &strangers{desired: desired, others: state.State{}}
+	if err := k.observe(ctx, scope, mesh, found.others, found); err != nil {
+		return nil, err
+	}
+	if wanted, ok := found.wanted(scope); ok {
+		return state.Plan(wanted, found.others), nil
+	}
+	// Something is missing: what, is only seen beside all that is there.
+	there := state.State{}
+	if err := k.observe(ctx, scope, mesh, there, all{there}); err != nil {
+		return nil, err
+	}
+	wanted := desired
+	if scope == Traffic {
+		wanted = state.State{}
+		for key, o := range desired {
+			if key.Kind != state.KindChain {
+				wanted[key] = o
+			}
+		}
+	}
+	return state.Plan(wanted, there), nil
+}
+
+// wanted is the part of what is desired that has to be compared with the others,
+// for all else is there; ok is false where something is not.
+func (s *strangers) wanted(scope Scope) (wanted state.State, ok bool) {
+	wanted = state.State{}
+	many := 0
+	for key, o := range s.desired {
+		switch {
+		case InPart(key):
+			many++
+		case key.Kind != state.KindChain || scope == Full:
+			wanted[key] = o
+		}
+	}
+	for key := range s.others {
+		if o, asked := s.desired[key]; asked && InPart(key) {
+			wanted[key] = o
+			many--
+		}
+	}
+	return wanted, s.met == many
+}

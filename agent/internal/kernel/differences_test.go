@@ -1,0 +1,212 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// show is an observation of what there is.
+func (s *strangers) show(there state.State) {
+	for _, o := range there {
+		switch o := o.(type) {
+		case state.VirtualServer:
+			s.virtual(o)
+		case state.RealServer:
+			s.destination(o)
+		case state.SetMember:
+			s.member(o)
+		default:
+			s.others.Put(o)
+		}
+	}
+}
+
+// crowded is a state with so many ports, each with ten destinations.
+func crowded(ports int) state.State {
+	s := state.State{}
+	s.Put(state.NetNS{}, state.Set{Name: "routingmesh-tcp", Type: state.BitmapPort}, state.Chain{Table: "nat", Name: "ROUTINGMESH"})
+	for i := range ports {
+		server := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 255, 0, 1}), uint16(10000+i))
+		s.Put(state.VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"}, state.SetMember{Set: "routingmesh-tcp", Port: server.Port()})
+		for d := range 10 {
+			s.Put(state.RealServer{Proto: "tcp", Server: server, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 255, byte(d), 2}), 80), Weight: 1})
+		}
+	}
+	return s
+}
+
+// Whatever there is, the differences are those of the two states; only where something
+// is missing does the comparison say that it cannot tell.
+func TestDifferencesAreThePlan(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 2))
+	told := 0
+	for range 500 {
+		desired, there := crowded(1+rng.IntN(3)), crowded(1+rng.IntN(3))
+		for key, o := range there {
+			r, ok := o.(state.RealServer)
+			switch rng.IntN(20) {
+			case 0:
+				delete(there, key)
+			case 1:
+				if ok {
+					r.Weight = 5
+					there.Put(r)
+				}
+			}
+		}
+		scope := []Scope{Full, Traffic}[rng.IntN(2)]
+		chain := state.Chain{Table: "nat", Name: "ROUTINGMESH"}
+		if scope == Traffic {
+			delete(there, chain.Key())
+		}
+		found := &strangers{desired: desired, others: state.State{}}
+		found.show(there)
+		wanted, ok := found.wanted(scope)
+		if scope == Traffic {
+			delete(desired, chain.Key())
+		}
+		want := state.Plan(desired, there)
+		missing := slices.ContainsFunc(want, func(op state.Op) bool { return op.Action == state.Add && InPart(op.New.Key()) })
+		if ok == missing {
+			t.Fatalf("it can tell: %t, something is missing: %t", ok, missing)
+		}
+		if !ok {
+			continue
+		}
+		told++
+		if got := state.Plan(wanted, found.others); !slices.Equal(got, want) {
+			t.Fatalf("got\n%v\nwant\n%v", got, want)
+		}
+	}
+	if told < 50 {
+		t.Errorf("it could tell only %d times of 500", told)
+	}
+}
+
+// A kernel that is as desired makes no garbage, however much it holds.
+func TestWhatIsAsDesiredMakesNoGarbage(t *testing.T) {
+	desired := crowded(500)
+	var servers []state.VirtualServer
+	var reals []state.RealServer
+	for _, o := range desired {
+		switch o := o.(type) {
+		case state.VirtualServer:
+			servers = append(servers, o)
+		case state.RealServer:
+			reals = append(reals, o)
+		}
+	}
+	found := &strangers{desired: desired, others: state.State{}}
+	var many crowd = found
+	allocs := testing.AllocsPerRun(5, func() {
+		found.met = 0
+		for _, v := range servers {
+			many.virtual(v)
+		}
+		for _, r := range reals {
+			many.destination(r)
+		}
+	})
+	if found.met != 5500 || allocs > 0 {
+		t.Errorf("%d met, %v allocations", found.met, allocs)
+	}
+}
+
+// setMessage is the kernel's list of a bitmap:port with so many ports.
+func setMessage(ports int) []byte {
+	c := &netlinkConn{}
+	c.message(0, 0, unix.AF_INET, 0, 0, 0)
+	c.attrText(nl.IPSET_ATTR_SETNAME, "routingmesh-tcp")
+	c.attrText(nl.IPSET_ATTR_TYPENAME, string(state.BitmapPort))
+	all := c.nest(nl.IPSET_ATTR_ADT | nested)
+	for i := range ports {
+		one := c.nest(nl.IPSET_ATTR_DATA | nested)
+		c.attrPort(nl.IPSET_ATTR_PORT|netOrder, uint16(10000+i))
+		c.end(one)
+	}
+	c.end(all)
+	c.finish()
+	return c.out[unix.SizeofNlMsghdr:]
+}
+
+func TestASetIsReadWithoutGarbage(t *testing.T) {
+	message, n := setMessage(5000), 0
+	set := state.Set{Name: "routingmesh-tcp"}
+	each := func(m state.SetMember) {
+		if int(m.Port) != 10000+n%5000 || m.Set != set.Name {
+			t.Fatalf("member %v is the %d-th", m, n)
+		}
+		n++
+	}
+	allocs := testing.AllocsPerRun(5, func() { parseSet(&set, message, each) })
+	if n != 6*5000 || set.Type != state.BitmapPort || allocs > 5 {
+		t.Errorf("%d members of %v, %v allocations, at most 5 are promised", n, set, allocs)
+	}
+}
+
+func BenchmarkParseSet(b *testing.B) {
+	b.ReportAllocs()
+	message := setMessage(5000)
+	set := state.Set{Name: "routingmesh-tcp"}
+	for b.Loop() {
+		parseSet(&set, message, func(state.SetMember) {})
+	}
+}
+
+func BenchmarkCompareWithDesired(b *testing.B) {
+	b.ReportAllocs()
+	desired := crowded(5000)
+	for b.Loop() {
+		found := &strangers{desired: desired, others: state.State{}}
+		found.show(desired)
+		if wanted, ok := found.wanted(Full); !ok || len(state.Plan(wanted, found.others)) > 0 {
+			b.Fatal("not as desired")
+		}
+	}
+}
+
+func BenchmarkPlanWithDesired(b *testing.B) {
+	b.ReportAllocs()
+	desired, there := crowded(5000), crowded(5000)
+	for b.Loop() {
+		if len(state.Plan(desired, there)) > 0 {
+			b.Fatal("not as desired")
+		}
+	}
+}
+
+func TestTheCanaryHasRoomForEverySet(t *testing.T) {
+	if len(setNames) > maxSets {
+		t.Errorf("%d sets, room for %d", len(setNames), maxSets)
+	}
+}
+
+// What the canary says after our own writes is what it said before and these.
+func TestTheCanaryCountsOwnWrites(t *testing.T) {
+	v := state.VirtualServer{Proto: "tcp", Addr: netip.MustParseAddrPort("10.255.1.1:80"), Scheduler: "rr"}
+	open := state.SetMember{Set: setNames[0], Port: 80}
+	before := reading{chains: "7/7", ipvs: 3}
+	before.sets[0] = 3
+	add := []state.Op{{Action: state.Add, New: v}, {Action: state.Add, New: open}, {Action: state.Change, Old: v, New: v}}
+	want := before
+	want.ipvs, want.sets[0] = 4, 4
+	if got := before.after(add); got != want {
+		t.Errorf("after %v: %+v, want %+v", add, got, want)
+	}
+	remove := []state.Op{{Action: state.Remove, Old: open}, {Action: state.Remove, Old: v}}
+	if got := want.after(remove); got != before {
+		t.Errorf("after %v: %+v, want %+v", remove, got, before)
+	}
+	unsure := before
+	unsure.sets[1] = unknown
+	if !before.told() || unsure.told() {
+		t.Error("what could not be told counts as told, or the other way round")
+	}
+}

@@ -1,0 +1,86 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// InPart says whether ObservePart can read the object.
+func InPart(key state.Key) bool {
+	return key.Kind == state.KindVirtualServer || key.Kind == state.KindRealServer || key.Kind == state.KindSetMember
+}
+
+// ObservePart returns what there is of the objects in the kernel, and of the IPVS
+// services among them, or that destinations among them belong to, all destinations.
+// It costs what these are, whatever else there is, and runs no program. Keys for
+// which InPart is false are an error.
+func (k *Kernel) ObservePart(ctx context.Context, objects state.State) (state.State, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.meshKnown = false
+	into := state.State{}
+	servers, sets := map[state.VirtualServer]bool{}, map[string][]state.SetMember{}
+	for key, o := range objects {
+		switch o := o.(type) {
+		case state.VirtualServer:
+			servers[state.VirtualServer{Proto: o.Proto, Addr: o.Addr}] = true
+		case state.RealServer:
+			servers[state.VirtualServer{Proto: o.Proto, Addr: o.Server}] = true
+		case state.SetMember:
+			sets[o.Set] = append(sets[o.Set], o)
+		default:
+			return nil, fmt.Errorf("%s cannot be observed alone: %v", o, key)
+		}
+	}
+	if err := k.observeMembers(into, sets); err != nil {
+		return nil, err
+	}
+	mesh, err := k.openMesh()
+	if err != nil || mesh == nil {
+		return into, err
+	}
+	if err := k.balancer.ListOnly(ctx, into, slices.Collect(maps.Keys(servers))); err != nil {
+		return nil, err
+	}
+	return into, nil
+}
+
+// maxTests is how many members of a set are asked for one by one before the whole
+// set is listed.
+const maxTests = 32
+
+func (k *Kernel) observeMembers(into state.State, sets map[string][]state.SetMember) error {
+	for name, members := range sets {
+		if len(members) > maxTests {
+			wanted := map[state.SetMember]bool{}
+			for _, m := range members {
+				wanted[m] = true
+			}
+			_, err := k.sets.members(name, func(m state.SetMember) {
+				if wanted[m] {
+					into.Put(m)
+				}
+			})
+			if err := already(err, unix.ENOENT); err != nil {
+				return fmt.Errorf("list ipset %s: %w", name, err)
+			}
+			continue
+		}
+		for _, m := range members {
+			is, err := k.sets.has(m)
+			if err != nil {
+				return fmt.Errorf("look for %s: %w", m, err)
+			}
+			if is {
+				into.Put(m)
+			}
+		}
+	}
+	return nil
+}

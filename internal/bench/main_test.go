@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	o, err := parse(nil)
+	if err != nil || len(o.parts) != len(parts) || o.quick {
+		t.Errorf("without flags: %d parts, %v", len(o.parts), err)
+	}
+	o, err = parse([]string{"-quick", "-parts", "fleet,agent"})
+	if err != nil || len(o.parts) != 2 || o.parts[0].name != "fleet" || !o.quick {
+		t.Errorf("two parts: %+v, %v", o, err)
+	}
+	if _, err := parse([]string{"-parts", "flight"}); err == nil || !strings.Contains(err.Error(), `"flight"`) || !strings.Contains(err.Error(), "datapath") {
+		t.Errorf("an unknown part: %v", err)
+	}
+}
+
+func TestRelay(t *testing.T) {
+	t.Parallel()
+	var b bench
+	line := `{"part":"agent","name":"save","value":1,"unit":"ms","compared":1}`
+	if err := b.relay(exec.Command("echo", line)); err != nil || len(b.figures) != 1 || b.figures[0].Name != "save" {
+		t.Errorf("%+v, %v", b.figures, err)
+	}
+	if err := b.relay(exec.Command("sh", "-c", "echo '"+line+"'; exit 3")); err == nil || len(b.figures) != 2 {
+		t.Errorf("of a program that fails after a line: %d figures, %v", len(b.figures), err)
+	}
+	if err := b.relay(exec.Command("echo", "hello")); err == nil {
+		t.Error("no error of what is no figure")
+	}
+}
