@@ -88,7 +88,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer log.Close()
 	lab.Log = log
-	busy()
+	if warning := busy("/proc/loadavg", runtime.NumCPU()); warning != "" {
+		say(warning)
+	}
 	b := bench{options: o, lab: lab}
 	err = b.run(ctx)
 	fmt.Fprintf(os.Stderr, "\n%s", report.Table(b.figures))
@@ -100,16 +102,21 @@ func run(ctx context.Context, args []string) error {
 
 func say(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }
 
-// busy warns of a machine that does other things: then the numbers, ratios too, say little.
-func busy() {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return
+// busy warns of a machine that does other things, by its /proc/loadavg; "" for one that does not. What is measured on a
+// busy one, ratios too, says little.
+func busy(loadavg string, cpus int) string {
+	b, err := os.ReadFile(loadavg)
+	if errors.Is(err, os.ErrNotExist) {
+		return ""
 	}
 	var load float64
-	if _, err := fmt.Sscan(string(b), &load); err == nil && load > float64(runtime.NumCPU())/2 {
-		say(fmt.Sprintf("this machine is busy with other things (load %.1f on %d cores): the numbers will say little", load, runtime.NumCPU()))
+	if _, scanned := fmt.Sscan(string(b), &load); err != nil || scanned != nil {
+		return fmt.Sprintf("%s does not say whether this machine is busy with other things", loadavg)
 	}
+	if load <= float64(cpus)/2 {
+		return ""
+	}
+	return fmt.Sprintf("this machine is busy with other things (load %.1f on %d cores): the numbers will say little", load, cpus)
 }
 
 type bench struct {
@@ -150,8 +157,13 @@ func (b *bench) needLab(ctx context.Context) error {
 	return b.lab.Up(ctx, say)
 }
 
-// emit prints a figure and keeps it for the table.
-func (b *bench) emit(f figure.Figure) error {
-	b.figures = append(b.figures, f)
-	return f.Write(os.Stdout)
+// emit prints figures and keeps them for the table.
+func (b *bench) emit(figures ...figure.Figure) error {
+	b.figures = append(b.figures, figures...)
+	for _, f := range figures {
+		if err := f.Write(os.Stdout); err != nil {
+			return err
+		}
+	}
+	return nil
 }

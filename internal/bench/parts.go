@@ -91,10 +91,8 @@ func (b *bench) relay(program *exec.Cmd) error {
 	if err != nil && failed == nil {
 		return err
 	}
-	for _, f := range figures {
-		if err := b.emit(f); err != nil {
-			return err
-		}
+	if err := b.emit(figures...); err != nil {
+		return err
 	}
 	if failed != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(program.Path), failed)

@@ -121,14 +121,17 @@ func (k *Kernel) readAddresses(f *flows, before []netip.Addr) error {
 		}
 	}
 	now, err := k.meshAddresses()
+	if err != nil {
+		return err // without it everything from before would count as gone
+	}
 	for _, a := range before {
-		f.mesh[a], f.gone[a] = true, err == nil
+		f.mesh[a], f.gone[a] = true, true
 	}
 	for _, a := range now {
 		f.mesh[a] = true
 		delete(f.gone, a)
 	}
-	return err
+	return nil
 }
 
 // meshAddresses are S and P; none without the mesh's namespace.

@@ -32,11 +32,8 @@ var (
 // goals are seconds above the floor, at 1,000 ports.
 var goals = map[string]string{tfrun.Plan: "<= 1", tfrun.Apply: "<= 10", tfrun.Change: "<= 1"}
 
-// Run measures the Full sizes.
-func Run(ctx context.Context, emit func(figure.Figure) error) error { return Full.Run(ctx, emit) }
-
 // Run measures these sizes.
-func (s Sizes) Run(ctx context.Context, emit func(figure.Figure) error) error {
+func (s Sizes) Run(ctx context.Context, emit figure.Emit) error {
 	b, err := tfrun.Open(ctx)
 	if err != nil {
 		return err
@@ -47,10 +44,8 @@ func (s Sizes) Run(ctx context.Context, emit func(figure.Figure) error) error {
 		if err != nil {
 			return err
 		}
-		for _, f := range figures(steps, s.Nodes, ports) {
-			if err := emit(f); err != nil {
-				return err
-			}
+		if err := emit(figures(steps, s.Nodes, ports)...); err != nil {
+			return err
 		}
 	}
 	return nil

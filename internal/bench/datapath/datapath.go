@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
@@ -84,10 +83,7 @@ func say(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }
 
 // Run measures on a lab that is up, whose provider is built, and leaves its hosts as they were. Each load runs rounds
 // times per way; emit gets the medians. Requests that failed are an error: numbers with those in them compare nothing.
-func Run(ctx context.Context, lab *rig.Lab, rounds int, emit func(figure.Figure) error) (err error) {
-	if warning := busy("/proc/loadavg", runtime.NumCPU()); warning != "" {
-		say(warning)
-	}
+func Run(ctx context.Context, lab *rig.Lab, rounds int, emit figure.Emit) (err error) {
 	addresses, err := addresses(lab)
 	if err != nil {
 		return err
@@ -113,10 +109,8 @@ func Run(ctx context.Context, lab *rig.Lab, rounds int, emit func(figure.Figure)
 		if err != nil {
 			return err
 		}
-		for _, f := range figures(runs, p.ways) {
-			if err := emit(f); err != nil {
-				return err
-			}
+		if err := emit(figures(runs, p.ways)...); err != nil {
+			return err
 		}
 	}
 	return nil

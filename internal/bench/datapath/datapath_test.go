@@ -3,8 +3,6 @@ package datapath
 import (
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -150,27 +148,6 @@ func TestPhasesHaveDifferentWays(t *testing.T) {
 				t.Errorf("%s of %s is measured against no goal", m, w)
 			}
 		}
-	}
-}
-
-func TestBusy(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for content, want := range map[string]string{
-		"0.90 2.00 3.00 1/99 41\n": "",
-		"1.10 0.00 0.00 1/99 41\n": "load 1.1 on 2 cores",
-		"what\n":                   "does not say",
-	} {
-		path := filepath.Join(dir, "loadavg")
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := busy(path, 2); !strings.Contains(got, want) || (got == "") != (want == "") {
-			t.Errorf("%q: %q", content, got)
-		}
-	}
-	if got := busy(filepath.Join(dir, "absent"), 2); got != "" {
-		t.Error(got) // no Linux
 	}
 }
 

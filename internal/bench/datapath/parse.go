@@ -1,9 +1,7 @@
 package datapath
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -119,21 +117,4 @@ func parseStat(line string) (cpuTime, error) {
 		}
 	}
 	return c, nil
-}
-
-// busy warns of a machine that does other things, by its /proc/loadavg; "" for one that does not. What is measured on a
-// busy one, ratios too, says little.
-func busy(loadavg string, cpus int) string {
-	b, err := os.ReadFile(loadavg)
-	if errors.Is(err, os.ErrNotExist) {
-		return ""
-	}
-	var load float64
-	if _, scanned := fmt.Sscan(string(b), &load); err != nil || scanned != nil {
-		return fmt.Sprintf("%s does not say whether this machine is busy with other things", loadavg)
-	}
-	if load <= float64(cpus)/2 {
-		return ""
-	}
-	return fmt.Sprintf("this machine is busy with other things (load %.1f on %d cores): the numbers will say little", load, cpus)
 }

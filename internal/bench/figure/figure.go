@@ -32,6 +32,9 @@ type Figure struct {
 	Met  *bool  `json:"met,omitempty"`
 }
 
+// Emit takes figures as they are measured.
+type Emit func(...Figure) error
+
 // Plain is a figure that stands for itself.
 func Plain(part, name string, conditions map[string]string, value float64, unit string) Figure {
 	return Figure{Part: part, Name: name, Case: conditions, Value: value, Unit: unit, Compared: value}

@@ -33,11 +33,8 @@ var goals = map[string]string{tfrun.Plan: "<= 2", tfrun.Change: "<= 3"}
 // memoryGoal is in MiB, of the provider's process, at whatever it does.
 const memoryGoal = "<= 200"
 
-// Run measures the Full sizes.
-func Run(ctx context.Context, emit func(figure.Figure) error) error { return Full.Run(ctx, emit) }
-
 // Run measures these sizes.
-func (s Sizes) Run(ctx context.Context, emit func(figure.Figure) error) error {
+func (s Sizes) Run(ctx context.Context, emit figure.Emit) error {
 	b, err := tfrun.Open(ctx)
 	if err != nil {
 		return err
@@ -47,12 +44,7 @@ func (s Sizes) Run(ctx context.Context, emit func(figure.Figure) error) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range s.figures(steps) {
-		if err := emit(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return emit(s.figures(steps)...)
 }
 
 func (s Sizes) figures(steps []tfrun.Step) []figure.Figure {
