@@ -90,7 +90,7 @@ func (l *Lab) makeDisk() error {
 
 func (l *Lab) qemuArgs(kvm bool) []string {
 	img := l.imageDir()
-	cmdline := "console=ttyS0 quiet loglevel=4 panic=1 apparmor=0 audit=0"
+	cmdline := "console=ttyS0 quiet loglevel=4 panic=1 apparmor=0"
 	accel := []string{"-accel", "kvm", "-cpu", "host"}
 	if !kvm {
 		accel = []string{"-accel", "tcg,thread=multi,tb-size=1024", "-cpu", emulatedCPU}

@@ -164,7 +164,7 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 	if r.rec == nil {
 		return 0, nil
 	}
-	p, err := r.plan(ctx, sight{})
+	p, err := r.plan(ctx, r.wholeSight(r.Watch.ChainsCertain))
 	if err != nil {
 		return r.applied, r.unread(err)
 	}

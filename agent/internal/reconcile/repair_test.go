@@ -300,3 +300,26 @@ func TestALookReadsChainsThatMayHaveChanged(t *testing.T) {
 		t.Error("the chain is not mended")
 	}
 }
+
+// Terraform asks every node in every walk: what is certain to be as it was is not worth two programs each time.
+func TestAStatusReadsChainsThatMayHaveChanged(t *testing.T) {
+	k := newFakeKernel()
+	r, w, _ := newWatched(k, Options{})
+	r.Commit(t.Context(), record(t, 0), "n1")
+	status := func(want kernel.Scope, problems int) {
+		t.Helper()
+		k.forget()
+		_, found := r.Status(t.Context())
+		if len(k.scopes) != 1 || k.scopes[0] != want || len(found) != problems {
+			t.Errorf("scopes %v, want %v; problems %v, want %d", k.scopes, want, found, problems)
+		}
+	}
+	status(kernel.Full, 0)
+	w.certain = true
+	status(kernel.Traffic, 0)
+	delete(k.has, member)
+	status(kernel.Traffic, 1)
+	delete(k.has, natChain)
+	w.see()
+	status(kernel.Full, 2)
+}

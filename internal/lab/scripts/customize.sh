@@ -74,9 +74,11 @@ services() {
   ln -sf /lib/systemd/system/multi-user.target "$etc/default.target"
 }
 
-# A login does not start a manager of units for its user: on an emulated host that takes longer than all else of a login.
+# A login does not start a manager of units for its user, nor the programs that write the message of the day: on an
+# emulated host that takes longer than all else of a login.
 logins() {
   sed -i '/pam_systemd\.so/d' "$root/etc/pam.d/common-session"
+  sed -i '/pam_motd\.so/d' "$root/etc/pam.d/sshd"
 }
 
 users() {
