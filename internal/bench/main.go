@@ -1,6 +1,7 @@
 // Command bench measures what the mesh costs: its data path against a client that goes to the endpoint itself, Terraform
-// with the provider against Terraform with one that does nothing, and the agent by itself and on a kernel. Only what is
-// compared within one run says something: machines differ, and the lab is software emulation where there is no IPVS.
+// with the provider against Terraform with one that does nothing, the agent by itself and on a kernel, and, when asked
+// for, the mesh against Docker Swarm. Only what is compared within one run says something: machines differ, and the lab is
+// software emulation where there is no IPVS.
 // JSON lines on stdout (see package figure), what happens and a table on stderr.
 package main
 
@@ -41,12 +42,17 @@ type options struct {
 }
 
 func parse(args []string) (o options, err error) {
-	var names []string
+	var names, all, extra []string
 	for _, p := range parts {
 		names = append(names, p.name)
+		if p.optional {
+			extra = append(extra, p.name)
+		} else {
+			all = append(all, p.name)
+		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("parts", strings.Join(names, ","), "what to measure")
+	only := flags.String("parts", strings.Join(all, ","), "what to measure; only when it is named: "+strings.Join(extra, ",")+" (in a lab of make lab-up LAB_PACKAGES=docker.io)")
 	flags.BoolVar(&o.quick, "quick", false, "the smallest sizes, once: to see whether all works")
 	flags.StringVar(&o.docs, "docs", "", "measure nothing: write the table and the plot of the figures on stdin into this folder's performance.md and performance.svg")
 	if err := flags.Parse(args); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/datapath"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/fleet"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/report"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/swarm"
 )
 
 // A part is one kind of measurement.
@@ -19,15 +20,17 @@ type part struct {
 	name, says string
 	lab        bool // needs it
 	run        func(ctx context.Context, b *bench) error
+	optional   bool // is only measured when it is asked for
 }
 
 // What needs no lab comes first, while the machine has nothing else to do.
 var parts = []part{
-	{"agent", "compile, plan and record of the agent, without a kernel", false, agentAlone},
-	{"control", "plan, apply and destroy of many ports on three nodes, over what Terraform itself takes", false, overFloor},
-	{"fleet", "one Terraform and a hundred nodes", false, hundredNodes},
-	{"kernel", "the agent on a kernel: whole and incremental applies, memory, idle CPU", true, agentOnKernel},
-	{"datapath", "requests, new connections and bulk through the mesh, against a client that goes to the endpoint itself", true, dataPath},
+	{"agent", "compile, plan and record of the agent, without a kernel", false, agentAlone, false},
+	{"control", "plan, apply and destroy of many ports on three nodes, over what Terraform itself takes", false, overFloor, false},
+	{"fleet", "one Terraform and a hundred nodes", false, hundredNodes, false},
+	{"kernel", "the agent on a kernel: whole and incremental applies, memory, idle CPU", true, agentOnKernel, false},
+	{"datapath", "requests, new connections and bulk through the mesh, against a client that goes to the endpoint itself", true, dataPath, false},
+	{"swarm", "Docker Swarm and then the mesh, in the same lab; its nodes need Docker, and are rebooted", true, besideSwarm, true},
 }
 
 func overFloor(ctx context.Context, b *bench) error {
@@ -46,12 +49,20 @@ func hundredNodes(ctx context.Context, b *bench) error {
 	return sizes.Run(ctx, b.emit)
 }
 
-func dataPath(ctx context.Context, b *bench) error {
-	rounds := 3
+// rounds of what is measured in turns.
+func (b *bench) rounds() int {
 	if b.quick {
-		rounds = 1
+		return 1
 	}
-	return datapath.Run(ctx, b.lab, rounds, b.emit)
+	return 3
+}
+
+func dataPath(ctx context.Context, b *bench) error {
+	return datapath.Run(ctx, b.lab, b.rounds(), b.emit)
+}
+
+func besideSwarm(ctx context.Context, b *bench) error {
+	return swarm.Run(ctx, b.lab, b.rounds(), b.emit)
 }
 
 // scale is the agent's own program for it: only what is below agent/ may import its packages.

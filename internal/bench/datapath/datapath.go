@@ -15,39 +15,41 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/rig"
 )
 
+// What is asked.
 const (
-	entry    = "n1" // a node that the client enters by, to an endpoint elsewhere
-	endpoint = "n2"
-	target   = 8000
+	Entry    = "n1" // a node that the client enters by, to an endpoint elsewhere
+	Endpoint = "n2"
+	Target   = 8000
 )
 
 // Names of ways, as figures have them.
 const (
-	direct      = "direct"
+	Direct    = "direct"
+	Local     = "local endpoint"
+	OtherNode = "other node"
+
 	directHost  = "direct, a host-mode port open"
 	hostMode    = "host mode"
-	local       = "local endpoint"
-	otherNode   = "other node"
 	preferLocal = "prefer_local"
 )
 
-// A way is what the client asks: a port of a node.
-type way struct {
-	name, node string
-	port       int
+// A Way is what the client asks: a port of a node.
+type Way struct {
+	Name, Node string
+	Port       int
 }
 
 // A phase is what stands while its ways are measured. A host-mode tcp port brings a policy rule to its node, which
 // costs every packet there, those of the other ways too: so it has a phase of its own.
 type phase struct {
 	hostMode bool
-	ways     []way // the first one is what the others are compared with
+	ways     []Way // the first one is what the others are compared with
 }
 
 func phases() []phase {
 	return []phase{
-		{false, []way{{direct, endpoint, target}, {local, endpoint, 8080}, {otherNode, entry, 8080}, {preferLocal, endpoint, 8081}}},
-		{true, []way{{directHost, endpoint, target}, {hostMode, endpoint, 8082}}},
+		{false, []Way{{Direct, Endpoint, Target}, {Local, Endpoint, 8080}, {OtherNode, Entry, 8080}, {preferLocal, Endpoint, 8081}}},
+		{true, []Way{{directHost, Endpoint, Target}, {hostMode, Endpoint, 8082}}},
 	}
 }
 
@@ -84,28 +86,24 @@ func say(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }
 // Run measures on a lab that is up, whose provider is built, and leaves its hosts as they were. Each load runs rounds
 // times per way; emit gets the medians. Requests that failed are an error: numbers with those in them compare nothing.
 func Run(ctx context.Context, lab *rig.Lab, rounds int, emit figure.Emit) (err error) {
-	addresses, err := addresses(lab)
-	if err != nil {
+	if err := Serve(ctx, lab); err != nil {
 		return err
 	}
-	if err := serve(ctx, lab); err != nil {
-		return err
-	}
-	defer func() { err = cmp.Or(err, stopServing(context.WithoutCancel(ctx), lab)) }()
+	defer func() { err = cmp.Or(err, StopServing(context.WithoutCancel(ctx), lab)) }()
 	tf, err := lab.Terraform("bench-datapath")
 	if err != nil {
 		return err
 	}
-	if err := tf.Put("datapath.tf", fmt.Sprintf(more, entry, endpoint)); err != nil {
+	if err := tf.Put("datapath.tf", fmt.Sprintf(more, Entry, Endpoint)); err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, tf.Destroy(context.WithoutCancel(ctx), say)) }()
 	for _, p := range phases() {
-		tf.Set(fmt.Sprintf("endpoint_nodes=[%q]", endpoint), "published_port=8080", fmt.Sprintf("target_port=%d", target), fmt.Sprintf("host_mode=%t", p.hostMode))
+		tf.Set(fmt.Sprintf("endpoint_nodes=[%q]", Endpoint), "published_port=8080", fmt.Sprintf("target_port=%d", Target), fmt.Sprintf("host_mode=%t", p.hostMode))
 		if err := tf.Apply(ctx, say); err != nil {
 			return err
 		}
-		runs, err := measure(ctx, lab, p.ways, addresses, rounds)
+		runs, err := measure(ctx, lab, p.ways, rounds)
 		if err != nil {
 			return err
 		}
@@ -122,14 +120,19 @@ func addresses(lab *rig.Lab) (map[string]string, error) {
 	for _, n := range nodes {
 		byName[n.Name] = n.Address
 	}
-	if err == nil && (byName[entry] == "" || byName[endpoint] == "") {
-		err = fmt.Errorf("the lab has no %s and %s", entry, endpoint)
+	if err == nil && (byName[Entry] == "" || byName[Endpoint] == "") {
+		err = fmt.Errorf("the lab has no %s and %s", Entry, Endpoint)
 	}
 	return byName, err
 }
 
-// measure runs every load over every way, rounds times, each round in the other's reverse order.
-func measure(ctx context.Context, lab *rig.Lab, ways []way, addresses map[string]string, rounds int) ([]run, error) {
+// measure runs every load over every way, rounds times, each round in the other's reverse order. Requests that failed are
+// an error.
+func measure(ctx context.Context, lab *rig.Lab, ways []Way, rounds int) ([]run, error) {
+	addresses, err := addresses(lab)
+	if err != nil {
+		return nil, err
+	}
 	var runs []run
 	for round := range rounds {
 		order := slices.Clone(ways)
@@ -138,14 +141,14 @@ func measure(ctx context.Context, lab *rig.Lab, ways []way, addresses map[string
 		}
 		for _, l := range loads() {
 			for _, w := range order {
-				r, err := l.run(ctx, lab, fmt.Sprintf("http://%s:%d", addresses[w.node], w.port))
+				r, err := l.run(ctx, lab, fmt.Sprintf("http://%s:%d", addresses[w.Node], w.Port))
 				if err == nil && r.Errors > 0 {
 					err = fmt.Errorf("%d requests failed", r.Errors)
 				}
 				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", l.name, w.name, err)
+					return nil, fmt.Errorf("%s, %s: %w", l.name, w.Name, err)
 				}
-				r.load, r.way = l.name, w.name
+				r.load, r.way = l.name, w.Name
 				runs = append(runs, r)
 			}
 		}
@@ -153,10 +156,15 @@ func measure(ctx context.Context, lab *rig.Lab, ways []way, addresses map[string
 	return runs, nil
 }
 
-// serve starts the nginx on the nodes that have an endpoint: one worker that never closes a connection by itself, and a
-// file of 256 MiB in memory.
-func serve(ctx context.Context, lab *rig.Lab) error {
-	_, err := lab.OnAll(ctx, []string{entry, endpoint}, fmt.Sprintf(`set -e
+// Settings are the nginx's, and Bulk is what it serves beside its page: a file of 256 MiB in memory.
+const (
+	Settings = "/run/bench-nginx.conf"
+	Bulk     = "/run/bench-bulk"
+)
+
+// Serve starts the nginx on the nodes that have an endpoint: one worker that never closes a connection by itself.
+func Serve(ctx context.Context, lab *rig.Lab) error {
+	_, err := lab.OnAll(ctx, []string{Entry, Endpoint}, fmt.Sprintf(`set -e
 cat > /run/bench-nginx.conf <<'EOF'
 worker_processes 1;
 pid /run/bench-nginx.pid;
@@ -176,12 +184,13 @@ http {
 EOF
 truncate -s %d /run/bench-bulk
 [ ! -e /run/bench-nginx.pid ] || nginx -c /run/bench-nginx.conf -s stop || true
-nginx -c /run/bench-nginx.conf`, target, bulkPath, bulkBytes))
+nginx -c /run/bench-nginx.conf`, Target, bulkPath, bulkBytes))
 	return err
 }
 
-func stopServing(ctx context.Context, lab *rig.Lab) error {
-	_, err := lab.OnAll(ctx, []string{entry, endpoint}, "nginx -c /run/bench-nginx.conf -s stop; rm -f /run/bench-nginx.* /run/bench-bulk")
+// StopServing ends it.
+func StopServing(ctx context.Context, lab *rig.Lab) error {
+	_, err := lab.OnAll(ctx, []string{Entry, Endpoint}, "nginx -c /run/bench-nginx.conf -s stop; rm -f /run/bench-nginx.* /run/bench-bulk")
 	if err != nil {
 		return fmt.Errorf("the nginx of the measurement stays: %w", err)
 	}

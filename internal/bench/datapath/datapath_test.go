@@ -78,13 +78,13 @@ func TestParseRunTakesTheTimeBetween(t *testing.T) {
 
 func TestFiguresCompareMedians(t *testing.T) {
 	t.Parallel()
-	ways := []way{{name: direct}, {name: otherNode}, {name: preferLocal}}
+	ways := []Way{{Name: Direct}, {Name: OtherNode}, {Name: preferLocal}}
 	var runs []run
 	for i, f := range []float64{1, 3, 2, 50} { // the median is that of 2 and 3
 		for _, l := range loads() {
 			runs = append(runs,
-				run{l.name, direct, result{Requests: 1000, PerSec: 1000 * f, P99: 10, P50: 5}, cpuTime{1000, 400}},
-				run{l.name, otherNode, result{Requests: 500, PerSec: 660 * f, P99: 16, P50: 5}, cpuTime{1500, 1000 + 100*float64(i%2)}},
+				run{l.name, Direct, result{Requests: 1000, PerSec: 1000 * f, P99: 10, P50: 5}, cpuTime{1000, 400}},
+				run{l.name, OtherNode, result{Requests: 500, PerSec: 660 * f, P99: 16, P50: 5}, cpuTime{1500, 1000 + 100*float64(i%2)}},
 				run{l.name, preferLocal, result{Requests: 500, PerSec: 700 * f, P99: 14, P50: 5}, cpuTime{1000, 500}})
 		}
 	}
@@ -143,7 +143,7 @@ func TestPhasesHaveDifferentWays(t *testing.T) {
 		}
 	}
 	for _, m := range []string{"requests", "new connections", "download", "p99"} {
-		for _, w := range []string{local, otherNode, preferLocal} {
+		for _, w := range []string{Local, OtherNode, preferLocal} {
 			if goal(m, w) == "" || !seen[m+" "+w] {
 				t.Errorf("%s of %s is measured against no goal", m, w)
 			}

@@ -1,9 +1,11 @@
 package datapath
 
 import (
+	"context"
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/rig"
 )
 
 // A metric is a figure per way: what of a load's runs it is the median of.
@@ -35,23 +37,48 @@ func metrics() []metric {
 // 0.43 on the entry node; a p99 of 2.5 times direct.
 func goal(metric, way string) string {
 	switch way {
-	case otherNode:
+	case OtherNode:
 		return map[string]string{"requests": ">= 0.65", "new connections": ">= 0.7", "download": ">= 0.45", "p99": "<= 1.5"}[metric]
-	case local, preferLocal:
+	case Local, preferLocal:
 		return map[string]string{"requests": ">= 0.8", "new connections": ">= 0.9", "download": ">= 0.6", "p99": "<= 1.5"}[metric]
 	}
 	return ""
 }
 
+// A Median is a metric of a way.
+type Median struct {
+	Metric, Unit, Way string
+	Value             float64
+	Runs              int
+}
+
+// Measure is for other parts: the medians, over so many rounds, of all metrics that ratios say something of. Somebody has
+// to Serve.
+func Measure(ctx context.Context, lab *rig.Lab, ways []Way, rounds int) ([]Median, error) {
+	runs, err := measure(ctx, lab, ways, rounds)
+	if err != nil {
+		return nil, err
+	}
+	var all []Median
+	for _, m := range metrics() {
+		for _, w := range ways {
+			if value, n := m.median(runs, w.Name); !m.over {
+				all = append(all, Median{m.name, m.unit, w.Name, value, n})
+			}
+		}
+	}
+	return all, nil
+}
+
 // figures are the medians over the runs, each way's compared with the first one's. What a way has more CPU time than
 // another is the price of the hops between them.
-func figures(runs []run, ways []way) []figure.Figure {
+func figures(runs []run, ways []Way) []figure.Figure {
 	var all []figure.Figure
 	for _, m := range metrics() {
-		base, n := m.median(runs, ways[0].name)
+		base, n := m.median(runs, ways[0].Name)
 		for i, w := range ways {
-			value, _ := m.median(runs, w.name)
-			f := figure.Plain("datapath", m.name, map[string]string{"way": w.name}, value, m.unit)
+			value, _ := m.median(runs, w.Name)
+			f := figure.Plain("datapath", m.name, map[string]string{"way": w.Name}, value, m.unit)
 			f.Runs = n
 			switch {
 			case i == 0:
@@ -60,7 +87,7 @@ func figures(runs []run, ways []way) []figure.Figure {
 			default:
 				f = f.Ratio(base)
 			}
-			if g := goal(m.name, w.name); g != "" {
+			if g := goal(m.name, w.Name); g != "" {
 				f = f.Want(g)
 			}
 			all = append(all, f)

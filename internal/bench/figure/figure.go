@@ -12,7 +12,7 @@ import (
 
 // A Figure is one line.
 type Figure struct {
-	// Part is "datapath", "control", "agent" or "fleet".
+	// Part is "datapath", "control", "agent", "fleet" or "swarm".
 	Part string `json:"part"`
 	// Name says what was measured, "plan" or "requests"; with Case it is unique in a run.
 	Name string `json:"name"`
