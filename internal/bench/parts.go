@@ -10,6 +10,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/control"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/datapath"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/fleet"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/report"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/swarm"
@@ -69,6 +70,9 @@ func besideSwarm(ctx context.Context, b *bench) error {
 const scale = "agent/internal/scale"
 
 func agentAlone(ctx context.Context, b *bench) error {
+	if err := b.binarySizes(); err != nil {
+		return err
+	}
 	program := filepath.Join(b.lab.Dir, "bench", "scale")
 	if err := b.lab.BuildFor(ctx, scale, program); err != nil {
 		return err
@@ -78,6 +82,21 @@ func agentAlone(ctx context.Context, b *bench) error {
 		args = []string{"-ports", "100", "-nodes", "10", "-runs", "1"}
 	}
 	return b.relay(exec.CommandContext(ctx, program, args...))
+}
+
+// binarySizes are of the agents as they are built for a release: stripped, not yet compressed.
+func (b *bench) binarySizes() error {
+	for _, arch := range []string{"amd64", "arm64"} {
+		info, err := os.Stat(filepath.Join(b.lab.Root, "bin", "agent", "routingmesh-agent_linux_"+arch))
+		if err != nil {
+			return err
+		}
+		size := figure.Plain("agent", "binary size", map[string]string{"arch": arch}, float64(info.Size())/(1<<20), "MiB")
+		if err := b.emit(size.Want("<= 12")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // agentOnKernel runs it on a node that is none of a mesh yet.
