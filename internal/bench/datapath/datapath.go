@@ -165,7 +165,7 @@ const (
 // Serve starts the nginx on the nodes that have an endpoint: one worker that never closes a connection by itself.
 func Serve(ctx context.Context, lab *rig.Lab) error {
 	_, err := lab.OnAll(ctx, []string{Entry, Endpoint}, fmt.Sprintf(`set -e
-cat > /run/bench-nginx.conf <<'EOF'
+cat > %[1]s <<'EOF'
 worker_processes 1;
 pid /run/bench-nginx.pid;
 error_log /run/bench-nginx.log;
@@ -176,21 +176,21 @@ http {
   keepalive_requests 1000000000;
   keepalive_timeout 3600;
   server {
-    listen %d backlog=4096;
+    listen %[2]d backlog=4096;
     root /usr/share/nginx/html;
-    location = %s { alias /run/bench-bulk; }
+    location = %[3]s { alias %[4]s; }
   }
 }
 EOF
-truncate -s %d /run/bench-bulk
-[ ! -e /run/bench-nginx.pid ] || nginx -c /run/bench-nginx.conf -s stop || true
-nginx -c /run/bench-nginx.conf`, Target, bulkPath, bulkBytes))
+truncate -s %[5]d %[4]s
+[ ! -e /run/bench-nginx.pid ] || nginx -c %[1]s -s stop || true
+nginx -c %[1]s`, Settings, Target, bulkPath, Bulk, bulkBytes))
 	return err
 }
 
 // StopServing ends it.
 func StopServing(ctx context.Context, lab *rig.Lab) error {
-	_, err := lab.OnAll(ctx, []string{Entry, Endpoint}, "nginx -c /run/bench-nginx.conf -s stop; rm -f /run/bench-nginx.* /run/bench-bulk")
+	_, err := lab.OnAll(ctx, []string{Entry, Endpoint}, "nginx -c "+Settings+" -s stop; rm -f /run/bench-nginx.* "+Bulk)
 	if err != nil {
 		return fmt.Errorf("the nginx of the measurement stays: %w", err)
 	}

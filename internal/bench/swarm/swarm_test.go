@@ -90,3 +90,13 @@ func TestFiguresPutOursBesideSwarms(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes over the login, a line is a request or an error.
+func FuzzParseRequest(f *testing.F) {
+	f.Add("0.100 192.0.2.1:80 200")
+	f.Fuzz(func(t *testing.T, line string) {
+		if r, err := parseRequest(line); err == nil && r.target == "" {
+			t.Errorf("%+v of %q", r, line)
+		}
+	})
+}
