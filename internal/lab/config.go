@@ -19,13 +19,14 @@ const (
 )
 
 // basePackages are in every node: what a server has, what the agent needs, what tests look with, and the programs
-// that people have behind a mesh and in front of it (nginx, redis, a DNS server, HAProxy), with their clients. Each
+// that people have behind a mesh and in front of it (nginx, redis, a DNS server, HAProxy), with their clients; the
+// firewalls, login shells and languages that hosts come with. Each
 // package counts: the image is built anew on every fresh machine.
 var basePackages = []string{
 	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "dnsmasq-base", "dnsperf", "ethtool", "firewalld",
-	"haproxy", "ipset", "iproute2", "iptables", "iputils-ping", "ipvsadm", "jq", "kmod", "less", "netcat-openbsd",
-	"nftables", "nginx-light", "openssh-server", "procps", "python3-minimal", "redis-server", "redis-tools", "socat", "sudo",
-	"systemd", "systemd-container", "systemd-sysv", "tcpdump", "wrk",
+	"fish", "haproxy", "ipset", "iproute2", "iptables", "iputils-ping", "ipvsadm", "jq", "kmod", "less", "locales", "netcat-openbsd",
+	"nftables", "nginx-light", "opendoas", "openssh-server", "procps", "python3-minimal", "redis-server", "redis-tools", "socat", "sudo",
+	"systemd", "systemd-container", "systemd-sysv", "tcpdump", "tcsh", "ufw", "wrk", "zsh",
 }
 
 // Lab is one lab: where it lives and what shape it has.

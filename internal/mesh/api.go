@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -65,6 +67,11 @@ type Status struct {
 	// Unhealthy lists the endpoints that fail this node's checks, sorted. It is no
 	// problem: the node does with them what the record says.
 	Unhealthy []EndpointHealth `json:"unhealthy,omitempty"`
+	// Warnings is what keeps traffic from flowing although the kernel is as the
+	// record asks, or may come to: what the agent's own tests of the path have found,
+	// and what of the host stands in the way. Sorted. No apply can repair it, so it is
+	// never drift: a plan says it and plans no update for it.
+	Warnings []Warning `json:"warnings,omitempty"`
 	// Repairs is how many objects the agent has mended by itself since it was
 	// installed: what something else had removed or changed.
 	Repairs uint64 `json:"repairs"`
@@ -106,6 +113,43 @@ type Problem struct {
 	// Text is a sentence that names what, why and what to do; the node is
 	// added by whoever shows it.
 	Text string `json:"text"`
+}
+
+// Warning is one thing that keeps traffic from flowing and that is not for the
+// mesh to repair.
+type Warning struct {
+	// Code is the warning's identity beside Object, whatever its words.
+	Code WarningCode `json:"code"`
+	// Object is the part of the record it concerns.
+	Object Object `json:"object"`
+	// Text is one or a few sentences: what, where, why, and what to do. It is made
+	// of names and values that stay as they are while the cause does: no times, no
+	// counters. The node is added by whoever shows it.
+	Text string `json:"text"`
+	// AllTraffic says that it concerns all traffic through this node, so that a load
+	// balancer in front should turn away from it (/healthz is 503).
+	AllTraffic bool `json:"all_traffic,omitempty"`
+}
+
+// WarningCode names a kind of Warning.
+type WarningCode string
+
+const (
+	// WarnPath: the self-test's packet does not come back the way that a client's goes.
+	WarnPath WarningCode = "path"
+	// WarnOverlay: another node is not reached over the overlay, or does not reach this one.
+	WarnOverlay WarningCode = "overlay"
+	// WarnFirewall: a rule of the host that is not ours drops, or would drop, the mesh's packets.
+	WarnFirewall WarningCode = "firewall"
+	// WarnHost: a setting or route of the host that is not ours leads the mesh's packets astray.
+	WarnHost WarningCode = "host"
+)
+
+// SortWarnings puts warnings into the order of Status.Warnings.
+func SortWarnings(all []Warning) {
+	slices.SortFunc(all, func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
+	})
 }
 
 // PrepareRequest asks a node to check the next record and to keep other

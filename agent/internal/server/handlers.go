@@ -29,11 +29,22 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(),
 		AppliedGeneration: applied, Problems: notNil(problems), Repairs: s.Reconciler.Repairs(),
 		Unhealthy: unhealthy(stored, s.Health.Results(), s.Reconciler.Conditions()),
+		Warnings:  s.warnings(),
 	}
 	if st.Hash == "" || req.URL.Query().Get("known") != st.Hash {
 		st.Record = stored.Record
 	}
 	s.answer(w, st)
+}
+
+// warnings gathers what the parts of the agent have to warn of.
+func (s *Server) warnings() []mesh.Warning {
+	var all []mesh.Warning
+	for _, of := range s.Options.Warnings {
+		all = append(all, of()...)
+	}
+	mesh.SortWarnings(all)
+	return slices.Compact(all)
 }
 
 // withWarning puts what the agent has to say of its record before the problems.

@@ -81,7 +81,10 @@ type Options struct {
 	Health  Health
 	Front   Front
 	Metrics http.Handler
-	Log     *slog.Logger
+	// Warnings are those that tell what keeps traffic from flowing although the
+	// kernel is as the record asks. Each answers at once, from what it knows.
+	Warnings []func() []mesh.Warning
+	Log      *slog.Logger
 	// Version and BinarySHA256 are those of this executable.
 	Version, BinarySHA256 string
 	// Now is the clock that leases run by.

@@ -87,6 +87,9 @@ users() {
   echo 'PasswordAuthentication no' > "$root/etc/ssh/sshd_config.d/lab.conf"
 }
 
+# A host may speak another language than ours: LANG=de_DE.UTF-8 in /etc/default/locale.
+language() { in_root localedef -i de_DE -f UTF-8 de_DE.UTF-8; }
+
 clean() {
   rm -rf "$root"/tmp/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/etc/ssh/ssh_host_*
   : > "$root/etc/resolv.conf"
@@ -94,4 +97,4 @@ clean() {
   mkdir -p "$root"/lab/{base,disk,share}
 }
 
-kernel; modules; initrd; services; logins; users; clean
+kernel; modules; initrd; services; logins; users; language; clean
