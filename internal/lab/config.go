@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -38,6 +39,10 @@ type Lab struct {
 	Packages []string // all of them, sorted
 	Port     int      // of the client; node i has Port+i
 	Driver   string   // "vm", "native" or "" for what works here
+	Accel    string   // of the vm: "kvm", "tcg" or "" for what works here
+
+	kvm     string        // the device
+	silence time.Duration // after which a guest that prints nothing does not run
 }
 
 // Host is one SSH destination of the lab.
@@ -52,7 +57,8 @@ func newLab(getenv func(string) string) (*Lab, error) {
 	if err != nil && !filepath.IsAbs(getenv("LAB_DIR")) { // a lab that runs can be used from anywhere
 		return nil, err
 	}
-	lab := &Lab{Root: root, Dir: filepath.Join(root, ".lab"), Nodes: 3, Port: 2200, Driver: getenv("LAB_DRIVER")}
+	lab := &Lab{Root: root, Dir: filepath.Join(root, ".lab"), Nodes: 3, Port: 2200, Driver: getenv("LAB_DRIVER"), Accel: getenv("LAB_ACCEL"),
+		kvm: "/dev/kvm", silence: silence}
 	if d := getenv("LAB_DIR"); d != "" {
 		if !filepath.IsAbs(d) {
 			d = filepath.Join(root, d)
@@ -70,6 +76,9 @@ func newLab(getenv func(string) string) (*Lab, error) {
 	}
 	if !slices.Contains([]string{"", "vm", "native"}, lab.Driver) {
 		return nil, fmt.Errorf("LAB_DRIVER: %q is neither vm nor native", lab.Driver)
+	}
+	if !slices.Contains([]string{"", accelKVM, accelTCG}, lab.Accel) {
+		return nil, fmt.Errorf("LAB_ACCEL: %q is neither kvm nor tcg", lab.Accel)
 	}
 	cache := getenv("XDG_CACHE_HOME")
 	if cache == "" {

@@ -76,6 +76,7 @@ func TestEnvironment(t *testing.T) {
 		{"LAB_NODES", "three", `LAB_NODES: "three" is no number from 1 to 9`},
 		{"LAB_SSH_PORT", "80", `LAB_SSH_PORT: "80" is no number from 1024 to 65000`},
 		{"LAB_DRIVER", "docker", `LAB_DRIVER: "docker" is neither vm nor native`},
+		{"LAB_ACCEL", "hvf", `LAB_ACCEL: "hvf" is neither kvm nor tcg`},
 		{"LAB_DIR", "/my lab", "choose one without spaces"},
 	} {
 		_, err := newLab(func(k string) string { return map[string]string{c.name: c.value}[k] })

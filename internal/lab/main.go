@@ -24,7 +24,7 @@ const usage = `lab: real nodes to test on
                       go test -exec "$PWD/.lab/bin/on-node n1" ./agent/...
 
 Environment: LAB_DIR (.lab), LAB_NODES (3), LAB_PACKAGES (more Debian packages), LAB_SSH_PORT (2200),
-LAB_DRIVER (vm or native; default: what works here).
+LAB_DRIVER (vm or native; default: what works here), LAB_ACCEL (kvm or tcg; default: kvm where it works, else tcg, QEMU's emulation).
 `
 
 func main() {
