@@ -16,12 +16,17 @@ type State struct {
 	Nodes  int    `json:"nodes"`
 	Port   int    `json:"port"`
 	Image  string `json:"image"`
+	Hosts  string `json:"hosts,omitempty"` // LAB_IMAGE
 	Accel  string `json:"accel,omitempty"` // of QEMU: what this machine can do, not part of the shape
 	PIDs   []int  `json:"pids"`            // the first one holds the nodes: QEMU, or the native driver's nodes.sh
 }
 
 func (s *State) shape() string {
-	return fmt.Sprintf("driver %s, %d nodes, ports from %d, image %s", s.Driver, s.Nodes, s.Port, s.Image)
+	shape := fmt.Sprintf("driver %s, %d nodes, ports from %d, image %s", s.Driver, s.Nodes, s.Port, s.Image)
+	if s.Hosts != "" {
+		shape += ", " + s.Hosts
+	}
+	return shape
 }
 
 // running is the state of the running lab, nil if none runs. What a killed machine left behind is no lab.

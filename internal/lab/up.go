@@ -42,7 +42,7 @@ func (l *Lab) up() error {
 // start starts what does not run: the lab, or in a running one the hosts that are switched off. It returns when all
 // of them answer.
 func (l *Lab) start() error {
-	want := &State{Driver: l.Driver, Nodes: l.Nodes, Port: l.Port, Image: filepath.Base(l.imageDir())}
+	want := &State{Driver: l.Driver, Nodes: l.Nodes, Port: l.Port, Image: filepath.Base(l.imageDir()), Hosts: l.hostsText()}
 	have, err := l.running()
 	if err != nil {
 		return err
