@@ -404,7 +404,7 @@ func expectHostMode(t *testing.T, addresses map[string]netip.Addr) {
 func expectListenerNamed(t *testing.T, rec *mesh.Record) {
 	t.Helper()
 	n1 := labHost("n1")
-	n1.run(t, "systemd-run --quiet --unit rm-squatter socat TCP-LISTEN:9999,bind=127.0.0.1,fork EXEC:cat && timeout 20 sh -c 'until ss -ltn | grep -q :9999; do sleep 0.1; done'")
+	n1.run(t, "systemd-run --quiet --unit rm-squatter socat TCP-LISTEN:9999,bind=127.0.0.1,fork EXEC:cat && timeout 120 sh -c 'until ss -ltn | grep -q :9999; do sleep 0.1; done'")
 	defer n1.run(t, "systemctl stop rm-squatter; systemctl reset-failed rm-squatter 2>/dev/null; true")
 	next := rec.Next()
 	if err := next.PutPort(&mesh.PublishedPort{Service: "web", Published: 9999, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}); err != nil {

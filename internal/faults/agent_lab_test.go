@@ -32,7 +32,7 @@ func untroubled(t *testing.T, o Outage) {
 func (w *world) agentFaults(t *testing.T) {
 	t.Run("kill -9 of the agent", func(t *testing.T) {
 		untroubled(t, w.during(t, "kill -9 of the agent", "n2", func() (string, []string) {
-			return w.On(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; mended $t 20") + " s", nil
+			return w.On(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; mended $t 60") + " s", nil
 		}))
 	})
 	t.Run("the agent stopped", func(t *testing.T) {
@@ -41,7 +41,7 @@ func (w *world) agentFaults(t *testing.T) {
 			said := w.plan(t)
 			mustSay(t, said, `node n3: `)
 			ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
-			w.On(t, "n3", "mended $(now) 5")
+			w.On(t, "n3", "mended $(now) 60")
 			return "by the apply", said
 		}))
 		w.inSync(t)
@@ -54,7 +54,7 @@ iptables -t nat -A DOCKER -i docker0 -j RETURN; iptables -t nat -A DOCKER ! -i d
 			mustSay(t, said, `No changes`)
 			return "", said
 		}))
-		w.On(t, "n1", "restore; untouched; mended $(now) 5")
+		w.On(t, "n1", "restore; untouched; mended $(now) 60")
 	})
 	t.Run("another program fights for a jump", func(t *testing.T) {
 		untroubled(t, w.during(t, "another program fights for a jump", "n2", func() (string, []string) {
@@ -63,14 +63,14 @@ iptables -t nat -A DOCKER -i docker0 -j RETURN; iptables -t nat -A DOCKER ! -i d
 held=0
 for i in $(seq 10); do
   jump D
-  for try in $(seq 20); do ! jump C || continue 2; sleep 0.1; done
+  ! within 5 jump C || continue
   held=$((held + 1)); [ $held -lt 2 ] || exit 0
-  for try in $(seq 200); do ! jump C || continue 2; sleep 0.1; done
+  within 60 jump C
 done
 echo 'put back each time' >&2; exit 1`)
 			said := w.plan(t)
 			mustSay(t, said, `ROUTINGMESH-IN .*is not jumped to from INPUT\. Something on this host keeps`)
-			return w.On(t, "n2", "mended $(now) 60") + " s", said
+			return w.On(t, "n2", "mended $(now) 90") + " s", said
 		}))
 	})
 }

@@ -53,17 +53,9 @@ dd if=/dev/zero of=/var/lib/routingmesh/filler bs=4k 2>/dev/null || true`)
 				port = 8092
 			}
 			untroubled(t, w.during(t, c.name, c.node, func() (string, []string) {
-				cut := make(chan error)
-				go func() {
-					// twice: while it is read, and while it is written
-					_, err := w.Try(within(t, time.Minute), c.node, `for i in 1 2; do
-  for try in $(seq 600); do p=$(pgrep -f 'routingmesh-agent dial-stdi[o]' | head -1); [ -z "$p" ] || break; sleep 0.05; done
-  [ -n "$p" ] && { `+c.kill+`; } || true
-done`)
-					cut <- err
-				}()
+				stop := w.cutting(t, c.node, c.kill)
 				warnings, err := w.tryApply(t, more(port))
-				ok(t, <-cut)
+				stop()
 				fmt.Fprintf(w.Lab.Log, "the apply that was cut: %v\n%s\n", err, warnings)
 				drift := w.plan(t)
 				w.apply(t, more(port))
@@ -83,6 +75,37 @@ done`)
 	})
 	t.Run("two states at once", w.twoStates)
 	w.apply(t)
+}
+
+// cutting kills what c.kill says once the provider is connected to a node, and again with the next connection, if there is one: while the node
+// is read, and while it is written. stop ends the watch, with the apply, and wants it to have killed.
+func (w *world) cutting(t *testing.T, node, kill string) (stop func()) {
+	t.Helper()
+	type watched struct {
+		kills string
+		err   error
+	}
+	w.On(t, node, "rm -f $dir/applied")
+	ended := make(chan watched, 1)
+	go func() {
+		kills, err := w.Try(within(t, 10*time.Minute), node, `kills=0
+while [ $kills -lt 2 ]; do
+  until p=$(pgrep -f 'routingmesh-agent dial-stdi[o]' | head -1); [ -n "$p" ] || [ -e $dir/applied ]; do sleep 0.05; done
+  [ ! -e $dir/applied ] || break
+  kills=$((kills + 1)); { `+kill+`; } || true
+done
+echo $kills`)
+		ended <- watched{kills, err}
+	}()
+	return func() {
+		t.Helper()
+		w.On(t, node, "touch $dir/applied")
+		end := <-ended
+		ok(t, end.err)
+		if end.kills == "0" {
+			t.Errorf("the apply ended before anything was killed on %s", node)
+		}
+	}
 }
 
 // twoStates has somebody else change another part of the cluster at the same time.

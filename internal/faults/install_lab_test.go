@@ -23,8 +23,8 @@ func TestAccLabHalfInstalled(t *testing.T) {
 	} {
 		t.Run("killed once there is "+until, func(t *testing.T) {
 			out := w.On(t, node, fmt.Sprintf(`%[1]s install >/dev/null 2>&1 & p=$!
-until [ -e %[2]s ]; do kill -0 $p; done
-kill -9 $p; wait $p || true
+until [ -e %[2]s ] || ! kill -0 $p 2> /dev/null; do :; done
+[ -e %[2]s ]; kill -9 $p 2> /dev/null || true; wait $p || true
 %[1]s uninstall > /dev/null
 find / -xdev \( -path /proc -o -path /sys -o -path /var/log -o -path /var/tmp \) -prune -o -iname '*routingmesh*' -print
 systemctl list-units --all --no-legend 'routingmesh*'; pgrep -ax routingmesh-age || true`, agent, until))

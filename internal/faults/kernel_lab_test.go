@@ -24,11 +24,11 @@ type fault struct {
 	takesOthers bool
 }
 
-// What the agent sees at once has to be mended within 2 s; the rest is for asking, in an emulated machine. What nothing but the timer sees
-// has a period of it (30 s, and a bit).
+// What the agent sees at once has to be mended within 2 s; the rest is for asking, in an emulated machine whose cores others use as well: it
+// is still a third of the timer's period. What nothing but the timer sees has a period of it (30 s), and a bit.
 const (
-	atOnce  = 5
-	byTimer = 45
+	atOnce  = 10
+	byTimer = 60
 )
 
 // kernelFaults are seen by events. Those that are next but two have nothing to do with each other (see reports), and no object is
@@ -53,7 +53,7 @@ var kernelFaults = []fault{
 	{name: "a neighbour", node: "n2", inject: "ip -n routingmesh neigh del $(ip -n routingmesh neigh show dev vx0 nud permanent | awk '{print $1; exit}') dev vx0", limit: atOnce, says: `neighbour`},
 	{name: "ipset flush", node: "n1", inject: "ipset flush", limit: atOnce, says: `ipset routingmesh-tcp lacks port 8080`},
 	// firewalld lets nobody in while it reloads (ReloadPolicy), which takes it seconds in an emulated machine
-	{name: "firewalld reload", node: "n3", inject: "firewall-cmd -q --reload", limit: 3 * atOnce, says: `chain \S+ ROUTINGMESH`},
+	{name: "firewalld reload", node: "n3", inject: "firewall-cmd -q --reload", limit: 2 * atOnce, says: `chain \S+ ROUTINGMESH`},
 }
 
 // interruptingFaults are found by a whole look only, and nobody is served there until then: one for each node.
@@ -175,6 +175,6 @@ func (w *world) reportsBatch(t *testing.T, batch []fault) {
 	}
 	ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
 	w.OnEach(t, restore)
-	w.OnAll(t, "mended $(now) 1; untouched")
+	w.OnAll(t, "mended $(now) 60; untouched") // nothing but the apply has mended it
 	w.served(t, 30*time.Second)
 }

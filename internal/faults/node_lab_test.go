@@ -12,7 +12,7 @@ import (
 )
 
 // bootTime is how long a node may take from power to a mesh that serves; the lab is emulated.
-const bootTime = 3 * time.Minute
+const bootTime = 6 * time.Minute
 
 // does what hands do to a node: its shared login ends with it.
 func (w *world) does(t *testing.T, what, node string) {
@@ -112,13 +112,13 @@ func (w *world) restart(t *testing.T, node string) {
 func (w *world) awaitDown(t *testing.T, node string) {
 	t.Helper()
 	from := w.mark(t)
-	deadline := time.After(time.Minute)
+	deadline := within(t, time.Minute)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for Between(from, Report{At: from.At + 1e9}, w.client.Reports(), Through(w.targets, w.Nodes[node].Address)...).Failed == 0 {
 		select {
 		case <-tick.C:
-		case <-deadline:
+		case <-deadline.Done():
 			t.Fatalf("%s goes on serving", node)
 		}
 	}

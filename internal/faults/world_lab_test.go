@@ -59,7 +59,7 @@ func (w *world) equip(t *testing.T) {
 		"n2": serve + "nft add table inet somebody; nft add chain inet somebody input '{ type filter hook input priority 5; }'; nft add rule inet somebody input tcp dport 9999 drop",
 		// with iptables, a reload of firewalld takes everybody's rules with it
 		"n3": serve + `sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ /etc/firewalld/firewalld.conf; systemctl -q enable --now firewalld
-until ip6tables-save | grep -q -- '^-A IN_public_allow .*--dport 22' && firewall-cmd -q --state; do sleep 0.2; done`,
+` + rigtest.WaitUntil("firewalld has its rules", "ip6tables-save | grep -q -- '^-A IN_public_allow .*--dport 22' && firewall-cmd -q --state"),
 	})
 }
 
@@ -156,7 +156,7 @@ func (w *world) whole(t *testing.T) {
 // asSaved wants every node to have of the mesh, and of others, what it had.
 func (w *world) asSaved(t *testing.T) {
 	t.Helper()
-	w.OnAll(t, "mended $(now) 40 >/dev/null; untouched")
+	w.OnAll(t, "mended $(now) 60 >/dev/null; untouched")
 }
 
 // between is what the client saw between two marks of it; each request that failed goes to the log.

@@ -9,9 +9,12 @@ import (
 	"time"
 )
 
-// bootTime is far more than an idle machine needs without KVM (half a minute), because the machines of
-// continuous integration are not idle.
-const bootTime = 6 * time.Minute
+// bootTime is far more than an idle machine needs: half a minute without KVM, some seconds with it. The machines of
+// continuous integration are not idle. A guest that KVM runs slower than this is faster emulated.
+var bootTime = map[string]time.Duration{accelTCG: 6 * time.Minute, accelKVM: 3 * time.Minute, "": 6 * time.Minute}
+
+// silence is how long a guest under KVM may print nothing at all; its first line comes within a second.
+const silence = 15 * time.Second
 
 type answer struct {
 	host  Host
@@ -19,34 +22,40 @@ type answer struct {
 	err   error
 }
 
-// await returns when every host has finished booting and lets us in.
-func (l *Lab) await(start time.Time) error {
-	s, err := l.running()
-	if err != nil {
-		return err
-	}
-	if s == nil {
-		return l.bootFailed("it ended right after the start")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), bootTime)
+// await returns when every host has finished booting and lets us in. exited is the end of the process if it is our
+// child, nil if an earlier lab up has started it.
+func (l *Lab) await(s *State, exited <-chan error) error {
+	start, limit := time.Now(), bootTime[s.Accel]
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	answers := make(chan answer)
-	for _, h := range l.hosts() {
+	hosts := l.hosts()
+	answers := make(chan answer, len(hosts))
+	for _, h := range hosts {
 		go func() { answers <- l.awaitHost(ctx, h) }()
 	}
 	alive := time.NewTicker(time.Second)
 	defer alive.Stop()
-	for left := len(l.hosts()); left > 0; {
+	var silent <-chan time.Time
+	if s.Accel == accelKVM {
+		silent = time.After(l.silence)
+	}
+	for left := len(hosts); left > 0; {
 		select {
 		case a := <-answers:
 			left--
 			if a.err != nil {
-				return l.bootFailed(fmt.Sprintf("%s does not answer on 127.0.0.1:%d after %s (%v)", a.host.Name, a.host.Port, bootTime, a.err))
+				return l.bootFailed(s, fmt.Sprintf("%s does not answer on 127.0.0.1:%d after %s (%v)", a.host.Name, a.host.Port, limit, a.err))
 			}
 			fmt.Printf("lab: %-6s %s, %s after %.1f s\n", a.host.Name, a.host.Address, a.state, time.Since(start).Seconds())
+		case how := <-exited:
+			return l.bootFailed(s, fmt.Sprintf("it ended while booting (%v)", how))
 		case <-alive.C:
-			if !l.owns(s.PIDs[0]) {
-				return l.bootFailed("it ended while booting")
+			if exited == nil && !l.owns(s.PIDs[0]) {
+				return l.bootFailed(s, "it ended while booting")
+			}
+		case <-silent:
+			if log, _ := os.ReadFile(l.path("console.log")); len(log) == 0 {
+				return l.bootFailed(s, fmt.Sprintf("the guest printed nothing in %s", l.silence))
 			}
 		}
 	}
@@ -70,12 +79,6 @@ func (l *Lab) awaitHost(ctx context.Context, h Host) answer {
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
-}
-
-func (l *Lab) bootFailed(what string) error {
-	log := l.path("console.log")
-	return fmt.Errorf("the lab did not come up: %s\nThe end of %s:\n%s\nThe nodes' own logs are in %s. Try make lab-down lab-up; with LAB_DRIVER=vm LAB_ACCEL=tcg nothing depends on this machine's kernel",
-		what, log, tailFile(log, 12), l.path("vm", "log"))
 }
 
 func (l *Lab) howTo() string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -31,13 +32,18 @@ var basePackages = []string{
 
 // Lab is one lab: where it lives and what shape it has.
 type Lab struct {
-	Root     string   // the checkout
-	Dir      string   // LAB_DIR, absolute
-	Cache    string   // images, shared by all checkouts
-	Nodes    int      // besides the client
-	Packages []string // all of them, sorted
-	Port     int      // of the client; node i has Port+i
-	Driver   string   // "vm", "native" or "" for what works here
+	Root     string              // the checkout
+	Dir      string              // LAB_DIR, absolute
+	Cache    string              // images, shared by all checkouts
+	Nodes    int                 // besides the client
+	Packages []string            // all of them, sorted
+	Port     int                 // of the client; node i has Port+i
+	Driver   string              // "vm", "native" or "" for what works here
+	Presets  map[string][]string // what hosts the nodes are (LAB_IMAGE), by node
+	Accel    string              // of the vm: "kvm", "tcg" or "" for what works here
+
+	kvm     string        // the device
+	silence time.Duration // after which a guest that prints nothing does not run
 }
 
 // Host is one SSH destination of the lab.
@@ -52,7 +58,8 @@ func newLab(getenv func(string) string) (*Lab, error) {
 	if err != nil && !filepath.IsAbs(getenv("LAB_DIR")) { // a lab that runs can be used from anywhere
 		return nil, err
 	}
-	lab := &Lab{Root: root, Dir: filepath.Join(root, ".lab"), Nodes: 3, Port: 2200, Driver: getenv("LAB_DRIVER")}
+	lab := &Lab{Root: root, Dir: filepath.Join(root, ".lab"), Nodes: 3, Port: 2200, Driver: getenv("LAB_DRIVER"), Accel: getenv("LAB_ACCEL"),
+		kvm: "/dev/kvm", silence: silence}
 	if d := getenv("LAB_DIR"); d != "" {
 		if !filepath.IsAbs(d) {
 			d = filepath.Join(root, d)
@@ -68,8 +75,14 @@ func newLab(getenv func(string) string) (*Lab, error) {
 	if lab.Port, err = number(getenv("LAB_SSH_PORT"), 2200, 1024, 65000); err != nil {
 		return nil, fmt.Errorf("LAB_SSH_PORT: %w", err)
 	}
+	if lab.Presets, err = lab.parseHosts(getenv("LAB_IMAGE")); err != nil {
+		return nil, err
+	}
 	if !slices.Contains([]string{"", "vm", "native"}, lab.Driver) {
 		return nil, fmt.Errorf("LAB_DRIVER: %q is neither vm nor native", lab.Driver)
+	}
+	if !slices.Contains([]string{"", accelKVM, accelTCG}, lab.Accel) {
+		return nil, fmt.Errorf("LAB_ACCEL: %q is neither kvm nor tcg", lab.Accel)
 	}
 	cache := getenv("XDG_CACHE_HOME")
 	if cache == "" {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,13 +12,15 @@ import (
 
 // configure writes the folder the driver reads (vm/) and the files people read.
 func (l *Lab) configure() error {
-	for _, d := range []string{"log", "trees"} {
+	for _, d := range []string{"log", "trees", "setup"} {
 		if err := os.RemoveAll(l.path("vm", d)); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(l.path("vm", "log"), 0o755); err != nil {
-		return err
+	for _, d := range []string{"log", "setup"} {
+		if err := os.MkdirAll(l.path("vm", d), 0o755); err != nil {
+			return err
+		}
 	}
 	if err := l.makeKeys(); err != nil {
 		return err
@@ -87,6 +90,7 @@ func (l *Lab) tree(h Host) (map[string]treeFile, error) {
 			files["etc/ssh/ssh_host_"+kind+"_key"+suffix] = treeFile{string(b), mode}
 		}
 	}
+	maps.Copy(files, l.presetFiles(h.Name))
 	return files, nil
 }
 
@@ -94,6 +98,11 @@ func (l *Lab) writeTree(h Host) error {
 	files, err := l.tree(h)
 	if err != nil {
 		return err
+	}
+	if setup := l.presetSetup(h.Name); setup != "" {
+		if err := os.WriteFile(l.path("vm", "setup", h.Name), []byte(setup), 0o644); err != nil {
+			return err
+		}
 	}
 	for name, f := range files {
 		path := l.path("vm", "trees", h.Name, name)

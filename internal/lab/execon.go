@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,9 @@ func remoteScript(dir, program string, args, environ []string, keep bool) string
 	if keep {
 		clean = "true"
 	}
-	return fmt.Sprintf("mkdir %s && cd %s && tar -xzf - && { %s </dev/null; rc=$?; cd /; %s; exit $rc; }", dir, dir, strings.Join(words, " "), clean)
+	script := fmt.Sprintf("mkdir %s && cd %s && tar -xzf - && { %s </dev/null; rc=$?; cd /; %s; exit $rc; }", dir, dir, strings.Join(words, " "), clean)
+	// the login shell may be any, and csh keeps neither newlines nor ! in quotes
+	return `exec sh -c 'eval "$(echo ` + base64.StdEncoding.EncodeToString([]byte(script)) + ` | base64 -d)"'`
 }
 
 func quote(s string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,7 @@ func TestEnvironment(t *testing.T) {
 		{"LAB_NODES", "three", `LAB_NODES: "three" is no number from 1 to 9`},
 		{"LAB_SSH_PORT", "80", `LAB_SSH_PORT: "80" is no number from 1024 to 65000`},
 		{"LAB_DRIVER", "docker", `LAB_DRIVER: "docker" is neither vm nor native`},
+		{"LAB_ACCEL", "hvf", `LAB_ACCEL: "hvf" is neither kvm nor tcg`},
 		{"LAB_DIR", "/my lab", "choose one without spaces"},
 	} {
 		_, err := newLab(func(k string) string { return map[string]string{c.name: c.value}[k] })
@@ -147,7 +149,13 @@ Translations Debian bookworm main http://mirror/debian/
 func TestRemoteScript(t *testing.T) {
 	got := remoteScript("/tmp/d", "x.test", []string{"-test.run=it's", "-test.v"}, []string{"HOME=/", "TEST_A=b c"}, false)
 	want := `mkdir /tmp/d && cd /tmp/d && tar -xzf - && { env 'TEST_A=b c' './x.test' '-test.run=it'\''s' '-test.v' </dev/null; rc=$?; cd /; rm -rf /tmp/d; exit $rc; }`
-	if d := cmp.Diff(want, got); d != "" {
+	encoded, found := strings.CutPrefix(got, `exec sh -c 'eval "$(echo `)
+	encoded, found2 := strings.CutSuffix(encoded, ` | base64 -d)"'`)
+	script, err := base64.StdEncoding.DecodeString(encoded)
+	if !found || !found2 || err != nil {
+		t.Fatalf("csh and fish must take it as it is, too: %s (%v)", got, err)
+	}
+	if d := cmp.Diff(want, string(script)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

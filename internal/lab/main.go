@@ -24,13 +24,14 @@ const usage = `lab: real nodes to test on
                       go test -exec "$PWD/.lab/bin/on-node n1" ./agent/...
 
 Environment: LAB_DIR (.lab), LAB_NODES (3), LAB_PACKAGES (more Debian packages), LAB_SSH_PORT (2200),
-LAB_DRIVER (vm or native; default: what works here).
+LAB_DRIVER (vm or native; default: what works here), LAB_ACCEL (kvm or tcg; default: kvm where it works, else tcg, QEMU's emulation),
+LAB_IMAGE (plain hosts): hosts as they come, by node ("n1=firewalld n2=csh+german") or the same for all nodes ("ufw"):
 `
 
 func main() {
 	_ = os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // mkfs and modprobe, for those who are not root
 	if len(os.Args) < 2 {
-		fmt.Fprint(os.Stderr, usage)
+		fmt.Fprint(os.Stderr, usage+presetList())
 		os.Exit(2)
 	}
 	err := run(os.Args[1], os.Args[2:])
@@ -66,6 +67,6 @@ func run(command string, args []string) error {
 	case "forward": // started by the native driver, not by people
 		return lab.forward(args)
 	}
-	fmt.Fprint(os.Stderr, usage)
+	fmt.Fprint(os.Stderr, usage+presetList())
 	return fmt.Errorf("no command %q", command)
 }

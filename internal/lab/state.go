@@ -16,11 +16,17 @@ type State struct {
 	Nodes  int    `json:"nodes"`
 	Port   int    `json:"port"`
 	Image  string `json:"image"`
-	PIDs   []int  `json:"pids"` // the first one holds the nodes: QEMU, or the native driver's nodes.sh
+	Hosts  string `json:"hosts,omitempty"` // LAB_IMAGE
+	Accel  string `json:"accel,omitempty"` // of QEMU: what this machine can do, not part of the shape
+	PIDs   []int  `json:"pids"`            // the first one holds the nodes: QEMU, or the native driver's nodes.sh
 }
 
 func (s *State) shape() string {
-	return fmt.Sprintf("driver %s, %d nodes, ports from %d, image %s", s.Driver, s.Nodes, s.Port, s.Image)
+	shape := fmt.Sprintf("driver %s, %d nodes, ports from %d, image %s", s.Driver, s.Nodes, s.Port, s.Image)
+	if s.Hosts != "" {
+		shape += ", " + s.Hosts
+	}
+	return shape
 }
 
 // running is the state of the running lab, nil if none runs. What a killed machine left behind is no lab.
@@ -42,6 +48,24 @@ func (l *Lab) running() (*State, error) {
 	return &s, nil
 }
 
+// died says how a lab ended that nobody has ended: its state is still there. Empty if there was none.
+func (l *Lab) died() string {
+	b, err := os.ReadFile(l.path("state.json"))
+	var s State
+	if err != nil || json.Unmarshal(b, &s) != nil || len(s.PIDs) == 0 {
+		return ""
+	}
+	log := l.path("console.log")
+	if s.Driver == "vm" {
+		log = l.qemuLog(s.Accel)
+	}
+	text := fmt.Sprintf(". It ended without lab down (process %d)", s.PIDs[0])
+	if words := tailFile(log, 6); words != "" {
+		return text + "; its last words, in " + log + ":\n" + words
+	}
+	return text + ", and left no word in " + log
+}
+
 // adopt takes over the running lab's shape: only lab up looks at LAB_NODES and LAB_SSH_PORT.
 func (l *Lab) adopt() (*State, error) {
 	s, err := l.running()
@@ -49,7 +73,7 @@ func (l *Lab) adopt() (*State, error) {
 		return nil, err
 	}
 	if s == nil {
-		return nil, fmt.Errorf("no lab runs in %s; start it with make lab-up", l.Dir)
+		return nil, fmt.Errorf("no lab runs in %s; start it with make lab-up%s", l.Dir, l.died())
 	}
 	l.Driver, l.Nodes, l.Port = s.Driver, s.Nodes, s.Port
 	return s, nil

@@ -35,16 +35,14 @@ func (l *Lab) up() error {
 	if err := l.start(); err != nil {
 		return err
 	}
-	if err := l.await(time.Now()); err != nil {
-		return err
-	}
 	fmt.Printf("lab: up after %.0f s, %s\n\n%s", time.Since(start).Seconds(), l.Dir, l.howTo())
 	return nil
 }
 
-// start starts what does not run: the lab, or in a running one the hosts that are switched off.
+// start starts what does not run: the lab, or in a running one the hosts that are switched off. It returns when all
+// of them answer.
 func (l *Lab) start() error {
-	want := &State{Driver: l.Driver, Nodes: l.Nodes, Port: l.Port, Image: filepath.Base(l.imageDir())}
+	want := &State{Driver: l.Driver, Nodes: l.Nodes, Port: l.Port, Image: filepath.Base(l.imageDir()), Hosts: l.hostsText()}
 	have, err := l.running()
 	if err != nil {
 		return err
@@ -54,7 +52,7 @@ func (l *Lab) start() error {
 		if out, err := l.nodes(have, "all-on").CombinedOutput(); err != nil {
 			return fmt.Errorf("switch on the nodes that are off: %w\n%s", err, out)
 		}
-		return nil
+		return l.await(have, nil)
 	}
 	if have != nil {
 		fmt.Printf("lab: the running lab has another shape (%s); restarting it as: %s\n", have.shape(), want.shape())
@@ -68,20 +66,35 @@ func (l *Lab) start() error {
 	if err := step("keys and configuration", l.configure); err != nil {
 		return err
 	}
-	return step("start the "+l.Driver+" driver", func() error {
-		if want.PIDs, err = l.launch(); err != nil {
-			return err
-		}
-		return l.save(want)
-	})
+	if l.Driver == "vm" {
+		return l.bootVM(want)
+	}
+	return l.boot(want)
 }
 
-func (l *Lab) launch() ([]int, error) {
-	if l.Driver == "native" {
-		return l.startNative()
+// boot starts the driver and returns when every host answers.
+func (l *Lab) boot(s *State) error {
+	what := "start the " + l.Driver + " driver"
+	if s.Accel != "" {
+		what += " (" + s.Accel + ")"
 	}
-	pid, err := l.startVM()
-	return []int{pid}, err
+	var exited <-chan error
+	err := step(what, func() (err error) {
+		if l.Driver == "native" {
+			s.PIDs, err = l.startNative()
+		} else {
+			s.PIDs = []int{0}
+			s.PIDs[0], exited, err = l.startVM(s.Accel)
+		}
+		if err != nil {
+			return err
+		}
+		return l.save(s)
+	})
+	if err != nil {
+		return err
+	}
+	return l.await(s, exited)
 }
 
 // nodes is a command of scripts/nodes.sh, run where the nodes are.
@@ -122,12 +135,12 @@ func (l *Lab) status() error {
 		return err
 	}
 	if s == nil {
-		return fmt.Errorf("%w in %s", errNone, l.Dir)
+		return fmt.Errorf("%w in %s%s", errNone, l.Dir, l.died())
 	}
 	if s, err = l.adopt(); err != nil {
 		return err
 	}
-	fmt.Printf("lab in %s: %s, process %d\n", l.Dir, s.shape(), s.PIDs[0])
+	fmt.Printf("lab in %s: %s, process %d %s\n", l.Dir, s.shape(), s.PIDs[0], s.Accel)
 	cmd := l.nodes(s, "status")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()

@@ -2,15 +2,12 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
-	"time"
 )
 
 //go:embed scripts/boot.sh
@@ -26,51 +23,37 @@ const emulatedCPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq"
 // in a second or two; a stalled emulator must not look like a stalled CPU.
 const emulatedKernel = " mitigations=off nokaslr tsc=reliable clocksource=tsc rcupdate.rcu_cpu_stall_suppress=1"
 
-// startVM starts QEMU in the background and returns its process id. Its network card is a plug on the nodes'
-// wire, so forwarded connections reach the nodes without anything in between, and from the wire nothing
-// reaches this machine (restrict=on).
-func (l *Lab) startVM() (int, error) {
-	if !l.kvmWorks() {
-		return l.qemu(false)
-	}
-	pid, err := l.qemu(true)
-	if err != nil {
-		return 0, err
-	}
-	for range 60 {
-		if log, _ := os.ReadFile(l.path("console.log")); len(log) > 0 {
-			return pid, nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	fmt.Print(" /dev/kvm is there but runs nothing; emulating …")
-	if err := l.end(pid); err != nil {
-		return 0, err
-	}
-	if err := os.WriteFile(l.kvmBroken(), nil, 0o644); err != nil {
-		return 0, err
-	}
-	return l.qemu(false)
-}
+// qemuLog is what QEMU itself says, one file per accelerator: that of a failed KVM survives the emulation that follows.
+func (l *Lab) qemuLog(accel string) string { return l.path("qemu-" + accel + ".log") }
 
-func (l *Lab) qemu(kvm bool) (int, error) {
+// startVM starts QEMU as a process that outlives us and our terminal. exited gets its end while we live. QEMU does
+// not daemonize itself: a daemon's stderr is /dev/null, and what it says while it dies is lost. Its network card is
+// a plug on the nodes' wire, so forwarded connections reach the nodes without anything in between, and from the wire
+// nothing reaches this machine (restrict=on).
+func (l *Lab) startVM(accel string) (pid int, exited <-chan error, err error) {
 	if err := l.makeDisk(); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	for _, f := range []string{"console.log", "qemu.pid"} {
-		if err := os.Remove(l.path(f)); err != nil && !os.IsNotExist(err) {
-			return 0, err
-		}
+	if err := os.RemoveAll(l.path("console.log")); err != nil {
+		return 0, nil, err
 	}
-	out, err := exec.Command("qemu-system-x86_64", l.qemuArgs(kvm)...).CombinedOutput()
+	log, err := os.Create(l.qemuLog(accel))
 	if err != nil {
-		return 0, fmt.Errorf("qemu: %w\n%s", err, out)
+		return 0, nil, err
 	}
-	b, err := os.ReadFile(l.path("qemu.pid"))
-	if err != nil {
-		return 0, err
+	defer log.Close()
+	cmd := exec.Command("qemu-system-x86_64", l.qemuArgs(accel)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = l.Dir, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return 0, nil, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(b)))
+	end := make(chan error, 1)
+	go func() {
+		_ = cmd.Wait()
+		end <- errors.New(cmd.ProcessState.String())
+	}()
+	return cmd.Process.Pid, end, nil
 }
 
 // makeDisk makes the disk all nodes write to: new at every lab-up, sparse, never flushed.
@@ -88,11 +71,11 @@ func (l *Lab) makeDisk() error {
 	return quiet(exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-L", "rmlab-disk", disk))
 }
 
-func (l *Lab) qemuArgs(kvm bool) []string {
+func (l *Lab) qemuArgs(accelerator string) []string {
 	img := l.imageDir()
 	cmdline := "console=ttyS0 quiet loglevel=4 panic=1 apparmor=0"
 	accel := []string{"-accel", "kvm", "-cpu", "host"}
-	if !kvm {
+	if accelerator == accelTCG {
 		accel = []string{"-accel", "tcg,thread=multi,tb-size=1024", "-cpu", emulatedCPU}
 		cmdline += emulatedKernel
 	}
@@ -108,41 +91,7 @@ func (l *Lab) qemuArgs(kvm bool) []string {
 		"-drive", "if=virtio,format=raw,cache=unsafe,discard=unmap,file="+l.path("disk.raw"),
 		"-fsdev", "local,id=share,security_model=none,path="+l.path("vm"), "-device", "virtio-9p-pci,fsdev=share,mount_tag=share",
 		"-device", "virtio-rng-pci",
-		"-netdev", wire, "-device", "virtio-net-pci,netdev=wire,romfile=,mac=02:52:4d:00:00:fe",
-		"-daemonize", "-pidfile", l.path("qemu.pid"))
-}
-
-// kvmWorks asks for a virtual machine and a CPU, because /dev/kvm exists on machines where both are refused. On
-// others both are granted and then never run; that is found out once per boot of this machine.
-func (l *Lab) kvmWorks() bool {
-	const createVM, createVCPU = 0xAE01, 0xAE41
-	if os.Getenv("LAB_ACCEL") == "tcg" {
-		return false
-	}
-	if _, err := os.Stat(l.kvmBroken()); err == nil {
-		return false
-	}
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	vm, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), createVM, 0)
-	if errno != 0 {
-		return false
-	}
-	defer syscall.Close(int(vm))
-	cpu, _, errno := syscall.Syscall(syscall.SYS_IOCTL, vm, createVCPU, 0)
-	if errno != 0 {
-		return false
-	}
-	return syscall.Close(int(cpu)) == nil
-}
-
-// kvmBroken is the note that KVM runs nothing on this machine since its last boot.
-func (l *Lab) kvmBroken() string {
-	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return filepath.Join(l.Cache, "kvm-broken-"+strings.TrimSpace(string(id)))
+		"-netdev", wire, "-device", "virtio-net-pci,netdev=wire,romfile=,mac=02:52:4d:00:00:fe")
 }
 
 // portsFree checks that nobody else listens where the lab's hosts will be.

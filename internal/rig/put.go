@@ -30,7 +30,7 @@ func (l *Lab) Put(ctx context.Context, file, to string, hosts ...string) error {
 }
 
 func (l *Lab) put(ctx context.Context, file, to, host string) error {
-	cmd := l.Command(ctx, host, fmt.Sprintf("mkdir -p $(dirname %[1]s) && gzip -dc > %[1]s.new && chmod 755 %[1]s.new && mv %[1]s.new %[1]s", to))
+	cmd := l.Command(ctx, host, fmt.Sprintf("sh -c 'mkdir -p $(dirname %[1]s) && gzip -dc > %[1]s.new && chmod 755 %[1]s.new && mv %[1]s.new %[1]s'", to)) // the login shell may be csh
 	pack := exec.CommandContext(ctx, "gzip", "-1c", file)
 	packed, err := pack.StdoutPipe()
 	if err != nil {

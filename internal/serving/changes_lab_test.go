@@ -200,7 +200,8 @@ func (w *world) restartAgents(t *testing.T) {
 }
 
 // agentAnswers waits until the agent has its record in the kernel.
-const agentAnswers = `for try in $(seq 100); do [ "$(curl -s -m 5 --unix-socket /run/routingmesh/agent.sock http://agent/v1/status | jq -c .problems)" = '[]' ] && exit 0; sleep 0.1; done; exit 1`
+var agentAnswers = rigtest.WaitUntil("the agent has its record in the kernel",
+	`s=$(curl -sS -m 20 --unix-socket /run/routingmesh/agent.sock http://agent/v1/status | jq -c .problems); echo "$s"; [ "$s" = '[]' ]`)
 
 // upgrade applies with a provider that carries another build of the agent: a change of anything brings it to every node.
 func (w *world) upgrade(t *testing.T) {

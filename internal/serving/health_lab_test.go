@@ -17,8 +17,8 @@ var quickCheck = &Check{Interval: "1s", Timeout: "500ms", Fall: 2, Rise: 2}
 const (
 	found = 2.0 // seconds: interval × fall of quickCheck
 	// written is how long a verdict may take to get from the check to IPVS: agents gather verdicts for 0.1 s, and in an emulated machine with
-	// a load on it, a process that has something to do waits for its turn for up to a second.
-	written = 1.5
+	// a load on it, and with others on its cores, a process that has something to do waits for its turn for up to a second, each time.
+	written = 4.0
 	back    = 2.0 // seconds: interval × rise of quickCheck, and a check's pause before the first of them
 )
 
@@ -105,7 +105,7 @@ func (w *world) regain(t *testing.T, what string, names []string, do func()) {
 	w.sum = Report{}
 	do()
 	up := w.mark(t)
-	limit := time.After(time.Minute)
+	limit := rigtest.Within(t, rigtest.Patience)
 	missing := func(servers map[string]int) (all []string) {
 		for _, name := range names {
 			if servers[name] == 0 {
@@ -116,7 +116,7 @@ func (w *world) regain(t *testing.T, what string, names []string, do func()) {
 	}
 	for len(missing(w.sum.Servers)) > 0 {
 		select {
-		case <-limit:
+		case <-limit.Done():
 			t.Fatalf("%v do not answer again", missing(w.sum.Servers))
 		default:
 			w.asked(t, 20)
@@ -183,7 +183,5 @@ func (w *world) allFail(t *testing.T, all []string) {
 // await waits until the agent's status on a node is so, which is an expression of jq's.
 func (w *world) await(t *testing.T, node, met string) {
 	t.Helper()
-	w.On(t, node, fmt.Sprintf(`for try in $(seq 150); do
-  s=$(curl -s -m 5 --unix-socket /run/routingmesh/agent.sock http://agent/v1/status) && jq -e '%s' <<< "$s" > /dev/null && exit 0; sleep 0.2
-done; echo "it does not come to be that %s; the status is: $s" >&2; exit 1`, met, strings.ReplaceAll(met, `"`, "")))
+	w.On(t, node, rigtest.WaitUntil(met, fmt.Sprintf(`s=$(curl -sS -m 20 --unix-socket /run/routingmesh/agent.sock http://agent/v1/status) && echo "$s" && jq -e '%s' <<< "$s" > /dev/null`, met)))
 }

@@ -38,20 +38,20 @@ func (w *world) redis(t *testing.T) {
 	server := "--unit serving-redis redis-server --port 6390 --bind 0.0.0.0 --protected-mode no --save '' --appendonly no"
 	w.start(t, map[string][]string{"n2": {server}, "n3": {server}})
 	for _, n := range []string{"n2", "n3"} {
-		w.On(t, n, "timeout 20 sh -c 'until redis-cli -p 6390 ping; do sleep 0.1; done'")
+		w.On(t, n, rigtest.WaitUntil("redis answers", "redis-cli -p 6390 ping"))
 	}
 	w.On(t, rigtest.ClientHost, fmt.Sprintf(`cat > %[1]s/redis.sh <<'EOF'
 for c in $(seq %[2]d); do redis-cli -h %[3]s -p 6379 -r -1 -i 0.25 client id > %[1]s/redis.$c 2>&1 & done; wait
 EOF
 systemd-run -q --collect --unit serving-redis bash %[1]s/redis.sh`, hostDir, clients, w.Address("n1")))
 	const connected = "ss -Htn state established sport = :6390 | wc -l"
-	w.On(t, "n3", fmt.Sprintf("timeout 60 sh -c 'until [ $(%s) -ge %d ]; do sleep 0.1; done'", connected, clients/2))
+	w.On(t, "n3", rigtest.WaitUntil("half of the clients are connected", fmt.Sprintf("[ $(%s) -ge %d ]", connected, clients/2)))
 	w.set(t, w.have.With("redis", func(s *Service) { delete(s.Endpoints, "b") }))
 	applied := make(chan error, 1)
 	go func() { applied <- w.tf.Apply(rigtest.Within(t, 5*time.Minute), func(string) {}) }()
-	w.On(t, "n1", `timeout 120 sh -c 'until curl -s --unix-socket /run/routingmesh/agent.sock http://agent/v1/drains | jq -e ".drains | length > 0" > /dev/null; do sleep 0.1; done'`)
+	w.On(t, "n1", rigtest.WaitUntil("an endpoint drains", `curl -sS --unix-socket /run/routingmesh/agent.sock http://agent/v1/drains | jq -e ".drains | length > 0"`))
 	answers := fmt.Sprintf("wc -l < %s/redis.1", hostDir)
-	w.On(t, rigtest.ClientHost, fmt.Sprintf("n=$(%[1]s); timeout 60 sh -c \"until [ \\$(%[1]s) -ge $((n + 8)) ]; do sleep 0.1; done\"", answers))
+	w.On(t, rigtest.ClientHost, fmt.Sprintf("n=$(%s)\n", answers)+rigtest.WaitUntil("the client is answered 8 times more", fmt.Sprintf("[ $(%s) -ge $((n + 8)) ]", answers)))
 	select {
 	case err := <-applied:
 		t.Fatalf("the apply has ended before the clients of the endpoint that it takes out: %v", err)
@@ -79,17 +79,18 @@ func (w *world) dns(t *testing.T) {
 	server := "--unit serving-dns dnsmasq -k -u root -C /dev/null -p 5353 --no-resolv --no-hosts --address=/lab.test/192.0.2.1"
 	w.start(t, map[string][]string{"n2": {server}, "n3": {server}})
 	for _, n := range []string{"n2", "n3"} {
-		w.On(t, n, "timeout 20 sh -c 'until dig +short +time=1 +tries=1 -p 5353 @127.0.0.1 www.lab.test | grep -q 192.0.2.1; do sleep 0.1; done'")
+		w.On(t, n, rigtest.WaitUntil("dnsmasq answers", "dig +short +time=1 +tries=1 -p 5353 @127.0.0.1 www.lab.test | grep -q 192.0.2.1"))
 	}
 	w.On(t, rigtest.ClientHost, fmt.Sprintf(`echo 'www.lab.test A' > %[1]s/queries
 systemd-run -q --collect --unit serving-dns bash -c 'exec dnsperf -s %[2]s -p 5300 -d %[1]s/queries -c 10 -q %[3]d -Q 50 -S 1 -l 600 > %[1]s/dnsperf 2>&1'`, hostDir, w.Address("n1"), most))
 	// a line per second with the answers/s, once there are some
-	answered := fmt.Sprintf(`n=$(wc -l < %[1]s/dnsperf); timeout 60 bash -c "until tail -n +$((n + 1)) %[1]s/dnsperf | awk '/^[0-9]+\.[0-9]+: [0-9.]+$/ && \$2 > 0 {n++} END {exit n < 3}'; do sleep 0.1; done"`, hostDir)
+	answered := fmt.Sprintf("n=$(wc -l < %s/dnsperf)\n", hostDir) +
+		rigtest.WaitUntil("dnsperf is answered", fmt.Sprintf(`tail -n +$((n + 1)) %s/dnsperf | awk '/^[0-9]+\.[0-9]+: [0-9.]+$/ && $2 > 0 {n++} END {exit n < 3}'`, hostDir))
 	w.On(t, rigtest.ClientHost, answered)
 	w.apply(t, w.have.With("dns", func(s *Service) { s.Endpoints = map[string]Endpoint{"b": {Node: "n3"}} }))
 	w.On(t, "n2", "systemctl stop serving-dns")
 	w.On(t, rigtest.ClientHost, answered)
-	out := w.On(t, rigtest.ClientHost, "systemctl kill -s INT serving-dns; while systemctl -q is-active serving-dns; do sleep 0.1; done; cat "+hostDir+"/dnsperf")
+	out := w.On(t, rigtest.ClientHost, "systemctl kill -s INT serving-dns\n"+rigtest.WaitUntil("dnsperf ends", "! systemctl -q is-active serving-dns")+"cat "+hostDir+"/dnsperf")
 	count := func(what string) int {
 		m := regexp.MustCompile(`Queries ` + what + `:\s+(\d+)`).FindStringSubmatch(out)
 		if m == nil {
@@ -134,11 +135,12 @@ func (w *world) haproxy(t *testing.T) {
 		fmt.Fprintf(&servers, "  server %s %s:%d\n", n, w.Address(n), front)
 	}
 	w.On(t, rigtest.ClientHost, fmt.Sprintf("cat > %[1]s/haproxy.cfg <<'EOF'\n%[2]s\nEOF\nsystemd-run -q --collect --unit serving-haproxy haproxy -W -db -f %[1]s/haproxy.cfg\n"+
-		"timeout 20 sh -c 'until ss -Hltn | grep -q :7000; do sleep 0.1; done'", hostDir, fmt.Sprintf(haproxyConfig, hostDir, servers.String())))
+		listens("7000"), hostDir, fmt.Sprintf(haproxyConfig, hostDir, servers.String())))
 	w.askInEarnest(t, healthLoad, healthThink, "127.0.0.1:7000")
 	status := func(t *testing.T, node, want string) {
 		t.Helper()
-		w.On(t, rigtest.ClientHost, fmt.Sprintf(`for try in $(seq 100); do s=$(echo show stat | socat - %s/haproxy.sock | awk -F, '$1 == "mesh" && $2 == "%s" {print $18}'); [ "$s" != %s ] || exit 0; sleep 0.1; done; echo "HAProxy has %s as $s" >&2; exit 1`, hostDir, node, want, node))
+		w.On(t, rigtest.ClientHost, rigtest.WaitUntil("HAProxy has "+node+" as "+want,
+			fmt.Sprintf(`s=$(echo show stat | socat - %s/haproxy.sock | awk -F, '$1 == "mesh" && $2 == "%s" {print $18}'); echo $s; [ "$s" = %s ]`, hostDir, node, want)))
 	}
 	t.Run("a node drains", func(t *testing.T) {
 		w.untroubled(t, "HAProxy in front: a node drains", func(t *testing.T) {

@@ -85,10 +85,15 @@ func (w *world) serve(t *testing.T, names ...string) {
 	for _, name := range names {
 		node, port, _ := strings.Cut(name, ":")
 		programs[node] = append(programs[node], fmt.Sprintf("--unit %s %s/load serve 0.0.0.0:%s", unit(name), hostDir, port))
-		scripts[node] += fmt.Sprintf("timeout 20 sh -c 'until ss -Hltn | grep -q :%s; do sleep 0.1; done'\n", port)
+		scripts[node] += listens(port)
 	}
 	w.start(t, programs)
 	w.OnEach(t, scripts)
+}
+
+// listens waits on a host until something listens on a port.
+func listens(port string) string {
+	return rigtest.WaitUntil("something listens on port "+port, "ss -Hltn | grep -q :"+port)
 }
 
 // stop ends servers as systemd does: politely.
@@ -169,7 +174,7 @@ func (w *world) asked(t *testing.T, requests int) Report {
 		case <-tick.C:
 			sum = sum.Plus(w.mark(t))
 		case <-deadline.Done():
-			t.Fatalf("only %d requests within 2 min", sum.Requests())
+			t.Fatalf("only %d of %d requests within %s", sum.Requests(), requests, rigtest.Patience)
 		}
 	}
 	return sum

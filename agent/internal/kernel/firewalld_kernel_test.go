@@ -44,7 +44,7 @@ func firewalld(t *testing.T, address, signal string, heard func() bool) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !heard() {
@@ -98,7 +98,7 @@ func TestFirewalldsReloadIsHeardOnABusThatComesLateAndIsRestarted(t *testing.T) 
 
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {

@@ -77,6 +77,17 @@ await() {
   awk "BEGIN {printf \"%.1f\n\", $at - $start}"
 }
 
+# within SECONDS COMMAND...: the command succeeds before they have passed.
+within() {
+  local up rest end
+  read -r up rest < /proc/uptime; end=$((${up%.*} + $1)); shift
+  until "$@"; do
+    read -r up rest < /proc/uptime
+    [ ${up%.*} -lt $end ] || return 1
+    sleep 0.1
+  done
+}
+
 # untouched: the rules of others are as saved, byte for byte.
 untouched() { diff <(others 2>&1) $dir/others > $dir/diff || { echo "rules of others are not as they were (< is now, > was): $(cat $dir/diff)" >&2; return 1; }; }
 

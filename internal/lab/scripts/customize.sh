@@ -52,10 +52,15 @@ initrd() {
 # taste (apt, e2scrub, dpkg backups) would only disturb measurements, and what is masked has nothing to do in a
 # container, but costs seconds of an emulated boot.
 services() {
-  local etc=$root/etc/systemd/system u
+  local etc=$root/etc/systemd/system u off=()
   for u in "$etc"/multi-user.target.wants/* "$root"/etc/rc[2-5].d/S*; do
-    case ${u##*/} in *ssh* | *dbus* | *sudo* | remote-fs.target) ;; *) echo "off at boot: ${u##*/}"; rm -f "$u" ;; esac
+    u=${u##*/}
+    case $u in *ssh* | *dbus* | *sudo* | remote-fs.target) ;; S[0-9][0-9]*) off+=("${u#S??}.service") ;; *) off+=("$u") ;; esac
   done
+  mapfile -t off < <(printf '%s\n' "${off[@]}" | sort -u)
+  echo "off at boot: ${off[*]}"
+  # disabled as an administrator would: with the links of /etc/rc?.d removed, update-rc.d refuses to enable what has an init script, too
+  SYSTEMD_OFFLINE=1 in_root systemctl disable "${off[@]}"
   rm -rf "$etc"/timers.target.wants "$etc"/getty.target.wants
   mkdir -p "$etc/multi-user.target.wants"
   for u in systemd-networkd-wait-online systemd-update-utmp systemd-update-utmp-runlevel systemd-pcrphase systemd-pcrphase-sysinit \

@@ -9,8 +9,8 @@
 #   status                a line per node
 #
 # Beside it lie: env (BASE, DISK, MODULES, UPLINK, WIRE_ADDRESS, CGROUP, CONSOLE), nodes (NAME ADDRESS MAC per line),
-# trees/NAME (the files that make a node this node), and log/. It starts few programs, because
-# emulation makes each one dear while the nodes boot.
+# trees/NAME (the files that make a node this node), setup/NAME (what is done in its tree before it first boots,
+# of LAB_IMAGE), and log/. It starts few programs, because emulation makes each one dear while the nodes boot.
 set -u
 share=$(cd "$(dirname "$0")" && pwd)
 . "$share/env"
@@ -38,6 +38,11 @@ wire() {
   [ -z "$UPLINK" ] || { ip link set "$UPLINK" master lab0 && ip link set "$UPLINK" up; }
 }
 
+mount_node() { mount -t overlay -o "lowerdir=$BASE,upperdir=$DISK/$1/up,workdir=$DISK/$1/work" overlay "$DISK/$1/root"; }
+
+# A network namespace of its own: what lists rules must not see the machine's.
+set_up() { SYSTEMD_OFFLINE=1 unshare -n chroot "$DISK/$1/root" sh -c "$(< "$share/setup/$1")" || say "the setup of $1 failed" >> "$CONSOLE"; }
+
 # First start of a node: what makes it this node and no other is written to its disk, and stays there.
 make_node() {
   local n=$1 d=$DISK/$1
@@ -45,6 +50,7 @@ make_node() {
   mkdir -p "$d"/{work,root,docker,containerd}
   cp -r --preserve=mode "$share/trees/$n" "$d/up"
   chown -R 0:0 "$d/up"; chown -R 1000:1000 "$d/up/home/ops"
+  [ ! -e "$share/setup/$n" ] || { mount_node "$n" && set_up "$n"; umount "$d/root"; }
   : > "$d/made"
 }
 
@@ -90,11 +96,11 @@ unplug() {
 }
 
 run_node() {
-  local n=$1 d=$DISK/$1 rc watch
+  local n=$1 rc watch
   echo $$ > "$state/$n.pid"; echo $$ > "$CGROUP/control/cgroup.procs"
   make_node "$n"
   while :; do
-    mount -t overlay -o "lowerdir=$BASE,upperdir=$d/up,workdir=$d/work" overlay "$d/root" && plug_in "$n" || break
+    mount_node "$n" && plug_in "$n" || break
     watch_ssh "$n" >> "$CONSOLE" & watch=$!
     boot "$n"; rc=$?
     kill "$watch" 2>/dev/null

@@ -77,24 +77,52 @@ func OK(t *testing.T, err error) {
 	}
 }
 
-// Within is a context for something that must not take longer; cleanups may use it, too.
+// Patience is the shortest deadline that there is, for whatever happens in a lab: an emulated machine with another
+// program on its cores takes ten times as long as an idle one. A deadline is for what hangs; how fast something has
+// to be, a test measures.
+const Patience = 3 * time.Minute
+
+// Within is a context for something that ends by itself, and for Patience at least; cleanups may use it, too.
 func Within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), d)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), max(d, Patience))
 	t.Cleanup(cancel)
 	return ctx
 }
 
+// waitWord is for scripts: wait_until WHAT COMMAND waits for the command, a line for eval, to succeed, for less time
+// than On and OnEach give the script, so that it is this that says what did not happen. It looks at the time since
+// the boot, as tests set the clock, and does not count its tries, as nobody knows how long one takes.
+const waitWord = `wait_until() {
+  local up end rest out
+  read -r up rest < /proc/uptime; end=$((${up%.*} + 120))
+  until out=$(eval "$2" 2>&1); do
+    read -r up rest < /proc/uptime
+    [ ${up%.*} -lt $end ] || { echo "not within 120 s: $1; the last try said: $out" >&2; return 1; }
+    sleep 0.1
+  done
+}
+`
+
+// WaitUntil is a line of a script that waits until the command succeeds.
+func WaitUntil(what, command string) string {
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+	return "wait_until " + quote(what) + " " + quote(command) + "\n"
+}
+
 // Try runs a script on a host and returns what it prints.
 func (w *World) Try(ctx context.Context, host, script string) (string, error) {
-	out, err := w.Lab.SSH(ctx, host, w.Prelude+"set -e\n"+script)
+	out, err := w.Lab.SSH(ctx, host, waitWord+w.Prelude+"set -e\n"+script)
 	return strings.TrimSpace(out), err
 }
+
+// scriptTime is more than two waits of a script take.
+const scriptTime = 6 * time.Minute
 
 // On is Try where it must go well.
 func (w *World) On(t *testing.T, host, script string) string {
 	t.Helper()
-	out, err := w.Try(Within(t, 3*time.Minute), host, script)
+	out, err := w.Try(Within(t, scriptTime), host, script)
 	OK(t, err)
 	return out
 }
@@ -107,7 +135,7 @@ func (w *World) OnEach(t *testing.T, scripts map[string]string) map[string]strin
 	out := map[string]string{}
 	for host, script := range scripts {
 		g.Go(func() error {
-			printed, err := w.Try(Within(t, 3*time.Minute), host, script)
+			printed, err := w.Try(Within(t, scriptTime), host, script)
 			mu.Lock()
 			defer mu.Unlock()
 			out[host] = printed
