@@ -75,7 +75,7 @@ PORT      MODE                   SERVICE                    ENDPOINTS
 }
 
 func TestCheckOfEndpoints(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	st := servingStatus(t)
 	st.Record.Nodes["n2"].Availability = mesh.AvailabilityActive
 	answering(t, c.program, map[string]any{"GET " + mesh.PathStatus: st})
@@ -103,7 +103,7 @@ FAIL  endpoints        Service web: endpoint b (10.255.1.2:81) fails this node's
 }
 
 func TestCheckOfIdleConnections(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	c.stored.Record = sampleStatus(t).Record
 	if c.idleConnections(); len(c.report.Findings) != 0 {
 		t.Error("a host that tracks no connections forgets none")

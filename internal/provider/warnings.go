@@ -16,7 +16,7 @@ const (
 	maxSentences       = 5  // in one of them
 )
 
-const noApplyRepairs = "No apply can repair this: it is not in the mesh's own state."
+const noApplyRepairs = "No apply can repair this: the cause is not part of the mesh."
 
 // warnTraffic says once in a walk what keeps traffic from flowing: of a plan that
 // says "No changes" nothing else would show it. snap is nil where there is nothing
