@@ -167,6 +167,12 @@ func TestWhatRunsIsWiredTogether(t *testing.T) {
 	if want := `routingmesh_agent_info{cluster="",node="",version="dev"} 1`; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("metrics of the socket: %d\n%s", w.Code, w.Body)
 	}
+	a.server.Options.Warnings = []func() []mesh.Warning{func() []mesh.Warning { return []mesh.Warning{{Code: mesh.WarnHost, Text: "Lost."}} }}
+	w = httptest.NewRecorder()
+	a.server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, mesh.PathMetrics, nil))
+	if want := `routingmesh_warnings{code="host"} 1`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("what the server warns of is not in the metrics:\n%s", w.Body)
+	}
 	rec.Cluster.HealthAddress = "192.0.2.200:10256" // not this host's
 	a.front.Follow(rec, "n1")
 	t.Cleanup(func() { a.front.Follow(nil, "") })
