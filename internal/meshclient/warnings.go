@@ -14,7 +14,7 @@ import (
 // same words.
 type Warning struct {
 	Code mesh.WarningCode
-	// Nodes are the nodes that say it, sorted.
+	// Nodes are the nodes that it is about, sorted; none for all of them.
 	Nodes []string
 	// Text says what, why and what to do, without the nodes.
 	Text string
@@ -43,8 +43,9 @@ func (s *Snapshot) TrafficWarnings() []Warning {
 	return groupWarnings(by)
 }
 
-// groupWarnings makes one warning of what several nodes (the keys) say alike. The
-// object is left out of account: it often is the node itself.
+// groupWarnings makes one warning of what several nodes (the keys) say alike. It is
+// about the nodes that say it, whatever its object; one of the overlay is about the
+// node at fault, which others may report.
 func groupWarnings(by map[string][]mesh.Warning) []Warning {
 	type same struct {
 		code mesh.WarningCode
@@ -53,10 +54,11 @@ func groupWarnings(by map[string][]mesh.Warning) []Warning {
 	nodes := map[same][]string{}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		for _, w := range by[name] {
-			key := same{w.Code, w.Text}
-			if !slices.Contains(nodes[key], name) {
-				nodes[key] = append(nodes[key], name)
+			key, about := same{w.Code, w.Text}, []string{name}
+			if w.Code == mesh.WarnOverlay {
+				about = atFault(w.Object)
 			}
+			nodes[key] = slices.Compact(slices.Sorted(slices.Values(append(nodes[key], about...))))
 		}
 	}
 	var all []Warning
@@ -69,12 +71,23 @@ func groupWarnings(by map[string][]mesh.Warning) []Warning {
 	return all
 }
 
+// atFault is the node that a warning of the overlay is about, none where every pair
+// of nodes fails alike.
+func atFault(o mesh.Object) []string {
+	if name, ok := strings.CutPrefix(string(o), "node/"); ok {
+		return []string{name}
+	}
+	return nil
+}
+
 // maxNamed is the most nodes that a sentence names.
 const maxNamed = 4
 
-// Named is "node n1", "nodes n1 and n2", or "nodes n1, n2 and 97 others".
+// Named is "node n1", "nodes n1 and n2", "nodes n1, n2 and 97 others", or "all nodes".
 func Named(nodes []string) string {
 	switch n := len(nodes); {
+	case n == 0:
+		return "all nodes"
 	case n == 1:
 		return "node " + nodes[0]
 	case n > maxNamed:

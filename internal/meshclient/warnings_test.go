@@ -60,7 +60,14 @@ func TestTrafficWarnings_Grouped(t *testing.T) {
 			[]string{"node n2: Lost.", "node n1: Lost."},
 		},
 		"named by itself": {map[string][]mesh.Warning{"n1": {warns(mesh.WarnOverlay, "node/n1", "Node n1 does not reach n2.")}}, []string{"Node n1 does not reach n2."}},
-		"everybody":       {everybody, []string{"nodes n01, n02 and 97 others: " + drop + "."}},
+		"the node at fault, whoever reports it": {
+			map[string][]mesh.Warning{
+				"n1": {warns(mesh.WarnOverlay, "node/n3", "Node n3 does not answer.")}, "n2": {warns(mesh.WarnOverlay, "node/n3", "Node n3 does not answer.")},
+				"n3": {warns(mesh.WarnOverlay, "cluster", "Nothing passes.")},
+			},
+			[]string{"all nodes: Nothing passes.", "Node n3 does not answer."},
+		},
+		"everybody": {everybody, []string{"nodes n01, n02 and 97 others: " + drop + "."}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := texts(warned(tc.said).TrafficWarnings()); !slices.Equal(got, tc.want) {
