@@ -28,7 +28,7 @@ func (p *program) check(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	defer k.Close()
-	c := &checker{program: p, kernel: k, report: &report{}}
+	c := newChecker(p, k)
 	if err := c.run(ctx); err != nil {
 		return err
 	}
@@ -43,6 +43,10 @@ func (p *program) check(ctx context.Context, asJSON bool) error {
 	return err
 }
 
+func newChecker(p *program, k *kernel.Kernel) *checker {
+	return &checker{program: p, kernel: k, report: &report{}, unreached: map[mesh.Object]bool{}}
+}
+
 // checker makes one report.
 type checker struct {
 	*program
@@ -50,6 +54,8 @@ type checker struct {
 	report *report
 	status *mesh.Status // nil when no agent answers
 	stored server.Stored
+	// unreached has the objects of what check has found wrong with the overlay.
+	unreached map[mesh.Object]bool
 }
 
 func (c *checker) run(ctx context.Context) error {
@@ -64,6 +70,7 @@ func (c *checker) run(ctx context.Context) error {
 	chains, err := c.kernel.Chains(ctx, state.Host)
 	c.forwarding(chains, err)
 	if c.stored.Node == "" {
+		c.warnings()
 		return nil
 	}
 	if err := c.inKernel(ctx); err != nil {
@@ -72,6 +79,7 @@ func (c *checker) run(ctx context.Context) error {
 	c.endpoints()
 	c.idleConnections()
 	c.overlay(ctx)
+	c.warnings()
 	return nil
 }
 
@@ -205,6 +213,7 @@ func (c *checker) overlay(ctx context.Context) {
 	var texts []string
 	for _, p := range mesh.Reach(rec, map[string]*mesh.ProbeResponse{self: resp}) {
 		texts = append(texts, p.Text)
+		c.unreached[p.Object] = true
 	}
 	what := "the other node answers"
 	if others > 1 {

@@ -35,10 +35,10 @@ func answering(t *testing.T, p *program, answers map[string]any) {
 	t.Cleanup(func() { hs.Close() })
 }
 
-func newChecker(t *testing.T) *checker {
+func testChecker(t *testing.T) *checker {
 	t.Helper()
 	p, _, _ := newProgram(t, "")
-	return &checker{program: p, report: &report{}}
+	return newChecker(p, nil)
 }
 
 func (r *report) text(t *testing.T) string {
@@ -49,7 +49,7 @@ func (r *report) text(t *testing.T) string {
 }
 
 func TestCheckForPeople(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	st := sampleStatus(t)
 	answering(t, c.program, map[string]any{
 		"GET " + mesh.PathStatus: st,
@@ -83,7 +83,7 @@ FAIL  overlay          Node n1 does not let in the overlay packets of n2: they a
 }
 
 func TestCheckOfANodeThatIsWell(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	st := sampleStatus(t)
 	st.Problems = nil
 	answering(t, c.program, map[string]any{
@@ -101,7 +101,7 @@ func TestCheckOfANodeThatIsWell(t *testing.T) {
 }
 
 func TestCheckWithoutAnAgent(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	must(t, c.agent(t.Context()))
 	if c.record(); c.report.failed() != 0 || !strings.Contains(c.report.text(t), "not installed on this host") {
 		t.Errorf("a host that has nothing of ours:\n%s", c.report.text(t))
@@ -123,7 +123,7 @@ func TestCheckWithoutAnAgent(t *testing.T) {
 }
 
 func TestCheckSaysWhatItCannotFindOut(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	answering(t, c.program, map[string]any{"GET " + mesh.PathStatus: sampleStatus(t), "POST " + mesh.PathProbe: "The agent could not try the overlay: no."})
 	must(t, c.agent(t.Context()))
 	c.forwarding(nil, errors.New("no iptables-save"))

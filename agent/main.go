@@ -28,7 +28,7 @@ const usage = `routingmesh-agent keeps this host's part of a routing mesh.
   version                  show the version and the checksum of this program
   uninstall                remove the mesh and this program from the host
 
-check and trace exit with 1 when something is wrong.
+status, check and trace exit with 1 when something is wrong (status --json does not).
 
 Used by the Terraform provider and the init system:
 

@@ -168,7 +168,7 @@ func TestStatusForPeople(t *testing.T) {
 	})}
 	go func() { _ = hs.Serve(l) }()
 	t.Cleanup(func() { hs.Close() })
-	if code := p.main(t.Context(), []string{"status"}); code != exitOK {
+	if code := p.main(t.Context(), []string{"status"}); code != exitFailed || stderr.Len() > 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	want := `Agent       1.2.3 (0123456789ab), Linux 6.1.0 amd64
@@ -188,6 +188,8 @@ port/8080/tcp
 PORT      MODE     SERVICE  ENDPOINTS
 53/udp    host     later    none: connections are refused
 8080/tcp  ingress  web      n1:80 n2:81
+
+Not all is well: 3 problems.
 `
 	if stdout.String() != want {
 		t.Errorf("status:\n%s\nwant:\n%s", stdout, want)

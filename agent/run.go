@@ -155,6 +155,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 	a.front = web.New(web.Options{
 		State: a.reconciler, Health: a.health, Version: version, Log: p.log,
 		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
+		Warnings: func() []mesh.Warning { return a.server.Warned() },
 	})
 	a.server, err = server.New(server.Options{
 		Store: store, Reconciler: a.reconciler,

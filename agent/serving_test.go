@@ -75,7 +75,7 @@ PORT      MODE                   SERVICE                    ENDPOINTS
 }
 
 func TestCheckOfEndpoints(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	st := servingStatus(t)
 	st.Record.Nodes["n2"].Availability = mesh.AvailabilityActive
 	answering(t, c.program, map[string]any{"GET " + mesh.PathStatus: st})
@@ -103,7 +103,7 @@ FAIL  endpoints        Service web: endpoint b (10.255.1.2:81) fails this node's
 }
 
 func TestCheckOfIdleConnections(t *testing.T) {
-	c := newChecker(t)
+	c := testChecker(t)
 	c.stored.Record = sampleStatus(t).Record
 	if c.idleConnections(); len(c.report.Findings) != 0 {
 		t.Error("a host that tracks no connections forgets none")
@@ -166,6 +166,12 @@ func TestWhatRunsIsWiredTogether(t *testing.T) {
 	a.server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, mesh.PathMetrics, nil))
 	if want := `routingmesh_agent_info{cluster="",node="",version="dev"} 1`; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("metrics of the socket: %d\n%s", w.Code, w.Body)
+	}
+	a.server.Options.Warnings = []func() []mesh.Warning{func() []mesh.Warning { return []mesh.Warning{{Code: mesh.WarnHost, Text: "Lost."}} }}
+	w = httptest.NewRecorder()
+	a.server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, mesh.PathMetrics, nil))
+	if want := `routingmesh_warnings{code="host"} 1`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("what the server warns of is not in the metrics:\n%s", w.Body)
 	}
 	rec.Cluster.HealthAddress = "192.0.2.200:10256" // not this host's
 	a.front.Follow(rec, "n1")

@@ -31,7 +31,10 @@ func (p *program) status(ctx context.Context, asJSON bool) error {
 	}
 	var leaving mesh.Drains
 	unknown := p.ask(ctx, http.MethodGet, mesh.PathDrains, nil, &leaving)
-	return errors.Join(writeStatus(p.stdout, st, leaving.Drains), unknown)
+	if err := errors.Join(writeStatus(p.stdout, st, leaving.Drains), unknown); err != nil {
+		return err
+	}
+	return writeVerdict(p.stdout, st)
 }
 
 // writeStatus shows a status, and what drains, to a person.
@@ -44,12 +47,15 @@ func writeStatus(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 		writeRecord(w, st)
 	}
 	if len(st.Problems) == 0 && st.Record != nil {
-		fmt.Fprintf(w, "Kernel\tas the record asks\n")
+		fmt.Fprintf(w, "Kernel\tas the record asks%s\n", yet(st.Warnings))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	if err := writeProblems(out, st.Problems); err != nil {
+		return err
+	}
+	if err := writeWarnings(out, st.Warnings); err != nil {
 		return err
 	}
 	if err := writeServing(out, st, drains); err != nil {
@@ -59,6 +65,14 @@ func writeStatus(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 		return nil
 	}
 	return writePorts(out, st.Record)
+}
+
+// yet tells a kernel that is as the record asks from traffic that flows.
+func yet(warnings []mesh.Warning) string {
+	if len(warnings) == 0 {
+		return ""
+	}
+	return "; traffic is disturbed all the same, see WARNINGS"
 }
 
 // writeProblems shows what differs, the sentences of each object together.

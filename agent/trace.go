@@ -38,6 +38,7 @@ func (p *program) trace(ctx context.Context, port string, asJSON bool) error {
 	var counters mesh.Counters
 	if err := p.ask(ctx, http.MethodGet, mesh.PathCounters, nil, &counters); err == nil {
 		facts.Counters = &counters // without an agent the trace does without
+		facts.Warnings = p.warned(ctx, stored)
 	}
 	t := trace.Of(facts, key)
 	if asJSON {
@@ -49,6 +50,19 @@ func (p *program) trace(ctx context.Context, port string, asJSON bool) error {
 		err = errNotFine
 	}
 	return err
+}
+
+// warned is what the agent warns of, none where it cannot be asked.
+func (p *program) warned(ctx context.Context, stored server.Stored) []mesh.Warning {
+	path := mesh.PathStatus
+	if stored.Record != nil {
+		path += "?known=" + stored.Record.Hash() // which is not sent again then
+	}
+	var st mesh.Status
+	if err := p.ask(ctx, http.MethodGet, path, nil, &st); err != nil {
+		fmt.Fprintf(p.stderr, "routingmesh-agent: the agent does not say what it warns of: %v\n", err)
+	}
+	return st.Warnings
 }
 
 // portToTrace reads "8080", "8080/tcp" or "53/udp". Without a protocol it is tcp,

@@ -188,6 +188,8 @@ type CommitResponse struct {
 	// Drains is how many destinations of this node are being drained now, by this
 	// commit or an earlier one: ask for Drains until there are none.
 	Drains int `json:"drains,omitempty"`
+	// Warnings are those of Status, right after the apply.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // AbortRequest gives the lease back without a change.

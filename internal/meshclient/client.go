@@ -132,5 +132,8 @@ type Result struct {
 	// Warnings are sentences about nodes that lag and about what is wrong
 	// elsewhere.
 	Warnings []string
+	// Traffic is what keeps traffic from flowing on the nodes, as far as they said
+	// it after the commit and not before.
+	Traffic  []Warning
 	draining *draining // nil without a commit
 }

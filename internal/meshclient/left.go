@@ -23,7 +23,7 @@ func (p *proposal) left(c *Client, sent []answer) *Snapshot {
 		}
 		st := *before
 		st.Node, st.Generation, st.Hash, st.Record = a.node, p.next.Generation, p.hash, p.next
-		st.AppliedGeneration, st.Problems = p.next.Generation, []mesh.Problem{}
+		st.AppliedGeneration, st.Problems, st.Warnings = p.next.Generation, []mesh.Problem{}, a.warnings
 		view := NodeView{Status: &st}
 		if a.node != "" {
 			s.Nodes[a.node] = view

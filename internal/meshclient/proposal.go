@@ -50,6 +50,7 @@ func (p *proposal) asWhole(sent mesh.PrepareRequest, err error) bool {
 type answer struct {
 	*member
 	problems []mesh.Problem
+	warnings []mesh.Warning
 	err      error
 	drains   bool // it may be draining destinations
 	unknown  bool // err, and whether it took the record cannot be said

@@ -101,7 +101,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 			timeout: commitTimeout, patience: readPatience,
 		})
 		if err == nil {
-			return answer{member: m, problems: got.Problems, drains: got.Drains > 0}
+			return answer{member: m, problems: got.Problems, warnings: got.Warnings, drains: got.Drains > 0}
 		}
 		if isRefusal(err) && try == 0 {
 			return answer{member: m, err: err}
@@ -111,7 +111,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 		case statusErr != nil:
 			return answer{member: m, err: err, unknown: true}
 		case s.Hash == hash || s.Generation > generation:
-			return answer{member: m, problems: s.Problems, drains: true} // the answer that would have said it is lost
+			return answer{member: m, problems: s.Problems, warnings: s.Warnings, drains: true} // the answer that would have said it is lost
 		case try > 0:
 			return answer{member: m, err: err}
 		}
@@ -176,9 +176,9 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 			}
 		}
 	}
-	drains := p.draining(sent)
+	drains, fresh, joining := p.draining(sent), newWarnings(sent, reach), p.joining()
 	for _, op := range p.ops {
-		result := &Result{Record: p.next, Status: p.statuses(), Warnings: unique(warnings), draining: drains}
+		result := &Result{Record: p.next, Status: p.statuses(), Warnings: unique(warnings), Traffic: warningsFor(op, fresh, joining), draining: drains}
 		if op.join != nil {
 			result.Warnings = unique(append(result.Warnings, reach...))
 		}

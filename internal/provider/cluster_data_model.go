@@ -22,6 +22,7 @@ type clusterDataModel struct {
 	Services   map[string]serviceData `tfsdk:"services"`
 	Ports      map[string]portData    `tfsdk:"ports"`
 	Unhealthy  []string               `tfsdk:"unhealthy"`
+	Warnings   []string               `tfsdk:"warnings"`
 	Drift      []string               `tfsdk:"drift"`
 }
 
@@ -74,7 +75,7 @@ func (m *clusterDataModel) fill(snap *meshclient.Snapshot, counters map[string]*
 		m.Ports[k.String()] = portDataOf(r, r.Ports[k], counters)
 		objects = append(objects, mesh.PortObject(k))
 	}
-	m.Unhealthy, m.Drift = append([]string{}, snap.Unhealthy()...), []string{}
+	m.Unhealthy, m.Warnings, m.Drift = append([]string{}, snap.Unhealthy()...), trafficSentences(snap), []string{}
 	for _, o := range objects {
 		m.Drift = append(m.Drift, snap.Drift(o)...)
 	}

@@ -53,6 +53,8 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 			},
 			"unhealthy": readDrift("The endpoints that fail health checks, in sentences that say whose and why: `endpoint n2 of service web fails the checks of n1 and n3 (connection refused); it works from n2 only.`; " +
 				"empty when all pass. It is as the nodes that answer see it now."),
+			"warnings": readDrift("What keeps traffic from flowing although every node's kernel is as the record asks, in sentences that name the nodes: `node n2: …`, `nodes n1, n2 and 97 others: …`; empty when nothing is known to. " +
+				"No apply can repair it, so it is not drift: a plan shows it as a warning, see [What a plan warns of](../guides/drift-and-failures#what-a-plan-warns-of)."),
 			"drift": readDrift("What is not as the record asks, anywhere in the cluster, in sentences that begin with the node's name; empty when all is well."),
 		},
 	}

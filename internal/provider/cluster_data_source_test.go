@@ -88,7 +88,7 @@ func TestClusterDataSource(t *testing.T) {
 	}
 	nodes := values{"n1": node("n1"), "n2": node("n2"), "n3": node("n3")}
 	want := values{
-		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "unhealthy": []string{}, "nodes": nodes,
+		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "unhealthy": []string{}, "warnings": []string{}, "nodes": nodes,
 		"settings": values{"address_pool": "10.255.0.0/16", "node_prefix_length": 24, "vxlan_port": 4789, "vni": mesh.DefaultVNI("demo"), "mtu": 1450,
 			"published_port_range": "30000-32767", "repair": "automatic",
 			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil},

@@ -87,6 +87,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: types.StringValue(name)})...)
 	r.pin(state.HostKeys)
 	snap, gone, err := r.snapshot(ctx, name)
+	r.data.warnTraffic(&resp.Diagnostics, snap)
 	addError(&resp.Diagnostics, clusterSubject("reading", name), err)
 	if gone {
 		resp.State.RemoveResource(ctx)

@@ -63,6 +63,9 @@ func (r *nodeResource) put(ctx context.Context, plan *nodeModel, create bool, di
 	n, ds := plan.toMesh(ctx)
 	diags.Append(ds...)
 	res, err := client.PutNode(ctx, plan.ClusterID.ValueString(), n, create)
+	if create {
+		r.addNewTraffic(diags, res, plan.Name.ValueString())
+	}
 	r.addWarnings(diags, res)
 	return res, err
 }
@@ -79,6 +82,7 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 	cluster, name, _ := mesh.SplitID(id)
 	snap, gone, err := r.snapshot(ctx, cluster)
+	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Nodes[name] == nil {
 		err = absence(snap, mesh.NodeObject(name))
 		snap, gone = nil, err == nil

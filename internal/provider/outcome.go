@@ -89,6 +89,7 @@ func (b *base) addWarnings(diags *diag.Diagnostics, res *meshclient.Result) {
 			diags.AddWarning("Done, but something needs attention", sentence(w))
 		}
 	}
+	b.addNewTraffic(diags, res, "")
 }
 
 // lagging begins what meshclient says of a node that a commit went without. The

@@ -99,6 +99,7 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(id))...)
 	cluster, service, k, _ := mesh.SplitPortID(id)
 	snap, gone, err := r.snapshot(ctx, cluster)
+	r.data.warnTraffic(&resp.Diagnostics, snap)
 	// Published by another service, this one's port is as gone as when closed.
 	if snap != nil && (snap.Record.Ports[k] == nil || snap.Record.Ports[k].Service != service) {
 		err = absence(snap, mesh.PortObject(k))

@@ -78,6 +78,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 	cluster, name, _ := mesh.SplitID(id)
 	snap, gone, err := r.snapshot(ctx, cluster)
+	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Services[name] == nil {
 		err = absence(snap, mesh.ServiceObject(name))
 		snap, gone = nil, err == nil

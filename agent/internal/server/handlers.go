@@ -29,7 +29,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(),
 		AppliedGeneration: applied, Problems: notNil(problems), Repairs: s.Reconciler.Repairs(),
 		Unhealthy: unhealthy(stored, s.Health.Results(), s.Reconciler.Conditions()),
-		Warnings:  s.warnings(),
+		Warnings:  s.Warned(),
 	}
 	if st.Hash == "" || req.URL.Query().Get("known") != st.Hash {
 		st.Record = stored.Record
@@ -37,8 +37,8 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	s.answer(w, st)
 }
 
-// warnings gathers what the parts of the agent have to warn of.
-func (s *Server) warnings() []mesh.Warning {
+// Warned gathers what the parts of the agent have to warn of.
+func (s *Server) Warned() []mesh.Warning {
 	var all []mesh.Warning
 	for _, of := range s.Options.Warnings {
 		all = append(all, of()...)
@@ -124,7 +124,7 @@ func (s *Server) commit(w http.ResponseWriter, req *http.Request) {
 	s.Front.Follow(next.Record, next.Node) // a balancer hears of a drain before anything else changes
 	problems := withFront(s.Front.Problems(), s.Reconciler.Commit(ctx, next.Record, next.Node))
 	s.logApplied(next, problems)
-	s.answer(w, mesh.CommitResponse{Problems: notNil(problems), Drains: s.Reconciler.Draining()})
+	s.answer(w, mesh.CommitResponse{Problems: notNil(problems), Drains: s.Reconciler.Draining(), Warnings: s.Warned()})
 }
 
 // abort gives back the caller's own lease; that of another is left alone.

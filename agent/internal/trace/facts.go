@@ -26,6 +26,8 @@ type Facts struct {
 	// Counters are the running agent's: it alone knows which endpoints fail their
 	// checks, and which are being drained. nil without one.
 	Counters *mesh.Counters
+	// Warnings are all of the running agent's.
+	Warnings []mesh.Warning
 	// Listening names who takes what comes to a port at an address of the host's.
 	Listening func(key mesh.PortKey, at netip.Addr) ([]string, error)
 }

@@ -26,6 +26,12 @@ func (t *Trace) Write(w io.Writer) error {
 		}
 		s.write(&b)
 	}
+	for i, warning := range t.Warnings {
+		if i == 0 {
+			b.WriteString("\nWarnings of the agent\n")
+		}
+		term.Fold(&b, "  - ", "    ", warning.Text)
+	}
 	b.WriteString("\n")
 	term.Fold(&b, "", "", t.verdict())
 	_, err := io.WriteString(w, b.String())
@@ -82,6 +88,8 @@ func (t *Trace) verdict() string {
 		broken = append(broken, fmt.Sprint(s.Number))
 	}
 	switch {
+	case len(broken) == 0 && len(t.Warnings) > 0:
+		return "Every step on this node is as it should be, and traffic is disturbed all the same: see the warnings above."
 	case len(broken) == 0:
 		return "The way on this node is whole. Whether other nodes are reached: `routingmesh-agent check`; who listens there: trace on that node."
 	case len(broken) == all:

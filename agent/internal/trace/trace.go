@@ -22,6 +22,8 @@ type Trace struct {
 	// Steps are in the order of the packet; a destination is a step of its own.
 	// A step that is broken ends the way, one of a destination only its own.
 	Steps []Step `json:"steps"`
+	// Warnings are the agent's that concern this node or the port.
+	Warnings []mesh.Warning `json:"warnings,omitempty"`
 }
 
 // Step is one step of the way.
@@ -49,8 +51,9 @@ const (
 	destination = "destination"
 )
 
-// Through says whether a packet gets in and to every destination.
-func (t *Trace) Through() bool { return t.Explained == "" && t.Broken() == nil }
+// Through says whether a packet gets in and to every destination, as far as anybody
+// knows.
+func (t *Trace) Through() bool { return t.Explained == "" && t.Broken() == nil && len(t.Warnings) == 0 }
 
 // Broken is the first step that is broken, nil when none is.
 func (t *Trace) Broken() *Step {
@@ -79,6 +82,7 @@ func Of(f *Facts, key mesh.PortKey) *Trace {
 			t.trace.Service, t.trace.Mode = t.port.Service, t.port.Mode
 		}
 	}
+	t.trace.Warnings = f.warningsOf(key)
 	t.set = t.setOf(key)
 	if t.trace.Explained = t.notOpen(key); t.trace.Explained != "" {
 		return &t.trace

@@ -48,6 +48,7 @@ var (
 	lastApplySeconds  = describe("last_apply_seconds", "How long the last commit took to reach the kernel.")
 	lastApplyAt       = describe("last_apply_timestamp_seconds", "When the last commit reached the kernel.")
 	problems          = describe("problems", "What the last look at the kernel found that is not as the record asks.")
+	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host.", "code")
 	repairs           = describe("repairs_total", "Objects that the agent has mended because something else had broken them, since it was installed.")
 )
 
@@ -63,7 +64,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		activeConnections, inactiveConnections, weight, drainingEndpoint, healthy,
-		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, repairs,
+		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs,
 	} {
 		ch <- d
 	}
@@ -100,6 +101,9 @@ func (c *collector) agent(s sink, at *place) {
 	s.gauge(recordGeneration, float64(stats.Generation))
 	s.gauge(appliedGeneration, float64(stats.Applied))
 	s.gauge(problems, float64(stats.Problems))
+	for code, n := range warned(c.options.Warnings()) {
+		s.gauge(warnings, float64(n), string(code))
+	}
 	s.counter(repairs, stats.Repairs)
 	if !stats.LastApplyAt.IsZero() {
 		s.gauge(lastApplySeconds, stats.LastApply.Seconds())

@@ -40,6 +40,8 @@ type Options struct {
 	Health Health
 	// Counters reads what the kernel has counted, in the record's names.
 	Counters func(ctx context.Context) (mesh.Counters, error)
+	// Warnings is what keeps traffic from flowing, as far as it is known by now.
+	Warnings func() []mesh.Warning
 	// Version is the agent's.
 	Version string
 	Log     *slog.Logger

@@ -70,6 +70,7 @@ type world struct {
 	results    map[compile.Check]health.Result
 	counters   mesh.Counters
 	deaf       error
+	warnings   []mesh.Warning
 }
 
 func (w *world) Conditions() compile.Conditions           { return w.conditions }
@@ -113,6 +114,7 @@ func newFront(t *testing.T, w *world) (*Front, *doors) {
 	f := New(Options{
 		State: w, Health: w, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
 		Counters: func(context.Context) (mesh.Counters, error) { return w.counters, w.deaf },
+		Warnings: func() []mesh.Warning { return w.warnings },
 	})
 	d := &doors{open: map[string]net.Listener{}}
 	f.listen = d.listen

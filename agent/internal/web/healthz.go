@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // What a node, or a service on it, says of itself.
@@ -42,11 +42,11 @@ type serviceAnswer struct {
 func (f *Front) healthHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		status, body := f.place.Load().health(f.options.State.Stats())
+		status, body := f.place.Load().health(f.options.State, f.options.Warnings())
 		answer(w, status, body)
 	})
 	mux.HandleFunc("GET /healthz/{service}", func(w http.ResponseWriter, req *http.Request) {
-		status, body := f.place.Load().serviceHealth(req.PathValue("service"), f.options.State)
+		status, body := f.place.Load().serviceHealth(req.PathValue("service"), f.options.State, f.options.Warnings())
 		answer(w, status, body)
 	})
 	return mux
@@ -55,7 +55,8 @@ func (f *Front) healthHandler() http.Handler {
 // health is 200 while the node is for sending connections to. One port that the
 // kernel has not taken is no reason to turn away from all: it may be the same on
 // every node, and a balancer would be left with none.
-func (p *place) health(stats reconcile.Stats) (status int, body nodeAnswer) {
+func (p *place) health(state State, warnings []mesh.Warning) (status int, body nodeAnswer) {
+	stats := state.Stats()
 	body = nodeAnswer{Node: p.node, Generation: stats.Applied}
 	switch {
 	case p.self() == nil:
@@ -67,6 +68,10 @@ func (p *place) health(stats reconcile.Stats) (status int, body nodeAnswer) {
 	case stats.Broken != "":
 		body.Status, body.Why = broken, stats.Broken
 	default:
+		if why := p.turnsAway(warnings, state.Conditions()); why != "" {
+			body.Status, body.Why = broken, why
+			break
+		}
 		body.Status = serving
 		return http.StatusOK, body
 	}
@@ -77,14 +82,14 @@ const whyDraining = `the node's availability is "drain"`
 
 // serviceHealth is 200 while connections to the service that come in here reach an
 // endpoint.
-func (p *place) serviceHealth(name string, state State) (status int, body serviceAnswer) {
+func (p *place) serviceHealth(name string, state State, warnings []mesh.Warning) (status int, body serviceAnswer) {
 	body = serviceAnswer{Node: p.node, Service: name}
 	if p.self() == nil || p.rec.Services[name] == nil {
 		body.Status, body.Why = unknown, "the cluster has no such service"
 		return http.StatusNotFound, body
 	}
 	body.Endpoints, body.LocalEndpoints = compile.Serves(p.rec, p.node, name, state.Conditions())
-	node, of := p.health(state.Stats())
+	node, of := p.health(state, warnings)
 	switch {
 	case node != http.StatusOK:
 		body.Status, body.Why = of.Status, of.Why
@@ -93,6 +98,10 @@ func (p *place) serviceHealth(name string, state State) (status int, body servic
 	case body.Endpoints == 0:
 		body.Status, body.Why = noEndpoint, "no endpoint of it gets connections here: there is none, or they drain, have the weight 0, or fail their checks"
 	default:
+		if why := p.turnsAwayFrom(name, body.LocalEndpoints, warnings); why != "" {
+			body.Status, body.Why = broken, why
+			break
+		}
 		body.Status = serving
 		return http.StatusOK, body
 	}

@@ -21,7 +21,8 @@ func measured() *world {
 	eight := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
 	traffic := mesh.Traffic{Connections: 5, PacketsIn: 50, PacketsOut: 40, BytesIn: 5000, BytesOut: 1 << 40}
 	return &world{
-		stats: reconcile.Stats{Generation: 7, Applied: 6, Repairs: 12, Problems: 3, LastApply: 1500 * time.Millisecond, LastApplyAt: time.Unix(1_700_000_000, 250_000_000)},
+		warnings: []mesh.Warning{{Code: mesh.WarnPath, Object: "port/8080/tcp"}, {Code: mesh.WarnPath, Object: "node/n1"}},
+		stats:    reconcile.Stats{Generation: 7, Applied: 6, Repairs: 12, Problems: 3, LastApply: 1500 * time.Millisecond, LastApplyAt: time.Unix(1_700_000_000, 250_000_000)},
 		results: map[compile.Check]health.Result{
 			checkOf("10.255.0.2:80"): {Endpoint: "a", Failing: true, Reason: "connection refused"},
 			checkOf("10.255.1.2:80"): {Endpoint: "b"},
@@ -80,6 +81,12 @@ routingmesh_record_generation 7
 # HELP routingmesh_repairs_total Objects that the agent has mended because something else had broken them, since it was installed.
 # TYPE routingmesh_repairs_total counter
 routingmesh_repairs_total 12
+# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host.
+# TYPE routingmesh_warnings gauge
+routingmesh_warnings{code="firewall"} 0
+routingmesh_warnings{code="host"} 0
+routingmesh_warnings{code="overlay"} 0
+routingmesh_warnings{code="path"} 2
 `
 	var names []string
 	for line := range strings.Lines(want) {
@@ -90,7 +97,7 @@ routingmesh_repairs_total 12
 	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(&collector{f}); n != 7+2+5+2*9 {
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+4+2+5+2*9 {
 		t.Errorf("%d metrics", n)
 	}
 }

@@ -11,6 +11,14 @@ check "mesh_in_sync" {
   }
 }
 
+# What no apply can repair: a firewall, a route or a network that loses packets.
+check "traffic" {
+  assert {
+    condition     = length(data.routingmesh_cluster.demo.warnings) == 0
+    error_message = join("\n", data.routingmesh_cluster.demo.warnings)
+  }
+}
+
 check "endpoints_are_healthy" {
   assert {
     condition     = length(data.routingmesh_cluster.demo.unhealthy) == 0

@@ -88,6 +88,7 @@ func (a *agent) status(query string) mesh.Status {
 			},
 		},
 		AppliedGeneration: a.applied, Repairs: a.host.repairs, Unhealthy: a.host.unhealthy,
+		Warnings: a.host.warnings,
 	}
 	if a.record != nil {
 		s.Generation, s.Hash = a.record.Generation, a.record.Hash()
@@ -114,7 +115,10 @@ func (a *agent) commit(w http.ResponseWriter, req mesh.CommitRequest, halfway bo
 	if !halfway {
 		a.apply()
 	}
-	answer(w, mesh.CommitResponse{Problems: a.problems(), Drains: len(a.host.drains.Drains)})
+	if a.host.warned != nil {
+		a.host.warnings, a.host.warned = a.host.warned, nil
+	}
+	answer(w, mesh.CommitResponse{Problems: a.problems(), Drains: len(a.host.drains.Drains), Warnings: a.host.warnings})
 }
 
 // apply brings the kernel to the record: what something else has broken is

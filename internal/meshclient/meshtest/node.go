@@ -43,6 +43,8 @@ type Node struct {
 	counters    mesh.Counters
 	repairs     uint64
 	unhealthy   []mesh.EndpointHealth
+	warnings    []mesh.Warning
+	warned      []mesh.Warning // instead of warnings, from the next commit on
 	drains      mesh.Drains
 	drainLooks  int // after which drains is over, 0 for never
 	calls       []string

@@ -46,3 +46,17 @@ func (n *Node) SetUnhealthy(endpoints ...mesh.EndpointHealth) {
 	defer n.mu.Unlock()
 	n.unhealthy = endpoints
 }
+
+// SetWarnings sets what the agent warns of.
+func (n *Node) SetWarnings(warnings ...mesh.Warning) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.warnings, n.warned = warnings, nil
+}
+
+// WarnAtCommit sets what the agent warns of from its next commit on.
+func (n *Node) WarnAtCommit(warnings ...mesh.Warning) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.warned = warnings
+}
