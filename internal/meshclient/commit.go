@@ -51,7 +51,7 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 		return false
 	}
 	if err == nil && firstCreate(ops) == nil {
-		err = snap.verdict()
+		err = r.judge(ctx, snap, false)
 	}
 	if err != nil {
 		return r.fail(ctx, ops, err)

@@ -23,7 +23,7 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 		}
 		return r.PutNode(&n)
 	}
-	snap, err := c.startingPoint(ctx)
+	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err
 	}

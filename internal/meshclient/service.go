@@ -79,7 +79,7 @@ func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh
 // remove commits a removal. Where no record of the cluster is left there is
 // nothing to remove from.
 func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object, apply func(*mesh.Record) error) (*Result, error) {
-	snap, err := c.startingPoint(ctx)
+	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err
 	}

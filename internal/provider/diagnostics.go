@@ -127,8 +127,13 @@ func explain(err error) (summary, detail string) {
 		sudo        *meshclient.SudoError
 		version     *meshclient.VersionError
 		other       *otherClusterError
+		lost        *meshclient.LostError
 	)
 	switch {
+	case errors.As(err, &lost):
+		return lostSummary, sentence(err.Error())
+	case errors.Is(err, errStillLost):
+		return lostSummary, sentence(err.Error())
 	case errors.As(err, &leave):
 		return "Node " + leave.Node + " cannot be removed", sentence(err.Error())
 	case errors.As(err, &auth):
@@ -164,6 +169,8 @@ func explain(err error) (summary, detail string) {
 	}
 	return "Unexpected error", sentence(err.Error())
 }
+
+const lostSummary = "Hosts without the cluster's record"
 
 // addConfigError points at the attribute of the provider block.
 func addConfigError(diags *diag.Diagnostics, err error) {
