@@ -102,7 +102,7 @@ func inCluster(r *mesh.Record, cluster string, object mesh.Object) error {
 	if r.Cluster.Name == cluster {
 		return nil
 	}
-	return &mesh.Error{Object: object, Attribute: "cluster_id", Detail: fmt.Sprintf(
+	return &mesh.Error{Object: object, Attribute: "cluster_id", Summary: "Hosts of another cluster", Detail: fmt.Sprintf(
 		"The provider's hosts belong to the cluster %q, not to %q: one provider block serves one cluster.", r.Cluster.Name, cluster)}
 }
 

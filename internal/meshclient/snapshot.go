@@ -60,6 +60,9 @@ func (c *Client) Snapshot(ctx context.Context) (*Snapshot, error) {
 
 // judge is the snapshot's verdict, and that of the places that the state knows.
 func (c *Client) judge(ctx context.Context, s *Snapshot, force bool) error {
+	if err := c.twins(s); err != nil {
+		return err
+	}
 	if err := s.verdict(); err != nil {
 		return err
 	}
