@@ -51,6 +51,10 @@ type Status struct {
 	Host    HostFacts `json:"host"`
 	// BinarySHA256 is the hex digest of the agent's own executable.
 	BinarySHA256 string `json:"binary_sha256"`
+	// Instance is random and made by the agent at each start: two answers with the
+	// same one come from one host, however it was reached. Host keys, names and
+	// addresses do not say that, for clones share them.
+	Instance string `json:"instance,omitempty"`
 	// Node is the name under which this host is in the record, "" when it only
 	// keeps the record (a host of the provider block that is no node).
 	Node string `json:"node"`

@@ -32,6 +32,11 @@ func (r *Record) PutCluster(c Cluster) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	if c.AddressPool != r.Cluster.AddressPool {
+		if err := CheckPool(c.AddressPool); err != nil {
+			return &Error{Object: ClusterObject, Attribute: "address_pool", Detail: capitalized(err) + "."}
+		}
+	}
 	if len(r.Nodes) > 0 {
 		if c.Name != r.Cluster.Name || c.AddressPool != r.Cluster.AddressPool || c.NodePrefixLength != r.Cluster.NodePrefixLength {
 			return &Error{Object: ClusterObject, Attribute: "address_pool",

@@ -103,6 +103,22 @@ func TestNodeRules(t *testing.T) {
 	}
 }
 
+// TestPool_Reserved: a new cluster is refused what cannot work, and a record
+// that has it already is still valid.
+func TestPool_Reserved(t *testing.T) {
+	for _, pool := range []string{"127.0.0.0/8", "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "128.0.0.0/1"} {
+		c := demoCluster()
+		c.AddressPool = netip.MustParsePrefix(pool)
+		_, err := NewRecord("uid", c)
+		wantRule(t, err, "address_pool", "overlaps")
+		r := demoRecord(t)
+		r.Nodes = map[string]*Node{}
+		r.Cluster.AddressPool = c.AddressPool
+		must(t, r.Validate())
+		must(t, r.PutCluster(c))
+	}
+}
+
 func TestPortRules(t *testing.T) {
 	for name, c := range map[string]struct {
 		port            PublishedPort

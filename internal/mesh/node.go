@@ -32,11 +32,13 @@ func (r *Record) PutNode(n *Node) error {
 	}
 	if n.SSH.Port != 0 {
 		if p := r.Ports[PortKey{n.SSH.Port, TCP}]; p != nil {
-			return fail("ssh", "Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)
+			return &Error{Object: NodeObject(n.Name), Attribute: "ssh", Summary: "SSH port is published", Detail: fmt.Sprintf(
+				"Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)}
 		}
 		for _, own := range r.Cluster.ownListeners() {
 			if own.port == n.SSH.Port {
-				return fail("ssh", "Its SSH port %d is the cluster's %s, where its agent is to listen.", n.SSH.Port, own.attribute)
+				return &Error{Object: NodeObject(n.Name), Attribute: "ssh", Summary: "SSH port is taken by the cluster", Detail: fmt.Sprintf(
+					"Its SSH port %d is the cluster's %s, where its agent is to listen.", n.SSH.Port, own.attribute)}
 			}
 		}
 	}

@@ -28,6 +28,8 @@ type Error struct {
 	Object Object
 	// Attribute is the Terraform attribute at fault, "" where it is not one.
 	Attribute string
+	// Summary is the headline, "" for the one of the attribute.
+	Summary string
 	// Detail says what, why and what to do, in sentences.
 	Detail string
 }

@@ -30,6 +30,7 @@ type Client struct {
 	holder string // of the lease: random, so that two processes are told apart
 	cache  *snapshotCache
 	queue  *queue
+	places places // that the Terraform state knows
 	// installs keeps two resources that name one host from installing twice.
 	installs singleflight.Group
 	// writing is held by a commit, and by the removal of a keeper of the record.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	if err := c.allHosts(ctx); err != nil {
 		return nil, err
 	}
-	failures, err := c.readyHosts(ctx)
+	failures, installed, err := c.readyHosts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +41,11 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 			return nil
 		},
 	})
+	if _, twins := errors.AsType[*TwinHostsError](err); twins {
+		for _, ep := range installed {
+			c.leaveKeeperAsFound(ctx, ep)
+		}
+	}
 	if result != nil {
 		for _, f := range failures {
 			result.Warnings = append(result.Warnings, fmt.Sprintf("host %s does not keep the record: %v", f.Host, f.Err))
@@ -72,15 +78,21 @@ func (c *Client) allHosts(ctx context.Context) error {
 	return nil
 }
 
-// readyHosts installs the agent on every host; a host that has a record ends it.
-func (c *Client) readyHosts(ctx context.Context) ([]HostFailure, error) {
-	errs := make([]error, len(c.router.hosts))
+// readyHosts installs the agent on every host, and returns where there was none;
+// a host that has a record ends it.
+func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, installed []*endpoint, err error) {
+	errs, bare := make([]error, len(c.router.hosts)), make([]bool, len(c.router.hosts))
 	var g errgroup.Group
+	var oneByOne keyedMutex
 	for i, ep := range c.router.hosts {
 		g.Go(func() error {
 			s, err := c.status(ctx, ep, "", c.cfg.SSH.Timeout)
 			if s == nil || s.Record == nil {
-				if s, _, err = c.ready(ctx, ep); err == nil && s.Record == nil {
+				// Two names of one host must not install at the same time.
+				unlock := oneByOne.lock(c.keys.get(ep.address()))
+				s, bare[i], err = c.ready(ctx, ep)
+				unlock()
+				if err == nil && s.Record == nil {
 					return nil
 				}
 			}
@@ -92,15 +104,17 @@ func (c *Client) readyHosts(ctx context.Context) ([]HostFailure, error) {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var failures []HostFailure
 	for i, err := range errs {
 		if err != nil {
 			failures = append(failures, HostFailure{c.cfg.Hosts[i], err})
 		}
+		if bare[i] {
+			installed = append(installed, c.router.hosts[i])
+		}
 	}
-	return failures, ctx.Err()
+	return failures, installed, ctx.Err()
 }
 
 func newUID() string {

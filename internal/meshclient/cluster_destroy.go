@@ -22,6 +22,11 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 	if err != nil {
 		return nil, err
 	}
+	if snap.verdict() == nil {
+		if err := c.elsewhere(ctx, snap, force); err != nil {
+			return nil, err
+		}
+	}
 	result := &Result{Record: snap.Record, Status: statuses(snap)}
 	if r := snap.Record; r != nil {
 		if r.Cluster.Name != name {

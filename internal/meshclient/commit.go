@@ -50,8 +50,10 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 	if len(ops) == 0 {
 		return false
 	}
-	if err == nil && firstCreate(ops) == nil {
-		err = snap.verdict()
+	if err == nil && firstCreate(ops) != nil {
+		err = r.twins(snap)
+	} else if err == nil {
+		err = r.judge(ctx, snap, false)
 	}
 	if err != nil {
 		return r.fail(ctx, ops, err)
@@ -176,6 +178,6 @@ func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, m
 }
 
 func errNoCluster() error {
-	return &mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id",
+	return &mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id", Summary: "No cluster",
 		Detail: "The provider's hosts answer, and none has a record of a cluster: a routingmesh_cluster must be created first."}
 }

@@ -98,9 +98,14 @@ func (c *Client) hostMember(hosts []*member, next *mesh.Record, m *member) *memb
 }
 
 // sameMachine recognises a host that is reached by two names: it would be sent
-// the record twice at once. Clones may share a host key or addresses behind
-// NAT; that they share both and the host name is left out of account.
+// the record twice at once. Two answers of one start of the agent are of one
+// host; an agent that was restarted in between, or is too old to say, is told by
+// the rest. Clones may share a host key or addresses behind NAT; that they share
+// both and the host name is left out of account.
 func (c *Client) sameMachine(a *endpoint, as *mesh.Status, b *endpoint, bs *mesh.Status) bool {
+	if as != nil && bs != nil && as.Instance != "" && as.Instance == bs.Instance {
+		return true
+	}
 	ka, kb := c.keys.seenAt(a), c.keys.seenAt(b)
 	return as != nil && bs != nil && ka != nil && kb != nil && sameKey(ka, kb) &&
 		as.Host.Hostname == bs.Host.Hostname && slices.Equal(addressesOf(&as.Host), addressesOf(&bs.Host))

@@ -23,7 +23,7 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 		}
 		return r.PutNode(&n)
 	}
-	snap, err := c.startingPoint(ctx)
+	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +68,7 @@ func (c *Client) describeNode(r *mesh.Record, ep *endpoint, s *mesh.Status, n *m
 		return &ForeignError{Host: ep.name, Cluster: s.Record.Cluster.Name, UID: s.Record.UID}
 	}
 	if s.Node != "" && s.Node != n.Name && r.Nodes[s.Node] != nil {
-		return &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: fmt.Sprintf(
-			"The host at %s already is the node %q of this cluster: a host can be one node.", ep.address(), s.Node)}
+		return c.alreadyNode(r, ep, s, n)
 	}
 	link, ok := s.Host.LinkOf(n.Address)
 	if !ok {
@@ -87,9 +86,12 @@ func (c *Client) describeNode(r *mesh.Record, ep *endpoint, s *mesh.Status, n *m
 // leaveAsFound removes an agent that was installed for a join that came to
 // nothing. The caller may have left: cleaning up is done all the same.
 func (c *Client) leaveAsFound(ctx context.Context, ep *endpoint) {
-	if c.hostAt(ep) != nil {
-		return
+	if c.hostAt(ep) == nil {
+		c.leaveKeeperAsFound(ctx, ep)
 	}
+}
+
+func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *endpoint) {
 	ctx, cancel := c.detach(ctx, uninstallTimeout)
 	defer cancel()
 	if err := c.uninstall(ctx, ep); err != nil {

@@ -19,7 +19,7 @@ import (
 // and its host key is forgotten, so that a host that is set up anew can join
 // under the same name and address.
 func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force bool) (*Result, error) {
-	snap, err := c.startingPoint(ctx)
+	snap, err := c.startingPoint(ctx, force)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package meshclient_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -75,6 +76,26 @@ func TestHostIsOneNode(t *testing.T) {
 	if !f.Node("n2").Installed() {
 		t.Error("the agent of n2 was removed")
 	}
+}
+
+// TestJoin_CloneOfNode: a clone has the record of the node and another address.
+func TestJoin_CloneOfNode(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three, "n1")
+	n4 := f.Add("n4")
+	n4.SetRecord(f.Node("n2").Record(), "n2")
+	_, err := c.PutNode(deadline(t), "demo", n4.MeshNode(), true)
+	wantText(t, err, `it was cloned from that node`, fmt.Sprintf("ssh -p %d root@127.0.0.1 /usr/local/bin/routingmesh-agent uninstall", n4.Port()))
+	if e, ok := errors.AsType[*mesh.Error](err); !ok || e.Summary != "Host is a clone of a node" {
+		t.Errorf("the headline is %+v", e)
+	}
+	if !n4.Installed() {
+		t.Error("the agent of the clone was removed without a word")
+	}
+	n4.SetInstalled(false) // as that command does
+	n4.Cut()
+	must(t)(c.PutNode(deadline(t), "demo", n4.MeshNode(), true))
+	sameRecord(t, f)
 }
 
 // The same machine under two names is sent the record once.

@@ -190,7 +190,7 @@ func (r *router) node(n *mesh.Node) (*endpoint, error) {
 		h.via = via
 	}
 	if !plainHost(h.host) {
-		return nil, &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: fmt.Sprintf("%q is no host name or address.", h.host)}
+		return nil, &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Summary: "Invalid SSH host", Detail: fmt.Sprintf("%q is not a host name or address.", h.host)}
 	}
 	return r.route(h)
 }

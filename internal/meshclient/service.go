@@ -79,7 +79,7 @@ func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh
 // remove commits a removal. Where no record of the cluster is left there is
 // nothing to remove from.
 func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object, apply func(*mesh.Record) error) (*Result, error) {
-	snap, err := c.startingPoint(ctx)
+	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func inCluster(r *mesh.Record, cluster string, object mesh.Object) error {
 	if r.Cluster.Name == cluster {
 		return nil
 	}
-	return &mesh.Error{Object: object, Attribute: "cluster_id", Detail: fmt.Sprintf(
+	return &mesh.Error{Object: object, Attribute: "cluster_id", Summary: "Hosts of another cluster", Detail: fmt.Sprintf(
 		"The provider's hosts belong to the cluster %q, not to %q: one provider block serves one cluster.", r.Cluster.Name, cluster)}
 }
 

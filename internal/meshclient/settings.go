@@ -23,6 +23,11 @@ func (r *router) readPolicy() error {
 	if p := r.ssh.HostKeyPolicy; !slices.Contains([]HostKeyPolicy{HostKeyDefault, HostKeyStrict, HostKeyAcceptNew, HostKeyInsecure}, p) {
 		return &ConfigError{"host_key_policy", fmt.Sprintf("%q is no policy: want strict, accept-new or insecure.", p)}
 	}
+	for attribute, user := range map[string]string{"user": r.ssh.User, "bastion.user": r.ssh.Bastion.User} {
+		if err := CheckUser(user); user != "" && err != nil {
+			return &ConfigError{attribute, sentence(err.Error())}
+		}
+	}
 	return nil
 }
 
@@ -137,10 +142,11 @@ func (r *router) readHosts(entries []string) error {
 			return err
 		}
 		// A host counted twice would hold a majority by itself.
-		if twin, ok := seen[ep.route()]; ok {
+		route := canonicalRoute(ep)
+		if twin, ok := seen[route]; ok {
 			return &ConfigError{"hosts", fmt.Sprintf("%q and %q are the same host (%s): name every host once.", twin, entry, ep.address())}
 		}
-		seen[ep.route()] = entry
+		seen[route] = entry
 		r.hosts = append(r.hosts, ep)
 	}
 	return nil

@@ -48,24 +48,36 @@ const fetchTimeout = 2 * time.Minute
 
 // Snapshot asks every node once; callers share the answer until a commit. The
 // error is *HostsError when the hosts that answered cannot say whether there is
-// a record. ctx bounds this caller's wait only.
+// a record, and *LostError when they have none and the cluster is not gone. ctx
+// bounds this caller's wait only.
 func (c *Client) Snapshot(ctx context.Context) (*Snapshot, error) {
 	s, err := c.cache.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.verdict()
+	return s, c.judge(ctx, s, false)
+}
+
+// judge is the snapshot's verdict, and that of the places that the state knows.
+func (c *Client) judge(ctx context.Context, s *Snapshot, force bool) error {
+	if err := c.twins(s); err != nil {
+		return err
+	}
+	if err := s.verdict(); err != nil {
+		return err
+	}
+	return c.elsewhere(ctx, s, force)
 }
 
 // startingPoint is the snapshot that the next change is made to: what the last
 // commit of this client has left on the nodes, else Snapshot. Whether somebody
 // else has changed the cluster since, its prepare finds out.
-func (c *Client) startingPoint(ctx context.Context) (*Snapshot, error) {
+func (c *Client) startingPoint(ctx context.Context, force bool) (*Snapshot, error) {
 	s, err := c.cache.forChange(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.verdict()
+	return s, c.judge(ctx, s, force)
 }
 
 // LastSnapshot returns the cached snapshot or nil; it never dials.

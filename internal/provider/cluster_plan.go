@@ -69,6 +69,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 func (r *clusterResource) check(plan *clusterModel, mtu types.Int64, instance string, create bool, diags *diag.Diagnostics) {
 	settings := !plan.AddressPool.IsUnknown() && !plan.NodePrefixLength.IsUnknown() && !plan.VXLANPort.IsUnknown()
 	warnings, err := r.data.walk.planCluster(instance, plan.toMesh(mtu), settings, create)
+	if err == nil && create && settings {
+		err = hostsInPool(r.data.hosts, plan.toMesh(mtu))
+	}
 	addError(diags, clusterSubject("", plan.Name.ValueString()), err)
 	for _, w := range warnings {
 		diags.AddAttributeWarning(path.Root(w.Attribute), "Port is published", w.Detail)
@@ -103,7 +106,28 @@ func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create
 			"The address pool %s has room for %d nodes of /%d each, and %d are planned. Take a larger pool or a longer node_prefix_length.",
 			settings.AddressPool, settings.Capacity(), settings.NodePrefixLength, n)}
 	}
+	for _, name := range c.planned.NodeNames() {
+		if n := c.planned.Nodes[name]; settings.AddressPool.Contains(n.Address) { // planned before the cluster
+			return nil, inPool(settings, "the underlay address of node "+name, n.Address)
+		}
+	}
 	return c.publishedOwn(settings), nil
+}
+
+// hostsInPool refuses a pool with the address of a host in it: the overlay's
+// route would lead away from that host.
+func hostsInPool(hosts []string, c mesh.Cluster) error {
+	for _, entry := range hosts {
+		if a, ok := meshclient.TargetAddress(entry); ok && c.AddressPool.Contains(a) {
+			return inPool(c, "the host "+entry+" of the provider", a)
+		}
+	}
+	return nil
+}
+
+func inPool(c mesh.Cluster, what string, a netip.Addr) error {
+	return &mesh.Error{Object: mesh.ClusterObject, Attribute: "address_pool", Detail: fmt.Sprintf(
+		"The address pool %s contains %s, which is %s: the overlay's route would lead away from it. Choose a pool that no host uses.", c.AddressPool, a, what)}
 }
 
 // publishedOwn warns of the cluster's own ports that are published as it is, and

@@ -70,6 +70,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	plan.ID, plan.Drift = types.StringValue(name), leftUndone(err)
 	plan.settle(r.hostKeys(types.MapNull(types.StringType), nil))
+	if res != nil {
+		resp.Diagnostics.Append(setPlaces(ctx, resp.Private, res.Record)...)
+	}
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, !config.MTU.IsNull())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: plan.Name})...)
@@ -85,7 +88,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	name := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: types.StringValue(name)})...)
-	r.pin(state.HostKeys)
+	r.know(ctx, &state, req.Private)
 	snap, gone, err := r.snapshot(ctx, name)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	addError(&resp.Diagnostics, clusterSubject("reading", name), err)
@@ -104,6 +107,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	r.data.warnKeepers(&resp.Diagnostics, snap)
 	state.HostKeys = r.hostKeys(state.HostKeys, snap)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
+	resp.Diagnostics.Append(setPlaces(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -118,7 +122,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: plan.Name})...)
-	r.pin(state.HostKeys)
+	r.know(ctx, &state, req.Private)
 	if changed := !plan.sameSettings(&state); changed || plan.Drift.IsUnknown() {
 		client, err := r.client()
 		var res *meshclient.Result
@@ -150,7 +154,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.pin(state.HostKeys)
+	r.know(ctx, &state, req.Private)
 	client, err := r.client()
 	if err == nil {
 		var res *meshclient.Result

@@ -86,13 +86,16 @@ func (s subject) addProblems(diags *diag.Diagnostics, e *meshclient.ProblemsErro
 
 // ruleSummary names the kind of rule; the attribute tells most of them apart.
 func ruleSummary(e *mesh.Error) string {
+	if e.Summary != "" {
+		return e.Summary
+	}
 	kind, _, _ := strings.Cut(string(e.Object), "/")
 	if s := map[string]string{
 		"cluster/address_pool":       "Invalid address pool",
 		"cluster/node_prefix_length": "Invalid node prefix length",
 		"node/address":               "Node address cannot be used",
 		"node/cluster_id":            "Address pool too small",
-		"node/ssh":                   "SSH port is published",
+		"node/ssh":                   "Invalid ssh of the node",
 		"service/endpoints":          "Invalid endpoints",
 		"port/published_port":        "Published port not available",
 		"port/service_id":            "Unknown service",
@@ -127,8 +130,15 @@ func explain(err error) (summary, detail string) {
 		sudo        *meshclient.SudoError
 		version     *meshclient.VersionError
 		other       *otherClusterError
+		lost        *meshclient.LostError
 	)
 	switch {
+	case errors.As(err, &lost):
+		return lostSummary, sentence(err.Error())
+	case asType[*meshclient.TwinHostsError](err):
+		return "One host is listed twice", sentence(err.Error())
+	case errors.Is(err, errStillLost):
+		return lostSummary, sentence(err.Error())
 	case errors.As(err, &leave):
 		return "Node " + leave.Node + " cannot be removed", sentence(err.Error())
 	case errors.As(err, &auth):
@@ -164,6 +174,8 @@ func explain(err error) (summary, detail string) {
 	}
 	return "Unexpected error", sentence(err.Error())
 }
+
+const lostSummary = "Hosts without the cluster's record"
 
 // addConfigError points at the attribute of the provider block.
 func addConfigError(diags *diag.Diagnostics, err error) {

@@ -32,6 +32,12 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 		"rule about something else": {
 			&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "published_port", Detail: "x"}, "Invalid published port of the node", "", nil,
 		},
+		"ssh port published": {
+			&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "ssh", Summary: "SSH port is published", Detail: "x"}, "SSH port is published", "", nil,
+		},
+		"another mistake in ssh": {&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "ssh", Detail: "host_key: x"}, "Invalid ssh of the node", "", nil},
+		"no cluster":             {&mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id", Summary: "No cluster", Detail: "x"}, "No cluster", "", nil},
+		"host listed twice":      {&meshclient.TwinHostsError{First: "a", Second: "b", Node: "n2"}, "One host is listed twice", "", []string{"hosts: a and b are the same host n2.", "list it once"}},
 		"refused": {
 			&meshclient.ProblemsError{Problems: []meshclient.NodeProblem{{Node: "n2", Problem: onPort}}},
 			"Node n2 refused the change", "published_port", []string{"nginx (pid 77) listens on 8080/tcp.", "Nothing was changed"},

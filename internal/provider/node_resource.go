@@ -81,6 +81,7 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	id := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 	cluster, name, _ := mesh.SplitID(id)
+	r.know(ctx, &state)
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Nodes[name] == nil {
@@ -119,6 +120,7 @@ func (r *nodeResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
+	r.know(ctx, &state)
 	res, done := r.update(ctx, &plan, &state, &resp.Diagnostics)
 	if !done {
 		return
@@ -175,9 +177,10 @@ func (r *nodeResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	r.know(ctx, &state)
 	err := r.remove(ctx, &state, cutOff(ctx, req.Private), &resp.Diagnostics)
 	addError(&resp.Diagnostics, nodeSubject("destroying", state.ID.ValueString()), err)
-	if err != nil {
+	if err != nil && !asType[*meshclient.LostError](err) { // of that, nothing was begun
 		resp.Diagnostics.Append(resp.Private.SetKey(ctx, cutOffKey, []byte("true"))...)
 	}
 }

@@ -82,7 +82,7 @@ func nodeSSHSchema() map[string]schema.Attribute {
 	text := func(description string, validators ...validator.String) schema.Attribute {
 		return schema.StringAttribute{
 			Optional: true, MarkdownDescription: description,
-			Validators: append(validators, stringvalidator.LengthAtLeast(1)),
+			Validators: validators,
 		}
 	}
 	port := func(description string) schema.Attribute {
@@ -92,12 +92,12 @@ func nodeSSHSchema() map[string]schema.Attribute {
 		}
 	}
 	return map[string]schema.Attribute{
-		"host":         text("Name or address of sshd. Default: the node's `address`."),
+		"host":         text("Name or address of sshd. Default: the node's `address`.", sshHostRule),
 		"port":         port("Port of sshd, 1–65535. Default: the provider's."),
-		"user":         text("User to log in as. Default: the provider's."),
-		"bastion_host": text("Host to go through. Default: the provider's."),
+		"user":         text("User to log in as. Default: the provider's.", sshUserRule),
+		"bastion_host": text("Host to go through. Default: the provider's.", bastionRule),
 		"bastion_port": port("Port of sshd on the bastion, 1–65535. Default: the provider's."),
-		"bastion_user": text("User on the bastion. Default: the provider's."),
+		"bastion_user": text("User on the bastion. Default: the provider's.", sshUserRule),
 		"host_key":     text("Public key that the host must show, as in authorized_keys (`ssh-ed25519 AAAA…`). Default: what the provider knows, or the first one seen.", hostKeyRule),
 	}
 }

@@ -53,6 +53,12 @@ func TestPlanRefuses(t *testing.T) {
 		m.refused(`"N1" is no name`, cluster(), m.node("n1", `name = "N1"`)),
 		m.refused(`want the underlay address itself`, cluster(), m.node("n1", `address = "n1.example.com"`)),
 		m.refused(`unicast IPv4 address`, cluster(), m.node("n1", `address = "224.0.0.1"`)),
+		m.refused(`Invalid SSH host.*has a user in it: write host = "127.0.0.1" and user = "root"`, cluster(), m.node("n1", `ssh = { host = "root@127.0.0.1" }`)),
+		m.refused(`ssh.port value must be between 1 and 65535`, cluster(), m.node("n1", `ssh = { port = 0 }`)),
+		m.refused(`127.0.0.1 is in 127.0.0.0/8`, cluster(), m.node("n1", `address = "127.0.0.1"`)),
+		m.refused(`contains 192.0.2.11, which is the underlay address of node n1|192.0.2.11 lies in the cluster's address pool`,
+			cluster(`address_pool = "192.0.0.0/16"`, "depends_on = [routingmesh_node.n1]"), strings.Replace(m.node("n1"), "routingmesh_cluster.main.id", `"demo"`, 1)),
+		m.refused(`169.254.0.0/16, the link-local network`, cluster(`address_pool = "169.254.0.0/16"`)),
 		m.refused(`public key as in\s+authorized_keys`, cluster(), m.node("n1", `ssh = { host_key = "SHA256:abc" }`)),
 		m.refused(`"demo/n1" is no cluster id`, cluster(), strings.Replace(m.node("n1"), "routingmesh_cluster.main.id", `"demo/n1"`, 1)),
 		// clusters
@@ -81,7 +87,7 @@ func TestProviderRefuses(t *testing.T) {
 	m.test(
 		step(`hosts is missing.*ROUTINGMESH_HOSTS`, ""),
 		step(`2 hosts are named`, `hosts = ["a", "b"]`),
-		step(`"a:ssh" has no valid port`, `hosts = ["a:ssh"]`),
+		step(`"a:ssh" is no SSH address \(the port must be 1–65535\)`, `hosts = ["a:ssh"]`),
 		step(`hosts = .*named twice`, `hosts = ["a", "b", "a"]`),
 		step(`ssh.port value must be between`, `hosts = ["a"]
   ssh = { port = 0 }`),
@@ -91,6 +97,10 @@ func TestProviderRefuses(t *testing.T) {
   ssh = { timeout = "30" }`),
 		step(`string length must be at least 1`, `hosts = ["a"]
   ssh = { user = "" }`),
+		step(`Invalid SSH user.*"a\\nb" has a blank or a line break`, `hosts = ["a"]
+  ssh = { user = "a\nb" }`),
+		step(`Invalid SSH host.*"ssh://b" is a URL`, `hosts = ["a"]
+  ssh = { bastion_host = "ssh://b" }`),
 		step(`Invalid provider configuration`, `hosts = ["a"]
   ssh = { private_key = "not a key" }`),
 	)

@@ -40,7 +40,9 @@ type providerData struct {
 	pins bool
 	// failUnreachable is on_unreachable = "fail".
 	failUnreachable bool
-	walk            *walk
+	// hosts are the provider's, as configured.
+	hosts []string
+	walk  *walk
 
 	mu sync.Mutex
 	// said has the warnings that this walk has shown.
@@ -86,6 +88,7 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		return
 	}
 	data.client, data.pins = client, cfg.SSH.HostKeyPolicy != meshclient.HostKeyInsecure
+	data.hosts = cfg.Hosts
 	data.walk.sshPort, data.failUnreachable = cfg.SSH.Port, cfg.OnUnreachable == meshclient.UnreachableFail
 }
 

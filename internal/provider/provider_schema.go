@@ -52,7 +52,7 @@ func sshSchema() map[string]schema.Attribute {
 
 func loginSchema() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"user": text("User to log in as. Default: `root`. Environment: `ROUTINGMESH_SSH_USER`."),
+		"user": text("User to log in as. Default: `root`. Environment: `ROUTINGMESH_SSH_USER`.", sshUserRule),
 		"port": port("Port of sshd, 1–65535. Default: 22. Environment: `ROUTINGMESH_SSH_PORT`."),
 		"private_key": secret("Private key, as PEM **content** (`file(\"~/.ssh/id_ed25519\")`), not a path. Several keys may stand one after the other: " +
 			"all are tried. Environment: `ROUTINGMESH_SSH_PRIVATE_KEY`, or `ROUTINGMESH_SSH_PRIVATE_KEY_FILE` for a path."),
@@ -74,9 +74,9 @@ func loginSchema() map[string]schema.Attribute {
 
 func bastionSchema() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"bastion_host":     text("Host to go through. Environment: `ROUTINGMESH_SSH_BASTION_HOST`."),
+		"bastion_host":     text("Host to go through. Environment: `ROUTINGMESH_SSH_BASTION_HOST`.", bastionRule),
 		"bastion_port":     port("Port of sshd on the bastion, 1–65535. Default: 22. Environment: `ROUTINGMESH_SSH_BASTION_PORT`."),
-		"bastion_user":     text("User on the bastion. Default: `user`. Environment: `ROUTINGMESH_SSH_BASTION_USER`."),
+		"bastion_user":     text("User on the bastion. Default: `user`. Environment: `ROUTINGMESH_SSH_BASTION_USER`.", sshUserRule),
 		"bastion_password": secret("Password on the bastion. Default: `password`. Environment: `ROUTINGMESH_SSH_BASTION_PASSWORD`."),
 		"bastion_private_key": secret("Private key (PEM content) for the bastion. Default: `private_key`. " +
 			"Environment: `ROUTINGMESH_SSH_BASTION_PRIVATE_KEY`."),
@@ -109,10 +109,10 @@ func hostKeySchema() map[string]schema.Attribute {
 
 // Empty strings are refused: a variable that was meant to be set would
 // otherwise fall back to the environment in silence.
-func text(description string) schema.StringAttribute {
+func text(description string, more ...validator.String) schema.StringAttribute {
 	return schema.StringAttribute{
 		Optional: true, MarkdownDescription: description,
-		Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+		Validators: append(more, stringvalidator.LengthAtLeast(1)),
 	}
 }
 

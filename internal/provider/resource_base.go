@@ -51,6 +51,10 @@ func (b *base) client() (*meshclient.Client, error) {
 var errNoHosts = errors.New("the provider's hosts or ssh settings are still unknown, so there is nobody to ask: " +
 	"they must not come from a resource that is made after this one")
 
+// errStillLost is a *meshclient.LostError that another resource of this walk has
+// shown already.
+var errStillLost = errors.New("the provider's hosts do not have the record of the cluster: another error of this run says which and what to do")
+
 // snapshot returns what the nodes of a cluster say, and whether there is
 // authoritatively no cluster. Both are zero when the state is to be kept as it
 // is; err then says why, unless the hosts are merely unknown.
@@ -59,6 +63,9 @@ func (b *base) snapshot(ctx context.Context, cluster string) (snap *meshclient.S
 		return nil, false, nil
 	}
 	snap, err = b.data.client.Snapshot(ctx)
+	if asType[*meshclient.LostError](err) && !b.data.first("lost") {
+		err = errStillLost
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -45,25 +45,28 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	id := mesh.ServiceID(plan.ClusterID.ValueString(), plan.Name.ValueString())
-	err := r.put(ctx, &plan, true, &resp.Diagnostics)
+	res, err := r.put(ctx, &plan, true, &resp.Diagnostics)
 	if addCreated(&resp.Diagnostics, serviceSubject("creating", id), err) {
 		return
 	}
 	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
+	if res != nil {
+		resp.Diagnostics.Append(setPlaces(ctx, resp.Private, res.Record)...)
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 }
 
-func (r *serviceResource) put(ctx context.Context, plan *serviceModel, create bool, diags *diag.Diagnostics) error {
+func (r *serviceResource) put(ctx context.Context, plan *serviceModel, create bool, diags *diag.Diagnostics) (*meshclient.Result, error) {
 	client, err := r.client()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s, ds := plan.toMesh(ctx)
 	diags.Append(ds...)
 	res, err := client.PutService(ctx, plan.ClusterID.ValueString(), s, create)
 	r.addWarnings(diags, res)
-	return err
+	return res, err
 }
 
 func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -77,6 +80,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	id := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 	cluster, name, _ := mesh.SplitID(id)
+	r.knowPlaces(ctx, cluster, req.Private)
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Services[name] == nil {
@@ -92,6 +96,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
 	state.Drift = driftOf(snap, mesh.ServiceObject(name))
+	resp.Diagnostics.Append(setPlaces(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -105,8 +110,10 @@ func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
+	cluster, _, _ := mesh.SplitID(state.ID.ValueString())
+	r.knowPlaces(ctx, cluster, req.Private)
 	if changed := !plan.sameService(&state); changed || plan.Drift.IsUnknown() {
-		err := r.put(ctx, &plan, false, &resp.Diagnostics)
+		_, err := r.put(ctx, &plan, false, &resp.Diagnostics)
 		if addChanged(&resp.Diagnostics, serviceSubject(changing(changed), state.ID.ValueString()), err) {
 			return
 		}
@@ -127,6 +134,7 @@ func (r *serviceResource) Delete(ctx context.Context, req resource.DeleteRequest
 	var res *meshclient.Result
 	if err == nil {
 		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
+		r.knowPlaces(ctx, cluster, req.Private)
 		res, err = client.RemoveService(ctx, cluster, name)
 	}
 	addError(&resp.Diagnostics, serviceSubject("destroying", state.ID.ValueString()), err)

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -15,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
 
 // rule is a validator of strings made of a function that says what is wrong.
@@ -63,11 +63,12 @@ var (
 		return err
 	}}
 	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", checkAddress}
-	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", func(s string) error {
-		if len(strings.Fields(s)) < 2 || strings.Contains(s, "PRIVATE KEY") {
-			return errors.New("it must be a public key as in authorized_keys: TYPE BASE64, for example ssh-ed25519 AAAA…")
-		}
-		return nil
+	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", meshclient.CheckHostKey}
+	sshHostRule = rule{"Invalid SSH host", "a host name or an address, without user and port", meshclient.CheckHost}
+	sshUserRule = rule{"Invalid SSH user", "a user name", meshclient.CheckUser}
+	bastionRule = rule{"Invalid SSH host", "host, host:port or user@host:port", func(s string) error {
+		_, err := meshclient.CheckTarget(s)
+		return err
 	}}
 )
 
@@ -87,7 +88,7 @@ func checkPool(s string) error {
 	if p != p.Masked() {
 		return fmt.Errorf("%s has bits set beyond its length: write %s", s, p.Masked())
 	}
-	return nil
+	return mesh.CheckPool(p)
 }
 
 func checkAddress(s string) error {
@@ -100,7 +101,7 @@ func checkAddress(s string) error {
 	case !a.Is4():
 		return fmt.Errorf("%s is IPv6: the underlay is IPv4, as in 192.168.200.10", s)
 	}
-	return nil
+	return mesh.CheckNodeAddress(a)
 }
 
 var portRange = regexp.MustCompile(`^([1-9][0-9]{0,4})-([1-9][0-9]{0,4})$`)
@@ -153,7 +154,7 @@ func (hostsValidator) ValidateList(_ context.Context, req validator.ListRequest,
 		resp.Diagnostics.AddAttributeError(req.Path, "Invalid hosts", sentence(err.Error()))
 		return
 	}
-	seen := map[string]bool{}
+	seen := map[string]string{}
 	for i, e := range elements {
 		s, ok := e.(types.String)
 		if !ok || s.IsUnknown() {
@@ -169,7 +170,7 @@ func checkHosts(hosts []string) error {
 	if err := checkHostCount(len(hosts)); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
+	seen := map[string]string{}
 	for _, h := range hosts {
 		if err := checkHost(h, seen); err != nil {
 			return err
@@ -185,27 +186,18 @@ func checkHostCount(n int) error {
 	return nil
 }
 
-func checkHost(s string, seen map[string]bool) error {
-	rest := s
-	if i := strings.LastIndex(rest, "@"); i >= 0 {
-		if i == 0 {
-			return fmt.Errorf("%q has an empty user: want host, host:port or user@host:port", s)
-		}
-		rest = rest[i+1:]
+func checkHost(s string, seen map[string]string) error {
+	canonical, err := meshclient.CheckTarget(s)
+	if err != nil {
+		return err
 	}
-	if host, p, ok := strings.Cut(rest, ":"); ok && !strings.Contains(p, ":") {
-		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("%q has no valid port: want host, host:port or user@host:port, with a port of 1–65535", s)
-		}
-		rest = host
-	}
-	if rest == "" || strings.ContainsAny(s, " \t\n/,") {
-		return fmt.Errorf("%q is no SSH address: want host, host:port or user@host:port", s)
-	}
-	if seen[s] {
+	switch twin, named := seen[canonical]; {
+	case twin == s && named:
 		return fmt.Errorf("%q is named twice: each host counts once", s)
+	case named:
+		return fmt.Errorf("%q and %q are the same host: each host counts once", twin, s)
 	}
-	seen[s] = true
+	seen[canonical] = s
 	return nil
 }
 

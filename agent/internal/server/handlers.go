@@ -25,7 +25,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	applied, problems := s.Reconciler.Status(ctx)
 	problems = withWarning(warning, withFront(s.Front.Problems(), problems))
 	st := mesh.Status{
-		API: mesh.APIVersion, Version: s.Version, Host: facts, BinarySHA256: s.BinarySHA256,
+		API: mesh.APIVersion, Version: s.Version, Host: facts, BinarySHA256: s.BinarySHA256, Instance: s.instance,
 		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(),
 		AppliedGeneration: applied, Problems: notNil(problems), Repairs: s.Reconciler.Repairs(),
 		Unhealthy: unhealthy(stored, s.Health.Results(), s.Reconciler.Conditions()),

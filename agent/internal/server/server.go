@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -95,6 +96,8 @@ type Options struct {
 type Server struct {
 	Options
 
+	instance string // of this start: see mesh.Status
+
 	// writing is held by prepare, commit and abort for their whole length: who
 	// comes second sees what the first has left.
 	writing sync.Mutex
@@ -121,7 +124,7 @@ func New(o Options) (*Server, error) {
 	if o.Front == nil {
 		o.Front = noFront{}
 	}
-	return &Server{Options: o, stored: stored, warning: warning}, nil
+	return &Server{Options: o, instance: rand.Text(), stored: stored, warning: warning}, nil
 }
 
 type noHealth struct{}

@@ -2,6 +2,7 @@ package meshtest
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -17,14 +18,16 @@ type agent struct {
 	version string
 	api     int
 	sha256  string
-	node    string
-	record  *mesh.Record
-	applied uint64
-	lease   lease
+	// instance is as mesh.Status has it, of this installation.
+	instance string
+	node     string
+	record   *mesh.Record
+	applied  uint64
+	lease    lease
 }
 
 func newAgent(n *Node, sum string) *agent {
-	return &agent{host: n, version: "test", api: mesh.APIVersion, sha256: sum}
+	return &agent{host: n, version: "test", api: mesh.APIVersion, sha256: sum, instance: rand.Text()}
 }
 
 // serve answers one call of the API; halfway leaves a commit between the record
@@ -79,7 +82,7 @@ func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) {
 
 func (a *agent) status(query string) mesh.Status {
 	s := mesh.Status{
-		API: a.api, Version: a.version, BinarySHA256: a.sha256, Node: a.node, Problems: []mesh.Problem{},
+		API: a.api, Version: a.version, BinarySHA256: a.sha256, Instance: a.instance, Node: a.node, Problems: []mesh.Problem{},
 		Host: mesh.HostFacts{
 			Hostname: a.host.Name, KernelRelease: "6.1.0-test", Arch: "amd64",
 			Interfaces: []mesh.Interface{
