@@ -17,6 +17,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/web"
@@ -68,6 +69,7 @@ func (p *program) run(ctx context.Context) error {
 		a.reconciler.Run(ctx)
 	}()
 	go a.health.Run(ctx)
+	go a.selftest.Run(ctx)
 	if watch != nil {
 		go watch.Run(ctx)
 		go kernel.WatchFirewalld(ctx, watch.Reloaded)
@@ -127,6 +129,7 @@ func (p *program) loadModules(ctx context.Context, k *kernel.Kernel) {
 type agent struct {
 	reconciler *reconcile.Reconciler
 	health     *health.Checker
+	selftest   *selftest.Tester
 	front      *web.Front
 	server     *server.Server
 }
@@ -157,12 +160,15 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
 		Warnings: func() []mesh.Warning { return a.server.Warned() },
 	})
+	prober := probe.New(k)
+	a.selftest = a.newSelfTest(k, prober, p.log)
 	a.server, err = server.New(server.Options{
 		Store: store, Reconciler: a.reconciler,
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
-		Inspector: inspector{k, probe.New(k)},
-		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
+		Inspector: inspector{k, prober},
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings}, SelfTest: a.selftest,
+		Log: p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err
 }

@@ -76,6 +76,12 @@ type Status struct {
 	// and what of the host stands in the way. Sorted. No apply can repair it, so it is
 	// never drift: a plan says it and plans no update for it.
 	Warnings []Warning `json:"warnings,omitempty"`
+	// Overlay is what the node sees of the others that it does not reach over the
+	// overlay, or not with large packets; nil when it reaches all. OverlayWarnings puts
+	// those of all nodes into sentences.
+	Overlay map[string]PeerProbe `json:"overlay,omitempty"`
+	// SelfTest says what the agent's own tests cover; nil on a host that is no node.
+	SelfTest *SelfTest `json:"self_test,omitempty"`
 	// Repairs is how many objects the agent has mended by itself since it was
 	// installed: what something else had removed or changed.
 	Repairs uint64 `json:"repairs"`

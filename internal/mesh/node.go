@@ -96,6 +96,10 @@ func (n *Node) HostAddress() netip.Addr { return nth(n.Block, 2) }
 // of host-mode ports, whose clients keep their own address.
 func (n *Node) HostModeAddress() netip.Addr { return nth(n.Block, 3) }
 
+// SelfTestAddress is T: the block's .4, from which the agent's self-test sends
+// what a client would. No link has it.
+func (n *Node) SelfTestAddress() netip.Addr { return nth(n.Block, 4) }
+
 // MAC is the hardware address of the node's VXLAN device: locally
 // administered, made of its mesh address, so that every node can compute it.
 func (n *Node) MAC() net.HardwareAddr {

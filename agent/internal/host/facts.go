@@ -50,7 +50,7 @@ func interfaces() ([]mesh.Interface, error) {
 	}
 	links := []mesh.Interface{}
 	for _, i := range all {
-		if i.Name == state.HostLink {
+		if i.Name == state.HostLink || i.Name == state.SelfTestLink {
 			continue
 		}
 		addrs, err := i.Addrs()

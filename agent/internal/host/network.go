@@ -69,7 +69,7 @@ func hostRoutes() ([]hostRoute, error) {
 	}
 	var routes []hostRoute
 	for _, r := range all {
-		if r.Dst == nil || names[r.LinkIndex] == state.HostLink || r.Table == state.Table {
+		if r.Dst == nil || names[r.LinkIndex] == state.HostLink || names[r.LinkIndex] == state.SelfTestLink || r.Table == state.Table {
 			continue
 		}
 		dst, err := netip.ParsePrefix(r.Dst.String())

@@ -39,3 +39,8 @@ func (k *Kernel) withMesh(fn func(netns.NsHandle) error) error {
 	defer ns.Close()
 	return fn(ns)
 }
+
+// MeshID tells the mesh's namespaces apart that follow each other under one name;
+// 0 when there is none. Whoever keeps a socket there closes it when the id changes:
+// it keeps the old namespace alive, and the links in it.
+func (k *Kernel) MeshID() uint64 { return meshInode(k.namespaceFile()) }

@@ -31,14 +31,10 @@ func (e *notReadyError) Unwrap() error { return e.cause }
 // openSockets returns what it has opened with an error as well.
 func openSockets(ctx context.Context, spaces Spaces, c *mesh.Cluster, self *mesh.Node) (*sockets, error) {
 	s := &sockets{}
-	err := spaces.InMesh(func() (err error) {
-		s.mesh, err = listenICMP(ctx, self.MeshAddress(), state.OverlayLink)
-		return err
-	})
-	if err != nil {
+	if err := s.openMesh(ctx, spaces, self); err != nil {
 		return s, &notReadyError{err}
 	}
-	err = spaces.InHost(func() (err error) {
+	err := spaces.InHost(func() (err error) {
 		if s.host, err = listenICMP(ctx, self.Address, ""); err != nil {
 			return &notReadyError{err}
 		}
@@ -46,6 +42,13 @@ func openSockets(ctx context.Context, spaces Spaces, c *mesh.Cluster, self *mesh
 		return err
 	})
 	return s, err
+}
+
+func (s *sockets) openMesh(ctx context.Context, spaces Spaces, self *mesh.Node) error {
+	return spaces.InMesh(func() (err error) {
+		s.mesh, err = listenICMP(ctx, self.MeshAddress(), state.OverlayLink)
+		return err
+	})
 }
 
 func (s *sockets) close() {

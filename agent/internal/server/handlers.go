@@ -31,6 +31,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 		Unhealthy: unhealthy(stored, s.Health.Results(), s.Reconciler.Conditions()),
 		Warnings:  s.Warned(),
 	}
+	s.addSelfTest(&st)
 	if st.Hash == "" || req.URL.Query().Get("known") != st.Hash {
 		st.Record = stored.Record
 	}

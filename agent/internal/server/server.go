@@ -85,6 +85,8 @@ type Options struct {
 	// Warnings are those that tell what keeps traffic from flowing although the
 	// kernel is as the record asks. Each answers at once, from what it knows.
 	Warnings []func() []mesh.Warning
+	// SelfTest may be nil: then nothing is tested. Its warnings are among Warnings.
+	SelfTest SelfTest
 	Log      *slog.Logger
 	// Version and BinarySHA256 are those of this executable.
 	Version, BinarySHA256 string

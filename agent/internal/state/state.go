@@ -41,6 +41,9 @@ const (
 	// HostLink and MeshLink are the ends of the veth pair between the two.
 	HostLink = "rmesh0"
 	MeshLink = "host0"
+	// SelfTestLink is the TUN device through which the agent's self-test sends what a
+	// client would send. It lives as long as the agent's descriptor of it.
+	SelfTestLink = "rmesht0"
 	// OverlayLink is the VXLAN device, in the mesh namespace; its UDP socket
 	// stays in the host's, where it was made.
 	OverlayLink = "vx0"

@@ -1,0 +1,87 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// Flow is what conntrack knows of one connection. An entry is there once its first
+// packet has passed every chain of the namespace (nf_conntrack_confirm).
+type Flow struct {
+	// AnsweredFrom is where its answers come from, AnsweredTo where they go to: other
+	// addresses than it was begun with when it is translated.
+	AnsweredFrom, AnsweredTo netip.AddrPort
+	// Answered says that an answer has come.
+	Answered bool
+}
+
+// FindFlow looks for a tcp connection by the addresses that its first packet had.
+func (k *Kernel) FindFlow(ns state.NS, from, to netip.AddrPort) (f Flow, found bool, err error) {
+	find := func(ns netns.NsHandle) (err error) {
+		f, found, err = findFlow(ns, from, to)
+		return err
+	}
+	if ns == state.Host {
+		err = find(k.host.ns)
+	} else {
+		err = k.withMesh(find)
+	}
+	if err != nil {
+		return Flow{}, false, fmt.Errorf("ask conntrack for a connection: %w", err)
+	}
+	return f, found, nil
+}
+
+func findFlow(ns netns.NsHandle, from, to netip.AddrPort) (Flow, bool, error) {
+	c, err := openConntrack(ns)
+	if err != nil {
+		return Flow{}, false, err
+	}
+	defer c.close()
+	req := c.request(nl.IPCTNL_MSG_CT_GET, 0)
+	req.AddData(tcpTuple(from, to))
+	messages, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return Flow{}, false, nil
+	}
+	if err != nil {
+		return Flow{}, false, err
+	}
+	for _, message := range messages {
+		if entry, ok := parseFlow(message, true); ok && entry.from == from && entry.to == to {
+			return Flow{AnsweredFrom: entry.answeredFrom, AnsweredTo: entry.answeredTo, Answered: answered(message)}, true, nil
+		}
+	}
+	return Flow{}, false, nil
+}
+
+// tcpTuple is CTA_TUPLE_ORIG of a tcp connection.
+func tcpTuple(from, to netip.AddrPort) *nl.RtAttr {
+	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_ORIG, nil)
+	ip := tuple.AddRtAttr(unix.NLA_F_NESTED|tupleIP, nil)
+	ip.AddRtAttr(addressFrom, from.Addr().AsSlice())
+	ip.AddRtAttr(addressTo, to.Addr().AsSlice())
+	proto := tuple.AddRtAttr(unix.NLA_F_NESTED|tupleProto, nil)
+	proto.AddRtAttr(protocolNumberAttr, nl.Uint8Attr(unix.IPPROTO_TCP))
+	proto.AddRtAttr(protocolSrc, nl.BEUint16Attr(from.Port()))
+	proto.AddRtAttr(protocolDst, nl.BEUint16Attr(to.Port()))
+	return tuple
+}
+
+// answered reads IPS_SEEN_REPLY.
+func answered(message []byte) bool {
+	const seenReply = 1 << 1 // enum ip_conntrack_status
+	for typ, value := range setAttrs(message) {
+		if typ == nl.CTA_STATUS && len(value) == 4 {
+			return value[3]&seenReply != 0 // it is big-endian
+		}
+	}
+	return false
+}
