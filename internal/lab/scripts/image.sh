@@ -20,6 +20,7 @@ mmdebstrap --variant=minbase --architectures=amd64 --include="$PACKAGES" "${opts
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
   --dpkgopt='path-include=/usr/share/locale/de/LC_MESSAGES/sudo*' --dpkgopt='path-include=/usr/share/locale/locale.alias' \
+  --setup-hook='mkdir -p "$1/usr/share/locale/de/LC_MESSAGES"' \
   --customize-hook="'$here/customize.sh' \"\$1\" '$out'" \
   "$SUITE" "$root" "$@"
 
