@@ -20,13 +20,9 @@ func ingressSet(p mesh.Protocol) string  { return state.SetPrefix + string(p) }
 func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + string(p) }
 
 func sets(s state.State) {
-	for _, p := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
-		for _, name := range []string{ingressSet(p), endpointSet(p)} {
-			s.Put(state.Set{Name: name, Type: state.BitmapPort})
-		}
+	for _, set := range state.Sets() {
+		s.Put(set)
 	}
-	s.Put(state.Set{Name: hostModeSet, Type: state.BitmapPort})
-	s.Put(state.Set{Name: peersSet, Type: state.HashIP})
 }
 
 // hostChains adds the chains in the host's namespace. Rules are spelled as
