@@ -34,6 +34,8 @@ Used by the Terraform provider and the init system:
 
   install                  install this program and (re)start it as a service
   run                      serve; started by the init system
+  sets                     make the empty IP sets that saved firewall rules name;
+                           started at boot before those are loaded
   dial-stdio               join stdin and stdout to the agent's socket
 `
 
@@ -103,6 +105,7 @@ func (p *program) subcommands() map[string]subcommand {
 		"run":        p.plain(p.run),
 		"dial-stdio": p.plain(p.dialStdio),
 		"install":    p.plain(p.install),
+		"sets":       p.plain(p.sets),
 		"uninstall":  p.plain(p.uninstall),
 		"version":    p.plain(p.version),
 		"status": p.telling(0, "status", func(ctx context.Context, _ []string, asJSON bool) error {

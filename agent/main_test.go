@@ -232,7 +232,7 @@ func TestTheBinaryIsPlacedOnceAndOtherVersionsGo(t *testing.T) {
 
 func TestFilesAreRemovedAndALinkThatIsNotOursStays(t *testing.T) {
 	p, stdout, _ := newProgram(t, "")
-	for _, file := range []string{p.unit(), p.originals(), p.socket(), p.binary("0123456789abcdef")} {
+	for _, file := range []string{p.unit(), p.setsUnit(), p.originals(), p.socket(), p.binary("0123456789abcdef")} {
 		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		must(t, os.WriteFile(file, nil, 0o600))
 	}

@@ -34,13 +34,14 @@ func (p *program) filesOf(digest string) []reconcile.File {
 		&ownFile{installed: mine, what: "link", path: p.link(), judge: linkFault, mend: placeAgain},
 	}
 	if s, ok := p.initSystem().(*systemd); ok {
-		files = append(files, &ownFile{
-			installed: mine, what: "systemd unit", path: p.unit(), judge: unitFault,
-			mend: func(ctx context.Context, _ installed) error {
-				_, err := s.configure(ctx)
-				return err
-			},
-		})
+		configure := func(ctx context.Context, _ installed) error {
+			_, err := s.configure(ctx)
+			return err
+		}
+		files = append(files,
+			&ownFile{installed: mine, what: "systemd unit", path: p.unit(), judge: unitFault, mend: configure},
+			&ownFile{installed: mine, what: "systemd unit", path: p.setsUnit(), judge: setsUnitFault, mend: configure},
+		)
 	}
 	return files
 }
@@ -151,18 +152,30 @@ func linkFault(i installed, _ *host.Signature) string {
 const noBoot = "so that the agent would not start at the next boot"
 
 func unitFault(i installed, seen *host.Signature) string {
-	if now := host.SignatureOf(i.unit()); now != *seen || now == (host.Signature{}) {
-		have, err := os.ReadFile(i.unit())
+	return unitFileFault(i.unit(), i.unitText(), i.wants(), seen, noBoot, "so that the agent may not start, or start too early, at the next boot")
+}
+
+const noSets = "so that firewall rules which were saved with the mesh's may not be loaded at the next boot"
+
+func setsUnitFault(i installed, seen *host.Signature) string {
+	return unitFileFault(i.setsUnit(), i.setsUnitText(), i.setsWants(), seen, noSets, noSets)
+}
+
+// unitFileFault is what is wrong with a unit's file or the link that enables it,
+// and what comes of it where it is not there or has been changed.
+func unitFileFault(path, text, wants string, seen *host.Signature, missing, changed string) string {
+	if now := host.SignatureOf(path); now != *seen || now == (host.Signature{}) {
+		have, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "is missing, " + noBoot
+			return "is missing, " + missing
 		}
-		if err != nil || string(have) != i.unitText() {
-			return "has been changed, so that the agent may not start, or start too early, at the next boot"
+		if err != nil || string(have) != text {
+			return "has been changed, " + changed
 		}
 		*seen = now
 	}
-	if to, err := os.Readlink(i.wants()); err != nil || filepath.Base(to) != unitName {
-		return "is not enabled, " + noBoot
+	if to, err := os.Readlink(wants); err != nil || filepath.Base(to) != filepath.Base(path) {
+		return "is not enabled, " + missing
 	}
 	return ""
 }

@@ -13,7 +13,7 @@ import (
 func installedHost(t *testing.T) (p *program, files map[string]reconcile.File) {
 	t.Helper()
 	p, _, _ = newProgram(t, "")
-	for _, dir := range []string{p.path("run/systemd/system"), p.runDir(), filepath.Dir(p.unit()), filepath.Dir(p.wants())} {
+	for _, dir := range []string{p.path("run/systemd/system"), p.runDir(), filepath.Dir(p.unit()), filepath.Dir(p.wants()), filepath.Dir(p.setsWants())} {
 		must(t, os.MkdirAll(dir, 0o755))
 	}
 	digest, err := fileDigest(ownExecutable)
@@ -21,11 +21,17 @@ func installedHost(t *testing.T) (p *program, files map[string]reconcile.File) {
 	must(t, p.placeBinary(digest))
 	must(t, os.WriteFile(p.unit(), []byte(p.unitText()), 0o644))
 	must(t, os.Symlink(p.unit(), p.wants()))
+	must(t, os.WriteFile(p.setsUnit(), []byte(p.setsUnitText()), 0o644))
+	must(t, os.Symlink(p.setsUnit(), p.setsWants()))
 	files = map[string]reconcile.File{}
 	for _, f := range p.filesOf(digest) {
-		files[f.Check().What] = f
+		what := f.Check().What
+		if f.Check().Path == p.setsUnit() {
+			what = "sets unit"
+		}
+		files[what] = f
 	}
-	if len(files) != 3 {
+	if len(files) != 4 {
 		t.Fatalf("files: %v", files)
 	}
 	return p, files
@@ -43,7 +49,7 @@ func otherVersion(t *testing.T, p *program) {
 
 func faults(files map[string]reconcile.File) string {
 	var all []string
-	for _, what := range []string{"program", "link", "systemd unit"} {
+	for _, what := range []string{"program", "link", "systemd unit", "sets unit"} {
 		if fault := files[what].Check().Fault; fault != "" {
 			all = append(all, what+" "+fault)
 		}
@@ -79,6 +85,9 @@ func TestWhatIsWrongWithTheAgentsFiles(t *testing.T) {
 		{"unit changed", func(p *program) error { return os.WriteFile(p.unit(), []byte("[Service]"), 0o644) },
 			"systemd unit has been changed, so that the agent may not start, or start too early, at the next boot", ""},
 		{"unit not enabled", func(p *program) error { return os.Remove(p.wants()) }, "systemd unit is not enabled, so that the agent would not start at the next boot", ""},
+		{"sets unit gone", func(p *program) error { return os.Remove(p.setsUnit()) }, "sets unit is missing, " + noSets, ""},
+		{"sets unit changed", func(p *program) error { return os.WriteFile(p.setsUnit(), []byte("[Service]"), 0o644) }, "sets unit has been changed, " + noSets, ""},
+		{"sets unit not enabled", func(p *program) error { return os.Remove(p.setsWants()) }, "sets unit is not enabled, " + noSets, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -62,6 +63,9 @@ WantedBy=multi-user.target
 func (l layout) unitText() string { return fmt.Sprintf(unitFormat, l.link()) }
 
 func (s *systemd) configure(ctx context.Context) (bool, error) {
+	if err := s.configureSets(ctx); err != nil {
+		return false, err
+	}
 	changed, err := replaceIfDifferent(s.unit(), []byte(s.unitText()), 0o644)
 	if err != nil {
 		return false, err
@@ -75,19 +79,45 @@ func (s *systemd) configure(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// configureSets has nothing to start: the sets are there by the time they matter,
+// at the next boot.
+func (s *systemd) configureSets(ctx context.Context) error {
+	changed, err := replaceIfDifferent(s.setsUnit(), []byte(s.setsUnitText()), 0o644)
+	if err != nil {
+		return err
+	}
+	if to, err := os.Readlink(s.setsWants()); err != nil || filepath.Base(to) != setsUnitName {
+		return systemctl(ctx, "enable", setsUnitName)
+	}
+	if changed {
+		return systemctl(ctx, "daemon-reload")
+	}
+	return nil
+}
+
 func (s *systemd) restart(ctx context.Context) error { return systemctl(ctx, "restart", unitName) }
 
 func (s *systemd) remove(ctx context.Context) error {
-	if _, err := os.Lstat(s.unit()); err != nil {
-		return ignoreMissing(err)
+	var names []string
+	for _, path := range []string{s.unit(), s.setsUnit()} {
+		if _, err := os.Lstat(path); err == nil {
+			names = append(names, filepath.Base(path))
+		} else if err := ignoreMissing(err); err != nil {
+			return err
+		}
 	}
-	if err := systemctl(ctx, "disable", "--now", "--no-reload", unitName); err != nil {
+	if len(names) == 0 {
+		return nil
+	}
+	if err := systemctl(ctx, append([]string{"disable", "--now", "--no-reload"}, names...)...); err != nil {
 		return err
 	}
-	if err := os.Remove(s.unit()); err != nil {
-		return ignoreMissing(err)
+	for _, path := range []string{s.unit(), s.setsUnit()} {
+		if err := os.Remove(path); ignoreMissing(err) != nil {
+			return err
+		}
 	}
-	_ = systemctl(ctx, "reset-failed", unitName) // fails when there is nothing to reset
+	_ = systemctl(ctx, append([]string{"reset-failed"}, names...)...) // fails when there is nothing to reset
 	return systemctl(ctx, "daemon-reload")
 }
 

@@ -92,7 +92,7 @@ func (p *program) removeFiles() error {
 	if err != nil {
 		return err
 	}
-	for _, path := range append(half, p.unit(), p.stateDir(), p.runDir(), p.libDir()) {
+	for _, path := range append(half, p.unit(), p.setsUnit(), p.stateDir(), p.runDir(), p.libDir()) {
 		if _, err := os.Lstat(path); err != nil {
 			if err := ignoreMissing(err); err != nil {
 				return err
@@ -110,9 +110,13 @@ func (p *program) removeFiles() error {
 // halfWritten are the files that an install has left which was killed before it
 // could rename them, outside of the folders that are the agent's own.
 func (p *program) halfWritten() ([]string, error) {
-	units, err := filepath.Glob(filepath.Join(filepath.Dir(p.unit()), "."+unitName+".*")) // see host.WriteFile
-	if err != nil {
-		return nil, err
+	var units []string
+	for _, name := range []string{unitName, setsUnitName} {
+		found, err := filepath.Glob(filepath.Join(filepath.Dir(p.unit()), "."+name+".*")) // see host.WriteFile
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, found...)
 	}
 	links, err := filepath.Glob(p.link() + ".*") // see placeBinary
 	if err != nil {

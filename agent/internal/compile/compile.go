@@ -48,6 +48,8 @@ func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 	s.Put(
 		state.NetNS{},
 		state.Veth{MTU: mtu},
+		state.Neigh{Link: state.HostLink, Addr: S, MAC: state.MeshMAC},
+		state.Neigh{Link: state.MeshLink, Addr: H, MAC: state.HostMAC},
 		state.VXLAN{VNI: rec.Cluster.VNI, Port: rec.Cluster.VXLANPort, Local: self.Address, MAC: self.MAC().String(), MTU: mtu},
 		state.Addr{NS: state.Host, Link: state.HostLink, Prefix: only(H)},
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(S)},

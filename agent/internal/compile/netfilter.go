@@ -20,13 +20,9 @@ func ingressSet(p mesh.Protocol) string  { return state.SetPrefix + string(p) }
 func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + string(p) }
 
 func sets(s state.State) {
-	for _, p := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
-		for _, name := range []string{ingressSet(p), endpointSet(p)} {
-			s.Put(state.Set{Name: name, Type: state.BitmapPort})
-		}
+	for _, set := range state.Sets() {
+		s.Put(set)
 	}
-	s.Put(state.Set{Name: hostModeSet, Type: state.BitmapPort})
-	s.Put(state.Set{Name: peersSet, Type: state.HashIP})
 }
 
 // hostChains adds the chains in the host's namespace. Rules are spelled as
@@ -39,6 +35,12 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 	}
 	answers := func(p mesh.Protocol) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
+	}
+	// What the host's conntrack calls INVALID (a segment outside of the window) is
+	// not translated. It must not leave half translated, nor meet the host's own
+	// stack, whose reset would end a connection that works (kubernetes#74839).
+	invalid := func(set string) string {
+		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s dst -j DROP", H, set)
 	}
 	s.Put(
 		state.Chain{
@@ -63,12 +65,17 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				// First what comes most often, and what is not ours next: the name of
 				// the link is what costs most to match, so it is matched once.
 				fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
+				invalid(ingressSet(mesh.TCP)),
+				invalid(hostModeSet),
 				"! -i "+state.HostLink+" -j RETURN",
 				// route_localnet would let other nodes reach what listens on
 				// 127.0.0.1 only (CVE-2020-8558).
 				"-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
 				answers(mesh.TCP),
 				answers(mesh.UDP),
+				// The answer to a client on this host. What is for an endpoint is
+				// accepted by then: INVALID or not, its own stack knows.
+				"-p tcp -m conntrack --ctstate INVALID -j DROP",
 			),
 		},
 		state.Chain{
@@ -76,6 +83,7 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 			Rules: rules(
 				fmt.Sprintf("-o %s -m conntrack --ctstate DNAT -j ACCEPT", state.HostLink),
 				fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
+				fmt.Sprintf("-i %s -m conntrack --ctstate INVALID -j DROP", state.HostLink),
 			),
 		},
 	)

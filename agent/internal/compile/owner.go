@@ -21,6 +21,9 @@ func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
 	case state.RealServer:
 		return portOwner(o.Proto, o.Server.Port())
 	case state.Neigh:
+		if o.Link != "" {
+			return Self(node)
+		}
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MeshAddress() == o.Addr })
 	case state.FDB:
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MAC().String() == o.MAC })

@@ -36,6 +36,8 @@ func desired(t *testing.T, self node, others ...node) state.State {
 	s.Put(
 		state.NetNS{},
 		state.Veth{MTU: mtu},
+		state.Neigh{Link: "rmesh0", Addr: self.S(), MAC: "02:52:00:00:00:01"},
+		state.Neigh{Link: "host0", Addr: self.H(), MAC: "02:52:00:00:00:02"},
 		state.VXLAN{VNI: 2100, Port: 4789, Local: self.underlay(), MAC: self.mac(), MTU: mtu},
 		state.Addr{NS: state.Host, Link: "rmesh0", Prefix: one(self.H())},
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: one(self.S())},
@@ -82,13 +84,17 @@ func chains(s state.State, self node) {
 		! -s $H/32 -o rmesh0 -m addrtype --src-type LOCAL -j SNAT --to-source $H`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-IN", Hooks: "INPUT", Rules: rules(`
 		-p udp -m udp --dport 4789 -m set --match-set routingmesh-peers src -j ACCEPT
+		! -d $H/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set routingmesh-tcp dst -j DROP
+		! -d $H/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set routingmesh-host-tcp dst -j DROP
 		! -i rmesh0 -j RETURN
 		-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
 		-p tcp -m set --match-set routingmesh-ep-tcp dst -j ACCEPT
-		-p udp -m set --match-set routingmesh-ep-udp dst -j ACCEPT`)},
+		-p udp -m set --match-set routingmesh-ep-udp dst -j ACCEPT
+		-p tcp -m conntrack --ctstate INVALID -j DROP`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-FWD", Hooks: "FORWARD", Rules: rules(`
 		-o rmesh0 -m conntrack --ctstate DNAT -j ACCEPT
-		-i rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`)},
+		-i rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+		-i rmesh0 -m conntrack --ctstate INVALID -j DROP`)},
 		state.Chain{NS: state.Mesh, Table: "nat", Name: "POSTROUTING", Rules: rules(`
 		-m conntrack --ctorigdst $S -j SNAT --to-source $S
 		-s $H/32 -m conntrack --ctorigdst $P -j SNAT --to-source $S`)},

@@ -59,6 +59,9 @@ func (k *Kernel) observeHost(ctx context.Context, into state.State, many crowd, 
 	if v.peer != nil {
 		into.Put(state.Veth{MTU: v.host.Attrs().MTU, Fault: v.fault()})
 		links = append(links, state.HostLink)
+		if err := v.observeNeighbours(into, k.host, mesh); err != nil {
+			return err
+		}
 	}
 	return inOrder(
 		func() error { return observeLinkState(into, state.Host, k.host, links) },
@@ -75,7 +78,7 @@ func (k *Kernel) observeMesh(ctx context.Context, into state.State, many crowd, 
 		func() error { return k.observeNamespace(into, mesh) },
 		func() error { return k.observeVXLAN(into, mesh) },
 		func() error { return observeLinkState(into, state.Mesh, mesh, links) },
-		func() error { return observeNeighbours(into, mesh) },
+		func() error { return observeOverlay(into, mesh) },
 		func() error { return k.observeSysctls(into, state.Mesh, mesh, links) },
 		func() error { return k.balancer.List(ctx, into, many) },
 		func() error { return k.observeChains(ctx, into, state.Mesh, mesh, scope) },

@@ -86,22 +86,33 @@ func (k *Kernel) removeAddr(a state.Addr) error {
 	return already(s.nl.AddrDel(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EADDRNOTAVAIL)
 }
 
-// observeNeighbours reads the permanent neighbours and FDB entries of the
-// overlay. Others come and go by themselves.
-func observeNeighbours(into state.State, mesh *netspace) error {
+// observeNeighbours reads the permanent neighbours on a link of ours. Others come
+// and go by themselves.
+func observeNeighbours(into state.State, s *netspace, link string, index int) error {
+	neighs, err := list("neighbours", func() ([]netlink.Neigh, error) { return s.nl.NeighList(index, unix.AF_INET) })
+	if err != nil {
+		return err
+	}
+	if link == state.OverlayLink {
+		link = ""
+	}
+	for _, n := range neighs {
+		if n.State&netlink.NUD_PERMANENT != 0 {
+			into.Put(state.Neigh{Link: link, Addr: toAddr(n.IP), MAC: n.HardwareAddr.String()})
+		}
+	}
+	return nil
+}
+
+// observeOverlay reads the permanent neighbours and FDB entries of the overlay.
+func observeOverlay(into state.State, mesh *netspace) error {
 	l, err := mesh.link(state.OverlayLink)
 	if _, ok := l.(*netlink.Vxlan); err != nil || !ok {
 		return err
 	}
 	index := l.Attrs().Index
-	neighs, err := list("neighbours", func() ([]netlink.Neigh, error) { return mesh.nl.NeighList(index, unix.AF_INET) })
-	if err != nil {
+	if err := observeNeighbours(into, mesh, state.OverlayLink, index); err != nil {
 		return err
-	}
-	for _, n := range neighs {
-		if n.State&netlink.NUD_PERMANENT != 0 {
-			into.Put(state.Neigh{Addr: toAddr(n.IP), MAC: n.HardwareAddr.String()})
-		}
 	}
 	fdb, err := list("FDB entries", func() ([]netlink.Neigh, error) { return mesh.nl.NeighList(index, unix.AF_BRIDGE) })
 	if err != nil {
@@ -119,10 +130,22 @@ func observeNeighbours(into state.State, mesh *netspace) error {
 // entry that MAC to its underlay address. Both are replaced, never added: an
 // entry of another kind in the place of ours would refuse ours (moby#53663).
 
-func (k *Kernel) putNeigh(n state.Neigh) error    { return k.onOverlay(neighOf(n)) }
-func (k *Kernel) putFDB(f state.FDB) error        { return k.onOverlay(fdbOf(f)) }
-func (k *Kernel) removeNeigh(n state.Neigh) error { return k.offOverlay(neighOf(n)) }
-func (k *Kernel) removeFDB(f state.FDB) error     { return k.offOverlay(fdbOf(f)) }
+func (k *Kernel) putFDB(f state.FDB) error {
+	return k.putEntry(state.Mesh, state.OverlayLink, fdbOf(f))
+}
+func (k *Kernel) removeFDB(f state.FDB) error {
+	return k.removeEntry(state.Mesh, state.OverlayLink, fdbOf(f))
+}
+
+func (k *Kernel) putNeigh(n state.Neigh) error {
+	ns, link := n.Place()
+	return k.putEntry(ns, link, neighOf(n))
+}
+
+func (k *Kernel) removeNeigh(n state.Neigh) error {
+	ns, link := n.Place()
+	return k.removeEntry(ns, link, neighOf(n))
+}
 
 func neighOf(n state.Neigh) netlink.Neigh {
 	return netlink.Neigh{Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: n.Addr.AsSlice(), HardwareAddr: parseMAC(n.MAC)}
@@ -141,23 +164,23 @@ func parseMAC(s string) net.HardwareAddr {
 	return mac
 }
 
-func (k *Kernel) onOverlay(n netlink.Neigh) error {
-	mesh, l, err := k.needLink(state.Mesh, state.OverlayLink)
+func (k *Kernel) putEntry(ns state.NS, link string, n netlink.Neigh) error {
+	s, l, err := k.needLink(ns, link)
 	if err != nil {
 		return err
 	}
 	n.LinkIndex = l.Attrs().Index
-	return mesh.nl.NeighSet(&n)
+	return s.nl.NeighSet(&n)
 }
 
-// offOverlay removes an entry; it is gone as well when its link is.
-func (k *Kernel) offOverlay(n netlink.Neigh) error {
-	mesh, l, err := k.ourLink(state.Mesh, state.OverlayLink)
+// removeEntry removes an entry; it is gone as well when its link is.
+func (k *Kernel) removeEntry(ns state.NS, link string, n netlink.Neigh) error {
+	s, l, err := k.ourLink(ns, link)
 	if err != nil || l == nil {
 		return err
 	}
 	n.LinkIndex = l.Attrs().Index
-	return already(mesh.nl.NeighDel(&n), unix.ENOENT)
+	return already(s.nl.NeighDel(&n), unix.ENOENT)
 }
 
 func toPrefix(n *net.IPNet) netip.Prefix {

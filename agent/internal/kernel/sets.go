@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -48,6 +49,21 @@ func (k *Kernel) putSet(old state.Object, set state.Set) error {
 	}
 	err := k.sets.swap(set.Name, spare.Name)
 	return errors.Join(err, k.sets.destroy(spare.Name))
+}
+
+// MakeSets makes the sets that are missing, empty: rules that name them can then be
+// loaded before the agent runs.
+func (k *Kernel) MakeSets(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, _ = k.programs.run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "xt_set") // where they are built in, making a set needs none
+	var errs []error
+	for _, set := range state.Sets() {
+		if err := k.putSet(nil, set); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", set, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (k *Kernel) removeSet(set state.Set) error {

@@ -2,10 +2,8 @@ package kernel
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -53,10 +51,21 @@ func (v veth) fault() string {
 	if !up(v.peer) {
 		faults = append(faults, "its end in the mesh is down")
 	}
+	if v.host.Attrs().HardwareAddr.String() != state.HostMAC || v.peer.Attrs().HardwareAddr.String() != state.MeshMAC {
+		faults = append(faults, "its ends have other MAC addresses")
+	}
 	if m := v.peer.Attrs().MTU; m != v.host.Attrs().MTU {
 		faults = append(faults, fmt.Sprintf("its end in the mesh has mtu %d", m))
 	}
 	return strings.Join(faults, ", ")
+}
+
+// observeNeighbours reads what each end knows the other one by.
+func (v veth) observeNeighbours(into state.State, host, mesh *netspace) error {
+	return errors.Join(
+		observeNeighbours(into, host, state.HostLink, v.host.Attrs().Index),
+		observeNeighbours(into, mesh, state.MeshLink, v.peer.Attrs().Index),
+	)
 }
 
 func (k *Kernel) putVeth(ctx context.Context, want state.Veth) error {
@@ -80,6 +89,8 @@ func (k *Kernel) putVeth(ctx context.Context, want state.Veth) error {
 		}
 	}
 	return errors.Join(
+		fitMAC(k.host, v.host, state.HostMAC),
+		fitMAC(mesh, v.peer, state.MeshMAC),
 		fitLink(k.host, v.host, want.MTU),
 		fitLink(mesh, v.peer, want.MTU),
 	)
@@ -97,9 +108,9 @@ func (k *Kernel) makeVeth(ctx context.Context, mesh *netspace, want state.Veth) 
 		PeerNamespace: netlink.NsFd(int(mesh.ns)),
 		// An address that somebody has chosen is left alone by udev, which gives
 		// links others a moment later (MACAddressPolicy=persistent, flannel#1155).
-		PeerHardwareAddr: randomMAC(),
+		PeerHardwareAddr: parseMAC(state.MeshMAC),
 	}
-	request.Name, request.MTU, request.HardwareAddr = state.HostLink, want.MTU, randomMAC()
+	request.Name, request.MTU, request.HardwareAddr = state.HostLink, want.MTU, parseMAC(state.HostMAC)
 	err := whileDying(ctx, func() error { return k.host.nl.LinkAdd(request) })
 	if errors.Is(err, unix.EEXIST) {
 		return veth{}, fmt.Errorf("the host has another link called %s: %w", state.HostLink, err)
@@ -108,14 +119,6 @@ func (k *Kernel) makeVeth(ctx context.Context, mesh *netspace, want state.Veth) 
 		return veth{}, err
 	}
 	return k.findVeth(mesh)
-}
-
-// randomMAC is locally administered, and no multicast address.
-func randomMAC() net.HardwareAddr {
-	mac := make(net.HardwareAddr, 6)
-	_, _ = rand.Read(mac) // never fails
-	mac[0] = mac[0]&^1 | 2
-	return mac
 }
 
 // whileDying makes a link, and again for a while when the kernel says that it
@@ -133,6 +136,17 @@ func whileDying(ctx context.Context, try func() error) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// fitMAC gives a link its address, as agents before 0.2 chose one at random.
+func fitMAC(s *netspace, l netlink.Link, mac string) error {
+	if l.Attrs().HardwareAddr.String() == mac {
+		return nil
+	}
+	if err := s.nl.LinkSetHardwareAddr(l, parseMAC(mac)); err != nil {
+		return fmt.Errorf("set MAC address %s on %s: %w", mac, l.Attrs().Name, err)
+	}
+	return nil
 }
 
 // fitLink gives a link its MTU and sets it up.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"iter"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -97,8 +98,7 @@ func (w *Watch) ourRoute(e *events, r routeMessage) bool {
 	return r.table == state.MainTable && found != nil && found.routes[r.dst]
 }
 
-// meshMessage takes all there is in our namespace, but for the neighbours that
-// the kernel finds by itself on the veth.
+// meshMessage takes all there is in our namespace, but for the neighbours of lo.
 func (w *Watch) meshMessage(e *events, m netlinkMessage) {
 	switch m.typ {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
@@ -108,7 +108,7 @@ func (w *Watch) meshMessage(e *events, m netlinkMessage) {
 		if len(m.body) < unix.SizeofNdMsg || m.body[0] == unix.AF_INET6 {
 			return
 		}
-		if m.body[0] == unix.AF_BRIDGE || native.Uint32(m.body[4:]) == e.links[state.OverlayLink] {
+		if m.body[0] == unix.AF_BRIDGE || slices.Contains([]uint32{e.links[state.OverlayLink], e.links[state.MeshLink]}, native.Uint32(m.body[4:])) {
 			w.changed()
 		}
 	default:

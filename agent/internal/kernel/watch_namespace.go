@@ -38,7 +38,7 @@ func (w *Watch) follow() {
 	if mesh.canary, err = newMeshCanary(ns); err != nil {
 		return
 	}
-	if mesh.events, err = w.subscribe(ns, meshGroups(), []string{state.OverlayLink}, w.meshMessage); err != nil {
+	if mesh.events, err = w.subscribe(ns, meshGroups(), []string{state.OverlayLink, state.MeshLink}, w.meshMessage); err != nil {
 		mesh.canary.close()
 		return
 	}

@@ -89,7 +89,10 @@ func holder(o state.Object) state.Key {
 		return state.Key{Kind: noKind}
 	case state.Veth:
 		return state.NetNS{}.Key()
-	case state.Neigh, state.FDB:
+	case state.Neigh:
+		ns, link := o.Place()
+		return linkHolder(link, ns)
+	case state.FDB:
 		return state.VXLAN{}.Key()
 	case state.Addr:
 		return linkHolder(o.Link, o.NS)

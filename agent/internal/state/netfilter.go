@@ -29,6 +29,19 @@ func SetNames() []string {
 	}
 }
 
+// Sets is every set that a node has, without members.
+func Sets() []Set {
+	var sets []Set
+	for _, name := range SetNames() {
+		set := Set{Name: name, Type: BitmapPort}
+		if name == SetPrefix+"peers" {
+			set.Type = HashIP
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
 // Key implements Object.
 func (s Set) Key() Key { return Key{Kind: KindSet, Name: s.Name} }
 func (s Set) String() string {

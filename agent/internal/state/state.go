@@ -44,6 +44,10 @@ const (
 	// SelfTestLink is the TUN device through which the agent's self-test sends what a
 	// client would send. It lives as long as the agent's descriptor of it.
 	SelfTestLink = "rmesht0"
+	// HostMAC and MeshMAC are their addresses, which nobody but the two sees. They
+	// are no node's overlay MAC, which holds an ingress VIP.
+	HostMAC = "02:52:00:00:00:02"
+	MeshMAC = "02:52:00:00:00:01"
 	// OverlayLink is the VXLAN device, in the mesh namespace; its UDP socket
 	// stays in the host's, where it was made.
 	OverlayLink = "vx0"
@@ -176,18 +180,35 @@ type Sysctl struct {
 func (s Sysctl) Key() Key       { return Key{Kind: KindSysctl, NS: s.NS, Name: s.Name} }
 func (s Sysctl) String() string { return fmt.Sprintf("sysctl %s=%s (%s)", s.Name, s.Value, s.NS) }
 
-// Neigh is a permanent neighbour on the overlay: another node's mesh address.
+// Neigh is a permanent neighbour: another node's mesh address on the overlay, or
+// the other end of the veth pair. No link of ours asks by ARP, so that no setting
+// of the host about ARP or neighbours can take the mesh's traffic (arp_ignore of a
+// host is that of every namespace made on it, a full neighbour table is everybody's).
 type Neigh struct {
+	Link string // "" is the overlay's
 	Addr netip.Addr
 	MAC  string
 }
 
+// Place is the neighbour's link and the namespace that it is in.
+func (n Neigh) Place() (NS, string) {
+	switch n.Link {
+	case "":
+		return Mesh, OverlayLink
+	case HostLink:
+		return Host, HostLink
+	}
+	return Mesh, n.Link
+}
+
 // Key implements Object.
 func (n Neigh) Key() Key {
-	return Key{Kind: KindNeigh, NS: Mesh, Name: OverlayLink, A: netip.AddrPortFrom(n.Addr, 0)}
+	ns, link := n.Place()
+	return Key{Kind: KindNeigh, NS: ns, Name: link, A: netip.AddrPortFrom(n.Addr, 0)}
 }
 func (n Neigh) String() string {
-	return fmt.Sprintf("neighbour %s lladdr %s on %s", n.Addr, n.MAC, OverlayLink)
+	_, link := n.Place()
+	return fmt.Sprintf("neighbour %s lladdr %s on %s", n.Addr, n.MAC, link)
 }
 
 // FDB says behind which underlay address a node's overlay MAC is.

@@ -38,19 +38,26 @@ type ManagedSysctl struct {
 // given version. compile asks for these, the kernel package reads these (and,
 // in the host's namespace, those that it has changed before).
 //
+// A new namespace takes conf.all, conf.default and the neighbours' settings from
+// the first one (net.core.devconf_inherit_init_net), and a new link conf.default.
 // send_redirects is on where either "all" or the link says so, rp_filter is the
-// larger of the two (Documentation/networking/ip-sysctl.rst), and a new
-// namespace takes both from the first one (net.core.devconf_inherit_init_net):
-// so each is written for "all", for the links, and for links to come.
+// larger of the two (Documentation/networking/ip-sysctl.rst): so each is written
+// for "all", for the links, and for links to come. forwarding is the link's alone.
+// What is about ARP does not matter, for there is none (see Neigh). The others do
+// not matter either: TestInheritedSettings has them all turned the other way.
 func ManagedSysctls(v KernelVersion) []ManagedSysctl {
 	all := []ManagedSysctl{
 		host("net.ipv4.ip_forward", "1", "packets pass between the outside and rmesh0"),
+		host("net.ipv4.conf."+HostLink+".forwarding", "1", "where ip_forward was on already, conf.default.forwarding may be off"),
 		host("net.ipv4.conf."+HostLink+".route_localnet", "1", "a client on 127.0.0.1 is answered through rmesh0"),
 		host("net.ipv4.conf."+HostLink+".rp_filter", "2", "clients of host-mode ports keep their addresses, which strict checking would drop"),
 
 		mesh("net.ipv4.ip_forward", "1", "packets pass between host0 and vx0"),
+		mesh("net.ipv4.conf."+MeshLink+".forwarding", "1", "ip_forward is on in a namespace made on a host where it is, conf.default.forwarding may be off"),
+		mesh("net.ipv4.conf."+OverlayLink+".forwarding", "1", "as of "+MeshLink),
 		mesh("net.ipv4.ip_early_demux", "0", "nearly all packets are passed on: to look for a socket of theirs first is in vain"),
 		mesh("net.ipv4.vs.snat_reroute", "0", "without policy routing in here an answer's second route would be its first again"),
+		mesh(ConntrackPrefix+"tcp_be_liberal", "1", "a segment outside of the window is the endpoint's to judge: not tracked, it would meet no process here and be answered with a reset (kubernetes#74839)"),
 		mesh("net.ipv4.vs.conntrack", "1", "SNAT after IPVS needs connection tracking of its packets"),
 		mesh("net.ipv4.vs.expire_nodest_conn", "1", "a connection to a destination that is gone ends at once instead of hanging"),
 		mesh("net.ipv4.vs.expire_quiescent_template", "1", "affinity leaves a destination of weight 0"),
