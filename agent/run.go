@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/firewall"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
@@ -45,7 +46,11 @@ func (p *program) run(ctx context.Context) error {
 	}
 	defer k.Close()
 	watch := p.watch(k)
-	a, err := p.newAgent(k, watch)
+	firewalld, err := p.firewalld(ctx, watch)
+	if err != nil {
+		return err
+	}
+	a, err := p.newAgent(k, watch, firewalld)
 	if err != nil {
 		return err
 	}
@@ -70,8 +75,8 @@ func (p *program) run(ctx context.Context) error {
 	go a.health.Run(ctx)
 	if watch != nil {
 		go watch.Run(ctx)
-		go kernel.WatchFirewalld(ctx, watch.Reloaded)
 	}
+	go firewalld.Run(ctx)
 	select {
 	case err = <-served:
 		return fmt.Errorf("the agent's socket: %w", err)
@@ -131,7 +136,7 @@ type agent struct {
 	server     *server.Server
 }
 
-func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error) {
+func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *firewall.Firewalld) (*agent, error) {
 	digest, err := fileDigest(ownExecutable)
 	if err != nil {
 		return nil, err
@@ -146,7 +151,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log,
 		Files:  append(p.ownFiles(digest), store),
 		Memory: reconcile.Memory{Applied: p.applied(), Repairs: p.repairs()}, Hash: store.Hash,
-		Health: a.health, Drains: p.drains(),
+		Health: a.health, Drains: p.drains(), Firewall: firewalld,
 	}
 	if watch != nil {
 		options.Watch = watch
@@ -161,6 +166,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, probe.New(k)},
+		Warnings:  []func() []mesh.Warning{firewalld.Warnings},
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err
