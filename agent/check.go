@@ -66,6 +66,9 @@ func (c *checker) run(ctx context.Context) error {
 	if c.stored.Node == "" {
 		return nil
 	}
+	if err := c.firewalls(ctx); err != nil {
+		return err
+	}
 	if err := c.inKernel(ctx); err != nil {
 		return err
 	}

@@ -21,3 +21,26 @@ func (p *program) firewalld(ctx context.Context, watch *kernel.Watch) (*firewall
 	}
 	return firewall.New(ctx, options), nil
 }
+
+// firewalls looks at what other people's rules do with the mesh's packets.
+func (c *checker) firewalls(ctx context.Context) error {
+	const check = "firewalls"
+	firewalld, err := c.firewalld(ctx, nil)
+	if err != nil {
+		return err
+	}
+	firewalld.Keep(c.stored.Record, c.stored.Node)
+	foreign := &firewall.Foreign{Firewalld: firewalld, Record: firewalld.Kept}
+	var texts []string
+	for _, warning := range append(firewalld.Warnings(), foreign.Warnings()...) {
+		texts = append(texts, warning.Text)
+	}
+	if fault := firewalld.Check().Fault; fault != "" && c.status == nil { // else it is one of the problems
+		texts = append(texts, "firewalld "+fault+".")
+	}
+	c.report.failures(check, "no rule of the host drops the mesh's packets", texts)
+	for _, note := range foreign.Notes() {
+		c.report.add(check, unsure, "%s", note)
+	}
+	return nil
+}

@@ -146,6 +146,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fir
 		return nil, err
 	}
 	store := server.NewStore(p.stateDir())
+	foreign := &firewall.Foreign{Firewalld: firewalld, Record: firewalld.Kept}
 	a := &agent{health: health.New(health.Options{Spaces: k, File: p.health(), Version: version, Log: p.log})}
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log,
@@ -166,7 +167,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fir
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, probe.New(k)},
-		Warnings:  []func() []mesh.Warning{firewalld.Warnings},
+		Warnings:  []func() []mesh.Warning{firewalld.Warnings, foreign.Warnings},
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err

@@ -100,6 +100,13 @@ func (f *Firewalld) Keep(rec *mesh.Record, node string) {
 	f.rec, f.node, f.underlay = rec, node, underlay
 }
 
+// Kept is what it was told to keep to.
+func (f *Firewalld) Kept() (rec *mesh.Record, node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rec, f.node
+}
+
 func linkOf(addr netip.Addr) string {
 	links, _ := net.Interfaces() // without them the default zone is meant
 	for _, link := range links {
