@@ -73,6 +73,9 @@ func (c *checker) run(ctx context.Context) error {
 		c.warnings()
 		return nil
 	}
+	if err := c.firewalls(ctx); err != nil {
+		return err
+	}
 	if err := c.inKernel(ctx); err != nil {
 		return err
 	}

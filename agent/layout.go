@@ -27,18 +27,21 @@ func (l layout) unit() string   { return l.path("etc/systemd/system", unitName) 
 func (l layout) wants() string {
 	return l.path("etc/systemd/system/multi-user.target.wants", unitName)
 }
-func (l layout) stateDir() string    { return l.path("var/lib/routingmesh") }
-func (l layout) originals() string   { return l.path("var/lib/routingmesh/host.json") }
-func (l layout) runDir() string      { return l.path("run/routingmesh") }
-func (l layout) socket() string      { return l.path("run/routingmesh/agent.sock") }
-func (l layout) lock() string        { return l.path("run/routingmesh/agent.lock") }
-func (l layout) installLock() string { return l.path("run/routingmesh/install.lock") }
-func (l layout) applied() string     { return l.path("run/routingmesh/applied.json") }
-func (l layout) repairs() string     { return l.path("var/lib/routingmesh/repairs.json") }
-func (l layout) drains() string      { return l.path("var/lib/routingmesh/drains.json") }
-func (l layout) health() string      { return l.path("run/routingmesh/health.json") }
-func (l layout) pidFile() string     { return l.path("run/routingmesh/agent.pid") }
-func (l layout) logFile() string     { return l.path("run/routingmesh/agent.log") }
+func (l layout) stateDir() string  { return l.path("var/lib/routingmesh") }
+func (l layout) originals() string { return l.path("var/lib/routingmesh/host.json") }
+
+// toldFirewalld is what firewalld was told at run time, and has to forget again.
+func (l layout) toldFirewalld() string { return l.path("var/lib/routingmesh/firewalld.json") }
+func (l layout) runDir() string        { return l.path("run/routingmesh") }
+func (l layout) socket() string        { return l.path("run/routingmesh/agent.sock") }
+func (l layout) lock() string          { return l.path("run/routingmesh/agent.lock") }
+func (l layout) installLock() string   { return l.path("run/routingmesh/install.lock") }
+func (l layout) applied() string       { return l.path("run/routingmesh/applied.json") }
+func (l layout) repairs() string       { return l.path("var/lib/routingmesh/repairs.json") }
+func (l layout) drains() string        { return l.path("var/lib/routingmesh/drains.json") }
+func (l layout) health() string        { return l.path("run/routingmesh/health.json") }
+func (l layout) pidFile() string       { return l.path("run/routingmesh/agent.pid") }
+func (l layout) logFile() string       { return l.path("run/routingmesh/agent.log") }
 
 // binary is where the version with the digest (hex SHA-256) is installed.
 func (l layout) binary(digest string) string {

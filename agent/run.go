@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/firewall"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
@@ -46,7 +47,11 @@ func (p *program) run(ctx context.Context) error {
 	}
 	defer k.Close()
 	watch := p.watch(k)
-	a, err := p.newAgent(k, watch)
+	firewalld, err := p.firewalld(ctx, watch)
+	if err != nil {
+		return err
+	}
+	a, err := p.newAgent(k, watch, firewalld)
 	if err != nil {
 		return err
 	}
@@ -72,8 +77,8 @@ func (p *program) run(ctx context.Context) error {
 	go a.selftest.Run(ctx)
 	if watch != nil {
 		go watch.Run(ctx)
-		go kernel.WatchFirewalld(ctx, watch.Reloaded)
 	}
+	go firewalld.Run(ctx)
 	select {
 	case err = <-served:
 		return fmt.Errorf("the agent's socket: %w", err)
@@ -134,7 +139,7 @@ type agent struct {
 	server     *server.Server
 }
 
-func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error) {
+func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *firewall.Firewalld) (*agent, error) {
 	digest, err := fileDigest(ownExecutable)
 	if err != nil {
 		return nil, err
@@ -144,12 +149,13 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		return nil, err
 	}
 	store := server.NewStore(p.stateDir())
+	foreign := &firewall.Foreign{Firewalld: firewalld, Record: firewalld.Kept}
 	a := &agent{health: health.New(health.Options{Spaces: k, File: p.health(), Version: version, Log: p.log})}
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log,
 		Files:  append(p.ownFiles(digest), store),
 		Memory: reconcile.Memory{Applied: p.applied(), Repairs: p.repairs()}, Hash: store.Hash,
-		Health: a.health, Drains: p.drains(),
+		Health: a.health, Drains: p.drains(), Firewall: firewalld,
 	}
 	if watch != nil {
 		options.Watch = watch
@@ -167,8 +173,9 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings}, SelfTest: a.selftest,
-		Log: p.log, Version: version, BinarySHA256: digest, Now: time.Now,
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings},
+		SelfTest:  a.selftest,
+		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err
 }

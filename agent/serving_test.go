@@ -152,7 +152,7 @@ func TestWhatRunsIsWiredTogether(t *testing.T) {
 	p, _, _ := newProgram(t, "")
 	must(t, os.MkdirAll(p.runDir(), 0o700))
 	must(t, os.WriteFile(p.health(), []byte(`{"failing":[{"service":"web","address":"10.255.0.2:80","reason":"connection refused"}]}`), 0o600))
-	a, err := p.newAgent(&kernel.Kernel{}, nil) // nobody asks it here
+	a, err := p.newAgent(&kernel.Kernel{}, nil, mustFirewalld(t, p)) // nobody asks it here
 	must(t, err)
 	rec := servingStatus(t).Record
 	a.health.Keep(rec, "n1")

@@ -76,7 +76,11 @@ func (p *program) clearKernel(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return reconcile.New(reconcile.Options{Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log}).Clear(ctx)
+	firewalld, err := p.firewalld(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	return reconcile.New(reconcile.Options{Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log, Firewall: firewalld}).Clear(ctx)
 }
 
 // removeFiles removes what install and run have made. A link of that name that

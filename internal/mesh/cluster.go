@@ -81,6 +81,8 @@ func (c *Cluster) Check() error {
 		return fail("published_port_range", "The range must be FIRST-LAST with 1 ≤ FIRST ≤ LAST ≤ 65535.")
 	case c.Repair != RepairAutomatic && c.Repair != RepairReport:
 		return fail("repair", "Repair must be automatic or report, not %q.", string(c.Repair))
+	case c.Firewall != FirewallManage && c.Firewall != FirewallReport:
+		return fail("firewall", "Firewall must be manage or report, not %q.", string(c.Firewall))
 	}
 	return c.checkServing()
 }

@@ -59,6 +59,8 @@ type Cluster struct {
 	// Repair is RepairReport, or "" for automatic (left out, so that records from
 	// before there was a choice keep their hash).
 	Repair RepairMode `json:"repair,omitempty"`
+	// Firewall is FirewallReport, or "" for manage (left out, as with Repair).
+	Firewall FirewallMode `json:"firewall,omitempty"`
 	// TCPIdleSeconds and UDPIdleSeconds are for how long a connection without a
 	// packet is kept; 0 is the default (see TCPIdle, UDPIdle).
 	TCPIdleSeconds int `json:"tcp_idle_seconds,omitempty"`
@@ -78,6 +80,18 @@ const (
 	// RepairReport only reports it: a change of the cluster or a terraform apply
 	// of the drift mends it.
 	RepairReport RepairMode = "report"
+)
+
+// FirewallMode says what an agent does about a firewall of the host's that has an
+// interface to be told what to let through (firewalld).
+type FirewallMode string
+
+const (
+	// FirewallManage tells it at run time what the mesh needs. It is kept as "" in a
+	// record.
+	FirewallManage FirewallMode = ""
+	// FirewallReport changes nothing, and warns of what is missing.
+	FirewallReport FirewallMode = "report"
 )
 
 // PortRange is an inclusive range of ports.

@@ -34,6 +34,7 @@ type settingsData struct {
 	MTU                int64   `tfsdk:"mtu"`
 	PublishedPortRange string  `tfsdk:"published_port_range"`
 	Repair             string  `tfsdk:"repair"`
+	Firewall           string  `tfsdk:"firewall"`
 	TCPIdleTimeout     string  `tfsdk:"tcp_idle_timeout"`
 	UDPIdleTimeout     string  `tfsdk:"udp_idle_timeout"`
 	HealthAddress      *string `tfsdk:"health_address"`
@@ -85,7 +86,7 @@ func settingsDataOf(r *mesh.Record) *settingsData {
 	c := r.Cluster
 	return &settingsData{
 		AddressPool: c.AddressPool.String(), NodePrefixLength: int64(c.NodePrefixLength), VXLANPort: int64(c.VXLANPort), VNI: int64(c.VNI), MTU: int64(r.MTU()),
-		PublishedPortRange: portRangeText(c.PublishedPortRange), Repair: repairText(c.Repair),
+		PublishedPortRange: portRangeText(c.PublishedPortRange), Repair: repairText(c.Repair), Firewall: firewallText(c.Firewall),
 		TCPIdleTimeout: durationText(c.TCPIdle()), UDPIdleTimeout: durationText(c.UDPIdle()),
 		HealthAddress: orNil(c.HealthAddress), MetricsAddress: orNil(c.MetricsAddress),
 	}
@@ -115,3 +116,5 @@ func orNil(s string) *string {
 func portRangeText(r mesh.PortRange) string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 func repairText(r mesh.RepairMode) string { return cmp.Or(string(r), repairAutomatic) }
+
+func firewallText(f mesh.FirewallMode) string { return cmp.Or(string(f), firewallManage) }

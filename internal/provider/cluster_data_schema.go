@@ -33,6 +33,7 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 					"mtu":                  readNumber("MTU of the overlay in bytes."),
 					"published_port_range": readText("Range from which published ports are taken that name none."),
 					"repair":               readText("`automatic` or `report`."),
+					"firewall":             readText("`manage` or `report`."),
 					"tcp_idle_timeout":     readText("For how long a tcp connection without a packet is kept."),
 					"udp_idle_timeout":     readText("For how long a udp client without a packet keeps its endpoint."),
 					"health_address":       readText("Where every node answers `GET /healthz`. Null for nowhere."),

@@ -90,7 +90,7 @@ func TestClusterDataSource(t *testing.T) {
 	want := values{
 		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "unhealthy": []string{}, "warnings": []string{}, "nodes": nodes,
 		"settings": values{"address_pool": "10.255.0.0/16", "node_prefix_length": 24, "vxlan_port": 4789, "vni": mesh.DefaultVNI("demo"), "mtu": 1450,
-			"published_port_range": "30000-32767", "repair": "automatic",
+			"published_port_range": "30000-32767", "repair": "automatic", "firewall": "manage",
 			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil},
 		"services": values{"web": values{"scheduler": "rr", "session_affinity": nil, "health_check": nil, "drain_timeout": "30s",
 			"endpoints": values{"n1": values{"node": "n1", "port": nil, "weight": 1}, "n2": values{"node": "n2", "port": nil, "weight": 1}}}},

@@ -21,6 +21,7 @@ type clusterModel struct {
 	MTU                types.Int64          `tfsdk:"mtu"`
 	PublishedPortRange types.String         `tfsdk:"published_port_range"`
 	Repair             types.String         `tfsdk:"repair"`
+	Firewall           types.String         `tfsdk:"firewall"`
 	TCPIdleTimeout     timetypes.GoDuration `tfsdk:"tcp_idle_timeout"`
 	UDPIdleTimeout     timetypes.GoDuration `tfsdk:"udp_idle_timeout"`
 	HealthAddress      types.String         `tfsdk:"health_address"`
@@ -65,12 +66,18 @@ func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
 	if m.Repair.ValueString() == string(mesh.RepairReport) {
 		c.Repair = mesh.RepairReport
 	}
+	if m.Firewall.ValueString() == string(mesh.FirewallReport) {
+		c.Firewall = mesh.FirewallReport
+	}
 	return c
 }
 
 // repairAutomatic is Terraform's word for mesh.RepairAutomatic, which the
 // record leaves out.
 const repairAutomatic = "automatic"
+
+// firewallManage is Terraform's word for mesh.FirewallManage, likewise.
+const firewallManage = "manage"
 
 func unset(v types.Int64) bool { return v.IsNull() || v.IsUnknown() }
 
@@ -86,6 +93,7 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 	m.MTU = types.Int64Value(int64(r.MTU()))
 	m.PublishedPortRange = types.StringValue(portRangeText(c.PublishedPortRange))
 	m.Repair = types.StringValue(repairText(c.Repair))
+	m.Firewall = types.StringValue(firewallText(c.Firewall))
 	m.TCPIdleTimeout, m.UDPIdleTimeout = durationValue(c.TCPIdle()), durationValue(c.UDPIdle())
 	m.HealthAddress, m.MetricsAddress = orNull(c.HealthAddress), orNull(c.MetricsAddress)
 }
@@ -93,7 +101,7 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 // sameSettings tells whether the record stays as it is.
 func (m *clusterModel) sameSettings(o *clusterModel) bool {
 	return m.AddressPool.Equal(o.AddressPool) && m.NodePrefixLength.Equal(o.NodePrefixLength) && m.VXLANPort.Equal(o.VXLANPort) &&
-		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair) &&
+		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair) && m.Firewall.Equal(o.Firewall) &&
 		m.TCPIdleTimeout.Equal(o.TCPIdleTimeout) && m.UDPIdleTimeout.Equal(o.UDPIdleTimeout) &&
 		m.HealthAddress.Equal(o.HealthAddress) && m.MetricsAddress.Equal(o.MetricsAddress)
 }

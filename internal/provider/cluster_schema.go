@@ -76,6 +76,13 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 					"`report` leaves it as it is until an apply of the `drift`. Default: `automatic`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(repairAutomatic, string(mesh.RepairReport))},
 			},
+			"firewall": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(firewallManage),
+				MarkdownDescription: "What the nodes do where firewalld runs: `manage` tells it at run time to accept VXLAN from the other nodes and what comes over `rmesh0`, again after each of its reloads, and takes it back in the end; " +
+					"`report` changes nothing of it, and warns with the commands to run. Nothing is written to its configuration. Every other firewall's rules are left as they are, whatever this says: see the guide " +
+					"[Firewalls](../guides/firewalls). Default: `manage`. Changed in place.",
+				Validators: []validator.String{stringvalidator.OneOf(firewallManage, string(mesh.FirewallReport))},
+			},
 			"tcp_idle_timeout": durationAttribute("For how long a tcp connection without a packet is kept, in whole seconds up to `744h`. A packet that comes later is answered with a reset. "+
 				"Default: `2h10m`, which is longer than Linux's keep-alive of two hours. Changed in place, for connections that exist, too.", new(mesh.DefaultTCPIdle), time.Second, time.Second),
 			"udp_idle_timeout": durationAttribute("For how long a udp client without a packet keeps its endpoint, in whole seconds up to `744h`. Default: `5m`. Changed in place.",

@@ -169,6 +169,42 @@ func TestCreatedInSpiteOfANode(t *testing.T) {
 	w.settled()
 }
 
+// TestFirewallMode goes to the record and back in place. The default is left out of
+// the record, so that one from before there was a choice reads as it.
+func TestFirewallMode(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	recorded := func(want mesh.FirewallMode) func() {
+		return func() {
+			if got := m.record().Cluster.Firewall; got != want {
+				t.Errorf("the record has firewall %q, want %q", got, want)
+			}
+		}
+	}
+	m.test(
+		m.refused(`firewall value must be one of: \["manage" "report"\]`, cluster(`firewall = "off"`)),
+		resource.TestStep{
+			Config:            m.provider(cluster(), m.node("n1")),
+			ConfigStateChecks: []statecheck.StateCheck{is(theCluster, "firewall", "manage")},
+		},
+		resource.TestStep{
+			PreConfig:        recorded(mesh.FirewallManage),
+			Config:           m.provider(cluster(`firewall = "report"`), m.node("n1")),
+			ConfigPlanChecks: actions(theCluster, update, node1, noop), ConfigStateChecks: []statecheck.StateCheck{is(theCluster, "firewall", "report")},
+		},
+		resource.TestStep{
+			PreConfig:    recorded(mesh.FirewallReport),
+			ResourceName: theCluster, ImportState: true, ImportStateId: "demo", ImportStateVerify: true, ImportStateVerifyIgnore: []string{"force_remove", "timeouts"},
+		},
+		resource.TestStep{
+			Config:            m.provider(cluster(), m.node("n1")),
+			ConfigPlanChecks:  actions(theCluster, update, node1, noop),
+			ConfigStateChecks: []statecheck.StateCheck{is(theCluster, "firewall", "manage")},
+		},
+		resource.TestStep{PreConfig: recorded(mesh.FirewallManage), RefreshState: true},
+	)
+}
+
 // TestRepairMode goes to the record and back in place, and the count of what
 // the agents mend by themselves is never a diff.
 func TestRepairMode(t *testing.T) {

@@ -52,6 +52,16 @@ type File interface {
 	Mend(ctx context.Context) error
 }
 
+// Firewall is a service of the host's that is told what to let through, and then
+// looked after like a file: what it was told may be forgotten at any time.
+type Firewall interface {
+	File
+	// Keep has it want what rec asks of the named node.
+	Keep(rec *mesh.Record, node string)
+	// Leave takes back all that it was told, and says how much that was.
+	Leave(ctx context.Context) (removed int, err error)
+}
+
 // Options are what a Reconciler works with.
 type Options struct {
 	Kernel  Kernel
@@ -61,6 +71,8 @@ type Options struct {
 	Watch Watch
 	// Files are looked after once there is a record.
 	Files []File
+	// Firewall may be nil: then there is none to be told anything.
+	Firewall Firewall
 	// Memory outlives the process; the zero value keeps nothing.
 	Memory Memory
 	// Hash is for who knows a record's already, which is what costs most of a small
@@ -71,6 +83,14 @@ type Options struct {
 	// Drains is the path of the file that keeps what drains, "" keeps nothing.
 	Drains string
 }
+
+// noFirewall has nothing to be told.
+type noFirewall struct{}
+
+func (noFirewall) Check() state.OwnFile               { return state.OwnFile{} }
+func (noFirewall) Mend(context.Context) error         { return nil }
+func (noFirewall) Keep(*mesh.Record, string)          {}
+func (noFirewall) Leave(context.Context) (int, error) { return 0, nil }
 
 // noWatch never sees anything.
 type noWatch struct{}

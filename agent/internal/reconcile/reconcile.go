@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,6 +88,10 @@ func New(o Options) *Reconciler {
 	if o.Health == nil {
 		o.Health = noHealth{}
 	}
+	if o.Firewall == nil {
+		o.Firewall = noFirewall{}
+	}
+	o.Files = append(slices.Clip(o.Files), o.Firewall)
 	if o.Hash == nil {
 		o.Hash = (*mesh.Record).Hash
 	}
@@ -151,6 +156,7 @@ func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
 	r.rec, r.node, r.drains, r.announced = rec, node, r.announced.drains, announcement{}
 	r.saveDrains()
 	r.Health.Keep(rec, node)
+	r.Firewall.Keep(rec, node)
 	change := r.recompile()
 	signal(r.begun)
 	return change
@@ -187,12 +193,13 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	defer r.publish()
 	r.rec, r.node, r.desired, r.compiled, r.level = nil, "", state.State{}, compile.Desired{}, false
 	r.forgetConditions()
+	told, notTold := r.Firewall.Leave(ctx)
 	out, err := r.pass(ctx, sight{}, everything)
-	errs := []error{err}
+	errs := []error{notTold, err}
 	for _, op := range out.left.ops {
 		errs = append(errs, fmt.Errorf("%s is still there: %w", op.Object(), r.refusal(op)))
 	}
-	return out.planned - len(out.left.ops), errors.Join(errs...)
+	return told + out.planned - len(out.left.ops), errors.Join(errs...)
 }
 
 func (r *Reconciler) refusal(op state.Op) error {
