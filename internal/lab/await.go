@@ -11,10 +11,10 @@ import (
 
 // bootTime is far more than an idle machine needs: half a minute without KVM, some seconds with it. The machines of
 // continuous integration are not idle. A guest that KVM runs slower than this is faster emulated.
-var bootTime = map[string]time.Duration{accelTCG: 6 * time.Minute, accelKVM: 3 * time.Minute, "": 6 * time.Minute}
+var bootTime = map[string]time.Duration{accelTCG: 10 * time.Minute, accelKVM: 3 * time.Minute, "": 6 * time.Minute}
 
 // silence is how long a guest under KVM may print nothing at all; its first line comes within a second.
-const silence = 15 * time.Second
+const silence = 20 * time.Second
 
 type answer struct {
 	host  Host
