@@ -157,10 +157,11 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
 		Warnings: func() []mesh.Warning { return a.server.Warned() },
 	})
+	address := &host.AddressWatch{Facts: p.host().Facts, Current: func() (*mesh.Record, string) { return a.server.Current() }}
 	a.server, err = server.New(server.Options{
 		Store: store, Reconciler: a.reconciler,
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
-		Host:      p.host(),
+		Host: p.host(), Warnings: []func() []mesh.Warning{address.Warnings},
 		Inspector: inspector{k, probe.New(k)},
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
