@@ -166,6 +166,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fir
 		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
 		Warnings: func() []mesh.Warning { return a.server.Warned() },
 	})
+	address := &host.AddressWatch{Facts: p.host().Facts, Current: func() (*mesh.Record, string) { return a.server.Current() }}
 	prober := probe.New(k)
 	a.selftest = a.newSelfTest(k, prober, p.log)
 	a.server, err = server.New(server.Options{
@@ -173,7 +174,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fir
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings},
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings},
 		SelfTest:  a.selftest,
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})

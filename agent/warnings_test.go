@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/json"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -87,5 +90,20 @@ func TestCheck_Warnings(t *testing.T) {
 	want := []string{"routes: A route ", "overlay: Node n1 ", "firewall: The chain ", "overlay: Node n9 ", "path: Port 8080/tcp "}
 	if diff := cmp.Diff(want, got); diff != "" || strings.Contains(c.report.text(t), "All is well") {
 		t.Errorf("%s\n%s", diff, c.report.text(t))
+	}
+}
+
+// TestClone_IsWiredIn: the agent of a host that does not have its node's address
+// says so, and a balancer turns away from it.
+func TestClone_IsWiredIn(t *testing.T) {
+	p, _, _ := newProgram(t, "")
+	must(t, os.MkdirAll(p.stateDir(), 0o700))
+	rec := sampleStatus(t).Record // 192.0.2.1 is not this host's
+	must(t, server.NewStore(p.stateDir()).Save(server.Stored{Node: "n1", Record: rec}))
+	a, err := p.newAgent(&kernel.Kernel{}, nil)
+	must(t, err)
+	got := a.server.Warned()
+	if len(got) != 1 || got[0].Code != mesh.WarnHost || !got[0].AllTraffic || !strings.Contains(got[0].Text, "routingmesh-agent uninstall") {
+		t.Errorf("%+v", got)
 	}
 }

@@ -72,7 +72,7 @@ func TestApply_SaysWhatIsNew(t *testing.T) {
 	}
 
 	m.Node("n3").SetWarnings(warns(mesh.WarnFirewall, "node/n3", dropped))
-	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("a", "web", 8001), published("b", "web", 8002), published("c", "web", 8003)))
+	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("a", "web", 8001), published("b", "web", 8002), published("c", "web", 8003), published("d", "web", 8004)))
 	out = w.apply()
 	says(t, out, "Warning: Node n3 has joined, but not whole", "with routingmesh_node.n3", "node n3: "+dropped)
 	if n := strings.Count(flat(out), flat("node n3: "+dropped)); n != 1 {

@@ -32,7 +32,7 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 		run         func(*check)
 	}
 	looks := []look{
-		{"address", fmt.Sprintf("%s is the host's own", self.Address), h.checkAddress},
+		{"address", fmt.Sprintf("%s is the host's own", self.Address), h.checkOwnAddress},
 		{"underlay MTU", fmt.Sprintf("the link of %s carries the overlay's %d bytes and their header", self.Address, rec.MTU()), h.checkUnderlayMTU},
 		{"address pool", fmt.Sprintf("%s overlaps no route, address or resolver of the host", c.AddressPool), h.checkPool},
 		{"VXLAN port", fmt.Sprintf("UDP port %d, VNI %d: nobody else has it", c.VXLANPort, c.VNI), h.checkOverlay},
@@ -58,7 +58,7 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 func (h *Host) checkUnderlayMTU(c *check) {
 	facts, err := h.Facts()
 	if err != nil {
-		return // checkAddress has said so
+		return // checkOwnAddress has said so
 	}
 	link, ok := facts.LinkOf(c.self.Address)
 	if need := c.next.MTU() + mesh.VXLANOverhead; ok && link.MTU < need {

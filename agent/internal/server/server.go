@@ -207,6 +207,12 @@ func (s *Server) HTTPServer() *http.Server {
 	}
 }
 
+// Current is the record on disk, and the node that this host is in it.
+func (s *Server) Current() (*mesh.Record, string) {
+	stored, _ := s.current()
+	return stored.Record, stored.Node
+}
+
 func (s *Server) current() (stored Stored, warning string) {
 	s.reading.RLock()
 	defer s.reading.RUnlock()
