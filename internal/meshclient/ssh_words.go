@@ -77,7 +77,9 @@ func checkWritten(s string) error {
 	return nil
 }
 
-func emptyLabel(host string) bool { return strings.HasPrefix(host, ".") || strings.Contains(host, "..") }
+func emptyLabel(host string) bool {
+	return strings.HasPrefix(host, ".") || strings.Contains(host, "..")
+}
 
 // CheckUser reports what is wrong with the name of an SSH user.
 func CheckUser(s string) error {
