@@ -27,7 +27,8 @@ func (r *Record) PutNode(n *Node) error {
 	}
 	for _, other := range r.Nodes {
 		if other.Name != n.Name && other.Address == n.Address {
-			return fail("address", "Node %s already has the underlay address %s.", other.Name, n.Address)
+			return &Error{Object: NodeObject(n.Name), Attribute: "address", Taken: NodeObject(other.Name),
+				Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
 		}
 	}
 	if n.SSH.Port != 0 {

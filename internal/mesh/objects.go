@@ -30,6 +30,9 @@ type Error struct {
 	Attribute string
 	// Summary is the headline, "" for the one of the attribute.
 	Summary string
+	// Taken is the object that stands in the way, where its removal would clear
+	// it; "" elsewhere.
+	Taken Object
 	// Detail says what, why and what to do, in sentences.
 	Detail string
 }

@@ -154,7 +154,7 @@ func (p *PublishedPort) reserved(why string) error {
 
 func (p *PublishedPort) taken(other *PublishedPort) error {
 	return &Error{
-		Object: PortObject(p.Key()), Attribute: "published_port",
+		Object: PortObject(p.Key()), Attribute: "published_port", Taken: PortObject(p.Key()),
 		Detail: fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
 			"A port belongs to one service of a cluster: choose another published_port, or remove the other one first.",
 			p.Key(), other.Service, other.Target),

@@ -31,6 +31,8 @@ type Client struct {
 	cache  *snapshotCache
 	queue  *queue
 	places places // that the Terraform state knows
+	// removals are waited for by creations that they make room for.
+	removals *removals
 	// installs keeps two resources that name one host from installing twice.
 	installs singleflight.Group
 	// writing is held by a commit, and by the removal of a keeper of the record.
@@ -56,6 +58,7 @@ func newClient(cfg Config, around surroundings) (*Client, error) {
 	c := &Client{
 		cfg: cfg, router: r, keys: newHostKeys(cfg.SSH.HostKeyPolicy),
 		agents: agentBinaries{source: cfg.AgentBinary}, holder: rand.Text(), writing: make(chan struct{}, 1),
+		removals: newRemovals(),
 	}
 	c.closed, c.close = context.WithCancel(context.Background())
 	c.pool = newPool(c.keys, cfg.SSH.Timeout, c.detach)

@@ -13,6 +13,10 @@ import (
 // that is to drain is waited for: nothing leads to its endpoints any more, or
 // Result.Warnings says what does.
 func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
+	return c.afterRemoval(ctx, func() (*Result, error) { return c.putNode(ctx, cluster, n, create) })
+}
+
+func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
 	apply := func(r *mesh.Record, n mesh.Node) error {
 		object := mesh.NodeObject(n.Name)
 		if err := inCluster(r, cluster, object); err != nil {
@@ -36,6 +40,10 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 	}
 	ep, err := c.router.node(&n)
 	if err != nil {
+		return nil, err
+	}
+	// A node that leaves the same host takes its agent with it.
+	if err := c.removals.hostFree(ctx, ep.route()); err != nil {
 		return nil, err
 	}
 	status, installed, err := c.ready(ctx, ep)

@@ -19,6 +19,7 @@ import (
 // and its host key is forgotten, so that a host that is set up anew can join
 // under the same name and address.
 func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force bool) (*Result, error) {
+	defer c.removals.begin(mesh.NodeObject(name), "")()
 	snap, err := c.startingPoint(ctx, force)
 	if err != nil {
 		return nil, err
@@ -30,7 +31,11 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force boo
 		return nil, err
 	}
 	l := &leaving{Client: c, name: name, force: force, host: c.hostOf(snap.Record, name, snap.statusAt)}
-	if !l.find(snap.Record) {
+	found := l.find(snap.Record)
+	if l.ep != nil {
+		defer c.removals.begin("", l.ep.route())()
+	}
+	if !found {
 		return l.commit(ctx, cluster) // it has gone; who has not heard of it yet is told
 	}
 	if err := l.ask(ctx, snap); err != nil {

@@ -11,6 +11,10 @@ import (
 // that there already is one of the name. It returns when nothing leads any more
 // to the endpoints that were taken out, or Result.Warnings says what does.
 func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
+	return c.afterRemoval(ctx, func() (*Result, error) { return c.putService(ctx, cluster, s, create) })
+}
+
+func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
 	object := mesh.ServiceObject(s.Name)
 	result, err := c.queue.submit(ctx, &operation{
 		objects: []mesh.Object{object},
@@ -40,6 +44,10 @@ func (c *Client) RemoveService(ctx context.Context, cluster, name string) (*Resu
 // that the port is already published, by whatever service. A target that was
 // left is waited for as PutService does.
 func (c *Client) PutPort(ctx context.Context, cluster string, p mesh.PublishedPort, create bool) (*Result, error) {
+	return c.afterRemoval(ctx, func() (*Result, error) { return c.putPort(ctx, cluster, p, create) })
+}
+
+func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPort, create bool) (*Result, error) {
 	var published mesh.PublishedPort
 	op := &operation{}
 	op.apply = func(r *mesh.Record) error {
@@ -79,6 +87,7 @@ func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh
 // remove commits a removal. Where no record of the cluster is left there is
 // nothing to remove from.
 func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object, apply func(*mesh.Record) error) (*Result, error) {
+	defer c.removals.begin(object, "")()
 	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err
@@ -107,7 +116,8 @@ func inCluster(r *mesh.Record, cluster string, object mesh.Object) error {
 }
 
 func exists(object mesh.Object, attribute, what, id string) error {
-	return &mesh.Error{Object: object, Attribute: attribute, Detail: fmt.Sprintf(
-		"There already is a %s %s, made by another resource or by another Terraform state. Import it (id %q), or choose another %s.",
+	return &mesh.Error{Object: object, Attribute: attribute, Taken: object, Detail: fmt.Sprintf(
+		"There already is a %s %s, made by another resource or by another Terraform state. Import it (id %q), or choose another %s. "+
+			"Was only its key or name in the configuration changed, write a moved block.",
 		what, id, id, attribute)}
 }

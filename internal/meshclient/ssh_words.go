@@ -20,6 +20,9 @@ func CheckTarget(s string) (canonical string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if emptyLabel(t.host) {
+		return "", fmt.Errorf("%q is no SSH address: the name has an empty part between its dots", s)
+	}
 	if t.user != "" {
 		if err := CheckUser(t.user); err != nil {
 			return "", err
@@ -41,7 +44,8 @@ func CheckHost(s string) error {
 			}
 		}
 	}
-	if t, err := parseTarget(s); err == nil {
+	t, err := parseTarget(s)
+	if err == nil {
 		switch {
 		case t.user != "" && t.port != 0:
 			return fmt.Errorf("%q has a user and a port in it: write host = %q, user = %q and port = %d", s, t.host, t.user, t.port)
@@ -53,7 +57,7 @@ func CheckHost(s string) error {
 	} else if _, port, split := net.SplitHostPort(s); split == nil && port != "" {
 		return fmt.Errorf("%q is not a host name or address: the port, if any, stands in port, and is 1–65535", s)
 	}
-	if !plainHost(s) {
+	if err != nil || t.host != s || emptyLabel(s) {
 		return fmt.Errorf("%q is not a host name or address", s)
 	}
 	return nil
@@ -71,6 +75,10 @@ func checkWritten(s string) error {
 		return fmt.Errorf("%q begins or ends with a blank or a line break: write %q", s, trimmed)
 	}
 	return nil
+}
+
+func emptyLabel(host string) bool {
+	return strings.HasPrefix(host, ".") || strings.Contains(host, "..")
 }
 
 // CheckUser reports what is wrong with the name of an SSH user.

@@ -56,6 +56,24 @@ func (v wholeDuration) ValidateString(ctx context.Context, req validator.StringR
 	}
 }
 
+// positiveTimeout is a duration in which something can be done: with 0s every
+// operation has timed out when it begins. That it is a duration has been checked.
+type positiveTimeout struct{}
+
+func (positiveTimeout) Description(context.Context) string { return "a duration longer than 0s" }
+func (v positiveTimeout) MarkdownDescription(ctx context.Context) string {
+	return v.Description(ctx)
+}
+
+func (positiveTimeout) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	d, err := time.ParseDuration(req.ConfigValue.ValueString())
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() || err != nil || d > 0 {
+		return
+	}
+	resp.Diagnostics.AddAttributeError(req.Path, "Invalid timeout", fmt.Sprintf(
+		"%q gives the operation no time: want a duration longer than 0s, as in 90s or 5m. Leave it out for the default.", req.ConfigValue.ValueString()))
+}
+
 // keepSpelling plans the state's spelling of an equal duration: the framework
 // compares meanings when it reads, and texts when it plans.
 type keepSpelling struct{}

@@ -82,14 +82,26 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 	if err := c.planned.PutNode(&n); err != nil || c.observed == nil {
 		return "", err
 	}
+	if c.observed.Nodes[n.Name] != nil && id == "" {
+		return renamed("routingmesh_node", fmt.Sprintf("The cluster has the node %s already", mesh.NodeID(cluster, n.Name)),
+			"the host leaves the mesh and joins again", fmt.Sprintf("import it (id %q), or choose another name", mesh.NodeID(cluster, n.Name))), nil
+	}
 	taken := len(c.planned.Nodes)
 	for name, other := range c.observed.Nodes {
-		if c.planned.Nodes[name] != nil || c.leaving[mesh.NodeObject(name)] {
+		if c.planned.Nodes[name] != nil {
 			continue
 		}
-		taken++
-		if known && other.Address == n.Address && id != mesh.NodeID(cluster, name) {
-			warning = fmt.Sprintf("The node %s of the cluster has the underlay address %s. Unless it is destroyed before in this same apply, this will fail: "+
+		leaves := c.leaving[mesh.NodeObject(name)]
+		if !leaves {
+			taken++
+		}
+		switch {
+		case !known || other.Address != n.Address || id == mesh.NodeID(cluster, name):
+		case id == "":
+			warning = renamed("routingmesh_node", fmt.Sprintf("The node %s of the cluster has the underlay address %s", name, n.Address),
+				"the host leaves the mesh and joins again", "a host can be one node of one cluster")
+		case !leaves:
+			warning = fmt.Sprintf("The node %s of the cluster has the underlay address %s. Unless it is destroyed in this same apply, this will fail: "+
 				"to rename a node, use a moved block and change its name.", name, n.Address)
 		}
 	}

@@ -65,7 +65,8 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			"agent_version":  allocatedAttribute("Version of the node agent, as last read."),
 			"kernel_release": allocatedAttribute("Kernel release of the host, as last read: `6.1.0-40-amd64`."),
 			"repairs": schema.Int64Attribute{
-				Computed: true,
+				CustomType: integerType{},
+				Computed:   true,
 				MarkdownDescription: "How many objects the agent has mended by itself since it was installed, as last read: rules, links, routes and the like that something else had removed or changed. " +
 					"A number that keeps growing says that another program on the host fights the mesh. It is never a reason for an update.",
 				PlanModifiers: []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown()},
@@ -87,7 +88,8 @@ func nodeSSHSchema() map[string]schema.Attribute {
 	}
 	port := func(description string) schema.Attribute {
 		return schema.Int64Attribute{
-			Optional: true, MarkdownDescription: description,
+			CustomType: integerType{},
+			Optional:   true, MarkdownDescription: description,
 			Validators: []validator.Int64{int64validator.Between(1, 65535)},
 		}
 	}

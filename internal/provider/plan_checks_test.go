@@ -70,6 +70,11 @@ func TestPlanRefuses(t *testing.T) {
 		m.refused(`vni value must be between`, cluster("vni = 16777216")),
 		m.refused(`mtu value must be between`, cluster("mtu = 100")),
 		m.refused(`The cluster "(demo|prod)" is planned on the same hosts`, cluster(), block("routingmesh_cluster", "prod", []string{`name = "prod"`})),
+		m.refused(`Invalid number.*mtu must be a whole number, not 1400.5`, cluster("mtu = 1400.5")),
+		m.refused(`Invalid number.*ssh.port must be a whole number, not 22.5`, cluster(), m.node("n1", `ssh = { port = 22.5 }`)),
+		m.refused(`Invalid number.*target_port must be a whole number, not 1e\+30`, mesh, published("a", "web", 80, "target_port = 1e30")),
+		m.refused(`Invalid timeout.*"0s" gives the operation no time`, cluster(`timeouts = { create = "0s" }`)),
+		m.refused(`Invalid timeout.*"-5m" gives the operation no time`, cluster(), m.node("n1", `timeouts = { delete = "-5m" }`)),
 		m.refused(`"soon" must be a string`, cluster(`timeouts = { create = "soon" }`)),
 	)
 	if n := m.TotalConnections(); n != 0 {
@@ -139,4 +144,18 @@ func TestPlanChecksSeeTheCluster(t *testing.T) {
 			ConfigPlanChecks: actions("routingmesh_published_port.a", replace, "routingmesh_published_port.b", noop),
 		},
 	)
+}
+
+// TestNumbers_NotWhole: one error that says what to write, and no word of an
+// error in the provider.
+func TestNumbers_NotWhole(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	w := m.workspace()
+	w.write(m.provider(cluster(), m.node("n1"), service("web", "n1"), published("http", "web", 0, "published_port = 8080.5")))
+	out := w.fails("plan")
+	says(t, out, "Error: Invalid number", "published_port must be a whole number, not 8080.5.")
+	if strings.Contains(out, "report") || strings.Count(out, "Error: ") != 1 {
+		t.Errorf("more is said than that:\n%s", out)
+	}
 }

@@ -128,7 +128,8 @@ func flag(description string) schema.BoolAttribute {
 
 func port(description string) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		Optional: true, MarkdownDescription: description,
+		CustomType: integerType{},
+		Optional:   true, MarkdownDescription: description,
 		Validators: []validator.Int64{int64validator.Between(1, 65535)},
 	}
 }

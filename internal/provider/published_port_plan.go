@@ -90,14 +90,26 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 	if !c.claim(mesh.PortObject(k), instance) {
 		return "", twice(mesh.PortObject(k), "published_port", fmt.Sprintf("the port %s of the service %s", k, mesh.ServiceID(cluster, p.Service)))
 	}
-	if c.observed == nil || c.leaving[mesh.PortObject(k)] {
+	if c.observed == nil || c.observed.Ports[k] == nil {
 		return "", nil
 	}
-	if other := c.observed.Ports[k]; other != nil && id != mesh.PortID(mesh.ServiceID(cluster, other.Service), k) {
-		return fmt.Sprintf("Port %s is published by service %q of the cluster as it is. Unless that ends before in this same apply, this will fail: "+
-			"choose another published_port, or move the port with a moved block.", k, other.Service), nil
+	return c.portInUse(cluster, id, p), nil
+}
+
+// portInUse warns of a port that the cluster has, by another resource than id.
+func (c *plannedCluster) portInUse(cluster, id string, p mesh.PublishedPort) string {
+	k := p.Key()
+	other := c.observed.Ports[k]
+	switch old := mesh.PortID(mesh.ServiceID(cluster, other.Service), k); {
+	case id == old:
+	case id == "" && other.Service == p.Service:
+		return renamed("routingmesh_published_port", fmt.Sprintf("The cluster has the published port %s already", old),
+			"the port is closed for a moment, and its connections end", fmt.Sprintf("import it (id %q), or choose another published_port", old))
+	case !c.leaving[mesh.PortObject(k)]:
+		return fmt.Sprintf("Port %s is published by service %q of the cluster as it is. Unless that ends in this same apply, this will fail: "+
+			"choose another published_port, or move the port with a moved block.", k, other.Service)
 	}
-	return "", nil
+	return ""
 }
 
 // forget drops what an instance was planned to hold.

@@ -33,12 +33,14 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			},
 			"published_port": schema.Int64Attribute{
-				Optional: true, Computed: true,
+				CustomType: integerType{},
+				Optional:   true, Computed: true,
 				MarkdownDescription: "Port to open on the nodes, 1–65535. Default: the next free one of the cluster's `published_port_range`, which then stays. Another one replaces the port.",
 				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 				PlanModifiers:       []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
 			},
 			"target_port": schema.Int64Attribute{
+				CustomType:          integerType{},
 				Required:            true,
 				MarkdownDescription: "Port on which the endpoints listen, 1–65535, but for those that name their own. Changed in place.",
 				Validators:          []validator.Int64{int64validator.Between(1, 65535)},

@@ -128,6 +128,12 @@ func timeoutsAttribute(ctx context.Context) schema.Attribute {
 	})
 	if nested, ok := a.(schema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = "How long each operation may take before it is given up."
+		for name, a := range nested.Attributes {
+			if text, ok := a.(schema.StringAttribute); ok {
+				text.Validators = append(text.Validators, positiveTimeout{})
+				nested.Attributes[name] = text
+			}
+		}
 		return nested
 	}
 	return a

@@ -38,18 +38,22 @@ func (r *serviceResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 
 	s, diags := plan.toMesh(ctx)
 	resp.Diagnostics.Append(diags...)
-	addError(&resp.Diagnostics, serviceSubject("", id), walk.planService(cluster, instance, s))
+	warning, err := walk.planService(cluster, instance, s)
+	addError(&resp.Diagnostics, serviceSubject("", id), err)
+	if warning != "" {
+		resp.Diagnostics.AddAttributeWarning(path.Root("name"), "Service exists already", warning)
+	}
 }
 
 // planService puts a service into the walk and asks mesh about it.
-func (w *walk) planService(cluster, instance string, s mesh.Service) error {
-	instance = w.instance(instance)
+func (w *walk) planService(cluster, instance string, s mesh.Service) (warning string, err error) {
+	id, instance := instance, w.instance(instance)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.cluster(cluster)
 	o := mesh.ServiceObject(s.Name)
 	if !c.claim(o, instance) {
-		return twice(o, "name", fmt.Sprintf("the service %s of the cluster %s", s.Name, cluster))
+		return "", twice(o, "name", fmt.Sprintf("the service %s of the cluster %s", s.Name, cluster))
 	}
 	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Services: c.planned.Services}
 	// Only where every node is in sight is one that is not seen unknown.
@@ -60,5 +64,9 @@ func (w *walk) planService(cluster, instance string, s mesh.Service) error {
 			}
 		}
 	}
-	return r.PutService(&s)
+	if err := r.PutService(&s); err != nil || c.observed == nil || c.observed.Services[s.Name] == nil || id != "" {
+		return "", err
+	}
+	return renamed("routingmesh_service", fmt.Sprintf("The cluster has the service %s already", mesh.ServiceID(cluster, s.Name)),
+		"its published ports have to be destroyed and created with it", fmt.Sprintf("import it (id %q), or choose another name", mesh.ServiceID(cluster, s.Name))), nil
 }

@@ -43,13 +43,15 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 						Validators:          []validator.String{nameRule},
 					},
 					"port": schema.Int64Attribute{
-						Optional: true,
+						CustomType: integerType{},
+						Optional:   true,
 						MarkdownDescription: "Port on which this endpoint listens, 1–65535, in place of the published port's `target_port`: " +
 							"so that two processes on one node can serve.",
 						Validators: []validator.Int64{int64validator.Between(1, 65535)},
 					},
 					"weight": schema.Int64Attribute{
-						Optional: true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultWeight),
+						CustomType: integerType{},
+						Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultWeight),
 						MarkdownDescription: "Share of the new connections beside the weights of the others, 0–65535; `rr` and `lc` heed it only in that 0 gets none. " +
 							"With 0 an endpoint keeps the connections that it has. Default: 1. Changed in place.",
 						Validators: []validator.Int64{int64validator.Between(0, mesh.MaxWeight)},

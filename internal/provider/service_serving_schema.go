@@ -25,7 +25,8 @@ func affinityAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"timeout": durationAttribute("For how long after its last connection has ended, in whole seconds, `1s`–`744h`.", nil, time.Second, time.Second),
 			"netmask": schema.Int64Attribute{
-				Optional: true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultAffinityPrefixLength),
+				CustomType: integerType{},
+				Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultAffinityPrefixLength),
 				MarkdownDescription: "How many bits of its address make a client, 1–32: with 24 all addresses of a /24 go to one endpoint. Default: 32, each address by itself.",
 				Validators:          []validator.Int64{int64validator.Between(1, 32)},
 			},
@@ -43,6 +44,7 @@ func healthCheckAttribute() schema.Attribute {
 			"type": choice("`tcp` opens a connection and closes it; `http` and `https` make a GET request (a certificate is not verified).",
 				string(mesh.CheckTCP), string(mesh.CheckHTTP), string(mesh.CheckHTTPS)),
 			"port": schema.Int64Attribute{
+				CustomType:          integerType{},
 				Optional:            true,
 				MarkdownDescription: "Port to check, 1–65535. Default: those on which the endpoint answers the service's published tcp ports. A service that publishes udp only is not checked without it.",
 				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
@@ -72,7 +74,8 @@ func choice(description string, words ...string) schema.Attribute {
 
 func count(description string, fallback int64) schema.Attribute {
 	return schema.Int64Attribute{
-		Optional: true, Computed: true, Default: int64default.StaticInt64(fallback),
+		CustomType: integerType{},
+		Optional:   true, Computed: true, Default: int64default.StaticInt64(fallback),
 		MarkdownDescription: fmt.Sprintf("%s Default: %d.", description, fallback),
 		Validators:          []validator.Int64{int64validator.Between(1, 100)},
 	}

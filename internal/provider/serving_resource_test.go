@@ -36,9 +36,9 @@ func TestServingOfAService(t *testing.T) {
 	m := newMesh(t, "n1")
 	rest := cluster() + m.node("n1")
 	full := m.provider(rest, web(oneEndpoint, `scheduler = "wrr"`, `drain_timeout = "2m"`, `session_affinity = { timeout = "10m" }`,
-		`health_check = { type = "http", port = 8081, path = "/healthz", host = "www.example.com", expected_status = "200,204", interval = "1s", timeout = "500ms", rise = 1, fall = 5, on_unhealthy = "cut" }`))
+		`health_check = { type = "http", port = 8081, path = "/healthz", host = "www.example.com", expected_status = "200, 204", interval = "1s", timeout = "500ms", rise = 1, fall = 5, on_unhealthy = "cut" }`))
 	respelled := m.provider(rest, web(oneEndpoint, `scheduler = "wrr"`, `drain_timeout = "120s"`, `session_affinity = { timeout = "600s", netmask = 32 }`,
-		`health_check = { type = "http", port = 8081, path = "/healthz", host = "www.example.com", expected_status = "200,204", interval = "1000ms", timeout = "0.5s", rise = 1, fall = 5, on_unhealthy = "cut" }`))
+		`health_check = { type = "http", port = 8081, path = "/healthz", host = "www.example.com", expected_status = "200, 204", interval = "1000ms", timeout = "0.5s", rise = 1, fall = 5, on_unhealthy = "cut" }`))
 	steps := []resource.TestStep{
 		{
 			Config: full,
@@ -48,7 +48,7 @@ func TestServingOfAService(t *testing.T) {
 				is(theService, "health_check.type", "http"), is(theService, "health_check.interval", "1s"), is(theService, "health_check.on_unhealthy", "cut"),
 				m.has(func(s *mesh.Service) bool {
 					return s.Scheduler == "wrr" && s.DrainSeconds == 120 && s.Endpoints["a"].Share() == 3 && *s.Affinity == mesh.Affinity{TimeoutSeconds: 600, PrefixLength: 32} &&
-						*s.HealthCheck == mesh.HealthCheck{Type: "http", Port: 8081, Path: "/healthz", Host: "www.example.com", Status: "200,204",
+						*s.HealthCheck == mesh.HealthCheck{Type: "http", Port: 8081, Path: "/healthz", Host: "www.example.com", Status: "200, 204",
 							IntervalMillis: 1000, TimeoutMillis: 500, Rise: 1, Fall: 5, OnUnhealthy: "cut"}
 				}),
 			},

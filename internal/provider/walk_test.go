@@ -71,7 +71,15 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		"a third in place of the second": {func(w *walk) (string, error) {
 			w.leave("demo", mesh.NodeObject("n2"))
 			return w.planNode("demo", "", node("n3", "192.0.2.12"))
+		}, "from = routingmesh_node.NAME"},
+		"a replacement of the second": {func(w *walk) (string, error) {
+			w.leave("demo", mesh.NodeObject("n2"))
+			return w.planNode("demo", "demo/n2", node("n3", "192.0.2.12"))
 		}, ""},
+		"port with another key":    {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("web", 8080)) }, "from = routingmesh_published_port.NAME"},
+		"node with another key":    {func(w *walk) (string, error) { return w.planNode("demo", "", node("n2", "192.0.2.12")) }, `has the node demo/n2 already`},
+		"service with another key": {func(w *walk) (string, error) { return w.planService("demo", "", mesh.Service{Name: "web"}) }, "from = routingmesh_service.NAME"},
+		"its own service":          {func(w *walk) (string, error) { return w.planService("demo", "demo/web", mesh.Service{Name: "web"}) }, ""},
 		"vxlan port": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.VXLANPort = 5000
@@ -126,7 +134,7 @@ func TestUnknownNodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWalk()
 			tc.prepare(w)
-			err := w.planService("demo", "", web)
+			_, err := w.planService("demo", "", web)
 			var broken *mesh.Error
 			if errors.As(err, &broken) != tc.unknown || tc.unknown && broken.Attribute != "endpoints" {
 				t.Errorf("got %v, want an error: %v", err, tc.unknown)
