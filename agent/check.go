@@ -71,6 +71,7 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.endpoints()
 	c.idleConnections()
+	c.selfTest()
 	c.overlay(ctx)
 	return nil
 }

@@ -1,0 +1,96 @@
+//go:build kernel
+
+package kernel_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// testsItself starts the self-test of a node. The returned function ends it, and
+// with it its link.
+func (m *machine) testsItself(rec *mesh.Record) (*selftest.Tester, func()) {
+	m.t.Helper()
+	tester := selftest.New(selftest.Options{
+		Kernel: m, Prober: probe.New(m), Log: slog.New(slog.DiscardHandler),
+		Record:     func() (*mesh.Record, string) { return rec, m.name },
+		Conditions: func() compile.Conditions { return compile.Conditions{} },
+		Broken:     func() bool { return false },
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { tester.Run(ctx) })
+	end := sync.OnceFunc(func() { stop(); run.Wait() })
+	m.t.Cleanup(end)
+	return tester, end
+}
+
+// The mesh of newMesh as a record: node b has the endpoints.
+func selfTestRecord() *mesh.Record {
+	rec := probedRecord(2)
+	rec.Services = map[string]*mesh.Service{"web": {Name: "web", Endpoints: map[string]mesh.Endpoint{"b": {Node: "b"}}}}
+	rec.Ports = map[mesh.PortKey]*mesh.PublishedPort{}
+	for _, p := range []mesh.PublishedPort{
+		{Service: "web", Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress},
+		{Service: "web", Published: 9090, Target: 90, Protocol: mesh.TCP, Mode: mesh.Host},
+	} {
+		rec.Ports[p.Key()] = &p
+	}
+	return rec
+}
+
+// Two nodes on a wire whose firewalls drop what nothing accepts test themselves.
+// What is broken is said by its place, and said no more when it is whole.
+func TestSelfTest(t *testing.T) {
+	a, b, _ := newMesh(t, true)
+	rec := selfTestRecord()
+	testA, endA := a.testsItself(rec)
+	testB, _ := b.testsItself(rec)
+	fine := func(tester *selftest.Tester) bool {
+		s := tester.Summary()
+		return s != nil && s.Answering == 1 && s.Path == mesh.PathPasses && len(tester.Warnings()) == 0
+	}
+	until(t, time.Minute, "all is well on a", func() bool { return fine(testA) })
+	until(t, time.Minute, "all is well on b, with host mode", func() bool { return fine(testB) })
+	tests := []struct {
+		name           string
+		on             *machine
+		broken, mended string
+		code           mesh.WarningCode
+		want           string
+	}{
+		{"forward", a, "iptables -I FORWARD -o rmesh0 -j DROP", "iptables -D FORWARD 1", mesh.WarnPath, "does not get from the host into the mesh on node a"},
+		{"arp", a, "ip neigh replace 10.255.1.1 lladdr 02:00:00:00:00:77 dev rmesh0 nud permanent", "ip neigh del 10.255.1.1 dev rmesh0", mesh.WarnPath, "leaves the host of node a on rmesh0, and does not arrive in the mesh"},
+		{"the endpoint's input", b, "iptables -I INPUT -i rmesh0 -p tcp --dport 80 -j DROP", "iptables -D INPUT 1", mesh.WarnPath, "goes from node a to endpoint b (10.255.2.2:80) on node b, and no answer comes back"},
+		{"overlay", b, "iptables -t raw -I PREROUTING -p udp --dport 4789 -j DROP", "iptables -t raw -D PREROUTING 1", mesh.WarnOverlay, "Node b does not answer a over the overlay"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.on.run(tt.broken)
+			var got []mesh.Warning
+			until(t, 2*time.Minute, "a says it", func() bool { got = testA.Warnings(); return len(got) > 0 })
+			if len(got) != 1 || got[0].Code != tt.code || !strings.Contains(got[0].Text, tt.want) {
+				t.Errorf("%+v", got)
+			}
+			tt.on.run(tt.mended)
+			until(t, 2*time.Minute, "all is well again", func() bool { return fine(testA) })
+		})
+	}
+	if state := a.mesh("ipvsadm -Lnc"); strings.Contains(strings.ReplaceAll(state, "SYN_RECV", ""), "ESTABLISHED") {
+		t.Errorf("a test leaves a connection:\n%s", state)
+	}
+	endA()
+	if links := strings.Fields(a.run("ls /sys/class/net; ip -br link")); slices.Contains(links, "rmesht0") {
+		t.Errorf("the link outlives the test: %v", links)
+	}
+}
