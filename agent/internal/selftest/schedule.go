@@ -19,7 +19,7 @@ const (
 	testInterval  = time.Second
 	freshInterval = 200 * time.Millisecond
 	// roundInterval is how often one port is tested at most, while all pass.
-	roundInterval = 10 * time.Second
+	roundInterval = 5 * time.Second
 	// failAfter tests in a row that fail count, passAfter that pass.
 	failAfter = 3
 	passAfter = 2

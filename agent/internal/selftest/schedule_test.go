@@ -61,11 +61,11 @@ func TestSchedule_Rate_IsBounded(t *testing.T) {
 				if most := maxPerSecond(s.began); most > 1 {
 					t.Errorf("%d tests in one second", most)
 				}
-				if want := minutes * 60 / 10 * min(ports, 10); len(s.began) > want+1 {
+				if want := minutes * 60 / 5 * min(ports, 5); len(s.began) > want+1 {
 					t.Errorf("%d tests in %d minutes, want %d at most", len(s.began), minutes, want)
 				}
 				for key, n := range s.ports {
-					if n > minutes*60/10+1 {
+					if n > minutes*60/5+1 {
 						t.Errorf("%s was tested %d times", key, n)
 					}
 				}
