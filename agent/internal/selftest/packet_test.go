@@ -31,9 +31,10 @@ func TestParseAnswer(t *testing.T) {
 		return segment{from: server, to: client, seq: 100, ack: ack, flags: flags}.marshal()
 	}
 	icmp := func(code byte) []byte {
-		b := make([]byte, ipHeader+icmpHeader)
+		b := make([]byte, ipHeader+icmpHeader+ipHeader+8)
 		b[0], b[9], b[ipHeader], b[ipHeader+1] = 4<<4|5, protocolICMP, 3, code
-		return append(b, syn.marshal()[:ipHeader+8]...)
+		copy(b[ipHeader+icmpHeader:], syn.marshal())
+		return b
 	}
 	other := segment{from: client, to: server, seq: 8, flags: flagSYN}
 	tests := []struct {

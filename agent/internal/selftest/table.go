@@ -120,7 +120,7 @@ func (t *table) keep(rec *mesh.Record, node string) {
 // spread has one echo go after the other.
 func (t *table) spread() {
 	n := time.Duration(max(1, len(t.peers)))
-	t.interval = max(echoInterval, n*echoSpacing)
+	t.interval = max(echoInterval, time.Duration(len(t.peers))*echoSpacing)
 	now := t.now()
 	for i, p := range t.peers {
 		p.due = now.Add(t.interval * time.Duration(i) / n)
