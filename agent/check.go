@@ -81,6 +81,7 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.endpoints()
 	c.idleConnections()
+	c.selfTest()
 	c.overlay(ctx)
 	c.warnings()
 	return nil

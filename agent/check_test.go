@@ -153,3 +153,17 @@ func TestPortToTrace(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckSelfTest_SaysWhatIsCovered(t *testing.T) {
+	for path, want := range map[mesh.PathTest]finding{
+		mesh.PathOff:    {"self-test", unsure, "The path of published ports is not tested: there is no TUN."},
+		mesh.PathFails:  {"self-test", failed, "The path of published ports fails: see the warnings of `routingmesh-agent status`."},
+		mesh.PathPasses: {"self-test", fine, "test packets pass through the published ports (3 are tested); 1 of 2 other nodes answer over the overlay"},
+	} {
+		c := &checker{report: &report{}, status: &mesh.Status{SelfTest: &mesh.SelfTest{Peers: 2, Answering: 1, Ports: 3, Path: path, Off: "there is no TUN"}}}
+		c.selfTest()
+		if got := c.report.Findings; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+}

@@ -45,7 +45,9 @@ func findFlow(ns netns.NsHandle, from, to netip.AddrPort) (Flow, bool, error) {
 		return Flow{}, false, err
 	}
 	defer c.close()
-	req := c.request(nl.IPCTNL_MSG_CT_GET, 0)
+	// The answer is marked as one of many (ctnetlink_fill_info): only the
+	// acknowledgement says that it was the last.
+	req := c.request(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_ACK)
 	req.AddData(tcpTuple(from, to))
 	messages, err := req.Execute(unix.NETLINK_NETFILTER, 0)
 	if errors.Is(err, unix.ENOENT) {

@@ -13,6 +13,7 @@ const (
 	protocolICMP = 1
 	protocolTCP  = 6
 
+	flagFIN = 0x01
 	flagSYN = 0x02
 	flagRST = 0x04
 	flagACK = 0x10

@@ -196,21 +196,29 @@ func (p *path) test(ctx context.Context, self *mesh.Node, port *mesh.PublishedPo
 		if !result.passed || where {
 			p.locate(&result, syn, self)
 		}
-		if a.rejected != "" || a.flags&flagRST == 0 {
-			p.reset(syn)
+		if result.passed && a.flags&flagRST == 0 {
+			p.end(syn, a)
 		}
 		return result, true
 	}
 	var result outcome
 	p.locate(&result, syn, self)
-	p.reset(syn)
+	p.end(syn, answer{})
 	return result, true
 }
 
-// reset ends the connection that a SYN may have begun: no process ever sees it.
-func (p *path) reset(syn segment) {
-	end := segment{from: syn.from, to: syn.to, seq: syn.seq + 1, flags: flagRST}
-	_, _ = p.tun.Write(end.marshal()) // the next test finds out if the link is gone
+// end ends the connection that a SYN may have begun: no process ever sees it. The
+// reset is for the endpoint. IPVS does not heed it in a connection that is being made
+// (tcp_states), and counts that among those that a drain waits for: so a FIN comes
+// after it. Its acknowledgement is of one byte too few, so that it completes no
+// connection should it arrive first; the endpoint answers it with a reset.
+func (p *path) end(syn segment, a answer) {
+	reset := segment{from: syn.from, to: syn.to, seq: syn.seq + 1, flags: flagRST}
+	_, _ = p.tun.Write(reset.marshal()) // the next test finds out if the link is gone
+	if a.flags&flagSYN != 0 {
+		fin := segment{from: syn.from, to: syn.to, seq: syn.seq + 1, ack: a.seq, flags: flagFIN | flagACK}
+		_, _ = p.tun.Write(fin.marshal())
+	}
 }
 
 // gone notes that the link has been taken away.

@@ -19,12 +19,12 @@ const (
 	testInterval  = time.Second
 	freshInterval = 200 * time.Millisecond
 	// roundInterval is how often one port is tested at most, while all pass.
-	roundInterval = 10 * time.Second
+	roundInterval = 5 * time.Second
 	// failAfter tests in a row that fail count, passAfter that pass.
 	failAfter = 3
 	passAfter = 2
 	// maxSuspects bounds what is remembered of failed tests.
-	maxSuspects = 64
+	maxSuspects = 16
 	// quietHere is how long no test may have passed before all traffic counts as
 	// failing, where a packet gets lost on this host. quietThere is that where it gets
 	// lost beyond: by chance several may go to one endpoint of many.
@@ -81,7 +81,7 @@ type schedule struct {
 
 	suspects map[suspectKey]*suspect
 	asked    suspectKey // of the suspects the one that was tested last
-	turn     bool       // the next test is of a suspect
+	turn     int        // counts tests, see take
 
 	last     time.Time // when the last test began
 	ended    int       // how many have come to a result
@@ -160,7 +160,7 @@ func (s *schedule) take(now time.Time) mesh.PortKey {
 		s.fresh = s.fresh[1:]
 		return key
 	}
-	if s.turn = !s.turn; s.turn && len(s.suspects) > 0 {
+	if s.turn++; s.turn%2 == 1 && len(s.suspects) > 0 {
 		return s.nextSuspect().port
 	}
 	key := s.ports[s.next%len(s.ports)]
@@ -168,18 +168,21 @@ func (s *schedule) take(now time.Time) mesh.PortKey {
 	return key
 }
 
-// nextSuspect goes round in the order of their keys.
+// nextSuspect is by turns one that is nearly known to fail, so that many ports at
+// once do not hold each other up, and one of all in the order of their keys.
 func (s *schedule) nextSuspect() suspectKey {
-	var first, after *suspectKey
-	for k := range s.suspects {
-		if first == nil || k.compare(*first) < 0 {
-			first = &k
-		}
-		if k.compare(s.asked) > 0 && (after == nil || k.compare(*after) < 0) {
-			after = &k
+	var likely *suspectKey
+	keys := slices.SortedFunc(maps.Keys(s.suspects), suspectKey.compare)
+	for i, k := range keys {
+		if f := s.suspects[k]; !f.failing && (likely == nil || f.fails > s.suspects[*likely].fails) {
+			likely = &keys[i]
 		}
 	}
-	s.asked = *cmp.Or(after, first)
+	if likely != nil && s.turn%4 == 1 {
+		return *likely
+	}
+	next := slices.IndexFunc(keys, func(k suspectKey) bool { return k.compare(s.asked) > 0 })
+	s.asked = keys[max(0, next)]
 	return s.asked
 }
 

@@ -26,6 +26,7 @@ type failure struct {
 func (p *path) warnings() []mesh.Warning {
 	p.mu.Lock()
 	rec, node, off := p.schedule.rec, p.schedule.node, p.off
+	ports := p.schedule.ports
 	failing, all := p.schedule.failing(time.Now())
 	p.mu.Unlock()
 	if len(failing) == 0 || off != "" || p.Broken() {
@@ -33,6 +34,9 @@ func (p *path) warnings() []mesh.Warning {
 	}
 	var warnings []mesh.Warning
 	for _, f := range failures(rec, failing, p.clean) {
+		if all { // not the one of them that happens to be known so far
+			f.ports, f.to = ports[:1], nil
+		}
 		warnings = append(warnings, f.warning(rec, node, all))
 	}
 	return warnings
@@ -78,7 +82,7 @@ func nodeOf(rec *mesh.Record, host netip.Addr) string {
 func (f failure) warning(rec *mesh.Record, self string, all bool) mesh.Warning {
 	w := mesh.Warning{Code: mesh.WarnPath, AllTraffic: all}
 	switch {
-	case len(f.ports) == 1 && !all:
+	case !all && len(f.ports) == 1:
 		w.Object = mesh.PortObject(f.ports[0])
 	case f.at == sent && f.node != "":
 		w.Object = mesh.NodeObject(f.node)
@@ -154,7 +158,7 @@ func (f failure) sentStory(rec *mesh.Record, self, trace string) string {
 
 // target names the endpoint, if it is one.
 func (f failure) target(rec *mesh.Record) string {
-	if len(f.ports) > 1 || len(f.to) != 1 {
+	if len(f.to) != 1 {
 		return "the endpoints"
 	}
 	if name := compile.EndpointNames(rec, f.ports[0])[f.to[0]]; name != "" {

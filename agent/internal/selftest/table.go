@@ -46,6 +46,7 @@ type peer struct {
 	lost    bool
 
 	largeDue     time.Time
+	phase        time.Duration // beyond half of largeInterval: the first time less, so that they are spread
 	largeWaiting bool
 	largeMissed  int
 	largeAnswers int
@@ -119,10 +120,12 @@ func (t *table) keep(rec *mesh.Record, node string) {
 // spread has one echo go after the other.
 func (t *table) spread() {
 	n := time.Duration(max(1, len(t.peers)))
-	t.interval = max(echoInterval, n*echoSpacing)
+	t.interval = max(echoInterval, time.Duration(len(t.peers))*echoSpacing)
 	now := t.now()
 	for i, p := range t.peers {
 		p.due = now.Add(t.interval * time.Duration(i) / n)
+		const stride = 618 // neighbours in the list are far from each other
+		p.phase = largeInterval / 2 * (time.Duration(i) * stride % 1000) / 1000
 	}
 }
 
@@ -213,7 +216,8 @@ func (t *table) take(h probe.Heard) {
 			p.largeDue = now
 			return
 		}
-		p.largeLost, p.largeDue = false, now.Add(largeInterval)
+		p.largeLost, p.largeDue = false, now.Add(largeInterval/2+p.phase) // those of all peers began at the same time
+		p.phase = largeInterval / 2
 	default:
 		p.waiting, p.missed, p.answered = false, 0, true
 		if p.answers++; p.answers >= backAfter {

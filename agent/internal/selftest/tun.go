@@ -28,10 +28,11 @@ func openTUN(source netip.Addr) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", tunDevice, err)
 	}
-	file := os.NewFile(uintptr(fd), "self-test")
 	if err := makeTUN(fd); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the link %s: %w", state.SelfTestLink, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("make the link %s: %w", state.SelfTestLink, err), unix.Close(fd))
 	}
+	// Not before it has its link: the runtime's poller would hear nothing (tun_chr_poll).
+	file := os.NewFile(uintptr(fd), "self-test")
 	if err := configureTUN(source); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
