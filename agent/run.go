@@ -161,6 +161,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch) (*agent, error
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, probe.New(k)},
+		Warnings:  []func() []mesh.Warning{p.hostWarnings(func() string { return a.server.Node() })},
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err
