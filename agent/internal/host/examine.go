@@ -38,6 +38,7 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 		{"VXLAN port", fmt.Sprintf("UDP port %d, VNI %d: nobody else has it", c.VXLANPort, c.VNI), h.checkOverlay},
 		{"published ports", fmt.Sprintf("no other process listens on any of the %d that are published", len(rec.Ports)), h.checkListeners},
 	}
+	looks = append(looks, look{"saved rules", "no file that nftables loads at boot has the mesh's rules, which it could not load", h.checkSavedRules})
 	if len(agentAddresses(rec, self)) > 0 {
 		looks = append(looks, look{"own addresses", "no other process listens where the agent answers", h.checkAgentAddresses})
 	}
