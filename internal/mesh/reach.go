@@ -93,9 +93,9 @@ func (r *reach) pair(a, b string) {
 	}
 }
 
-// piecesOf judges both directions.
-func (r *reach) piecesOf(a, b string, A, B *PeerProbe) bool {
-	there, back := r.inPieces(b, a, A), r.inPieces(a, b, B)
+// piecesOf judges both directions by what each end saw.
+func (r *reach) piecesOf(a, b string, ofA, ofB *PeerProbe) bool {
+	there, back := r.inPieces(b, a, ofA), r.inPieces(a, b, ofB)
 	return there || back
 }
 
