@@ -167,6 +167,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fir
 		Warnings: func() []mesh.Warning { return a.server.Warned() },
 	})
 	address := &host.AddressWatch{Facts: p.host().Facts, Current: func() (*mesh.Record, string) { return a.server.Current() }}
+	routing := &host.Warner{Node: func() string { _, node := a.server.Current(); return node }, Proc: p.path("proc")}
 	prober := probe.New(k)
 	a.selftest = a.newSelfTest(k, prober, p.log)
 	a.server, err = server.New(server.Options{
@@ -174,7 +175,7 @@ func (p *program) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fir
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      p.host(),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings},
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings},
 		SelfTest:  a.selftest,
 		Log:       p.log, Version: version, BinarySHA256: digest, Now: time.Now,
 	})

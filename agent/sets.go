@@ -48,7 +48,7 @@ func (p *program) sets(ctx context.Context) error {
 	if err := p.needRoot("making the sets"); err != nil {
 		return err
 	}
-	stored, _, err := server.NewStore(p.stateDir()).Load()
+	stored, err := server.NewStore(p.stateDir()).Read()
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,8 @@ type HostFacts struct {
 	Interfaces    []Interface `json:"interfaces"`
 }
 
-// Interface is a network link of the host with its IPv4 addresses.
+// Interface is a network link of the host with its IPv4 addresses. Its MTU is that
+// of what carries their packets: of lo and dummies, the default route's.
 type Interface struct {
 	Name      string         `json:"name"`
 	MTU       int            `json:"mtu"`

@@ -26,6 +26,10 @@ type PeerProbe struct {
 	// Wire lists the outer source addresses of the overlay packets that the
 	// peer sent, as they came in on this host's links, before any firewall of it.
 	Wire []netip.Addr `json:"wire,omitempty"`
+	// Whole is the largest packet of the peer that would have come in one piece, where
+	// an overlay packet of it came in several ones on this host's links; 0 when none
+	// did. In pieces large packets pass, at a cost, and until a firewall drops pieces.
+	Whole int `json:"whole,omitempty"`
 	// Underlay says whether the peer's underlay address answers an ICMP echo, or
 	// the peer answered over the overlay, which it carries.
 	Underlay bool `json:"underlay"`

@@ -36,6 +36,7 @@ const (
 	filtered              // never arrives on the links of to
 	silent                // no answer, and to was not asked what it sees
 	tooLarge              // small packets pass, large ones do not
+	pieces                // large packets pass in pieces: fragments of the outer packet
 )
 
 // failure is one direction that fails; with both it stands for the way back too.
@@ -44,7 +45,7 @@ type failure struct {
 	from, to string
 	both     bool
 	detail   string // notSent: the error; source: the addresses seen instead
-	size     int    // tooLarge: what passes, in bytes
+	size     int    // tooLarge, pieces: what passes whole, in bytes
 
 	heard, pinged bool // silent: packets of to arrive at from; it answers a ping
 }
@@ -80,6 +81,7 @@ func (r *reach) pair(a, b string) {
 	aStuck, bStuck := r.cannotSend(a, b, A), r.cannotSend(b, a, B)
 	switch {
 	case aStuck || bStuck:
+	case r.piecesOf(a, b, A, B):
 	case A != nil && A.Answered >= r.full, B != nil && B.Answered >= r.full:
 	case A != nil && B != nil:
 		r.direction(a, b, A, B)
@@ -89,6 +91,21 @@ func (r *reach) pair(a, b string) {
 	default:
 		r.oneSided(b, a, B)
 	}
+}
+
+// piecesOf judges both directions by what each end saw.
+func (r *reach) piecesOf(a, b string, ofA, ofB *PeerProbe) bool {
+	there, back := r.inPieces(b, a, ofA), r.inPieces(a, b, ofB)
+	return there || back
+}
+
+// inPieces judges what the one end saw of the other one's packets.
+func (r *reach) inPieces(from, to string, received *PeerProbe) bool {
+	if received == nil || received.Whole == 0 || received.Whole >= r.full {
+		return false
+	}
+	r.add(failure{cause: pieces, from: from, to: to, size: received.Whole})
+	return true
 }
 
 func (r *reach) cannotSend(from, to string, p *PeerProbe) bool {

@@ -99,6 +99,10 @@ func (r *reach) tooLargeSentence(g group, peers string) string {
 	}
 	text := fmt.Sprintf("Large packets %s are lost on the overlay: %d bytes pass, the overlay's %d do not. A link on the way carries less than the nodes' own links. ",
 		way, g.size, r.full)
+	if g.cause == pieces {
+		text = fmt.Sprintf("Large packets %s arrive in pieces: the links between them carry overlay packets of %d bytes whole, the overlay's have up to %d. "+
+			"That is slow, and a firewall that drops pieces ends it. ", way, g.size, r.full)
+	}
 	if mtu := r.fittingMTU(); mtu >= minMTU {
 		return text + fmt.Sprintf("Set mtu = %d on the cluster, or raise the MTU on the way to %d.", mtu, r.full+VXLANOverhead)
 	}
@@ -120,7 +124,7 @@ func (r *reach) fittingMTU() int {
 	const step = 10
 	mtu := r.full
 	for _, f := range r.failures {
-		if f.cause == tooLarge {
+		if f.cause == tooLarge || f.cause == pieces {
 			mtu = min(mtu, f.size)
 		}
 	}

@@ -33,11 +33,12 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 	}
 	looks := []look{
 		{"address", fmt.Sprintf("%s is the host's own", self.Address), h.checkOwnAddress},
-		{"underlay MTU", fmt.Sprintf("the link of %s carries the overlay's %d bytes and their header", self.Address, rec.MTU()), h.checkUnderlayMTU},
+		{"underlay MTU", fmt.Sprintf("the links that lead from %s to the other nodes carry the overlay's %d bytes and their header", self.Address, rec.MTU()), h.checkUnderlayMTU},
 		{"address pool", fmt.Sprintf("%s overlaps no route, address or resolver of the host", c.AddressPool), h.checkPool},
 		{"VXLAN port", fmt.Sprintf("UDP port %d, VNI %d: nobody else has it", c.VXLANPort, c.VNI), h.checkOverlay},
 		{"published ports", fmt.Sprintf("no other process listens on any of the %d that are published", len(rec.Ports)), h.checkListeners},
 	}
+	looks = append(looks, look{"saved rules", "no file that nftables loads at boot has the mesh's rules, which it could not load", h.checkSavedRules})
 	if len(agentAddresses(rec, self)) > 0 {
 		looks = append(looks, look{"own addresses", "no other process listens where the agent answers", h.checkAgentAddresses})
 	}
@@ -51,18 +52,4 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 		findings = append(findings, f)
 	}
 	return findings
-}
-
-// checkUnderlayMTU finds a link that became smaller after the join, when its MTU
-// went into the record.
-func (h *Host) checkUnderlayMTU(c *check) {
-	facts, err := h.Facts()
-	if err != nil {
-		return // checkOwnAddress has said so
-	}
-	link, ok := facts.LinkOf(c.self.Address)
-	if need := c.next.MTU() + mesh.VXLANOverhead; ok && link.MTU < need {
-		c.node("", "The link %s of the node's address has mtu %d, and the overlay's mtu %d needs %d: large packets are lost or go in pieces. "+
-			"Raise the link's MTU, or set mtu = %d on the cluster.", link.Name, link.MTU, c.next.MTU(), need, link.MTU-mesh.VXLANOverhead)
-	}
 }

@@ -67,7 +67,7 @@ func interfaces() ([]mesh.Interface, error) {
 			links = append(links, link)
 		}
 	}
-	return links, nil
+	return links, correctMTUs(links)
 }
 
 func reachable(a net.Addr) (netip.Prefix, bool) {

@@ -27,16 +27,17 @@ type sysctlSpace struct {
 // have never heard of is among them.
 func (s sysctlSpace) turned(folders ...string) (turned []setting) {
 	s.m.t.Helper()
-	for _, folder := range folders {
-		for line := range strings.Lines(s.in("cd /proc/sys/net; for f in " + folder + "/*; do [ -f $f ] && [ -w $f ] && echo $f $(cat $f) || true; done 2>/dev/null")) {
-			switch f := strings.Fields(line); {
-			case len(f) != 2 || slices.Contains(necessary, filepath.Base(f[0])):
-			case f[1] == "0":
-				turned = append(turned, setting{f[0], "1"})
-			case len(f[1]) == 1:
-				turned = append(turned, setting{f[0], "0"})
-			}
+	for line := range strings.Lines(s.in("cd /proc/sys/net; grep -sH '^[0-9]$' " + strings.Join(folders, "/* ") + "/* || true")) {
+		switch file, value, _ := strings.Cut(strings.TrimSpace(line), ":"); {
+		case slices.Contains(necessary, filepath.Base(file)):
+		case value == "0":
+			turned = append(turned, setting{file, "1"})
+		default:
+			turned = append(turned, setting{file, "0"})
 		}
+	}
+	if len(turned) < 10 {
+		s.m.t.Fatalf("only %d settings below %s", len(turned), folders)
 	}
 	return turned
 }
@@ -110,7 +111,7 @@ func serveTuned(t *testing.T, settings []setting) []string {
 	for n, m := range map[node]*machine{1: a, 2: b} {
 		m.host().set(m.host().turned("ipv4/conf/all", "ipv4/conf/rmesh0", "ipv4/neigh/rmesh0"))
 		m.ours().set(m.ours().turned("ipv4/neigh/host0", "ipv4/neigh/vx0", "ipv4/conf/host0", "ipv4/conf/vx0"))
-		m.reach(published(t, n), 1) // what is ours is repaired
+		m.settle(published(t, n)) // what is ours is repaired
 		m.host().set([]setting{{"ipv4/conf/all/arp_ignore", "1"}})
 	}
 	return append(failed, served(a, b, c, "turned afterwards")...)
@@ -131,7 +132,7 @@ func served(a, b, c *machine, when string) (failed []string) {
 		{c, "tcp", "192.168.77.2:9090", "b sees 192.168.77.100"},
 		{b, "tcp", "127.0.0.1:9090", "b sees 10.255.2.1"},
 	} {
-		if got := test.from.ask(test.proto, test.to); got != test.see {
+		if got := test.from.greeting(test.proto, test.to); got != test.see {
 			failed = append(failed, fmt.Sprintf("%s: %s to %s/%s: %q, want %q", when, test.from.name, test.to, test.proto, got, test.see))
 		}
 	}
@@ -145,11 +146,11 @@ func TestVeth_OtherMACs_ChangedInPlace(t *testing.T) {
 	want := desired(t, 1, 2)
 	m.run("ip link add eth0 type dummy; ip addr add 192.168.77.1/24 dev eth0; ip link set eth0 up")
 	m.reach(want, 1)
-	index := m.run("cat /sys/class/net/rmesh0/ifindex")
+	index := m.run("ip -o link show rmesh0 | cut -d: -f1")
 	m.run("ip link set rmesh0 address 02:11:22:33:44:55; ip neigh del 10.255.1.1 dev rmesh0 || true")
 	m.mesh("ip link set host0 address 02:11:22:33:44:56")
-	m.reach(want, 2)
-	if now := m.run("cat /sys/class/net/rmesh0/ifindex"); now != index {
+	m.settle(want)
+	if now := m.run("ip -o link show rmesh0 | cut -d: -f1"); now != index {
 		t.Errorf("rmesh0 had index %s and has %s", index, now)
 	}
 	for _, neigh := range []string{m.run("ip neigh show dev rmesh0"), m.mesh("ip neigh show dev host0")} {

@@ -117,11 +117,18 @@ func host(a net.Addr) string {
 
 // ask connects from the machine and returns the answer, or "refused". A large
 // message both ways shows that no packet is too large for a link on the path.
-func (m *machine) ask(proto, to string) string {
+func (m *machine) ask(proto, to string) string { return m.answerOf(proto, to, echo) }
+
+// greeting is ask without the large message, which takes long where windows are small.
+func (m *machine) greeting(proto, to string) string {
+	return m.answerOf(proto, to, func(net.Conn, io.Reader) error { return nil })
+}
+
+func (m *machine) answerOf(proto, to string, then func(net.Conn, io.Reader) error) string {
 	m.t.Helper()
 	var answer string
 	err := within(m.ns, func() (err error) {
-		answer, err = exchange(proto, to)
+		answer, err = exchange(proto, to, then)
 		return err
 	})
 	switch {
@@ -133,7 +140,7 @@ func (m *machine) ask(proto, to string) string {
 	return answer
 }
 
-func exchange(proto, to string) (string, error) {
+func exchange(proto, to string, then func(net.Conn, io.Reader) error) (string, error) {
 	c, err := net.DialTimeout(proto+"4", to, 10*time.Second)
 	if err != nil {
 		return "", err
@@ -152,7 +159,7 @@ func exchange(proto, to string) (string, error) {
 	if err != nil || proto == "udp" {
 		return strings.TrimSpace(answer), err
 	}
-	return strings.TrimSpace(answer), echo(c, r)
+	return strings.TrimSpace(answer), then(c, r)
 }
 
 // echo sends a megabyte and wants it back.

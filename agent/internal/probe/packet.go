@@ -16,6 +16,8 @@ const (
 	udpHeader   = 8
 	vxlanHeader = 8
 	etherHeader = 14
+
+	moreFragments = 0x20 // of the byte with the IPv4 flags
 )
 
 // nonce tells a probe's own answers from those to an earlier one.
@@ -67,6 +69,10 @@ func parseEcho(b []byte, from netip.Addr) (echo, bool) {
 type frame struct {
 	outer, to netip.Addr // the outer source and destination
 	sender    netip.Addr // S of the node that sent it, from the inner MAC 02:52:S
+	// whole is the size of the inner packet that the first of several pieces would
+	// have held; 0 of a packet in one piece. The offset counts in eights, so it may be
+	// up to 7 bytes less than what the link carries.
+	whole int
 }
 
 // parseFrame reads an IPv4 packet, which may be cut off after the inner Ethernet
@@ -89,9 +95,14 @@ func parseFrame(b []byte, port uint16, vni uint32) (frame, bool) {
 		binary.BigEndian.Uint32(vxlan[4:])>>8 != vni || inner[6] != 0x02 || inner[7] != 0x52 {
 		return frame{}, false
 	}
+	whole := 0
+	if b[6]&moreFragments != 0 {
+		whole = int(binary.BigEndian.Uint16(b[2:])) - header - udpHeader - vxlanHeader - etherHeader
+	}
 	return frame{
 		outer:  netip.AddrFrom4([4]byte(b[12:16])),
 		to:     netip.AddrFrom4([4]byte(b[16:20])),
 		sender: netip.AddrFrom4([4]byte(inner[8:12])),
+		whole:  max(whole, 0),
 	}, true
 }

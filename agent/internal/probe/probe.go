@@ -108,6 +108,7 @@ func (p *Prober) try(ctx context.Context, rec *mesh.Record, self *mesh.Node, tar
 		underlay: func(t *target) error { return send(s.host, t.node.Address, smallest, nonce) },
 	}
 	r.run(timed)
+	wait(timed, afterwards)
 	stop()
 	return cmp.Or(readers.Wait(), ctx.Err())
 }
@@ -118,4 +119,6 @@ const (
 	window   = 3 * time.Second
 	interval = 200 * time.Millisecond
 	hearing  = 400 * time.Millisecond
+	// afterwards is for the frames of the last answers, which another goroutine reads.
+	afterwards = 50 * time.Millisecond
 )

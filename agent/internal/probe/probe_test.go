@@ -236,13 +236,18 @@ func TestParseFrame(t *testing.T) {
 	to := netip.MustParseAddr("192.0.2.9")
 	good := vxlan(t, 10, n1, to)
 	f, ok := parseFrame(good, 4789, 5_000_001)
-	if want := (frame{netip.MustParseAddr("203.0.113.10"), to, n1.MeshAddress()}); !ok || f != want {
+	if want := (frame{outer: netip.MustParseAddr("203.0.113.10"), to: to, sender: n1.MeshAddress()}); !ok || f != want {
 		t.Errorf("%+v, %t", f, ok)
 	}
 	options := slices.Insert(slices.Clone(good), ipv4Header, 1, 1, 1, 1)
 	options[0] = 0x46
 	if f, ok := parseFrame(options, 4789, 5_000_001); !ok || f.sender != n1.MeshAddress() {
 		t.Errorf("with IPv4 options: %+v, %t", f, ok)
+	}
+	piece := slices.Clone(good)
+	piece[2], piece[3], piece[6] = 1500>>8, 1500&0xff, 0x20
+	if f, ok := parseFrame(piece, 4789, 5_000_001); !ok || f.whole != 1450 {
+		t.Errorf("the first of several pieces: %+v, %t", f, ok)
 	}
 	for name, change := range map[string]func([]byte) []byte{
 		"IPv6": func(b []byte) []byte { b[0] = 0x65; return b }, "TCP": func(b []byte) []byte { b[9] = 6; return b },

@@ -114,6 +114,9 @@ func (w *watch) frame(b []byte, c *mesh.Cluster, self netip.Addr) {
 	defer w.mu.Unlock()
 	t := w.byMesh[f.sender]
 	// Who forges frames forges addresses; a few tell enough.
+	if t != nil && f.whole > 0 && (t.result.Whole == 0 || f.whole < t.result.Whole) {
+		t.result.Whole = f.whole
+	}
 	if t == nil || len(t.result.Wire) >= maxSources || slices.Contains(t.result.Wire, f.outer) {
 		return
 	}

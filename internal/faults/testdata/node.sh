@@ -19,7 +19,7 @@ ours() (
     ip rule | grep 10255
     ip netns
     head /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/rmesh0/{route_localnet,rp_filter}
-    cat /etc/systemd/system/routingmesh-agent.service /var/lib/routingmesh/record.json
+    cat /etc/systemd/system/routingmesh-agent.service /etc/systemd/system/routingmesh-sets.service /var/lib/routingmesh/record.json
     stat -c '%N %a' /etc/systemd/system/multi-user.target.wants/routingmesh-agent.service /usr/local/bin/routingmesh-agent
     stat -Lc '%n %a %s' /usr/local/bin/routingmesh-agent
   } | sort
