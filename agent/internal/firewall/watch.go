@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,36 @@ type Foreign struct {
 
 // tries is how often the rules are read when somebody changes them meanwhile.
 const tries = 3
+
+// Translated says where the host's rules send what comes to its own ports elsewhere,
+// by port: a container holds them without a socket that listens. The mesh's own
+// rules do not count.
+func Translated(ports []mesh.PortKey, address netip.Addr) (map[mesh.PortKey]string, error) {
+	rules, done, err := nft.Read()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	link := linkOf(address)
+	return translated(rules, ports, nft.Packet{In: link, InIndex: linkNumbers()[link], Dst: address, ToLocal: true, State: nft.New}), rules.Err()
+}
+
+// translated asks for each port with a packet from outside.
+func translated(rules *nft.Ruleset, ports []mesh.PortKey, p nft.Packet) map[mesh.PortKey]string {
+	found := map[mesh.PortKey]string{}
+	for _, c := range rules.Chains {
+		if c.Type != "nat" || c.Hook != nft.Prerouting {
+			continue
+		}
+		for _, key := range ports {
+			p.Protocol, p.DstPort = protocol(key), key.Port
+			if v := rules.Judge(c, p, ours(false)); v.Translates() && found[key] == "" {
+				found[key] = fmt.Sprintf("%s in table %s %s", v.NATAt, c.Family, c.Table)
+			}
+		}
+	}
+	return found
+}
 
 // look brings findings up. The lock is held.
 func (f *Foreign) look() (node string) {
@@ -76,23 +107,27 @@ func look(rec *mesh.Record, node string) ([]finding, error) {
 	}
 	defer done()
 	q := questions(rec, node, linkOf(rec.Nodes[node].Address))
-	byNumber(q)
+	byNumber(q, linkNumbers())
 	findings := judge(rules, q)
 	return findings, rules.Err()
 }
 
 // byNumber adds the numbers of the links: some rules name them so.
-func byNumber(q map[nft.Hook][]question) {
-	number := map[string]uint32{}
-	links, _ := net.Interfaces() // a link without a number is one that is not known
-	for _, l := range links {
-		number[l.Name] = uint32(l.Index) //nolint:gosec // it is one of 32 bits
-	}
+func byNumber(q map[nft.Hook][]question, number map[string]uint32) {
 	for _, all := range q {
 		for i := range all {
 			all[i].packet.InIndex, all[i].packet.OutIndex = number[all[i].packet.In], number[all[i].packet.Out]
 		}
 	}
+}
+
+func linkNumbers() map[string]uint32 {
+	number := map[string]uint32{}
+	links, _ := net.Interfaces() // a link without a number is one that is not known
+	for _, l := range links {
+		number[l.Name] = uint32(l.Index) //nolint:gosec // it is one of 32 bits
+	}
+	return number
 }
 
 // Warnings is what is surely dropped.
