@@ -290,7 +290,7 @@ func warningsOf(findings []finding, node string) (warnings []mesh.Warning) {
 func notesOf(findings []finding) (notes []string) {
 	for _, f := range findings {
 		if f.unsure {
-			notes = append(notes, fmt.Sprintf("Whether nf_tables chain %s (hook %s), %s, drops %s cannot be told: it asks for what the agent does not know.",
+			notes = append(notes, fmt.Sprintf("Whether nf_tables chain %s (hook %s), %s, drops %s cannot be told: it depends on what the agent does not know (a client's address, a rate, a match of xtables).",
 				f.chain, f.hook, cmp.Or(f.at, "a rule"), f.dropped()))
 		}
 	}
