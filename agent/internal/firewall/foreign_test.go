@@ -39,7 +39,7 @@ func TestJudge_RecordedRules(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			rules := replay(t, path)
 			q := questions(serving(), "n1", "eth0")
-			byNumber(q, map[string]uint32{"lo": 1, "eth0": 2, "rmesh0": 5})
+			byNumber(q, func(link string) uint32 { return map[string]uint32{"lo": 1, "eth0": 2, "rmesh0": 5}[link] })
 			findings := judge(rules, q)
 			var b strings.Builder
 			for _, w := range warningsOf(findings, "n1") {
