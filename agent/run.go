@@ -189,7 +189,7 @@ type inspector struct {
 }
 
 func (p *program) host() *host.Host {
-	return &host.Host{Proc: p.path("proc"), Root: p.root, Requirements: requirements}
+	return &host.Host{Proc: p.path("proc"), Root: p.root, Requirements: requirements, Translated: firewall.Translated}
 }
 
 // requirements puts what the host lacks into sentences, and what the mesh cannot

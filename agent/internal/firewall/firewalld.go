@@ -9,12 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/vishvananda/netlink"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -30,6 +30,8 @@ const (
 	afterwards = 4 * time.Second
 	// startTime is how long a firewalld that starts may take to answer.
 	startTime = 2 * time.Minute
+	// firstTime is how long a start of the agent waits for a firewalld that starts too.
+	firstTime = 3 * time.Second
 	// callTime is for what is asked while somebody waits.
 	callTime = 20 * time.Second
 	// noteName is where the originals keep what was added.
@@ -78,7 +80,7 @@ func New(ctx context.Context, o Options) *Firewalld {
 		o.retry = busRetry
 	}
 	f := &Firewalld{Options: o}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, firstTime)
 	defer cancel()
 	b, err := connect(ctx)
 	if err != nil {
@@ -107,13 +109,17 @@ func (f *Firewalld) Kept() (rec *mesh.Record, node string) {
 	return f.rec, f.node
 }
 
+// linkOf is the link that has the address, "" where that cannot be told: the default
+// zone is meant then.
 func linkOf(addr netip.Addr) string {
-	links, _ := net.Interfaces() // without them the default zone is meant
-	for _, link := range links {
-		addrs, _ := link.Addrs()
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == addr {
-				return link.Name
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return ""
+	}
+	for _, a := range addrs {
+		if have, ok := netip.AddrFromSlice(a.IP.To4()); ok && have == addr {
+			if link, err := netlink.LinkByIndex(a.LinkIndex); err == nil {
+				return link.Attrs().Name
 			}
 		}
 	}

@@ -3,10 +3,15 @@
 package firewall
 
 import (
-	"fmt"
+	"bufio"
+	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,16 +60,40 @@ func (w *world) mended(after string) {
 	}
 }
 
-// told is what firewalld has of the mesh in a zone, and the zone of rmesh0.
-func (w *world) told(zone string) string {
+// do calls a method of firewalld, as firewall-cmd would.
+func (w *world) do(method string, args ...any) {
 	w.Helper()
-	return w.sh(fmt.Sprintf("firewall-cmd --zone=%s --list-rich-rules | sort; firewall-cmd --get-zone-of-interface=rmesh0 2>&1 || true", zone))
+	b, err := connect(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer b.close()
+	if err := b.call(w.Context(), busPath, method, nil, args...); err != nil {
+		w.Fatalf("%s: %v", method, err)
+	}
 }
 
-func (w *world) want(zone string, rules ...string) {
+func (w *world) addRule(zone, rule string) {
 	w.Helper()
-	if got, want := w.told(zone), strings.Join(rules, "\n"); got != want {
-		w.Errorf("firewalld has in zone %s:\n%s\nwant:\n%s", zone, got, want)
+	w.do(busZone+".addRichRule", zone, rule, int32(0))
+}
+
+// want asks firewalld for the rules of a zone, and for the zone of rmesh0.
+func (w *world) want(zone, link string, rules ...string) {
+	w.Helper()
+	b, err := connect(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer b.close()
+	var got []string
+	var gotLink string
+	if err := errors.Join(b.zone(w.Context(), "getRichRules", &got, zone), b.zone(w.Context(), "getZoneOfInterface", &gotLink, "rmesh0")); err != nil {
+		w.Fatal(err)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, rules) || gotLink != link {
+		w.Errorf("firewalld has in zone %s %q, and rmesh0 in zone %q; want %q and %q", zone, got, gotLink, rules, link)
 	}
 }
 
@@ -85,32 +114,34 @@ func TestFirewalld(t *testing.T) {
 	w.sh(firewalldHere)
 	t.Cleanup(func() { _ = exec.Command("systemctl", "stop", "firewalld").Run() })
 	r2, r3 := acceptVXLAN(netip.MustParseAddr("192.0.2.2"), 4789), acceptVXLAN(netip.MustParseAddr("192.0.2.3"), 4789)
-	w.sh("firewall-cmd --set-default-zone=public; firewall-cmd --add-rich-rule='" + r3 + "'") // what was there before
+	w.until("firewalld answers", func() bool { f := New(t.Context(), w.f.Options); return f.seen.running })
+	w.addRule("public", r3) // what was there before
 	w.mended("a start")
-	w.want("public", r2, r3, "trusted")
+	w.want("public", trusted, r2, r3)
 	t.Run("reload", func(*testing.T) {
 		before := w.changed.Load()
-		w.sh("firewall-cmd --reload; firewall-cmd --add-rich-rule='" + r3 + "'")
+		w.do(busName + ".reload")
+		w.addRule("public", r3)
 		w.mended("a reload")
-		w.want("public", r2, r3, "trusted")
+		w.want("public", trusted, r2, r3)
 		w.until("the host is looked at once more", func() bool { return w.changed.Load() >= before+2 })
 	})
 	t.Run("another default zone", func(*testing.T) {
-		w.sh("firewall-cmd --set-default-zone=drop")
+		w.do(busName+".setDefaultZone", "internal")
 		w.mended("a change of the default zone")
-		w.want("drop", r2, r3, "trusted")
-		w.sh("firewall-cmd --set-default-zone=public")
+		w.want("internal", trusted, r2, r3)
+		w.do(busName+".setDefaultZone", "public")
 		w.mended("its end")
-		w.want("drop", "trusted")
-		w.want("public", r2, r3, "trusted")
+		w.want("internal", trusted)
+		w.want("public", trusted, r2, r3)
 	})
 	t.Run("panic", func(t *testing.T) {
-		w.sh("firewall-cmd --panic-on")
+		w.do(busName + ".enablePanicMode")
 		w.until("panic mode is seen", func() bool { return len(w.f.Warnings()) == 1 })
 		if warning := w.f.Warnings()[0]; !warning.AllTraffic || !strings.Contains(warning.Text, "firewall-cmd --panic-off") || w.f.Check().Fault != "" {
 			t.Errorf("in panic mode: %v, fault %q", warning, w.f.Check().Fault)
 		}
-		w.sh("firewall-cmd --panic-off")
+		w.do(busName + ".disablePanicMode")
 		w.until("its end is seen", func() bool { return len(w.f.Warnings()) == 0 })
 	})
 	t.Run("report", func(t *testing.T) { w.reports(t, r3) })
@@ -120,7 +151,7 @@ func TestFirewalld(t *testing.T) {
 		if n, err := w.f.Leave(t.Context()); err != nil || n != 2 {
 			t.Errorf("took back %d, %v; want the rule for n2 and rmesh0's zone", n, err)
 		}
-		w.want("public", r3, "no zone")
+		w.want("public", "", r3)
 		if _, noted := w.f.Originals.Get(noteName); noted {
 			t.Error("a note is left")
 		}
@@ -133,7 +164,7 @@ func (w *world) reports(t *testing.T, kept string) {
 	report.Cluster.Firewall = mesh.FirewallReport
 	w.f.Keep(report, "n1")
 	w.mended("report")
-	w.want("public", kept, "no zone")
+	w.want("public", "", kept)
 	warnings := w.f.Warnings()
 	if len(warnings) != 1 {
 		t.Fatalf("warnings: %v", warnings)
@@ -147,5 +178,75 @@ func (w *world) reports(t *testing.T, kept string) {
 	if fault := w.f.Check().Fault; fault != "" {
 		t.Errorf("with what the user has added: firewalld %s", fault)
 	}
-	w.sh("firewall-cmd --reload; firewall-cmd --add-rich-rule='" + kept + "'")
+	w.do(busName + ".reload")
+	w.addRule("public", kept)
+}
+
+// startBus starts a message bus on an address, and returns what ends it.
+func startBus(t *testing.T, address string) (end func()) {
+	t.Helper()
+	cmd := exec.Command("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", "--address="+address)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens
+		t.Fatal(err)
+	}
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// TestRun_BusRestarts: a reload is heard on a bus that comes late and is restarted,
+// other signals are not taken for one, and the end of the bus counts as one.
+func TestRun_BusRestarts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bus")
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+path)
+	w := &world{T: t}
+	w.f = New(t.Context(), Options{Originals: memory{}, Log: slog.New(slog.DiscardHandler), Changed: func() { w.changed.Add(1) }, retry: 50 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.f.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	for range 2 {
+		before, others := w.changed.Load(), 0
+		end := startBus(t, "unix:path="+path)
+		w.emit("PanicModeEnabled", func() bool { others++; return others > 10 })
+		if w.changed.Load() != before {
+			t.Error("another signal was taken for a reload")
+		}
+		w.emit("Reloaded", func() bool { return w.changed.Load() > before })
+		last, calm := int64(0), 0
+		w.until("all signals are heard", func() bool {
+			if now := w.changed.Load(); now != last {
+				last, calm = now, 0
+			}
+			calm++
+			return calm > 30
+		})
+		end()
+		w.until("the end of the bus counts as a reload", func() bool { return w.changed.Load() > last })
+		_ = os.Remove(path)
+	}
+}
+
+// emit sends a signal until it is heard: nobody may have subscribed yet.
+func (w *world) emit(signal string, heard func() bool) {
+	w.Helper()
+	b, err := connect(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer b.close()
+	w.until(signal+" is heard", func() bool {
+		if err := b.conn.Emit(busPath, busName+"."+signal); err != nil {
+			w.Fatal(err)
+		}
+		return heard()
+	})
 }

@@ -20,8 +20,9 @@ type question struct {
 	packet nft.Packet
 	// ours says that the mesh's own chain accepts it, where the packet gets there.
 	ours bool
-	// rule is the nft rule that would let it pass; %s in it is the group's values.
-	rule, value string
+	// rule is the nft rule that would let it pass, legacy the one of iptables; %s in
+	// them is the group's values.
+	rule, legacy, value string
 	// entry says that what comes from outside to the mesh's ports gets nowhere without it.
 	entry bool
 }
@@ -47,14 +48,16 @@ func vxlan(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node, underla
 			continue
 		}
 		in := question{
-			what: "node " + name, group: "VXLAN from ", value: peer.Address.String(), rule: fmt.Sprintf("ip saddr %%s udp dport %d accept", port),
+			what: name, group: "VXLAN from node ", value: peer.Address.String(),
+			rule: fmt.Sprintf("ip saddr %%s udp dport %d accept", port), legacy: fmt.Sprintf("-s %%s -p udp --dport %d", port),
 			packet: nft.Packet{In: underlay, Src: peer.Address, Dst: self.Address, ToLocal: true, Protocol: nft.UDP, DstPort: port, State: nft.New},
 		}
 		q[nft.Prerouting] = append(q[nft.Prerouting], in)
 		in.ours = true
 		q[nft.Input] = append(q[nft.Input], in)
 		out := question{
-			what: "node " + name, group: "VXLAN to ", value: peer.Address.String(), rule: fmt.Sprintf("ip daddr %%s udp dport %d accept", port),
+			what: name, group: "VXLAN to node ", value: peer.Address.String(),
+			rule: fmt.Sprintf("ip daddr %%s udp dport %d accept", port), legacy: fmt.Sprintf("-d %%s -p udp --dport %d", port),
 			packet: nft.Packet{Out: underlay, Src: self.Address, Dst: peer.Address, Protocol: nft.UDP, DstPort: port, State: nft.New},
 		}
 		q[nft.Output] = append(q[nft.Output], out)
@@ -77,24 +80,27 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 		after := nft.Packet{Dst: to, Protocol: protocol(key), DstPort: key.Port, State: nft.New, DNAT: true, Before: before}
 		value := fmt.Sprintf("%s dport %d", key.Protocol, key.Port)
 		q[nft.Prerouting] = append(q[nft.Prerouting], question{
-			what: port, group: "what clients send to published port ", rule: "%s accept", value: value, entry: true, packet: after,
+			what: port, group: "what clients send to published port ", rule: "%s accept", legacy: fmt.Sprintf("-p %s --dport %d", key.Protocol, key.Port), value: value, entry: true, packet: after,
 		})
 		after.Before, after.Out = nil, state.HostLink
 		in := question{
-			what: port, group: "what clients send to published port ", rule: `oifname "` + state.HostLink + `" ct status dnat accept`, entry: true, ours: true, packet: after,
+			what: port, group: "what clients send to published port ", rule: `oifname "` + state.HostLink + `" ct status dnat accept`,
+			legacy: "-o " + state.HostLink + " -m conntrack --ctstate DNAT", entry: true, ours: true, packet: after,
 		}
 		q[nft.Forward] = append(q[nft.Forward], in)
 		in.ours = false
 		q[nft.Postrouting] = append(q[nft.Postrouting], in)
 		back := question{
-			what: port, group: "the answers of published port ", rule: `iifname "` + state.HostLink + `" ct state established,related accept`, entry: true, ours: true,
+			what: port, group: "the answers of published port ", rule: `iifname "` + state.HostLink + `" ct state established,related accept`,
+			legacy: "-i " + state.HostLink + " -m conntrack --ctstate ESTABLISHED,RELATED", entry: true, ours: true,
 			packet: nft.Packet{In: state.HostLink, Src: to, Protocol: protocol(key), SrcPort: key.Port, State: nft.Established, DNAT: true},
 		}
 		q[nft.Forward] = append(q[nft.Forward], back)
 		local := after
-		local.Out, local.Before = "", &nft.Packet{Dst: self.Address, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
+		// The output hook sees the link of before the translation: that of an own address.
+		local.Out, local.Before = "lo", &nft.Packet{Out: "lo", Dst: self.Address, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
 		q[nft.Output] = append(q[nft.Output], question{
-			what: port, group: "what this host itself sends to published port ", rule: "ip daddr " + to.String() + " accept", packet: local,
+			what: port, group: "what this host itself sends to published port ", rule: "ip daddr " + to.String() + " accept", legacy: "-d " + to.String(), packet: local,
 		})
 	}
 }
@@ -106,11 +112,11 @@ func endpoints(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 			break
 		}
 		q[nft.Input] = append(q[nft.Input], question{
-			what: key.String(), group: "what the mesh sends to the endpoint on port ", rule: `iifname "` + state.HostLink + `" accept`, ours: true,
+			what: key.String(), group: "what the mesh sends to the endpoint on port ", rule: `iifname "` + state.HostLink + `" accept`, legacy: "-i " + state.HostLink, ours: true,
 			packet: nft.Packet{In: state.HostLink, Dst: self.HostAddress(), ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New},
 		})
 		q[nft.Output] = append(q[nft.Output], question{
-			what: key.String(), group: "the answers of the endpoint on port ", rule: `oifname "` + state.HostLink + `" accept`,
+			what: key.String(), group: "the answers of the endpoint on port ", rule: `oifname "` + state.HostLink + `" accept`, legacy: "-o " + state.HostLink,
 			packet: nft.Packet{Out: state.HostLink, Src: self.HostAddress(), Protocol: protocol(key), SrcPort: key.Port, State: nft.Established},
 		})
 	}
@@ -198,7 +204,7 @@ func ours(accepts bool) nft.Known {
 
 // text is the warning's. Firewalld's tables are its own business.
 func (f finding) text() string {
-	where := fmt.Sprintf("nf_tables chain %s (hook %s, priority %d), %s, drops %s%s", f.chain, f.hook, f.chain.Priority, f.at, f.first.group, list(f.what))
+	where := fmt.Sprintf("nf_tables chain %s (hook %s, priority %d), %s, drops %s", f.chain, f.hook, f.chain.Priority, f.at, f.dropped())
 	if f.firewalld() {
 		return where + ". It is firewalld's: see `firewall-cmd --list-all-zones` and `firewall-cmd --list-all-policies` for the rule that asks for it, and remove that with firewall-cmd."
 	}
@@ -220,28 +226,44 @@ func (f finding) file() string {
 	return "/etc/nftables.conf, as a rule"
 }
 
+// command lets all values of the group pass.
 func (f finding) command() string {
 	values := slices.Compact(slices.Sorted(slices.Values(f.values)))
-	rule := f.first.rule
-	if !strings.Contains(rule, "%s") {
+	switch rule := f.first.rule; {
+	case f.byIPTables() && strings.Contains(f.first.legacy, "%s"):
+		return f.iptables(fmt.Sprintf(f.first.legacy, strings.Join(values, ",")))
+	case f.byIPTables():
+		return f.iptables(f.first.legacy)
+	case !strings.Contains(rule, "%s"):
 		return f.insert(rule)
-	}
-	if strings.HasPrefix(rule, "%s") { // ports, of one protocol or two
+	case strings.HasPrefix(rule, "%s"): // a published port
 		var commands []string
 		for _, v := range values {
 			commands = append(commands, f.insert(fmt.Sprintf(rule, v)))
 		}
 		return strings.Join(commands, "; ")
+	case len(values) == 1:
+		return f.insert(fmt.Sprintf(rule, values[0]))
+	default:
+		return f.insert(fmt.Sprintf(rule, "{ "+strings.Join(values, ", ")+" }"))
 	}
-	value := values[0]
-	if len(values) > 1 {
-		value = "{ " + strings.Join(values, ", ") + " }"
-	}
-	return f.insert(fmt.Sprintf(rule, value))
 }
 
 func (f finding) insert(rule string) string {
 	return fmt.Sprintf(`nft insert rule %s %s comment "routingmesh"`, f.chain, rule)
+}
+
+// iptables is for its own chains: it cannot read every rule that nft puts there.
+func (f finding) iptables(match string) string {
+	return fmt.Sprintf("iptables -t %s -I %s %s -m comment --comment routingmesh -j ACCEPT", f.chain.Table, f.chain.Name, match)
+}
+
+// dropped is what the chain drops: "VXLAN from nodes n2, n3".
+func (f finding) dropped() string {
+	if word, single := strings.CutSuffix(f.first.group, " "); single && len(f.what) > 1 {
+		return word + "s " + list(f.what)
+	}
+	return f.first.group + list(f.what)
 }
 
 func list(names []string) string {
@@ -268,8 +290,8 @@ func warningsOf(findings []finding, node string) (warnings []mesh.Warning) {
 func notesOf(findings []finding) (notes []string) {
 	for _, f := range findings {
 		if f.unsure {
-			notes = append(notes, fmt.Sprintf("Whether nf_tables chain %s (hook %s), %s, drops %s%s cannot be told: it asks for what the agent does not know.",
-				f.chain, f.hook, cmp.Or(f.at, "a rule"), f.first.group, list(f.what)))
+			notes = append(notes, fmt.Sprintf("Whether nf_tables chain %s (hook %s), %s, drops %s cannot be told: it depends on what the agent does not know (a client's address, a rate, a match of xtables).",
+				f.chain, f.hook, cmp.Or(f.at, "a rule"), f.dropped()))
 		}
 	}
 	return notes

@@ -3,12 +3,14 @@ package firewall
 import (
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"sync"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/nft"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -25,13 +27,43 @@ type Foreign struct {
 	read       bool
 	generation uint32
 	rec        *mesh.Record
-	links      string
+	link       uint32
 	findings   []finding
 	err        error
 }
 
 // tries is how often the rules are read when somebody changes them meanwhile.
 const tries = 3
+
+// Translated says where the host's rules send what comes to its own ports elsewhere,
+// by port: a container holds them without a socket that listens. The mesh's own
+// rules do not count.
+func Translated(ports []mesh.PortKey, address netip.Addr) (map[mesh.PortKey]string, error) {
+	rules, done, err := nft.Read()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	link := linkOf(address)
+	return translated(rules, ports, nft.Packet{In: link, InIndex: linkNumber(link), Dst: address, ToLocal: true, State: nft.New}), rules.Err()
+}
+
+// translated asks for each port with a packet from outside.
+func translated(rules *nft.Ruleset, ports []mesh.PortKey, p nft.Packet) map[mesh.PortKey]string {
+	found := map[mesh.PortKey]string{}
+	for _, c := range rules.Chains {
+		if c.Type != "nat" || c.Hook != nft.Prerouting {
+			continue
+		}
+		for _, key := range ports {
+			p.Protocol, p.DstPort = protocol(key), key.Port
+			if v := rules.Judge(c, p, ours(false)); v.Translates() && found[key] == "" {
+				found[key] = fmt.Sprintf("%s in table %s %s", v.NATAt, c.Family, c.Table)
+			}
+		}
+	}
+	return found
+}
 
 // look brings findings up. The lock is held.
 func (f *Foreign) look() (node string) {
@@ -45,8 +77,8 @@ func (f *Foreign) look() (node string) {
 		f.read, f.findings, f.err = false, nil, nil // a kernel without nf_tables
 		return node
 	}
-	links := linkIndexes()
-	if err == nil && f.read && f.generation == generation && f.rec == rec && f.links == links {
+	link := linkNumber(state.HostLink) // a rule may name it by its number
+	if err == nil && f.read && f.generation == generation && f.rec == rec && f.link == link {
 		return node
 	}
 	for range tries {
@@ -55,18 +87,8 @@ func (f *Foreign) look() (node string) {
 			break
 		}
 	}
-	f.read, f.generation, f.rec, f.links = err == nil, generation, rec, links
+	f.read, f.generation, f.rec, f.link = err == nil, generation, rec, link
 	return node
-}
-
-// linkIndexes changes when a link that a rule may name by its number comes or goes.
-func linkIndexes() string {
-	links, _ := net.Interfaces()
-	text := ""
-	for _, l := range links {
-		text += fmt.Sprint(l.Index, l.Name, " ")
-	}
-	return text
 }
 
 func look(rec *mesh.Record, node string) ([]finding, error) {
@@ -76,23 +98,38 @@ func look(rec *mesh.Record, node string) ([]finding, error) {
 	}
 	defer done()
 	q := questions(rec, node, linkOf(rec.Nodes[node].Address))
-	byNumber(q)
+	byNumber(q, linkNumber)
 	findings := judge(rules, q)
 	return findings, rules.Err()
 }
 
 // byNumber adds the numbers of the links: some rules name them so.
-func byNumber(q map[nft.Hook][]question) {
-	number := map[string]uint32{}
-	links, _ := net.Interfaces() // a link without a number is one that is not known
-	for _, l := range links {
-		number[l.Name] = uint32(l.Index) //nolint:gosec // it is one of 32 bits
+func byNumber(q map[nft.Hook][]question, number func(link string) uint32) {
+	known := map[string]uint32{}
+	numberOf := func(link string) uint32 {
+		if _, ok := known[link]; !ok {
+			known[link] = number(link)
+		}
+		return known[link]
 	}
 	for _, all := range q {
 		for i := range all {
-			all[i].packet.InIndex, all[i].packet.OutIndex = number[all[i].packet.In], number[all[i].packet.Out]
+			for _, p := range []*nft.Packet{&all[i].packet, all[i].packet.Before} {
+				if p != nil {
+					p.InIndex, p.OutIndex = numberOf(p.In), numberOf(p.Out)
+				}
+			}
 		}
 	}
+}
+
+// linkNumber is 0 for a link that is not there.
+func linkNumber(name string) uint32 {
+	link, err := netlink.LinkByName(name)
+	if name == "" || err != nil {
+		return 0
+	}
+	return uint32(link.Attrs().Index) //nolint:gosec // it is one of 32 bits
 }
 
 // Warnings is what is surely dropped.

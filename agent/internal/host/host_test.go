@@ -279,3 +279,24 @@ func TestAFileThatCannotBeReplacedIsAsItWas(t *testing.T) {
 		t.Errorf("left behind: %v", entries)
 	}
 }
+
+// TestPreflight_TranslatedPort: a port that a container holds by DNAT is refused like
+// one that a process listens on, and only when it is opened here.
+func TestPreflight_TranslatedPort(t *testing.T) {
+	rec := withPorts(t, "n2", []mesh.PublishedPort{{Published: 8088, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}})
+	var asked []mesh.PortKey
+	h := &Host{Proc: fakeProc(t), Translated: func(ports []mesh.PortKey, _ netip.Addr) (map[mesh.PortKey]string, error) {
+		asked = ports
+		return map[mesh.PortKey]string{{Port: 8088, Protocol: mesh.TCP}: "rule 2 of chain DOCKER in table ip nat"}, nil
+	}}
+	problems := h.Preflight(t.Context(), cluster(t), rec, "n1")
+	want := "Port 8088/tcp: rule 2 of chain DOCKER in table ip nat sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. " +
+		"Stop the container or give it another port, or choose another published_port."
+	if len(problems) != 1 || problems[0].Text != want || problems[0].Attribute != "published_port" {
+		t.Errorf("problems %+v, want %s", problems, want)
+	}
+	asked = nil
+	if problems := h.Preflight(t.Context(), rec, rec, "n1"); len(problems) != 0 || asked != nil {
+		t.Errorf("a port that is open already: %+v, asked %v", problems, asked)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,6 +22,9 @@ type Host struct {
 	// Requirements lists what the kernel and its tools lack, and what the mesh
 	// cannot work beside, one sentence each.
 	Requirements func(context.Context) []string
+	// Translated says which of the ports the host's own rules send elsewhere, and where
+	// they do; nil knows of none.
+	Translated func(ports []mesh.PortKey, address netip.Addr) (map[mesh.PortKey]string, error)
 }
 
 // check is one run of the checks of a node.
@@ -115,6 +119,7 @@ func (h *Host) checkListeners(c *check) {
 	if len(opened) == 0 {
 		return
 	}
+	h.checkTranslated(c, opened)
 	byPort, err := h.listeners()
 	if err != nil {
 		c.node("", "The agent cannot see which ports are in use: %v.", err)
@@ -141,6 +146,23 @@ func (h *Host) checkListeners(c *check) {
 			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
 			key, owners[l.inode], l.local, c.next.Ports[key].Service)
+	}
+}
+
+// checkTranslated finds ports that a container, or something else, has by DNAT alone:
+// nothing listens on them here.
+func (h *Host) checkTranslated(c *check, opened []mesh.PortKey) {
+	if h.Translated == nil {
+		return
+	}
+	found, err := h.Translated(opened, c.self.Address)
+	if err != nil {
+		return // they are the rules of a firewall that the mesh does not need
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(found), mesh.PortKey.Compare) {
+		c.add(mesh.PortObject(key), "published_port",
+			"Port %s: %s sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. "+
+				"Stop the container or give it another port, or choose another published_port.", key, found[key])
 	}
 }
 

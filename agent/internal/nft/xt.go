@@ -28,6 +28,10 @@ func (j *judge) xtMatch(e expression) truth {
 			return unknown
 		}
 		return j.ports(data, data[inverted])
+	case "multiport":
+		return j.multiport(data)
+	case "conntrack", "state":
+		return j.conntrack(data)
 	case "addrtype":
 		return j.addrType(data)
 	}
@@ -58,4 +62,48 @@ func (j *judge) addrType(b []byte) truth {
 		return unknown
 	}
 	return truthOf(binary.NativeEndian.Uint16(b[2:])&local != 0)
+}
+
+// multiport: struct xt_multiport_v1 is flags, count, 15 ports, 15 marks of ranges,
+// inverted. Destination ports without a range are known.
+func (j *judge) multiport(b []byte) truth {
+	const size, most, ports, ranges, inverted, destination = 48, 15, 2, 32, 47, 1
+	if len(b) < size || b[0] != destination || int(b[1]) > most || j.packet.DstPort == 0 {
+		return unknown
+	}
+	found := no
+	for i := range int(b[1]) {
+		if b[ranges+i] != 0 {
+			return unknown
+		}
+		if binary.NativeEndian.Uint16(b[ports+2*i:]) == j.packet.DstPort {
+			found = yes
+		}
+	}
+	if b[inverted] != 0 {
+		return found.not()
+	}
+	return found
+}
+
+// conntrack: struct xt_conntrack_mtinfo3 has eight addresses, two times, five ports,
+// and then which of all is asked for, what of it is inverted, and the states.
+func (j *judge) conntrack(b []byte) truth {
+	const (
+		flags, invert, states   = 146, 148, 150
+		onlyStates              = 1
+		snat, dnat, knownStates = 1 << 6, 1 << 7, 0xf
+	)
+	if len(b) < states+2 || binary.NativeEndian.Uint16(b[flags:]) != onlyStates || !j.tracked || j.packet.State == 0 {
+		return unknown
+	}
+	asked := binary.NativeEndian.Uint16(b[states:])
+	found := truthOf(uint32(asked)&uint32(j.packet.State)&knownStates != 0 || asked&dnat != 0 && j.packet.DNAT)
+	if found == no && asked&snat != 0 {
+		return unknown
+	}
+	if binary.NativeEndian.Uint16(b[invert:])&onlyStates != 0 {
+		return found.not()
+	}
+	return found
 }
