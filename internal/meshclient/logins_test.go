@@ -88,7 +88,7 @@ func TestMaxSessions_WholeLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range uint16(4) {
-			must(t)(c.RemovePort(ctx, "demo", "web", portKey(8000 + i)))
+			must(t)(c.RemovePort(ctx, "demo", "web", portKey(8000+i)))
 		}
 		must(t)(c.RemoveService(ctx, "demo", "web"))
 		for _, name := range three {
