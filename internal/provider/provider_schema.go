@@ -62,7 +62,7 @@ func loginSchema() map[string]schema.Attribute {
 		"agent":       flag("Use the SSH agent. Default: where `SSH_AUTH_SOCK` is set. Environment: `ROUTINGMESH_SSH_AGENT`."),
 		"use_ssh_config": flag("Read `HostName`, `User`, `Port`, `IdentityFile`, `ProxyJump` and `UserKnownHostsFile` from `~/.ssh/config`, and of `Match` only `all` and `host`; what else may change the way to a host is passed over with a warning. A `ProxyCommand` of a host is refused, unless it is `ssh -W %h:%p HOST` or `none`. Default: `false`. " +
 			"Environment: `ROUTINGMESH_SSH_USE_SSH_CONFIG`."),
-		"sudo": flag("Put `sudo -n` before commands on the hosts. Default: when the user is not root. Environment: `ROUTINGMESH_SSH_SUDO`."),
+		"sudo": flag("Run commands on the hosts with `sudo -n`, or with `doas -n` where there is no sudo or it refuses. Default: when the user is not root. Environment: `ROUTINGMESH_SSH_SUDO`."),
 		"timeout": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "How long one connection may take to be made, login and retries included, as in `30s` or `2m`. Default: `30s`. " +
