@@ -37,6 +37,9 @@ func (p *program) install(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	if p.layout, err = p.choosePlace(usable); err != nil {
+		return err
+	}
 	if err := p.placeBinary(digest); err != nil {
 		return fmt.Errorf("install the agent's program: %w", err)
 	}
@@ -45,6 +48,7 @@ func (p *program) install(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set the agent up as a service: %w", err)
 	}
+	p.restoreContexts(ctx)
 	if st, err := p.fetchStatus(ctx); changed || err != nil || st.BinarySHA256 != digest {
 		if err := init.restart(ctx); err != nil {
 			return fmt.Errorf("start the agent: %w", err)

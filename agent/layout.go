@@ -15,14 +15,17 @@ import (
 const unitName = "routingmesh-agent.service"
 
 // layout says where the agent's files are, below root ("/" but in tests).
-type layout struct{ root string }
+type layout struct {
+	root   string
+	chosen *place // nil: see place
+}
 
 func (l layout) path(elements ...string) string {
 	return filepath.Join(append([]string{l.root}, elements...)...)
 }
 
-func (l layout) libDir() string { return l.path("usr/local/lib/routingmesh") }
-func (l layout) link() string   { return l.path("usr/local/bin/routingmesh-agent") }
+func (l layout) libDir() string { return l.path(l.place().lib) }
+func (l layout) link() string   { return l.path(l.place().link) }
 func (l layout) unit() string   { return l.path("etc/systemd/system", unitName) }
 func (l layout) wants() string {
 	return l.path("etc/systemd/system/multi-user.target.wants", unitName)

@@ -65,6 +65,9 @@ func main() {
 		layout: layout{root: "/"}, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
 	}
+	if exe, err := os.Readlink(ownExecutable); err == nil {
+		p.layout = p.ofProgram(exe)
+	}
 	code := p.main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
@@ -83,20 +82,13 @@ func (p *program) clearKernel(ctx context.Context) (int, error) {
 	return reconcile.New(reconcile.Options{Kernel: k, Version: state.ParseKernelVersion(release), Log: p.log, Firewall: firewalld}).Clear(ctx)
 }
 
-// removeFiles removes what install and run have made. A link of that name that
-// leads elsewhere is not ours.
+// removeFiles removes what install and run have made; the program goes last.
 func (p *program) removeFiles() error {
-	if to, err := os.Readlink(p.link()); err == nil && strings.HasPrefix(to, p.libDir()+"/") {
-		if err := os.Remove(p.link()); err != nil {
-			return err
-		}
-		p.report("removed %s", p.link())
-	}
 	half, err := p.halfWritten()
 	if err != nil {
 		return err
 	}
-	for _, path := range append(half, p.unit(), p.setsUnit(), p.stateDir(), p.runDir(), p.libDir()) {
+	for _, path := range append(half, p.unit(), p.setsUnit(), p.stateDir(), p.runDir()) {
 		if _, err := os.Lstat(path); err != nil {
 			if err := ignoreMissing(err); err != nil {
 				return err
@@ -108,7 +100,7 @@ func (p *program) removeFiles() error {
 		}
 		p.report("removed %s", path)
 	}
-	return nil
+	return p.removePlaces()
 }
 
 // halfWritten are the files that an install has left which was killed before it
@@ -122,15 +114,25 @@ func (p *program) halfWritten() ([]string, error) {
 		}
 		units = append(units, found...)
 	}
-	links, err := filepath.Glob(p.link() + ".*") // see placeBinary
-	if err != nil {
-		return nil, err
+	for _, pl := range places {
+		links, err := filepath.Glob(p.path(pl.link) + ".*") // see placeBinary
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range links {
+			if to, err := os.Readlink(path); err == nil && strings.HasPrefix(to, p.path(pl.lib)+"/") {
+				units = append(units, path)
+			}
+		}
 	}
-	links = slices.DeleteFunc(links, func(path string) bool {
-		to, err := os.Readlink(path)
-		return err != nil || !strings.HasPrefix(to, p.libDir()+"/")
-	})
-	return append(units, links...), nil
+	for _, dir := range uploadDirs {
+		uploads, err := filepath.Glob(p.path(dir, "routingmesh.??????"))
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, uploads...)
+	}
+	return units, nil
 }
 
 func ignoreMissing(err error) error {

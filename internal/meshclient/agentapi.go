@@ -32,7 +32,7 @@ const (
 func (c *conn) agentClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return c.openStdio(ctx, c.ep.asRoot(agentPath+" dial-stdio"))
+			return c.openStdio(ctx, agentScript("dial-stdio", agentDirs...))
 		},
 		MaxConnsPerHost: agentChannels, MaxIdleConnsPerHost: agentChannels, DisableCompression: true,
 	}}

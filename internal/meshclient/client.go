@@ -67,6 +67,14 @@ func newClient(cfg Config, around surroundings) (*Client, error) {
 	return c, nil
 }
 
+// Warnings says what of ~/.ssh/config is passed over, one sentence each.
+func (c *Client) Warnings() []string {
+	if c.router.config == nil {
+		return nil
+	}
+	return c.router.config.warnings
+}
+
 // Close waits for the commit in flight and closes every connection.
 func (c *Client) Close() error {
 	c.queue.close()

@@ -19,19 +19,20 @@ const (
 	// both together are less than any call's own timeout.
 	keepAliveEvery  = 10 * time.Second
 	keepAliveAnswer = 10 * time.Second
-	// agentChannels per node, of the 10 that sshd's MaxSessions allows: one for
-	// a status while the other is busy with a commit.
+	// agentChannels per node: one for a status while the other is busy with a
+	// commit. Fewer where sshd's MaxSessions is less: see sessions.
 	agentChannels = 2
 )
 
 // conn is an SSH connection that is logged in.
 type conn struct {
-	ep      *endpoint
-	client  *ssh.Client
-	hostKey ssh.PublicKey
-	http    *http.Client // to the agent, over channels of client
-	dead    chan struct{}
-	once    sync.Once
+	ep       *endpoint
+	client   *ssh.Client
+	hostKey  ssh.PublicKey
+	sessions *sessions
+	http     *http.Client // to the agent, over channels of client
+	dead     chan struct{}
+	once     sync.Once
 }
 
 // dial makes one attempt. The way to a bastion is a connection of the pool.
@@ -96,7 +97,7 @@ func (p *pool) handshake(ctx context.Context, ep *endpoint, tcp net.Conn) (*conn
 		}
 		return nil, err
 	}
-	c := &conn{ep: ep, client: ssh.NewClient(sshConn, channels, requests), hostKey: shown, dead: make(chan struct{})}
+	c := &conn{ep: ep, client: ssh.NewClient(sshConn, channels, requests), hostKey: shown, sessions: newSessions(), dead: make(chan struct{})}
 	c.http = c.agentClient()
 	go c.watch()
 	go c.keepAlive()

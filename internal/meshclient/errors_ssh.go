@@ -117,6 +117,37 @@ func (e *AgentDownError) Error() string {
 		"`journalctl -u routingmesh-agent` there (%s)", e.Address, oneLine(e.Stderr))
 }
 
+// LoginError is a login that the server takes, and that does not run commands.
+type LoginError struct {
+	User, Address string
+	// Said is what the host printed instead, fit for a message; "" for nothing.
+	Said string
+	// How says how it ended: "exit status 1".
+	How string
+}
+
+func (e *LoginError) Error() string {
+	text := fmt.Sprintf("%s takes the login of user %s, and does not run commands in it (%s).", e.Address, e.User, e.How)
+	if e.Said != "" {
+		text = fmt.Sprintf("%s takes the login of user %s, and does not run commands in it. The host says: %s (%s)", e.Address, e.User, sentence(e.Said), e.How)
+	}
+	return text + fmt.Sprintf("\nSet ssh.user to a user that may log in and run commands, as root or with sudo or doas (cloud images refuse root, and name the user to take). "+
+		"To keep user %s: give it a login shell (usermod -s /bin/sh %s), and remove ForceCommand from sshd_config and command=\"…\" from its authorized_keys.", e.User, e.User)
+}
+
+// SessionsError is an SSH server that takes the login and no session.
+type SessionsError struct {
+	Address string
+	Err     error
+}
+
+func (e *SessionsError) Error() string {
+	return fmt.Sprintf("%s takes the login, and opens no session for a command (%v). "+
+		"MaxSessions in its sshd_config must be 1 or more, also in the Match block of the user (`sshd -T -C user=USER | grep -i maxsessions` shows it).", e.Address, e.Err)
+}
+
+func (e *SessionsError) Unwrap() error { return e.Err }
+
 // SudoError is a login that may not become root without a password.
 type SudoError struct {
 	User, Address string
@@ -124,8 +155,9 @@ type SudoError struct {
 }
 
 func (e *SudoError) Error() string {
-	return fmt.Sprintf("user %s on %s cannot run commands as root with `sudo -n` (%s). Log in as root, allow it in sudoers "+
-		"(%s ALL=(root) NOPASSWD: ALL), or set sudo = false if the user needs no sudo.", e.User, e.Address, oneLine(e.Stderr), e.User)
+	return fmt.Sprintf("user %s on %s cannot run commands as root with `sudo -n` or `doas -n`. The host says: %s\n"+
+		"Log in as root, allow it in sudoers (%s ALL=(root) NOPASSWD: ALL) or doas.conf (permit nopass %s), or set ssh.sudo = false if the user needs no sudo.",
+		e.User, e.Address, sentence(oneLine(e.Stderr)), e.User, e.User)
 }
 
 // CommandError is a remote command that failed.
@@ -138,12 +170,11 @@ type CommandError struct {
 
 func (e *CommandError) Error() string {
 	text := fmt.Sprintf("%s on %s failed with exit status %d", e.What, e.Address, e.Code)
-	if s := strings.TrimSpace(e.Stderr); s != "" {
+	if s := cleanLines(e.Stderr); s != "" {
 		text += ":\n" + s
 	}
 	return text
 }
 
-func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.TrimSpace(s), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-}
+// oneLine is clean for text that comes from a host.
+func oneLine(s string) string { return clean(s) }

@@ -1,7 +1,6 @@
 package meshclient
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,76 +15,38 @@ import (
 )
 
 const (
-	agentPath = "/usr/local/bin/routingmesh-agent"
-	// maxStderr is how much of a remote command's complaint is kept.
-	maxStderr = 8 << 10
 	// exitGrace is how long an exit status may come after the output ended.
 	exitGrace = 2 * time.Second
+	// markWithin is how long a login, and sudo or doas, may take until our command
+	// runs. It is shorter than a status may take, so that what they print is said.
+	markWithin = 25 * time.Second
 )
 
-// asRoot is the command as the endpoint's user must give it.
-func (e *endpoint) asRoot(command string) string {
-	if e.sudo {
-		return "sudo -n " + command
-	}
-	return command
-}
-
-// shell wraps a script so that the user's own login shell does not matter.
-func shell(script string) string { return "sh -c '" + strings.ReplaceAll(script, "'", `'\''`) + "'" }
-
-// exec runs a command to its end and returns what it wrote. what names it in
-// errors: "installing the agent".
-func (c *conn) exec(ctx context.Context, what, command string, stdin io.Reader) (string, error) {
-	session, err := c.session(ctx)
+// exec runs a script as root to its end and returns what it wrote. what names
+// it in errors: "installing the agent".
+func (c *conn) exec(ctx context.Context, what, script string, stdin io.Reader) (string, error) {
+	session, err := c.session(ctx, true)
 	if err != nil {
+		if ours, ok := errors.AsType[*sessionError](err); ok {
+			return "", ours.err
+		}
 		return "", err
 	}
+	defer c.sessions.release()
 	defer session.Close()
 	stop := context.AfterFunc(ctx, func() { session.Close() })
 	defer stop()
-	var stdout bytes.Buffer
-	stderr := &tail{}
-	session.Stdin, session.Stdout, session.Stderr = stdin, &stdout, stderr
-	err = session.Run(command)
-	if err == nil {
-		return stdout.String(), nil
+	stdout, stderr := &head{}, &tail{}
+	session.Stdin, session.Stdout, session.Stderr = stdin, stdout, stderr
+	err = session.Run(c.ep.asRoot(script))
+	noise, output, ran := strings.Cut(stdout.String(), rootMark+"\n")
+	if err == nil && ran {
+		return output, nil
 	}
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("%s on %s did not end in time: %w", what, c.ep.address(), context.Cause(ctx))
 	}
-	return "", c.commandError(what, err, stderr.String())
-}
-
-// session opens a channel. A caller that leaves must not take the connection
-// with it, which others use: the channel is closed when it comes.
-func (c *conn) session(ctx context.Context) (*ssh.Session, error) {
-	type opened struct {
-		session *ssh.Session
-		err     error
-	}
-	result := make(chan opened, 1)
-	go func() {
-		s, err := c.client.NewSession()
-		result <- opened{s, err}
-	}()
-	select {
-	case o := <-result:
-		if o.err == nil {
-			return o.session, nil
-		}
-		if _, refused := errors.AsType[*ssh.OpenChannelError](o.err); !refused {
-			c.close()
-		}
-		return nil, &sessionError{c.broken("no session: %w", o.err)}
-	case <-ctx.Done():
-		go func() {
-			if o := <-result; o.err == nil {
-				o.session.Close()
-			}
-		}()
-		return nil, context.Cause(ctx)
-	}
+	return "", c.commandError(commandEnd{what: what, err: err, noise: noise, ran: ran, stderr: stderr.String()})
 }
 
 func (c *conn) broken(format string, args ...any) error {
@@ -99,103 +60,57 @@ type sessionError struct{ err error }
 func (e *sessionError) Error() string { return e.err.Error() }
 func (e *sessionError) Unwrap() error { return e.err }
 
-// commandError finds out what it means that a command failed.
-func (c *conn) commandError(what string, err error, stderr string) error {
-	address := c.ep.address()
-	exit, ok := errors.AsType[*ssh.ExitError](err)
-	if !ok {
-		// A command that ends without a status: the connection is going down, and
-		// whoever asks next must not be given it again.
-		c.close()
-		return c.broken("the connection broke: %w", err)
-	}
-	switch code := exit.ExitStatus(); {
-	case c.ep.sudo && sudoFailed(stderr):
-		return &SudoError{User: c.ep.user, Address: address, Stderr: stderr}
-	case code == 127, strings.Contains(stderr, agentPath+": command not found"):
-		return &NoAgentError{Address: address}
-	case code == 3:
-		return &AgentDownError{Address: address, Stderr: stderr}
-	default:
-		return &CommandError{Address: address, What: what, Code: code, Stderr: stderr}
-	}
-}
-
-// sudoFailed tells sudo's own complaints, in all the words it has had for
-// them, from those of the command: "sudo: /usr/…: command not found" is the
-// command's.
-func sudoFailed(stderr string) bool {
-	for _, s := range []string{
-		"sudo: command not found", "sudo: not found", "password is required", "terminal is required",
-		"you must have a tty", "not in the sudoers file", "not allowed to", "no tty present",
-	} {
-		if strings.Contains(stderr, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// tail keeps the end of what is written to it; safe for concurrent use.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p...)
-	if n := len(t.buf) - maxStderr; n > 0 {
-		t.buf = append(t.buf[:0], t.buf[n:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.buf)
-}
-
 // stdio is a command's stdin and stdout as a net.Conn, to speak HTTP over.
 type stdio struct {
-	io.Reader
 	io.Writer
+	reader  *afterMark
 	conn    *conn
 	session *ssh.Session
 	stderr  *tail
 	exited  chan struct{} // closed when exit is set
 	exit    error
-	closed  atomic.Bool // by us: that it ended then means nothing
+	closed  atomic.Bool   // by us: that it ended then means nothing
+	late    atomic.Bool   // the mark did not come in time
+	atEnd   chan struct{} // closed when all of stdout was read
+	allRead sync.Once
 }
 
-func (c *conn) openStdio(ctx context.Context, command string) (*stdio, error) {
-	session, err := c.session(ctx)
+func (c *conn) openStdio(ctx context.Context, script string) (*stdio, error) {
+	session, err := c.session(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	s := &stdio{conn: c, session: session, stderr: &tail{}, exited: make(chan struct{})}
+	s := &stdio{conn: c, session: session, stderr: &tail{}, exited: make(chan struct{}), atEnd: make(chan struct{})}
 	session.Stderr = s.stderr
+	var stdout io.Reader
 	if s.Writer, err = session.StdinPipe(); err == nil {
-		if s.Reader, err = session.StdoutPipe(); err == nil {
-			err = session.Start(command)
+		if stdout, err = session.StdoutPipe(); err == nil {
+			err = session.Start(c.ep.asRoot(script))
 		}
 	}
 	if err != nil {
 		session.Close()
-		return nil, &sessionError{c.broken("the command could not be started: %w", err)}
+		c.sessions.release()
+		return nil, &sessionError{c.notStarted(err)}
 	}
+	timer := time.AfterFunc(markWithin, func() {
+		s.late.Store(true)
+		session.Close()
+	})
+	s.reader = &afterMark{from: stdout, mark: rootMark, found: func() { timer.Stop() }}
 	go func() {
 		s.exit = session.Wait()
+		timer.Stop()
 		close(s.exited)
+		c.sessions.release()
 	}()
 	return s, nil
 }
 
 func (s *stdio) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
+	n, err := s.reader.Read(p)
 	if err != nil && n == 0 {
+		s.allRead.Do(func() { close(s.atEnd) })
 		return 0, s.why(err)
 	}
 	return n, nil
@@ -204,6 +119,12 @@ func (s *stdio) Read(p []byte) (int, error) {
 func (s *stdio) Write(p []byte) (int, error) {
 	n, err := s.Writer.Write(p)
 	if err != nil {
+		// The command has ended. What it printed may still be on its way to Read,
+		// which the HTTP client always has under way.
+		select {
+		case <-s.atEnd:
+		case <-time.After(exitGrace):
+		}
 		err = s.why(err)
 	}
 	return n, err
@@ -217,12 +138,19 @@ func (s *stdio) why(err error) error {
 	select {
 	case <-s.exited:
 	case <-time.After(exitGrace):
+		if !s.late.Load() {
+			return err
+		}
+	}
+	noise, ran := s.reader.printed()
+	ran = ran || strings.Contains(s.stderr.String(), rootMark+"\n")
+	if s.late.Load() {
+		return &sessionError{s.conn.refusal(noise, s.stderr.String(), fmt.Sprintf("our command did not start within %s", markWithin))}
+	}
+	if s.exit == nil && ran {
 		return err
 	}
-	if s.exit == nil {
-		return err
-	}
-	return &sessionError{s.conn.commandError("the call of the agent", s.exit, s.stderr.String())}
+	return &sessionError{s.conn.commandError(commandEnd{what: "the call of the agent", err: s.exit, noise: noise, ran: ran, stderr: s.stderr.String()})}
 }
 
 // Close ends the whole channel. To close stdin first would race with a Write in

@@ -17,19 +17,19 @@ const (
 	uninstallTimeout = time.Minute
 )
 
-// installScript takes the gzipped agent on stdin, puts it where programs may
-// run (/tmp is often mounted noexec) and lets it install itself.
-const installScript = `umask 077
-for base in /tmp /var/tmp /usr/local/lib; do
-  d=$(mktemp -d "$base/routingmesh.XXXXXX" 2>/dev/null) || continue
-  printf '#!/bin/sh\nexit 0\n' >"$d/probe" && chmod 700 "$d/probe" && "$d/probe" 2>/dev/null && break
-  rm -rf "$d"; d=
-done
-if [ -z "$d" ]; then echo "no program can be run from /tmp, /var/tmp or /usr/local/lib (noexec or full)" >&2; exit 1; fi
-gzip -dc >"$d/routingmesh-agent" && chmod 700 "$d/routingmesh-agent" && "$d/routingmesh-agent" install
-rc=$?
-rm -rf "$d"
-exit $rc`
+// installScript takes the gzipped agent on stdin, puts it where programs may run
+// and where the agent may be installed (agent/layout.go; /tmp is often mounted
+// noexec, /usr read-only), and lets it install itself.
+func installScript(bases ...string) string {
+	return `umask 077; d=; ` +
+		`for b in ` + strings.Join(bases, " ") + `; do d=$(mktemp -d $b/routingmesh.XXXXXX 2>/dev/null) || continue; p=$d/probe; ` +
+		`if echo "#" >$p && chmod 700 $p && $p 2>/dev/null; then break; fi; rm -rf $d; d=; done; ` +
+		`if [ -z "$d" ]; then echo "no program can be put and run in ` + strings.Join(bases, ", ") + ` (read-only, noexec or full)" >&2; exit 1; fi; ` +
+		`a=$d/routingmesh-agent; gzip -dc >$a && chmod 700 $a && $a install; c=$?; rm -rf $d; exit $c`
+}
+
+// installBases are where agent/layout.go installs, in its order.
+var installBases = []string{"/usr/local/lib", "/opt", "/var/lib"}
 
 // install puts this provider's agent on the host and starts it.
 func (c *Client) install(ctx context.Context, ep *endpoint) error {
@@ -59,7 +59,7 @@ func (c *Client) installOnce(ctx context.Context, ep *endpoint) error {
 		return binary.err
 	}
 	c.log(ctx, "installing the agent", map[string]any{"host": ep.address(), "arch": arch, "sha256": binary.sha256})
-	_, err = conn.exec(ctx, "installing the agent", ep.asRoot(shell(installScript)), bytes.NewReader(binary.gz))
+	_, err = conn.exec(ctx, "installing the agent", installScript(installBases...), bytes.NewReader(binary.gz))
 	conn.http.CloseIdleConnections() // they led to the agent that was replaced
 	return err
 }
@@ -73,7 +73,7 @@ func (c *Client) uninstall(ctx context.Context, ep *endpoint) error {
 		return err
 	}
 	c.log(ctx, "uninstalling the agent", map[string]any{"host": ep.address()})
-	_, err = conn.exec(ctx, "uninstalling the agent", ep.asRoot(agentPath+" uninstall"), nil)
+	_, err = conn.exec(ctx, "uninstalling the agent", agentScript("uninstall", agentDirs...), nil)
 	conn.http.CloseIdleConnections()
 	if isNoAgent(err) {
 		return nil

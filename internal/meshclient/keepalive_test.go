@@ -127,7 +127,7 @@ func TestSilentConnectionIsNoticed(t *testing.T) {
 		time.Sleep(time.Minute + 100*time.Millisecond)
 		silent.Store(true)
 		start := time.Now()
-		_, err := c.session(context.Background())
+		_, err := c.session(context.Background(), true)
 		if broken, ok := errors.AsType[*UnreachableError](err); !ok || broken.Attempts != 0 {
 			t.Errorf("a call over it ends with %v", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/youmark/pkcs8"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -35,7 +36,7 @@ var errEncrypted = errors.New("the key is encrypted")
 // quote the input.
 func parsePrivateKeys(content, passphrase, source string) ([]identity, error) {
 	var ids []identity
-	rest := []byte(content)
+	rest := unindented(content)
 	for {
 		// A key pasted into HCL often loses its last newline, without which
 		// the PEM parser does not see the end.
@@ -44,7 +45,7 @@ func parsePrivateKeys(content, passphrase, source string) ([]identity, error) {
 			break
 		}
 		rest = after
-		signer, err := parsePrivateKey(pem.EncodeToMemory(block), passphrase)
+		signer, err := parseBlock(block, passphrase)
 		if err != nil {
 			return nil, err
 		}
@@ -59,6 +60,38 @@ func parsePrivateKeys(content, passphrase, source string) ([]identity, error) {
 	return ids, nil
 }
 
+// unindented takes off what an indented heredoc leaves before the lines.
+func unindented(content string) []byte {
+	lines := strings.Split(content, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return []byte(strings.Join(lines, "\n"))
+}
+
+func parseBlock(block *pem.Block, passphrase string) (ssh.Signer, error) {
+	if block.Type == "ENCRYPTED PRIVATE KEY" {
+		return parseEncryptedPKCS8(block.Bytes, passphrase)
+	}
+	return parsePrivateKey(pem.EncodeToMemory(block), passphrase)
+}
+
+// errWrongPassphrase is a key that the passphrase does not open.
+var errWrongPassphrase = errors.New("the passphrase does not open the key")
+
+// parseEncryptedPKCS8 reads what openssl writes and x/crypto does not read.
+func parseEncryptedPKCS8(der []byte, passphrase string) (ssh.Signer, error) {
+	if passphrase == "" {
+		return nil, errEncrypted
+	}
+	key, err := pkcs8.ParsePKCS8PrivateKey(der, []byte(passphrase))
+	if err != nil {
+		// The library's words for a wrong passphrase depend on what comes out.
+		return nil, fmt.Errorf("%w, or its encryption is not known (%w)", errWrongPassphrase, err)
+	}
+	return ssh.NewSignerFromKey(key)
+}
+
 func parsePrivateKey(pemKey []byte, passphrase string) (ssh.Signer, error) {
 	signer, err := ssh.ParsePrivateKey(pemKey)
 	if _, missing := errors.AsType[*ssh.PassphraseMissingError](err); !missing {
@@ -69,7 +102,7 @@ func parsePrivateKey(pemKey []byte, passphrase string) (ssh.Signer, error) {
 	}
 	signer, err = ssh.ParsePrivateKeyWithPassphrase(pemKey, []byte(passphrase))
 	if errors.Is(err, x509.IncorrectPasswordError) {
-		return nil, errors.New("the passphrase does not open the key")
+		return nil, errWrongPassphrase
 	}
 	return signer, err
 }
@@ -109,6 +142,8 @@ func privateKeyError(attribute, content string, err error) *ConfigError {
 		return &ConfigError{attribute, "The key is encrypted, and the passphrase does not open it or is not set: use an unencrypted key or an SSH agent."}
 	case errors.Is(err, errEncrypted):
 		return &ConfigError{attribute, fmt.Sprintf("The key is encrypted: set %s, or load the key into an SSH agent.", passphrase)}
+	case strings.HasPrefix(strings.TrimSpace(content), "PuTTY-User-Key-File-"):
+		return &ConfigError{attribute, "It is a PuTTY key. Convert it: puttygen key.ppk -O private-openssh -o key; then take the content of the new file."}
 	case !strings.Contains(content, "-----BEGIN"):
 		return &ConfigError{attribute, "It is no PEM key. It takes the content, not a file's name: file(\"~/.ssh/id_ed25519\")."}
 	}

@@ -86,14 +86,14 @@ func (r *router) route(h hop) (*endpoint, error) {
 		ep.sudo = *r.ssh.Sudo
 	}
 	if ep.via == nil {
-		ep.via, err = r.defaultVia(entry)
+		ep.via, err = r.defaultVia(h.host, entry)
 	}
 	return ep, err
 }
 
 // defaultVia is the provider's bastion or proxy_jump, or ~/.ssh/config's
 // ProxyJump for this host.
-func (r *router) defaultVia(entry configEntry) (*endpoint, error) {
+func (r *router) defaultVia(host string, entry configEntry) (*endpoint, error) {
 	switch {
 	case r.ssh.Bastion.Host != "":
 		return r.bastionEndpoint(r.ssh.Bastion.Host, r.ssh.Bastion.Port, r.ssh.Bastion.User)
@@ -101,6 +101,8 @@ func (r *router) defaultVia(entry configEntry) (*endpoint, error) {
 		return r.chain(r.jumps, 0)
 	case len(entry.jumps) > 0:
 		return r.chain(entry.jumps, 0)
+	case entry.proxyCommand != "":
+		return nil, entry.notRun(host)
 	}
 	return nil, nil
 }
@@ -136,8 +138,12 @@ func (r *router) jump(t target, key knownKey, l *login, via *endpoint, depth int
 		more.keys = append(slices.Clip(more.keys), entry.identities...)
 		ep.login = &more
 	}
-	if via == nil && len(entry.jumps) > 0 {
+	switch {
+	case via != nil:
+	case len(entry.jumps) > 0:
 		ep.via, err = r.chain(entry.jumps, depth+1)
+	case entry.proxyCommand != "":
+		err = entry.notRun(t.host)
 	}
 	return ep, err
 }

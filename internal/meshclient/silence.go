@@ -16,6 +16,8 @@ func silence(err error) string {
 		key     *HostKeyError
 		down    *AgentDownError
 		sudo    *SudoError
+		login   *LoginError
+		limit   *SessionsError
 		version *VersionError
 		foreign *ForeignError
 	)
@@ -27,7 +29,11 @@ func silence(err error) string {
 	case errors.As(err, &slow):
 		return "can be reached over SSH, and its routingmesh-agent does not answer"
 	case errors.As(err, &sudo):
-		return "takes the SSH login, and does not let its user become root with sudo"
+		return "takes the SSH login, and does not let its user become root with sudo or doas"
+	case errors.As(err, &login):
+		return "takes the SSH login, and does not run commands in it"
+	case errors.As(err, &limit):
+		return "takes the SSH login, and opens no session (MaxSessions of its sshd_config)"
 	case isNoAgent(err):
 		return "no routingmesh-agent is installed there, so that nothing keeps its part of the mesh as it should be"
 	case errors.As(err, &down):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,11 +14,14 @@ import (
 )
 
 // userConfig is ~/.ssh/config. Of its keywords these count: Host, HostName,
-// User, Port, IdentityFile, ProxyJump, UserKnownHostsFile.
+// User, Port, IdentityFile, ProxyJump, UserKnownHostsFile. A ProxyCommand that is
+// `ssh -W %h:%p HOST` counts as ProxyJump; another one is refused, since to run a
+// program is more than to read a file.
 type userConfig struct {
 	parsed     *ssh_config.Config
 	around     surroundings
-	passphrase string // tried on encrypted identity files
+	passphrase string   // tried on encrypted identity files
+	warnings   []string // what is passed over
 	mu         sync.Mutex
 	found      map[string]configEntry
 }
@@ -28,25 +32,23 @@ type configEntry struct {
 	port           uint16
 	identities     []identity
 	jumps          []target
+	proxyCommand   string // that is not run
 	knownHosts     *knownHosts
 }
 
 // readUserConfig reads ~/.ssh/config; a file that is not there is empty.
 func readUserConfig(around surroundings, passphrase string) (*userConfig, error) {
 	path := filepath.Join(around.home, ".ssh", "config")
-	f, err := os.Open(path)
+	u := &userConfig{parsed: &ssh_config.Config{}, around: around, passphrase: passphrase, found: map[string]configEntry{}}
+	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return &userConfig{parsed: &ssh_config.Config{}, around: around, passphrase: passphrase, found: map[string]configEntry{}}, nil
+		return u, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	parsed, err := ssh_config.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &userConfig{parsed: parsed, around: around, passphrase: passphrase, found: map[string]configEntry{}}, nil
+	u.parsed, u.warnings, err = decodeConfig(path, string(content), around)
+	return u, err
 }
 
 // lookup returns what the configuration says of a host; a nil one says nothing.
@@ -80,7 +82,11 @@ func (u *userConfig) read(alias string) (configEntry, error) {
 		}
 		e.port = uint16(n)
 	}
-	if j := u.get(alias, "ProxyJump"); j != "" && !strings.EqualFold(j, "none") {
+	j := u.get(alias, "ProxyJump")
+	if j == "" { // else OpenSSH ignores ProxyCommand
+		j, e.proxyCommand = u.proxyCommand(alias)
+	}
+	if j != "" && !strings.EqualFold(j, "none") {
 		hops, err := splitChain(j)
 		if err != nil {
 			return fail("ProxyJump", j, err)
@@ -93,6 +99,28 @@ func (u *userConfig) read(alias string) (configEntry, error) {
 	}
 	e.identities = u.identities(alias)
 	return e, nil
+}
+
+// ownJump is the ProxyCommand that was written before there was ProxyJump.
+var ownJump = regexp.MustCompile(`^(?:/usr/bin/)?ssh (?:-q )?(?:-W \[?%h\]?:%p (?:-q )?(\S+)|(\S+) -W \[?%h\]?:%p)$`)
+
+// proxyCommand is the jump that the host's ProxyCommand is, or a command that is
+// not run.
+func (u *userConfig) proxyCommand(alias string) (jump, command string) {
+	command = strings.Join(strings.Fields(u.get(alias, "ProxyCommand")), " ")
+	if m := ownJump.FindStringSubmatch(command); m != nil && !strings.HasPrefix(m[1]+m[2], "-") {
+		return m[1] + m[2], ""
+	}
+	if strings.EqualFold(command, "none") {
+		return "", ""
+	}
+	return "", command
+}
+
+// notRun refuses a way that the provider cannot go.
+func (e configEntry) notRun(host string) error {
+	return &ConfigError{"use_ssh_config", fmt.Sprintf("~/.ssh/config says ProxyCommand %s for host %s, which the provider does not run. "+
+		"Write it as ProxyJump, set bastion or proxy_jump in the provider's ssh, or add `ProxyCommand none` for the host.", cleanWord(e.proxyCommand), host)}
 }
 
 func (u *userConfig) get(alias, keyword string) string {

@@ -128,6 +128,8 @@ func explain(err error) (summary, detail string) {
 		busy        *meshclient.BusyError
 		down        *meshclient.AgentDownError
 		sudo        *meshclient.SudoError
+		login       *meshclient.LoginError
+		sessions    *meshclient.SessionsError
 		version     *meshclient.VersionError
 		other       *otherClusterError
 		lost        *meshclient.LostError
@@ -154,6 +156,10 @@ func explain(err error) (summary, detail string) {
 		return "Agent does not run on " + down.Address, sentence(err.Error())
 	case errors.As(err, &sudo):
 		return "Cannot become root on " + sudo.Address, sentence(err.Error())
+	case errors.As(err, &login):
+		return "Cannot run commands on " + login.Address, sentence(err.Error())
+	case errors.As(err, &sessions):
+		return "No session on " + sessions.Address, sentence(err.Error())
 	case errors.As(err, &version):
 		return "Agent of another version on " + version.Address, sentence(err.Error())
 	case errors.As(err, &foreign):

@@ -63,6 +63,8 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 		"no agent":    {&meshclient.NoAgentError{Address: "n2:22"}, "No agent on n2:22", "", []string{"-replace"}},
 		"agent down":  {&meshclient.AgentDownError{Address: "n2:22"}, "Agent does not run on n2:22", "", []string{"journalctl"}},
 		"sudo":        {&meshclient.SudoError{Address: "n2:22", User: "ops"}, "Cannot become root on n2:22", "", []string{"sudo"}},
+		"no commands": {&meshclient.LoginError{Address: "n2:22", User: "root", Said: `Please login as the user "ubuntu"`}, "Cannot run commands on n2:22", "", []string{"ubuntu", "ssh.user"}},
+		"no session":  {&meshclient.SessionsError{Address: "n2:22"}, "No session on n2:22", "", []string{"MaxSessions"}},
 		"version":     {&meshclient.VersionError{Address: "n2:22"}, "Agent of another version on n2:22", "", nil},
 		"foreign":     {&meshclient.ForeignError{Host: "n2", Cluster: "other"}, "Host belongs to another cluster", "", []string{"other"}},
 		"busy":        {&meshclient.BusyError{Waited: time.Second, Text: "held by x"}, "Another change is under way", "", []string{"held by x"}},

@@ -128,7 +128,8 @@ func (d *providerData) warnKeepers(diags *diag.Diagnostics, snap *meshclient.Sna
 // answer nor an apply is to be expected.
 func cannotBeAsked(err error) bool {
 	return asType[*meshclient.UnreachableError](err) || asType[*meshclient.AuthError](err) ||
-		asType[*meshclient.HostKeyError](err) || asType[*meshclient.SudoError](err)
+		asType[*meshclient.HostKeyError](err) || asType[*meshclient.SudoError](err) ||
+		asType[*meshclient.LoginError](err) || asType[*meshclient.SessionsError](err)
 }
 
 func asType[E error](err error) bool {

@@ -5,9 +5,11 @@ package provider
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -86,6 +88,9 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 	if err != nil {
 		addConfigError(&resp.Diagnostics, err)
 		return
+	}
+	if passed := client.Warnings(); len(passed) > 0 {
+		resp.Diagnostics.AddAttributeWarning(path.Root("ssh").AtName("use_ssh_config"), "Parts of ~/.ssh/config are passed over", strings.Join(passed, "\n"))
 	}
 	data.client, data.pins = client, cfg.SSH.HostKeyPolicy != meshclient.HostKeyInsecure
 	data.hosts = cfg.Hosts

@@ -56,13 +56,13 @@ func loginSchema() map[string]schema.Attribute {
 		"port": port("Port of sshd, 1–65535. Default: 22. Environment: `ROUTINGMESH_SSH_PORT`."),
 		"private_key": secret("Private key, as PEM **content** (`file(\"~/.ssh/id_ed25519\")`), not a path. Several keys may stand one after the other: " +
 			"all are tried. Environment: `ROUTINGMESH_SSH_PRIVATE_KEY`, or `ROUTINGMESH_SSH_PRIVATE_KEY_FILE` for a path."),
-		"passphrase":  secret("Passphrase of `private_key`. Environment: `ROUTINGMESH_SSH_PASSPHRASE`."),
+		"passphrase":  secret("Passphrase of `private_key`, in OpenSSH's format, PEM or PKCS#8. Environment: `ROUTINGMESH_SSH_PASSPHRASE`."),
 		"certificate": text("OpenSSH user certificate (content) for `private_key`. Environment: `ROUTINGMESH_SSH_CERTIFICATE`."),
 		"password":    secret("Password, also the answer to keyboard-interactive questions. Environment: `ROUTINGMESH_SSH_PASSWORD`."),
 		"agent":       flag("Use the SSH agent. Default: where `SSH_AUTH_SOCK` is set. Environment: `ROUTINGMESH_SSH_AGENT`."),
-		"use_ssh_config": flag("Read `HostName`, `User`, `Port`, `IdentityFile`, `ProxyJump` and `UserKnownHostsFile` from `~/.ssh/config`. Default: `false`. " +
+		"use_ssh_config": flag("Read `HostName`, `User`, `Port`, `IdentityFile`, `ProxyJump` and `UserKnownHostsFile` from `~/.ssh/config`, and of `Match` only `all` and `host`; what else may change the way to a host is passed over with a warning. A `ProxyCommand` of a host is refused, unless it is `ssh -W %h:%p HOST` or `none`. Default: `false`. " +
 			"Environment: `ROUTINGMESH_SSH_USE_SSH_CONFIG`."),
-		"sudo": flag("Put `sudo -n` before commands on the hosts. Default: when the user is not root. Environment: `ROUTINGMESH_SSH_SUDO`."),
+		"sudo": flag("Run commands on the hosts with `sudo -n`, or with `doas -n` where there is no sudo or it refuses. Default: when the user is not root. Environment: `ROUTINGMESH_SSH_SUDO`."),
 		"timeout": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "How long one connection may take to be made, login and retries included, as in `30s` or `2m`. Default: `30s`. " +

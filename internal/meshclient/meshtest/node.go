@@ -70,6 +70,12 @@ type Login struct {
 	NoKeys      bool   // public keys are not accepted
 	// SudoRefused is what sudo -n says when it fails, "" when it works.
 	SudoRefused string
+	// Prints is what the login prints before the command runs; Forced prints it
+	// in place of the command, as a forced command does.
+	Prints string
+	Forced bool
+	// MaxSessions and MaxStartups are sshd's, 0 for its defaults.
+	MaxSessions, MaxStartups int
 	// Tried is called for every password that is shown, nil for nothing.
 	Tried func()
 	// Authority signs user certificates that are accepted, nil for none.

@@ -15,8 +15,6 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-const agentPath = "/usr/local/bin/routingmesh-agent"
-
 // session serves the one command of an SSH session.
 func (n *Node) session(user string, newChannel ssh.NewChannel) {
 	ch, requests, err := newChannel.Accept()
@@ -44,7 +42,7 @@ func (n *Node) session(user string, newChannel ssh.NewChannel) {
 func (n *Node) run(user, command string, ch ssh.Channel) (code uint32) {
 	n.mu.Lock()
 	n.commands = append(n.commands, command)
-	sudoRefused := n.login.SudoRefused
+	login := n.login
 	installed, stopped := n.agent != nil, n.stopped
 	n.mu.Unlock()
 	fault, hit := n.arrive(commandName(command))
@@ -55,51 +53,58 @@ func (n *Node) run(user, command string, ch ssh.Channel) (code uint32) {
 		defer n.befall(fault, CutAfter, DownAfter)
 	}
 	say := func(format string, args ...any) { fmt.Fprintf(ch.Stderr(), format+"\n", args...) }
-	if command == "uname -sm" {
-		fmt.Fprintln(ch, "Linux x86_64")
-		return 0
+	if login.Prints != "" {
+		fmt.Fprint(ch, login.Prints)
 	}
-	command, sudo := strings.CutPrefix(command, "sudo -n ")
-	if sudo && sudoRefused != "" {
-		say("%s", sudoRefused)
+	if login.Forced {
+		return 142
+	}
+	both := func(mark string) { fmt.Fprintln(ch, mark); say("%s", mark) }
+	sudo := strings.Contains(command, "sudo -n")
+	if sudo {
+		both("routingmesh-login")
+	}
+	if sudo && login.SudoRefused != "" {
+		say("%s", login.SudoRefused)
 		return 1
 	}
+	both("routingmesh-root")
 	switch {
+	case strings.Contains(command, "; uname -sm'"):
+		fmt.Fprintln(ch, "Linux x86_64")
+		return 0
 	case user != "root" && !sudo:
 		say("%s: permission denied", user)
 		return 1
-	case strings.Contains(command, `routingmesh-agent" install`):
+	case strings.Contains(command, "$a install;"):
 		return n.install(ch)
-	case !installed && sudo:
-		say("sudo: %s: command not found", agentPath)
-		return 1
+	case !strings.Contains(command, "exec $a "):
+		say("meshtest does not know %q", command)
+		return 126
 	case !installed:
-		say("sh: 1: %s: not found", agentPath)
+		say("routingmesh-none")
 		return 127
-	case command == agentPath+" uninstall":
+	case strings.Contains(command, "exec $a uninstall;"):
 		n.SetInstalled(false)
 		if n.fleet.agents != nil {
 			n.fleet.agents.Forget(n.Name)
 		}
 		return 0
-	case command == agentPath+" dial-stdio" && stopped:
+	case stopped:
 		say("routingmesh-agent: no agent answers on /run/routingmesh/agent.sock")
 		return 3
-	case command == agentPath+" dial-stdio" && n.fleet.agents != nil:
+	case n.fleet.agents != nil:
 		return n.join(ch)
-	case command == agentPath+" dial-stdio":
-		n.dialStdio(ch)
-		return 0
 	}
-	say("meshtest does not know %q", command)
-	return 126
+	n.dialStdio(ch)
+	return 0
 }
 
 // commandName is what FaultAt calls a command; "" for the way to the agent, whose
 // calls have names of their own.
 func commandName(command string) string {
 	for _, name := range []string{"uninstall", "install", "uname"} {
-		if strings.Contains(command, name) {
+		if strings.Contains(command, "$a "+name+";") || strings.Contains(command, "; "+name+" ") {
 			return name
 		}
 	}

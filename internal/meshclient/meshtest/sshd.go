@@ -1,6 +1,7 @@
 package meshtest
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -60,10 +61,11 @@ func (n *Node) accept() {
 func (n *Node) handle(tcp net.Conn) {
 	defer tcp.Close()
 	n.mu.Lock()
-	if n.logins >= maxStartups {
+	tooMany := n.logins >= cmp.Or(n.login.MaxStartups, maxStartups)
+	if tooMany {
 		n.turnedAway++
 	}
-	if n.down || n.logins >= maxStartups {
+	if n.down || tooMany {
 		n.mu.Unlock()
 		return
 	}
@@ -89,11 +91,14 @@ func (n *Node) handle(tcp net.Conn) {
 		return
 	}
 	go ssh.DiscardRequests(requests)
+	n.mu.Lock()
+	limit := int32(cmp.Or(n.login.MaxSessions, maxSessions)) //nolint:gosec // a test's small number
+	n.mu.Unlock()
 	var sessions atomic.Int32
 	for ch := range channels {
 		switch ch.ChannelType() {
 		case "session":
-			if sessions.Add(1) > maxSessions {
+			if sessions.Add(1) > limit {
 				sessions.Add(-1)
 				n.mu.Lock()
 				n.turnedAway++
