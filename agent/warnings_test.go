@@ -100,7 +100,9 @@ func TestClone_IsWiredIn(t *testing.T) {
 	must(t, os.MkdirAll(p.stateDir(), 0o700))
 	rec := sampleStatus(t).Record // 192.0.2.1 is not this host's
 	must(t, server.NewStore(p.stateDir()).Save(server.Stored{Node: "n1", Record: rec}))
-	a, err := p.newAgent(&kernel.Kernel{}, nil)
+	firewalld, err := p.firewalld(t.Context(), nil)
+	must(t, err)
+	a, err := p.newAgent(&kernel.Kernel{}, nil, firewalld)
 	must(t, err)
 	got := a.server.Warned()
 	if len(got) != 1 || got[0].Code != mesh.WarnHost || !got[0].AllTraffic || !strings.Contains(got[0].Text, "routingmesh-agent uninstall") {

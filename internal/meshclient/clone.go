@@ -26,6 +26,6 @@ func (c *Client) alreadyNode(r *mesh.Record, ep *endpoint, s *mesh.Status, n *me
 	e.Summary = "Host is a clone of a node"
 	e.Detail = fmt.Sprintf("The host at %s has the agent and the record of the node %q, and not its address %s: it was cloned from that node. "+
 		"Remove the copy of the agent on it, and apply again:\n\n  ssh %s-p %d %s@%s %s%s uninstall\n\nThe node %q itself is not touched by that.",
-		ep.address(), s.Node, r.Nodes[s.Node].Address, way, ep.port, ep.user, ep.host, sudo, agentPath, s.Node)
+		ep.address(), s.Node, r.Nodes[s.Node].Address, way, ep.port, ep.user, ep.host, sudo, agentDirs[0]+"/routingmesh-agent", s.Node)
 	return e
 }

@@ -34,13 +34,31 @@ func (w Warning) String() string {
 // Nodes that say the same are one warning. The result is sorted by code, nodes and
 // text, so that an unchanged cluster says the same in every snapshot.
 func (s *Snapshot) TrafficWarnings() []Warning {
-	by := map[string][]mesh.Warning{}
+	by := map[string][]mesh.Warning{"": s.reachable(s.OverlayWarnings())}
 	for name, v := range s.Nodes {
-		if v.Status != nil {
-			by[name] = v.Status.Warnings
+		if v.Status == nil {
+			continue
 		}
+		if v.Status.SelfTest == nil { // an agent that tests nothing by itself
+			by[name] = s.reachable(v.Status.Warnings)
+			continue
+		}
+		by[name] = slices.DeleteFunc(slices.Clone(v.Status.Warnings), func(w mesh.Warning) bool { return w.Code == mesh.WarnOverlay })
 	}
 	return groupWarnings(by)
+}
+
+// reachable leaves out what is said of the overlay to a node that cannot be asked
+// either: that its host does not answer is said already.
+func (s *Snapshot) reachable(warnings []mesh.Warning) []mesh.Warning {
+	return slices.DeleteFunc(slices.Clone(warnings), func(w mesh.Warning) bool {
+		about := atFault(w.Object)
+		if w.Code != mesh.WarnOverlay || len(about) == 0 {
+			return false
+		}
+		v, known := s.Nodes[about[0]]
+		return known && v.Status == nil
+	})
 }
 
 // groupWarnings makes one warning of what several nodes (the keys) say alike. It is

@@ -125,3 +125,27 @@ func TestJoin_NamesItsOwnWarnings(t *testing.T) {
 		t.Errorf("the join tells %q", got)
 	}
 }
+
+// TestTrafficWarnings_Overlay: what all nodes' reports say together takes the place
+// of what each says of the overlay, and a node that cannot be asked is not told of
+// a second time.
+func TestTrafficWarnings_Overlay(t *testing.T) {
+	alone := warns(mesh.WarnOverlay, "node/n3", "Node n3 does not answer n1 over the overlay.")
+	firewall := warns(mesh.WarnFirewall, "node/n1", "A chain drops.")
+	for name, tc := range map[string]struct {
+		n1   *mesh.Status
+		n3   *mesh.Status
+		want []string
+	}{
+		"an older agent":           {&mesh.Status{Warnings: []mesh.Warning{firewall, alone}}, &mesh.Status{}, []string{"node n1: A chain drops.", "Node n3 does not answer n1 over the overlay."}},
+		"nothing fails by now":     {&mesh.Status{Warnings: []mesh.Warning{firewall, alone}, SelfTest: &mesh.SelfTest{}}, &mesh.Status{}, []string{"node n1: A chain drops."}},
+		"a node that is not there": {&mesh.Status{Warnings: []mesh.Warning{firewall, alone}}, nil, []string{"node n1: A chain drops."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			snap := &meshclient.Snapshot{Record: &mesh.Record{}, Nodes: map[string]meshclient.NodeView{"n1": {Status: tc.n1}, "n3": {Status: tc.n3}}}
+			if got := texts(snap.TrafficWarnings()); !slices.Equal(got, tc.want) {
+				t.Errorf("got\n%q\nwant\n%q", got, tc.want)
+			}
+		})
+	}
+}
