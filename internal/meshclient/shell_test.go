@@ -57,9 +57,9 @@ type hostPrograms struct {
 func newHostPrograms(t *testing.T, programs map[string]string) hostPrograms {
 	t.Helper()
 	h := hostPrograms{t, t.TempDir()}
-	for _, real := range []string{"id", "gzip", "mktemp", "chmod", "rm", "cat"} {
-		if path, err := exec.LookPath(real); err == nil {
-			h.link(path, real)
+	for _, name := range []string{"id", "gzip", "mktemp", "chmod", "rm", "cat"} {
+		if path, err := exec.LookPath(name); err == nil {
+			h.link(path, name)
 		}
 	}
 	for name, script := range programs {

@@ -91,7 +91,7 @@ func (c *configCleaner) include(file string, n int, value string, depth int) str
 		return ""
 	}
 	var copies []string
-	for _, pattern := range strings.Fields(value) {
+	for pattern := range strings.FieldsSeq(value) {
 		pattern = strings.Trim(pattern, `"`)
 		path := c.around.expand(pattern)
 		if !filepath.IsAbs(path) {

@@ -163,7 +163,7 @@ func (j *judge) lookup(regs *registers, e expression) (truth, []action) {
 	to, isMap := register(e.data[dreg])
 	isVerdicts := e.data[dreg] != nil && !isMap // register 0
 	found, candidates := no, []data(nil)
-	if size, any := s.keySize(); any {
+	if size, known := s.keySize(); known {
 		if key, ok := regs.get(from, size); ok {
 			found, candidates = s.lookup(key)
 		} else {

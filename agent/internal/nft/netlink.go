@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,11 +114,7 @@ func attrsOf(b []byte) iter.Seq2[uint16, []byte] {
 
 // fields are the attributes of one level by their number.
 func fields(b []byte) map[uint16][]byte {
-	all := map[uint16][]byte{}
-	for typ, value := range attrsOf(b) {
-		all[typ] = value
-	}
-	return all
+	return maps.Collect(attrsOf(b))
 }
 
 func text(b []byte) string {
