@@ -162,7 +162,7 @@ func buildAgent(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if limit := 12 << 20; len(data) > limit {
+	if limit := 16 << 20; len(data) > limit {
 		t.Errorf("the agent has %d bytes, more than %d", len(data), limit)
 	}
 	var packed strings.Builder // it is sent to each node
