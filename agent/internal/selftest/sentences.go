@@ -77,13 +77,15 @@ func nodeOf(rec *mesh.Record, host netip.Addr) string {
 	return ""
 }
 
-// warning says it of the port, of this node when it is all ports, or of the
-// endpoints' node when it is several.
+// warning says it of the port, of the service when it is all of its ports, of this
+// node when it is all ports, or of the endpoints' node when it is several.
 func (f failure) warning(rec *mesh.Record, self string, all bool) mesh.Warning {
 	w := mesh.Warning{Code: mesh.WarnPath, AllTraffic: all}
 	switch {
 	case !all && len(f.ports) == 1:
 		w.Object = mesh.PortObject(f.ports[0])
+	case !all && f.wholeService(rec) != "":
+		w.Object = mesh.ServiceObject(f.wholeService(rec))
 	case f.at == sent && f.node != "":
 		w.Object = mesh.NodeObject(f.node)
 	default:
@@ -94,6 +96,23 @@ func (f failure) warning(rec *mesh.Record, self string, all bool) mesh.Warning {
 		w.Text += fmt.Sprintf(" It is rejected with %s.", f.rejected)
 	}
 	return w
+}
+
+// wholeService is the service whose ports these are, all of them and no others, so
+// that a load balancer turns away from it; "" when there is none.
+func (f failure) wholeService(rec *mesh.Record) string {
+	first := rec.Ports[f.ports[0]]
+	if first == nil {
+		return ""
+	}
+	var all []mesh.PortKey
+	for _, p := range rec.ServicePorts(first.Service) {
+		all = append(all, p.Key())
+	}
+	if !slices.Equal(all, f.ports) {
+		return ""
+	}
+	return first.Service
 }
 
 // what names the ports. The words do not change while more and more ports of many

@@ -74,6 +74,23 @@ func TestPath_Warnings_OtherCauseKnown(t *testing.T) {
 	}
 }
 
+// TestPath_Warnings_WholeService: all ports of one service are told of the service,
+// for a load balancer asks for that.
+func TestPath_Warnings_WholeService(t *testing.T) {
+	p := saying(t, true, outcome{at: nowhere}, 3, 4)
+	rec := p.schedule.rec
+	rec.Services["other"] = rec.Services["web"]
+	for _, port := range []uint16{10003, 10004} {
+		key := mesh.PortKey{Port: port, Protocol: mesh.TCP}
+		moved := *rec.Ports[key]
+		moved.Service = "other"
+		rec.Ports[key] = &moved
+	}
+	if got := p.warnings(); len(got) != 1 || got[0].Object != mesh.ServiceObject("other") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestPath_Warnings_NothingPasses(t *testing.T) {
 	p := saying(t, true, outcome{at: nowhere}, 3, 4)
 	p.schedule.lastPass = time.Now().Add(-quietHere)
