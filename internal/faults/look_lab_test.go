@@ -27,6 +27,10 @@ var lives = regexp.MustCompile(`(?m)^[0-9]+: |@if[0-9]+| link-netnsid [0-9]+| [0
 // grows is what a host writes by itself.
 var grows = regexp.MustCompile(`^/(run|tmp|var)/`)
 
+// zoneOnceUsed are the chains that firewalld makes for a zone when its first link comes and keeps until its next reload. Nothing
+// jumps to them without a link: that rmesh0 is in the zone no more is a line of another chain, which is compared.
+var zoneOnceUsed = regexp.MustCompile(`^-A (IN|FWD|FWDI|FWDO|PRE|POST)_trusted(_[a-z]+)? `)
+
 // settledLook is a look without what faults and reboots change: the order in which iptables-save has the tables, and which of them are
 // there with nothing in them, is up to who touched them first. The rules of each are held against each other, byte for byte, by untouched.
 func settledLook(look string) string {
@@ -38,7 +42,7 @@ func settledLook(look string) string {
 		}
 		rules := strings.HasSuffix(section, "tables-save")
 		switch {
-		case section == "nft list ruleset", rules && !strings.HasPrefix(line, "-A"), grows.MatchString(line):
+		case section == "nft list ruleset", rules && (!strings.HasPrefix(line, "-A") || zoneOnceUsed.MatchString(line)), grows.MatchString(line):
 		default:
 			lines = append(lines, section+"\t"+line)
 		}
