@@ -13,7 +13,7 @@ func warns(code mesh.WarningCode, o mesh.Object, text string) mesh.Warning {
 	return mesh.Warning{Code: code, Object: o, Text: text}
 }
 
-// warned is a snapshot of nodes that answered and say this; nil is a silent node.
+// warned is a snapshot of nodes that answered and say this; nil is an unreachable node.
 func warned(said map[string][]mesh.Warning) *meshclient.Snapshot {
 	snap := &meshclient.Snapshot{Nodes: map[string]meshclient.NodeView{}}
 	for name, warnings := range said {

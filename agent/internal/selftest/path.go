@@ -208,7 +208,7 @@ func (p *path) test(ctx context.Context, self *mesh.Node, port *mesh.PublishedPo
 }
 
 // end ends the connection that a SYN may have begun: no process ever sees it. The
-// reset is for the endpoint. IPVS does not heed it in a connection that is being made
+// reset is for the endpoint. IPVS ignores it in a connection that is being made
 // (tcp_states), and counts that among those that a drain waits for: so a FIN comes
 // after it. Its acknowledgement is of one byte too few, so that it completes no
 // connection should it arrive first; the endpoint answers it with a reset.
