@@ -187,9 +187,9 @@ func (n *Node) Calls() []string {
 // was prepared is forgotten, calls in flight break off, SSH connections stay,
 // and the record on disk is applied.
 func (n *Node) Kill() {
-	n.endSessions()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.endSessions()
 	if n.agent != nil {
 		n.agent.lease = lease{}
 		n.agent.apply()
@@ -223,10 +223,9 @@ func (n *Node) Rebuild() {
 	n.Cut()
 }
 
-// endSessions ends the channels that lead to the agent.
+// endSessions ends the channels that lead to the agent. n.mu is held, so that who sees
+// the end finds what the agent is after it.
 func (n *Node) endSessions() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for ch := range n.dialled {
 		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{})) // the other end may be gone
 		ch.Close()

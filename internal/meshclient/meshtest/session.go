@@ -127,9 +127,9 @@ func (n *Node) install(ch ssh.Channel) (code uint32) {
 		fmt.Fprintln(ch.Stderr(), "gzip:", err)
 		return 1
 	}
-	n.endSessions()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.endSessions()
 	if n.diskFull {
 		fmt.Fprintln(ch.Stderr(), "routingmesh-agent: no space left on device")
 		return 1
