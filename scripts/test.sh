@@ -49,7 +49,7 @@ finish() {
   fi
   [ -z "$failed" ] || failures
   rm -f "$log" "$booted"
-  for table in "$labdir"/serving/*.txt "$labdir"/faults/table.txt; do
+  for table in "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt; do
     [ ! -e "$table" ] || printf '\n== %s\n%s\n' "$table" "$(cat "$table")"
   done
   printf '\n== slowest tests\n'; sort -rn "$RM_TEST_TIMES" | head -20; rm -f "$RM_TEST_TIMES"
@@ -61,7 +61,7 @@ finish() {
 trap finish EXIT
 trap 'failed=${failed:-interrupted}; exit 130' INT TERM
 
-rm -f "$labdir"/serving/*.txt "$labdir"/faults/table.txt   # of an earlier run
+rm -f "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt   # of an earlier run
 # An idle lab costs an emulating machine a good part of a processor, so it boots after the unit tests.
 phase build
 phase unit

@@ -132,6 +132,7 @@ func (w *world) note(r Row) {
 			return
 		}
 	}
+	r.Firewall = w.hosts.firewalls[r.Node]
 	w.rows = append(w.rows, r)
 }
 

@@ -10,6 +10,8 @@ import (
 type Row struct {
 	Fault string
 	Node  string
+	// Firewall is whose rules are on the node besides the mesh's.
+	Firewall string
 	Outage
 	// Mended says how long it took until the node was again as before, in words; "" where nothing was to mend.
 	Mended string
@@ -19,15 +21,15 @@ type Row struct {
 
 // Table is what the tests print: one line per fault, the sentences of the plan below each other.
 func Table(rows []Row) string {
-	cells := [][]string{{"fault", "node", "s to serve", "failed of N", "mended", "plan said"}}
+	cells := [][]string{{"fault", "node", "firewall", "s to serve", "failed of N", "mended", "plan said"}}
 	for _, r := range rows {
 		said := r.Said
 		if len(said) == 0 {
 			said = []string{"–"}
 		}
-		cells = append(cells, []string{r.Fault, r.Node, seconds(r.Seconds), fmt.Sprintf("%d of %d", r.Failed, r.Asked), dash(r.Mended), said[0]})
+		cells = append(cells, []string{r.Fault, r.Node, dash(r.Firewall), seconds(r.Seconds), fmt.Sprintf("%d of %d", r.Failed, r.Asked), dash(r.Mended), said[0]})
 		for _, more := range said[1:] {
-			cells = append(cells, []string{"", "", "", "", "", more})
+			cells = append(cells, []string{"", "", "", "", "", "", more})
 		}
 	}
 	widths := make([]int, len(cells[0])-1)

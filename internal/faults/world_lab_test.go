@@ -27,10 +27,33 @@ var ok = rigtest.OK
 // within is a context for something that must not take longer.
 var within = rigtest.Within
 
-// world is the lab with a cluster on it: n2 and n3 have the endpoints, n1 has Docker's rules, n3 runs firewalld. Scripts on its hosts have
-// the words of node.sh.
+// hosts is what else is on the nodes: other people's firewalls.
+type hosts struct {
+	firewalls map[string]string // by node, as the table names it
+	up, down  map[string]string // scripts by node that bring it and take it away
+}
+
+// mixed are hosts as a cluster has them that has grown: n1 has Docker's rules, n2 a table of somebody's, n3 runs firewalld.
+var mixed = hosts{
+	firewalls: map[string]string{"n1": "Docker's", "n2": "a table", "n3": "firewalld, iptables"},
+	up: map[string]string{
+		"n1": "ip link add docker0 type bridge; sysctl -qw net.ipv4.ip_forward=1; iptables-restore --noflush < $dir/docker.rules",
+		"n2": "nft add table inet somebody; nft add chain inet somebody input '{ type filter hook input priority 5; }'; nft add rule inet somebody input tcp dport 9999 drop",
+		// with iptables, a reload of firewalld takes everybody's rules with it
+		"n3": "sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ /etc/firewalld/firewalld.conf; systemctl -q enable --now firewalld\n" +
+			rigtest.WaitUntil("firewalld has its rules", "ip6tables-save | grep -q -- '^-A IN_public_allow .*--dport 22' && firewall-cmd -q --state"),
+	},
+	down: map[string]string{
+		"n1": "iptables -P FORWARD ACCEPT; iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X; ip link del docker0 || true; sysctl -qw net.ipv4.ip_forward=0",
+		"n2": "nft delete table inet somebody 2>/dev/null || true",
+		"n3": "systemctl -q disable --now firewalld; sed -i s/^FirewallBackend=.*/FirewallBackend=nftables/ /etc/firewalld/firewalld.conf",
+	},
+}
+
+// world is the lab with a cluster on it: n2 and n3 have the endpoints. Scripts on its hosts have the words of node.sh.
 type world struct {
 	*rigtest.World
+	hosts   hosts
 	main    *rig.Terraform
 	client  *Client
 	targets []Target
@@ -45,8 +68,9 @@ func newWorld(t *testing.T) *world {
 }
 
 // equip brings what is on the hosts besides the mesh: the servers, other people's firewalls, and the means to look.
-func (w *world) equip(t *testing.T) {
+func (w *world) equip(t *testing.T, h hosts) {
 	t.Helper()
+	w.hosts = h
 	program := w.Build(t, "internal/faults/steady")
 	w.Put(t, "testdata/node.sh", nodeDir+"/node.sh", w.Names...)
 	w.Put(t, program, nodeDir+"/steady", rigtest.ClientHost, "n2", "n3")
@@ -54,23 +78,13 @@ func (w *world) equip(t *testing.T) {
 	t.Cleanup(func() { w.unequip(t) })
 	unit := fmt.Sprintf("[Service]\nExecStart=%s/steady serve 0.0.0.0:%d\nRestart=always\n[Install]\nWantedBy=multi-user.target\n", nodeDir, backend)
 	serve := fmt.Sprintf("printf '%s' > /etc/systemd/system/steady.service; systemctl -q enable --now steady\n", strings.ReplaceAll(unit, "\n", `\n`))
-	w.OnEach(t, map[string]string{
-		"n1": "ip link add docker0 type bridge; sysctl -qw net.ipv4.ip_forward=1; iptables-restore --noflush < $dir/docker.rules",
-		"n2": serve + "nft add table inet somebody; nft add chain inet somebody input '{ type filter hook input priority 5; }'; nft add rule inet somebody input tcp dport 9999 drop",
-		// with iptables, a reload of firewalld takes everybody's rules with it
-		"n3": serve + `sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ /etc/firewalld/firewalld.conf; systemctl -q enable --now firewalld
-` + rigtest.WaitUntil("firewalld has its rules", "ip6tables-save | grep -q -- '^-A IN_public_allow .*--dport 22' && firewall-cmd -q --state"),
-	})
+	w.OnEach(t, map[string]string{"n1": h.up["n1"], "n2": serve + h.up["n2"], "n3": serve + h.up["n3"]})
 }
 
 func (w *world) unequip(t *testing.T) {
 	t.Helper()
 	silent := "systemctl -q disable --now steady; rm -f /etc/systemd/system/steady.service; systemctl daemon-reload\n"
-	w.OnEach(t, map[string]string{
-		"n1": "iptables -P FORWARD ACCEPT; iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X; ip link del docker0 || true; sysctl -qw net.ipv4.ip_forward=0",
-		"n2": silent + "nft delete table inet somebody 2>/dev/null || true",
-		"n3": silent + "systemctl -q disable --now firewalld; sed -i s/^FirewallBackend=.*/FirewallBackend=nftables/ /etc/firewalld/firewalld.conf",
-	})
+	w.OnEach(t, map[string]string{"n1": w.hosts.down["n1"], "n2": silent + w.hosts.down["n2"], "n3": silent + w.hosts.down["n3"]})
 	w.OnAll(t, "rm -rf $dir")
 }
 
@@ -100,7 +114,7 @@ func (w *world) plan(t *testing.T) []string {
 	text, _, err := w.main.Plan(within(t, 2*time.Minute))
 	ok(t, err)
 	said := Sentences(text)
-	for _, m := range regexp.MustCompile(`(?m)^. Warning: (.*)$`).FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(?:. )?Warning: (.*)$`).FindAllStringSubmatch(text, -1) {
 		if !strings.Contains(m[1], "development overrides") {
 			said = append(said, "Warning: "+m[1])
 		}

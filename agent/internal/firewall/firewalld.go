@@ -66,6 +66,7 @@ type Firewalld struct {
 	looks    int // how many were begun
 	seenBy   int // which of them has seen
 	seen     observed
+	flushes  uint64 // see Flushes
 	rec      *mesh.Record
 	node     string
 	underlay string
@@ -150,6 +151,13 @@ func (f *Firewalld) Warnings() []mesh.Warning {
 	}
 	w := want(f.rec, f.node, f.underlay, f.seen)
 	return w.warnings(f.seen, f.node, f.rec.Cluster.Firewall == mesh.FirewallReport, f.rec.Cluster.VXLANPort)
+}
+
+// Flushes implements reconcile.Firewall: it counts the starts, stops and reloads.
+func (f *Firewalld) Flushes() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flushes
 }
 
 // Lacks says that firewalld runs and does not have what the mesh needs.
@@ -312,10 +320,11 @@ func (f *Firewalld) follow(ctx context.Context, b *bus) {
 				return
 			}
 			flushed, ok := gather(s, signals)
-			f.lookAgain(ctx, b, flushed)
 			if flushed {
+				f.noteFlush()
 				again.Reset(afterwards)
 			}
+			f.lookAgain(ctx, b, flushed)
 			if !ok {
 				return
 			}
@@ -339,6 +348,12 @@ func gather(s *dbus.Signal, signals <-chan *dbus.Signal) (flushed, ok bool) {
 			}
 		}
 	}
+}
+
+func (f *Firewalld) noteFlush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flushes++
 }
 
 // lookAgain asks firewalld, and has the host looked at where that is called for.

@@ -121,6 +121,43 @@ func TestRemoveLeavesASettingThatSomebodyHasChangedSince(t *testing.T) {
 	}
 }
 
+// ip_forward takes other settings with it, on and off.
+func TestWhatIPForwardOverwritesIsPutBack(t *testing.T) {
+	settings := func(m *machine) string {
+		return m.run("cd /proc/sys/net/ipv4; head -n1 ip_forward conf/all/accept_redirects conf/default/forwarding conf/dummy*/forwarding conf/eth*/forwarding")
+	}
+	before := []string{
+		"net.ipv4.conf.all.accept_redirects=0 net.ipv4.conf.dummy0.forwarding=1",
+		"net.ipv4.conf.all.accept_redirects=0 net.ipv4.conf.default.forwarding=1 net/ipv4/conf/eth1.5/forwarding=1",
+		"net.ipv4.conf.all.accept_redirects=1",
+	}
+	for _, set := range before {
+		t.Run(set, func(t *testing.T) {
+			m := newMachine(t, "a")
+			m.run("ip link add dummy0 type dummy; ip link add dummy1 type dummy; ip link add eth1.5 type dummy; sysctl -qw net.ipv4.ip_forward=0 " + set)
+			want := settings(m)
+			m.reach(full(t), 1)
+			m.reach(state.State{}, 1)
+			if got := settings(m); got != want {
+				t.Errorf("was\n%s\nand is\n%s", want, got)
+			}
+			if left := len(m.originals.values); left > 0 {
+				t.Errorf("still kept from before: %v", m.originals.values)
+			}
+		})
+	}
+	t.Run("set since", func(t *testing.T) {
+		m := newMachine(t, "a")
+		m.run("sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0")
+		m.reach(full(t), 1)
+		m.run("sysctl -qw net.ipv4.conf.all.accept_redirects=1")
+		m.reach(state.State{}, 1)
+		if got := m.run("cat /proc/sys/net/ipv4/conf/all/accept_redirects"); got != "1\n" {
+			t.Errorf("accept_redirects is %s, somebody has set it to 1 since", got)
+		}
+	})
+}
+
 func TestObserveSeesNothingOfOthers(t *testing.T) {
 	m := newMachine(t, "a")
 	m.run(somebodyElse)

@@ -89,7 +89,7 @@ func (k *Kernel) putSysctl(ctx context.Context, want state.Sysctl) error {
 			return err
 		}
 		if want.Global() && !k.claimed(want.Name) {
-			if err := k.originals.Set(want.Name, value); err != nil {
+			if err := k.keep(want.Name, value); err != nil {
 				return fmt.Errorf("keep the value from before (%s): %w", value, err)
 			}
 		}
@@ -98,6 +98,16 @@ func (k *Kernel) putSysctl(ctx context.Context, want state.Sysctl) error {
 		}
 		return writeSysctl(want.Name, want.Value)
 	})
+}
+
+// keep keeps what a host's setting was, and before that what its write overwrites.
+func (k *Kernel) keep(name, value string) error {
+	if name == ipForward && value == "0" {
+		if err := k.keepForwarding(); err != nil {
+			return err
+		}
+	}
+	return k.originals.Set(name, value)
 }
 
 // loadSysctl loads the module that a setting comes with, and reads it.
@@ -131,6 +141,9 @@ func (k *Kernel) removeSysctl(old state.Sysctl) error {
 	}
 	err := k.host.do(func() error {
 		value, there, err := readSysctl(old.Name)
+		if err == nil && there && old.Name == ipForward && original == "0" {
+			return k.stopForwarding(value)
+		}
 		if err != nil || !there || value != k.managedValue(old) || value == original {
 			return err
 		}

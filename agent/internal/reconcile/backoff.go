@@ -10,7 +10,8 @@ import (
 // An object that had to be mended fightTries times within fightWindow is one that
 // another program fights for: it is held back for firstHold, then for twice as
 // long each time, lastHold at most. It is forgotten when it was whole for as long
-// as it was held back, fightWindow at least.
+// as it was held back, fightWindow at least, and when the host's firewall says that it
+// has flushed: it takes everything of ours with each reload, and means nothing by it.
 const (
 	fightTries  = 3
 	fightWindow = time.Minute

@@ -11,9 +11,10 @@ import (
 // fakeFirewall is a fakeFile that is told things.
 type fakeFirewall struct {
 	fakeFile
-	kept  string
-	told  int
-	stuck error
+	kept    string
+	told    int
+	stuck   error
+	flushes uint64
 }
 
 func (f *fakeFirewall) Keep(rec *mesh.Record, node string) {
@@ -29,6 +30,8 @@ func (f *fakeFirewall) Mend(ctx context.Context) error {
 }
 
 func (f *fakeFirewall) Leave(context.Context) (int, error) { return f.told, f.stuck }
+
+func (f *fakeFirewall) Flushes() uint64 { return f.flushes }
 
 // TestFirewall_ToldAndLeft: a firewall service follows the record, is looked after
 // like a file, and takes back what it was told when the mesh leaves.
@@ -53,5 +56,31 @@ func TestFirewall_ToldAndLeft(t *testing.T) {
 	f.stuck = nil
 	if n, err := r.Clear(t.Context()); err != nil || n != 2 {
 		t.Errorf("took back %d, %v; want what it was told twice", n, err)
+	}
+}
+
+// TestFirewall_AReloadIsNoFight: a firewall that is reloaded again and again takes our
+// rules each time, and each time they are put back at once.
+func TestFirewall_AReloadIsNoFight(t *testing.T) {
+	f, k := &fakeFirewall{}, newFakeKernel()
+	r, _, _ := newWatched(k, Options{Firewall: f})
+	r.Commit(t.Context(), record(t, 0), "n1")
+	for reload := range 3 * fightTries {
+		f.flushes++
+		delete(k.has, member)
+		f.fault = "has forgotten it"
+		r.Repair(t.Context())
+		if _, problems := r.Status(t.Context()); len(problems) > 0 || f.fault != "" {
+			t.Fatalf("after reload %d: %s, fault %q", reload+1, texts(problems), f.fault)
+		}
+	}
+	for range fightTries { // without a reload it is one
+		delete(k.has, member)
+		r.Repair(t.Context())
+	}
+	delete(k.has, member)
+	r.Repair(t.Context())
+	if _, problems := r.Status(t.Context()); len(problems) != 1 {
+		t.Errorf("nobody is fought with: %s", texts(problems))
 	}
 }

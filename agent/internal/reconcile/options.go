@@ -60,6 +60,9 @@ type Firewall interface {
 	Keep(rec *mesh.Record, node string)
 	// Leave takes back all that it was told, and says how much that was.
 	Leave(ctx context.Context) (removed int, err error)
+	// Flushes counts how often it may have flushed what is not its own: what was
+	// repaired since the last time was taken by the firewall, which fights with nobody.
+	Flushes() uint64
 }
 
 // Options are what a Reconciler works with.
@@ -91,6 +94,7 @@ func (noFirewall) Check() state.OwnFile               { return state.OwnFile{} }
 func (noFirewall) Mend(context.Context) error         { return nil }
 func (noFirewall) Keep(*mesh.Record, string)          {}
 func (noFirewall) Leave(context.Context) (int, error) { return 0, nil }
+func (noFirewall) Flushes() uint64                    { return 0 }
 
 // noWatch never sees anything.
 type noWatch struct{}

@@ -51,6 +51,7 @@ type Reconciler struct {
 	// refused holds what the kernel said of objects it did not take.
 	refused map[state.Key]error
 	fights  fights
+	flushes uint64 // of the firewall, at the last look
 	repairs uint64
 	// reported is what RepairReport has logged and is still so.
 	reported map[mesh.Problem]bool

@@ -31,6 +31,10 @@ func (r *Reconciler) look(ctx context.Context) (busy bool) {
 		r.report(ctx)
 		return false
 	}
+	if n := r.Firewall.Flushes(); n != r.flushes {
+		clear(r.fights)
+		r.flushes = n
+	}
 	before := maps.Clone(r.refused)
 	held := func(p plan, op state.Op) bool { return r.fights.held(p.cause(op).Object().Key(), time.Now()) }
 	out, err := r.pass(ctx, r.wholeSight(r.Watch.ChainsCertain), func(p plan, op state.Op) bool { return !held(p, op) })

@@ -88,6 +88,14 @@ within() {
   done
 }
 
+# warns TEXT: one of the agent's warnings has it; warns nothing: there is none.
+warns() { agent | jq -e --arg text "$1" '[.warnings[]?.text] | if $text == "nothing" then . == [] else any(contains($text)) end' > $dir/warns; }
+# selftested N: the self-test has sent so many packets more.
+selftested() {
+  local packets=/sys/class/net/rmesht0/statistics/rx_packets
+  wait_until "the self-test has sent $1 packets" "[ \$(cat $packets) -ge $(($(cat $packets) + $1)) ]"
+}
+
 # untouched: the rules of others are as saved, byte for byte.
 untouched() { diff <(others 2>&1) $dir/others > $dir/diff || { echo "rules of others are not as they were (< is now, > was): $(cat $dir/diff)" >&2; return 1; }; }
 
