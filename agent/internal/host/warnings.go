@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -63,6 +64,7 @@ type ownLink struct {
 	name       string
 	addresses  []netip.Addr
 	forwarding bool
+	strict     bool // its reverse path filter is
 }
 
 // routing is what of the host's routing decides where answers go.
@@ -78,21 +80,9 @@ type routing struct {
 func (r *routing) warnings() []string {
 	var texts []string
 	for _, rule := range r.rules {
-		via, there := r.defaults[rule.table]
-		address, own := r.addressOf(rule.from)
-		mainly := r.defaults[state.MainTable]
-		marked := slices.ContainsFunc(r.rules, func(o policyRule) bool { return o.marked && o.table == rule.table })
-		if !own || !there || via == mainly || marked {
-			continue
+		if text := r.astray(rule); text != "" {
+			texts = append(texts, text)
 		}
-		other := "has no default route"
-		if mainly != "" {
-			other = "sends them by " + mainly
-		}
-		texts = append(texts, fmt.Sprintf("Clients behind a router on %[1]s may get no answer from published ports at %[2]s: the host's rule `from %[3]s lookup %[4]d` sends its own answers by %[1]s, "+
-			"but those of published ports are routed before they have that address, and the main table %[5]s. Have the answers of connections that came in by %[1]s follow the rule: "+
-			"`iptables -t mangle -A PREROUTING -i %[1]s -j CONNMARK --set-mark %[4]d; iptables -t mangle -A PREROUTING -i %[6]s -j CONNMARK --restore-mark; ip rule add fwmark %[4]d lookup %[4]d`, "+
-			"or have clients use an address of the main table's link.", via, address, prefixText(rule.from), rule.table, other, state.HostLink))
 	}
 	for _, l := range r.links {
 		if !l.forwarding {
@@ -102,6 +92,39 @@ func (r *routing) warnings() []string {
 	}
 	slices.Sort(texts)
 	return slices.Compact(texts)
+}
+
+// astray is what a rule by source does to the answers, "" for nothing. Strict reverse
+// path filtering looks for the way back to the client after the redirection, too, so
+// that it drops the client's packets already.
+func (r *routing) astray(rule policyRule) string {
+	via, there := r.defaults[rule.table]
+	address, own := r.addressOf(rule.from)
+	mainly := r.defaults[state.MainTable]
+	if !own || !there || via == mainly {
+		return ""
+	}
+	strict := slices.ContainsFunc(r.links, func(l ownLink) bool { return l.name == via && l.strict })
+	marked := slices.ContainsFunc(r.rules, func(o policyRule) bool { return o.marked && o.table == rule.table })
+	loosen := fmt.Sprintf("sysctl -w net.ipv4.conf.%s.rp_filter=2", via)
+	switch {
+	case marked && strict:
+		return fmt.Sprintf("Clients behind a router on %[1]s may get no answer from published ports at %[2]s: the strict reverse path filter of %[1]s (rp_filter is 1) drops what they send, "+
+			"because the main table has no way back to them by %[1]s. Run `%[3]s`, and set it in /etc/sysctl.d as well.", via, address, loosen)
+	case marked:
+		return ""
+	}
+	other, first := "has no default route", ""
+	if mainly != "" {
+		other = "sends them by " + mainly
+	}
+	if strict {
+		first = loosen + "; "
+	}
+	return fmt.Sprintf("Clients behind a router on %[1]s may get no answer from published ports at %[2]s: the host's rule `from %[3]s lookup %[4]d` sends its own answers by %[1]s, "+
+		"but those of published ports are routed before they have that address, and the main table %[5]s. Have the answers of connections that came in by %[1]s follow the rule: "+
+		"`%[7]siptables -t mangle -A PREROUTING -i %[1]s -j CONNMARK --set-mark %[4]d; iptables -t mangle -A PREROUTING -i %[6]s -j CONNMARK --restore-mark; ip rule add fwmark %[4]d lookup %[4]d`, "+
+		"or have clients use an address of the main table's link.", via, address, prefixText(rule.from), rule.table, other, state.HostLink, first)
 }
 
 func prefixText(p netip.Prefix) string {
@@ -188,7 +211,7 @@ func linksOf(addrs []netlink.Addr, names map[int]string, proc string) []ownLink 
 		}
 		l := byName[name]
 		if l == nil {
-			l = &ownLink{name: name, forwarding: forwards(proc, name)}
+			l = &ownLink{name: name, forwarding: forwards(proc, name), strict: strict(proc, name)}
 			byName[name] = l
 			order = append(order, name)
 		}
@@ -204,12 +227,20 @@ func linksOf(addrs []netlink.Addr, names map[int]string, proc string) []ownLink 
 // forwards counts what cannot be read as yes. Where the whole host does not forward,
 // that is the mesh's own setting to repair.
 func forwards(proc, link string) bool {
-	read := func(path string) string {
-		value, err := os.ReadFile(filepath.Join(proc, "sys/net/ipv4", path))
-		if err != nil {
-			return "1"
-		}
-		return strings.TrimSpace(string(value))
+	return link == "lo" || cmp.Or(ipv4(proc, "ip_forward"), "1") != "1" || ipv4(proc, "conf", link, "forwarding") != "0"
+}
+
+// strict counts what cannot be read as no. The larger of the two settings counts
+// (Documentation/networking/ip-sysctl.rst).
+func strict(proc, link string) bool {
+	return max(ipv4(proc, "conf", "all", "rp_filter"), ipv4(proc, "conf", link, "rp_filter")) == "1"
+}
+
+// ipv4 is a setting of one digit below /proc/sys/net/ipv4, "" where it cannot be read.
+func ipv4(proc string, path ...string) string {
+	value, err := os.ReadFile(filepath.Join(append([]string{proc, "sys/net/ipv4"}, path...)...))
+	if err != nil {
+		return ""
 	}
-	return link == "lo" || read("ip_forward") != "1" || read(filepath.Join("conf", link, "forwarding")) != "0"
+	return strings.TrimSpace(string(value))
 }

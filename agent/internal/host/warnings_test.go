@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -18,9 +19,10 @@ import (
 // A rule by source sends a host's own answers by another link; those of published
 // ports do not match it.
 func TestRouting_Warnings(t *testing.T) {
-	eth0 := ownLink{"eth0", []netip.Addr{netip.MustParseAddr("192.0.2.10")}, true}
-	eth1 := ownLink{"eth1", []netip.Addr{netip.MustParseAddr("198.51.100.10")}, true}
-	deaf := ownLink{"eth2", []netip.Addr{netip.MustParseAddr("203.0.113.1")}, false}
+	eth0 := ownLink{"eth0", []netip.Addr{netip.MustParseAddr("192.0.2.10")}, true, true}
+	eth1 := ownLink{"eth1", []netip.Addr{netip.MustParseAddr("198.51.100.10")}, true, false}
+	tight := ownLink{"eth1", eth1.addresses, true, true}
+	deaf := ownLink{"eth2", []netip.Addr{netip.MustParseAddr("203.0.113.1")}, false, false}
 	from := func(prefix string, table int) policyRule {
 		return policyRule{from: netip.MustParsePrefix(prefix), table: table}
 	}
@@ -39,6 +41,8 @@ func TestRouting_Warnings(t *testing.T) {
 		"not an address of the host":   {[]policyRule{from("172.16.0.0/12", 200)}, []ownLink{eth0, eth1}, uplinks, ""},
 		"a table without a default":    {[]policyRule{from("198.51.100.10/32", 300)}, []ownLink{eth0, eth1}, uplinks, ""},
 		"the user has marks for it":    {[]policyRule{from("198.51.100.10/32", 200), {table: 200, marked: true}}, []ownLink{eth0, eth1}, uplinks, ""},
+		"marks and a strict filter":    {[]policyRule{from("198.51.100.10/32", 200), {table: 200, marked: true}}, []ownLink{eth0, tight}, uplinks, "Run `sysctl -w net.ipv4.conf.eth1.rp_filter=2`"},
+		"no marks, a strict filter":    {[]policyRule{from("198.51.100.10/32", 200)}, []ownLink{eth0, tight}, uplinks, "`sysctl -w net.ipv4.conf.eth1.rp_filter=2; iptables -t mangle"},
 		"every source":                 {[]policyRule{from("0.0.0.0/0", 200)}, []ownLink{eth0, eth1}, uplinks, ""},
 		"a link that does not forward": {nil, []ownLink{eth0, deaf}, uplinks, "net.ipv4.conf.eth2.forwarding is 0"},
 	} {
@@ -90,6 +94,22 @@ func TestForwards(t *testing.T) {
 	write("ip_forward", "0")
 	if !forwards(proc, "eth1") {
 		t.Error("a host that does not forward at all has a warning for each link")
+	}
+}
+
+// The larger of the two settings counts.
+func TestStrict(t *testing.T) {
+	for settings, want := range map[[2]string]bool{{"0", "0"}: false, {"1", "0"}: true, {"0", "1"}: true, {"2", "1"}: false, {"1", "2"}: false, {"1", "1"}: true} {
+		proc := t.TempDir()
+		for i, conf := range []string{"all", "eth0"} {
+			folder := filepath.Join(proc, "sys/net/ipv4/conf", conf)
+			if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, "rp_filter"), []byte(settings[i]+"\n"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strict(proc, "eth0") != want || strict(proc, "eth1") != (settings[0] == "1") {
+			t.Errorf("all %s, eth0 %s: %t, a link without a setting %t", settings[0], settings[1], !want, strict(proc, "eth1"))
+		}
 	}
 }
 
