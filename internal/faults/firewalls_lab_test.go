@@ -175,7 +175,9 @@ var limits = []limit{
 // to pass there.
 func (w *world) limited(t *testing.T, l limit) {
 	rule := w.guide(t, l.pattern)
-	script := func(rule, command string) string { return fmt.Sprintf("rule=$(cat <<'END'\n%sEND\n)\n%s", rule, command) }
+	script := func(rule, command string) string {
+		return fmt.Sprintf("rule=$(cat <<'END'\n%sEND\n)\n%s", rule, command)
+	}
 	set := func(rule, command string) { w.On(t, l.node, script(rule, command)) }
 	mine := strings.ReplaceAll(rule, "203.0.113.0/24", clientAddress)
 	t.Cleanup(func() {

@@ -85,7 +85,7 @@ func (k *Kernel) putBack(name string) error {
 
 func (k *Kernel) putBackLinks() error {
 	links, _ := k.originals.Get(forwardingLinks)
-	for _, link := range strings.Fields(links) {
+	for link := range strings.FieldsSeq(links) {
 		err := os.WriteFile(forwardingFile(link), []byte("1"), 0)
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // the link is gone
 			return err
