@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -44,7 +43,7 @@ func (p plan) only(want wanted) (ops []state.Op) {
 // brings it back too, op itself where that is all there is to it.
 func (p plan) cause(op state.Op) state.Op {
 	for op.Action == state.Add {
-		above, ok := p.byKey()[holder(op.New)]
+		above, ok := p.byKey()[op.New.Parent()]
 		if !ok || above.Action != state.Add && !broken(above) {
 			return op
 		}
@@ -53,70 +52,20 @@ func (p plan) cause(op state.Op) state.Op {
 	return op
 }
 
-// broken says that the op mends a link that is there but cannot hold anything
-// now, as one that is down has no routes.
+// broken says that the op repairs a link that is there but cannot hold anything now, as
+// one that is down has no routes.
 func broken(op state.Op) bool {
-	switch was := op.Old.(type) {
-	case state.Veth:
-		return op.New != nil && was.Fault != ""
-	case state.VXLAN:
-		return op.New != nil && was.Fault != ""
-	}
-	return false
+	return op.Action == state.Change && op.Old.Key().Kind.IsLink() && state.FaultOf(op.Old) != ""
 }
 
 // hangsOn says whether o is in or on one of the objects, at any depth.
 func hangsOn(o state.Object, desired state.State, objects map[state.Key]bool) bool {
 	for o != nil {
-		key := holder(o)
-		if objects[key] {
+		parent := o.Parent()
+		if objects[parent] {
 			return true
 		}
-		o = desired[key]
+		o = desired[parent]
 	}
 	return false
 }
-
-// holder is the key of what o is in or on, of kind noKind when it is in nothing
-// that could be missing.
-func holder(o state.Object) state.Key {
-	switch o := o.(type) {
-	case state.RealServer:
-		return state.VirtualServer{Proto: o.Proto, Addr: o.Server}.Key()
-	case state.SetMember:
-		return state.Set{Name: o.Set}.Key()
-	case state.NetNS, state.OwnFile:
-		return state.Key{Kind: noKind}
-	case state.Veth:
-		return state.NetNS{}.Key()
-	case state.Neigh:
-		ns, link := o.Place()
-		return linkHolder(link, ns)
-	case state.FDB:
-		return state.VXLAN{}.Key()
-	case state.Addr:
-		return linkHolder(o.Link, o.NS)
-	case state.Route:
-		return linkHolder(o.Dev, o.NS)
-	case state.Sysctl:
-		link, _, _ := strings.Cut(strings.TrimPrefix(o.Name, "net.ipv4.conf."), ".")
-		return linkHolder(link, o.NS)
-	}
-	return linkHolder("", o.Key().NS)
-}
-
-// linkHolder is what is missing when a link is, or else the namespace.
-func linkHolder(link string, ns state.NS) state.Key {
-	switch {
-	case link == state.OverlayLink:
-		return state.VXLAN{}.Key()
-	case link == state.HostLink, link == state.MeshLink:
-		return state.Veth{}.Key()
-	case ns == state.Mesh:
-		return state.NetNS{}.Key()
-	}
-	return state.Key{Kind: noKind}
-}
-
-// noKind is no object's: the zero Kind is the namespace's.
-const noKind = state.Kind(255)

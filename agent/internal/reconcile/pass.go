@@ -178,7 +178,7 @@ func goesAlone(ops []state.Op) []state.Op {
 	var kept []state.Op
 	for _, op := range ops {
 		key := op.Object().Key()
-		if op.Action != state.Remove || key.NS != state.Mesh || key.Kind == state.KindLink {
+		if op.Action != state.Remove || key.NS != state.Mesh || key.Kind.IsLink() {
 			kept = append(kept, op)
 		}
 	}

@@ -23,7 +23,7 @@ func (r *Reconciler) problems(p plan) []mesh.Problem {
 		if p.cause(op).Object().Key() != key {
 			continue
 		}
-		text := sentence(op)
+		text := op.Sentence()
 		if err := r.refused[key]; err != nil {
 			text = strings.TrimSuffix(text, ".") + ": " + err.Error() + "."
 		}
@@ -57,7 +57,7 @@ func undone(op state.Op) string {
 	}
 	if was, ok := op.Old.(state.Chain); ok {
 		if is, ok := op.New.(state.Chain); ok {
-			if what := difference(was, is); what != "" {
+			if what := is.Difference(was); what != "" {
 				return fmt.Sprintf("changing it (%s)", what)
 			}
 		}

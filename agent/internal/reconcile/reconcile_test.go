@@ -199,7 +199,7 @@ func TestAHostThatLeavesIsEmptied(t *testing.T) {
 		t.Errorf("left: %v", k.has)
 	}
 	for _, op := range k.ops {
-		if key := op.Object().Key(); key.NS == state.Mesh && key.Kind != state.KindLink {
+		if key := op.Object().Key(); key.NS == state.Mesh && !key.Kind.IsLink() {
 			t.Errorf("%s goes with the namespace", op)
 		}
 	}

@@ -103,7 +103,7 @@ func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) [
 	defer r.publish()
 	out, err := r.pass(ctx, sight{}, want)
 	for _, op := range out.done {
-		r.Log.Info("repaired as asked", "what", op.Object().String(), "was", sentence(op))
+		r.Log.Info("repaired as asked", "what", op.Object().String(), "was", op.Sentence())
 	}
 	problems := r.settle(out.left, err)
 	if len(objects) == 0 || err != nil {

@@ -137,7 +137,7 @@ func (r *Reconciler) logRepairs(mended []state.Op, left plan, before map[state.K
 			r.Log.Warn("more repairs than are worth a line each", "all", len(mended))
 			break
 		}
-		r.Log.Warn("repaired", "what", op.Object().String(), "was", sentence(op))
+		r.Log.Warn("repaired", "what", op.Object().String(), "was", op.Sentence())
 	}
 	r.logRefused("cannot repair", left, before)
 }

@@ -51,7 +51,7 @@ func (r *Reconciler) broken(left plan) string {
 		switch {
 		case op.Action == state.Remove, servesWithout(o):
 		case onItsOwn(left, op) && compile.Owner(r.rec, r.node, o) == compile.Self(r.node):
-			return sentence(op)
+			return op.Sentence()
 		}
 	}
 	return ""

@@ -19,3 +19,21 @@ func (f OwnFile) Key() Key { return Key{Kind: KindOwnFile, Name: f.Path} }
 func (f OwnFile) String() string {
 	return faulty(fmt.Sprintf("%s %s", f.What, f.Path), f.Fault)
 }
+
+// Parent implements Object.
+func (f OwnFile) Parent() Key { return NoParent }
+
+// Missing implements Object.
+func (f OwnFile) Missing() string { return missing(f) }
+
+// Extra implements Object.
+func (f OwnFile) Extra() string { return extra("a", f) }
+
+// Differs implements Object.
+func (f OwnFile) Differs(have Object) string {
+	was, ok := have.(OwnFile)
+	if !ok {
+		return differs(f, have)
+	}
+	return fmt.Sprintf("The %s %s %s.", was.What, was.Path, was.Fault)
+}

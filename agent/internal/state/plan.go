@@ -36,6 +36,17 @@ func (o Op) Object() Object {
 
 func (o Op) String() string { return o.Action.String() + " " + o.Object().String() }
 
+// Sentence says what the op would repair.
+func (o Op) Sentence() string {
+	switch o.Action {
+	case Add:
+		return o.New.Missing()
+	case Remove:
+		return o.Old.Extra()
+	}
+	return o.New.Differs(o.Old)
+}
+
 // Plan lists what turns observed into desired. Removals of what lets traffic in
 // (set members) come first, then all additions and changes in the order of
 // kinds, then the other removals in reverse: a port is closed before its
@@ -102,6 +113,12 @@ func compareKeys(a, b *Key) int {
 		return c
 	}
 	if c := cmp.Compare(a.NS, b.NS); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.Network, b.Network); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.Family, b.Family); c != 0 {
 		return c
 	}
 	if c := compareRoutes(a, b); c != 0 {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,46 @@ func ParseKernelVersion(release string) KernelVersion {
 
 func (v KernelVersion) before(o KernelVersion) bool {
 	return cmp.Or(cmp.Compare(v.Major, o.Major), cmp.Compare(v.Minor, o.Minor)) < 0
+}
+
+// Sysctl is a kernel setting. In the host's namespace its value from before is
+// kept and put back when the mesh leaves.
+type Sysctl struct {
+	NS    NS
+	Name  string // dotted, "net.ipv4.ip_forward"
+	Value string
+}
+
+// Key implements Object.
+func (s Sysctl) Key() Key       { return Key{Kind: KindSysctl, NS: s.NS, Name: s.Name} }
+func (s Sysctl) String() string { return fmt.Sprintf("sysctl %s=%s (%s)", s.Name, s.Value, s.NS) }
+
+// Parent implements Object.
+func (s Sysctl) Parent() Key { return parentOf(s.NS, s.link()) }
+
+// Missing implements Object.
+func (s Sysctl) Missing() string {
+	return fmt.Sprintf("The sysctl %s is not %s (%s).", s.Name, s.Value, s.NS)
+}
+
+// Extra implements Object.
+func (s Sysctl) Extra() string {
+	return fmt.Sprintf("The sysctl %s is still %s, as the mesh had set it (%s).", s.Name, s.Value, s.NS)
+}
+
+// Differs implements Object.
+func (s Sysctl) Differs(have Object) string {
+	was, ok := have.(Sysctl)
+	if !ok {
+		return differs(s, have)
+	}
+	return fmt.Sprintf("The sysctl %s is %s (%s); it should be %s.", s.Name, was.Value, was.NS, s.Value)
+}
+
+// link is the link in "net.ipv4.conf.rmesh0.rp_filter"; the first word for no link's.
+func (s Sysctl) link() string {
+	link, _, _ := strings.Cut(strings.TrimPrefix(s.Name, "net.ipv4.conf."), ".")
+	return link
 }
 
 // ManagedSysctl is a kernel setting that the mesh needs, and why.
