@@ -13,25 +13,47 @@ import (
 // for set members and IPVS, the other node for what leads to it, this node for
 // the rest. Objects that the record no longer asks for are attributed as well.
 func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
-	switch o := o.(type) {
-	case state.SetMember:
-		return memberOwner(rec, node, o)
-	case state.VirtualServer:
-		return portOwner(o.Proto, o.Addr.Port())
-	case state.RealServer:
-		return portOwner(o.Proto, o.Server.Port())
-	case state.Neigh:
-		if o.Link != "" {
-			return Self(node)
+	if owner := owners[o.Key().Kind]; owner != nil {
+		return owner(rec, node, o)
+	}
+	return Self(node)
+}
+
+// owners says for each kind whose its objects are; nil is the node's own.
+var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) mesh.Object{
+	state.KindSetMember: ownerOf(memberOwner),
+	state.KindVirtualServer: ownerOf(func(_ *mesh.Record, _ string, v state.VirtualServer) mesh.Object {
+		return portOwner(v.Proto, v.Addr.Port())
+	}),
+	state.KindRealServer: ownerOf(func(_ *mesh.Record, _ string, r state.RealServer) mesh.Object {
+		return portOwner(r.Proto, r.Server.Port())
+	}),
+	state.KindNeigh: ownerOf(neighOwner),
+	state.KindFDB: ownerOf(func(rec *mesh.Record, node string, f state.FDB) mesh.Object {
+		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MAC().String() == f.MAC })
+	}),
+	state.KindRoute: ownerOf(func(rec *mesh.Record, node string, r state.Route) mesh.Object {
+		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Block == r.Dst })
+	}),
+	state.KindNamespace: nil, state.KindVeth: nil, state.KindVXLAN: nil, state.KindAddr: nil, state.KindSysctl: nil, state.KindTimeouts: nil,
+	state.KindRule: nil, state.KindSet: nil, state.KindChain: nil, state.KindOwnFile: nil,
+}
+
+// ownerOf gives a kind's function the type of its objects.
+func ownerOf[O state.Object](owner func(*mesh.Record, string, O) mesh.Object) func(*mesh.Record, string, state.Object) mesh.Object {
+	return func(rec *mesh.Record, node string, o state.Object) mesh.Object {
+		if is, ok := o.(O); ok {
+			return owner(rec, node, is)
 		}
-		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MeshAddress() == o.Addr })
-	case state.FDB:
-		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MAC().String() == o.MAC })
-	case state.Route:
-		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Block == o.Dst })
-	default:
 		return Self(node)
 	}
+}
+
+func neighOwner(rec *mesh.Record, node string, n state.Neigh) mesh.Object {
+	if n.Link != "" {
+		return Self(node)
+	}
+	return nodeOwner(rec, node, func(other *mesh.Node) bool { return other.MeshAddress() == n.Addr })
 }
 
 func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Object {

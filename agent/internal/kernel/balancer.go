@@ -28,3 +28,56 @@ type Balancer interface {
 	PutTimeouts(ctx context.Context, t state.Timeouts) error
 	Close()
 }
+
+// One call lists all three kinds.
+var (
+	virtualServerHandler = newHandler((*Kernel).observeBalancer,
+		func(k *Kernel, ctx context.Context, _ state.Object, v state.VirtualServer) error {
+			return k.balance(true, func(b Balancer) error { return b.PutVirtual(ctx, v) })
+		},
+		func(k *Kernel, ctx context.Context, v state.VirtualServer) error {
+			return k.balance(false, func(b Balancer) error { return b.RemoveVirtual(ctx, v) })
+		}).ofMany((*Kernel).balanceTogether)
+
+	realServerHandler = newHandler(nil,
+		func(k *Kernel, ctx context.Context, _ state.Object, r state.RealServer) error {
+			return k.balance(true, func(b Balancer) error { return b.PutReal(ctx, r) })
+		},
+		func(k *Kernel, ctx context.Context, r state.RealServer) error {
+			return k.balance(false, func(b Balancer) error { return b.RemoveReal(ctx, r) })
+		}).alongWith(state.KindVirtualServer).ofMany((*Kernel).balanceTogether)
+
+	timeoutsHandler = newHandler(nil,
+		func(k *Kernel, ctx context.Context, _ state.Object, t state.Timeouts) error {
+			return k.balance(true, func(b Balancer) error { return b.PutTimeouts(ctx, t) })
+		},
+		func(*Kernel, context.Context, state.Timeouts) error { return nil }, // they go with the namespace
+	).alongWith(state.KindVirtualServer)
+)
+
+func (k *Kernel) observeBalancer(ctx context.Context, r *view) error {
+	if r.ns != state.Mesh {
+		return nil
+	}
+	return k.balancer.List(ctx, r.into, r.many)
+}
+
+func (k *Kernel) balanceTogether(ctx context.Context, ops []state.Op) (left []state.Op, failed []OpError) {
+	if mesh, err := k.openMesh(); err != nil || mesh == nil {
+		return ops, nil
+	}
+	return k.balancer.Bulk(ctx, ops), nil
+}
+
+// balance does something with the balancer; where its namespace has gone, so has
+// what was to be removed.
+func (k *Kernel) balance(needed bool, do func(Balancer) error) error {
+	mesh, err := k.openMesh()
+	if err == nil && mesh == nil && needed {
+		_, err = k.needMesh()
+	}
+	if err != nil || mesh == nil {
+		return err
+	}
+	return do(k.balancer)
+}

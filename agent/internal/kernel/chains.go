@@ -19,15 +19,15 @@ func (k *Kernel) saveChains(ctx context.Context, s *netspace) (ruleset, error) {
 	return parseSave(text)
 }
 
-func (k *Kernel) observeChains(ctx context.Context, into state.State, ns state.NS, s *netspace, scope Scope) error {
-	if scope == Traffic {
-		return nil
-	}
-	rs, err := k.saveChains(ctx, s)
+// chainHandler: all ops on chains of one namespace are one run of iptables-restore.
+var chainHandler = handler{observe: (*Kernel).observeChains, program: true, batch: chainRun, together: (*Kernel).applyChains}
+
+func (k *Kernel) observeChains(ctx context.Context, r *view) error {
+	rs, err := k.saveChains(ctx, r.space)
 	if err != nil {
 		return err
 	}
-	rs.observe(into, ns)
+	rs.observe(r.into, r.ns)
 	return nil
 }
 
@@ -46,19 +46,19 @@ func chainRun(ops []state.Op) int {
 
 // applyChains does ops on chains of one namespace at once. When that fails each
 // is tried by itself: one bad rule must not keep the others out.
-func (k *Kernel) applyChains(ctx context.Context, ops []state.Op) []OpError {
+func (k *Kernel) applyChains(ctx context.Context, ops []state.Op) (left []state.Op, failed []OpError) {
 	err := k.restoreChains(ctx, ops)
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	if len(ops) == 1 {
-		return []OpError{opError(ops[0], err)}
+		return nil, []OpError{opError(ops[0], err)}
 	}
-	var failed []OpError
 	for i := range ops {
-		failed = append(failed, k.applyChains(ctx, ops[i:i+1])...)
+		_, alone := k.applyChains(ctx, ops[i:i+1])
+		failed = append(failed, alone...)
 	}
-	return failed
+	return nil, failed
 }
 
 func (k *Kernel) restoreChains(ctx context.Context, ops []state.Op) error {

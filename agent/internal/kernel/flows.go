@@ -153,3 +153,12 @@ func (k *Kernel) meshAddresses() ([]netip.Addr, error) {
 	}
 	return found, err
 }
+
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

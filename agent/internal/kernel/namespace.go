@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -101,8 +102,13 @@ func isNamespace(path string) (bool, error) {
 	return st.Type == unix.NSFS_MAGIC, nil
 }
 
-func (k *Kernel) observeNamespace(into state.State, mesh *netspace) error {
-	lo, err := mesh.link("lo")
+var namespaceHandler = newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace)
+
+func (k *Kernel) observeNamespace(_ context.Context, r *view) error {
+	if r.ns != state.Mesh {
+		return nil
+	}
+	lo, err := r.space.link("lo")
 	if err != nil {
 		return err
 	}
@@ -110,13 +116,13 @@ func (k *Kernel) observeNamespace(into state.State, mesh *netspace) error {
 	if lo == nil || !up(lo) {
 		n.Fault = "its loopback link is down"
 	}
-	into.Put(n)
+	r.into.Put(n)
 	return nil
 }
 
 // putNamespace makes the namespace as `ip netns add` does, so that `ip netns
 // exec routingmesh` works, or sets right what is there.
-func (k *Kernel) putNamespace() error {
+func (k *Kernel) putNamespace(context.Context, state.Object, state.NetNS) error {
 	mesh, err := k.openMesh()
 	if err != nil {
 		return err
@@ -192,7 +198,7 @@ func shareMounts(dir string) error {
 
 // removeNamespace unmounts it, and what may have been mounted over it. The
 // kernel takes what is inside away a little later.
-func (k *Kernel) removeNamespace() error {
+func (k *Kernel) removeNamespace(context.Context, state.NetNS) error {
 	if err := k.closeMesh(); err != nil {
 		return err
 	}

@@ -37,70 +37,50 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 
 // observe puts into the one what there is little of, and shows the other the rest.
 func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into state.State, many crowd) error {
-	if err := k.observeHost(ctx, into, many, mesh, scope); err != nil {
+	pair, err := k.findVeth(mesh)
+	if err != nil {
+		return err
+	}
+	host := &view{ns: state.Host, space: k.host, mesh: mesh, veth: pair, into: into, many: many}
+	if pair.peer != nil {
+		host.links = []string{state.HostLink}
+	}
+	if err := k.read(ctx, host, scope); err != nil {
 		return fmt.Errorf("observe the host's network namespace: %w", err)
 	}
 	k.note(into)
 	if mesh == nil {
 		return nil
 	}
-	if err := k.observeMesh(ctx, into, many, mesh, scope); err != nil {
+	ours := &view{ns: state.Mesh, space: mesh, mesh: mesh, veth: pair, into: into, many: many, links: []string{"lo", state.MeshLink, state.OverlayLink}}
+	if err := k.read(ctx, ours, scope); err != nil {
 		return fmt.Errorf("observe the mesh's network namespace: %w", err)
 	}
 	return nil
 }
 
-func (k *Kernel) observeHost(ctx context.Context, into state.State, many crowd, mesh *netspace, scope Scope) error {
-	v, err := k.findVeth(mesh)
-	if err != nil {
+// view is a network namespace that is being observed.
+type view struct {
+	ns    state.NS
+	space *netspace
+	mesh  *netspace      // nil while there is none
+	veth  veth           // without a peer while there is none
+	links []string       // those of ours in it
+	names map[int]string // of all links in it, by index: the kernel names links so
+	into  state.State
+	many  crowd
+}
+
+func (k *Kernel) read(ctx context.Context, r *view, scope Scope) (err error) {
+	if r.names, err = linkNames(r.space); err != nil {
 		return err
 	}
-	var links []string
-	if v.peer != nil {
-		into.Put(state.Veth{MTU: v.host.Attrs().MTU, Fault: v.fault()})
-		links = append(links, state.HostLink)
-		if err := v.observeNeighbours(into, k.host, mesh); err != nil {
-			return err
+	for i := range handlers {
+		h := &handlers[i]
+		if h.observe == nil || h.program && scope == Traffic {
+			continue
 		}
-	}
-	return inOrder(
-		func() error { return observeLinkState(into, state.Host, k.host, links) },
-		func() error { return k.observeRules(into) },
-		func() error { return k.observeSysctls(into, state.Host, k.host, links) },
-		func() error { return k.observeSets(into, many) },
-		func() error { return k.observeChains(ctx, into, state.Host, k.host, scope) },
-	)
-}
-
-func (k *Kernel) observeMesh(ctx context.Context, into state.State, many crowd, mesh *netspace, scope Scope) error {
-	links := []string{"lo", state.MeshLink, state.OverlayLink}
-	return inOrder(
-		func() error { return k.observeNamespace(into, mesh) },
-		func() error { return k.observeVXLAN(into, mesh) },
-		func() error { return observeLinkState(into, state.Mesh, mesh, links) },
-		func() error { return observeOverlay(into, mesh) },
-		func() error { return k.observeSysctls(into, state.Mesh, mesh, links) },
-		func() error { return k.balancer.List(ctx, into, many) },
-		func() error { return k.observeChains(ctx, into, state.Mesh, mesh, scope) },
-	)
-}
-
-// observeLinkState reads addresses and routes on links of ours. The kernel names
-// links in them by index.
-func observeLinkState(into state.State, ns state.NS, s *netspace, links []string) error {
-	names, err := linkNames(s)
-	if err != nil {
-		return err
-	}
-	if err := observeAddrs(into, ns, s, names, links); err != nil {
-		return err
-	}
-	return observeRoutes(into, ns, s, names, links)
-}
-
-func inOrder(steps ...func() error) error {
-	for _, step := range steps {
-		if err := step(); err != nil {
+		if err := h.observe(k, ctx, r); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // InPart says whether ObservePart can read the object.
 func InPart(key state.Key) bool {
-	return key.Kind == state.KindVirtualServer || key.Kind == state.KindRealServer || key.Kind == state.KindSetMember
+	return key.Kind < state.Kinds && handlers[key.Kind].many
 }
 
 // ObservePart returns what there is of the objects in the kernel, and of the IPVS

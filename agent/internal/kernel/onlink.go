@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -55,22 +57,24 @@ func linkNames(s *netspace) (map[int]string, error) {
 	return names, nil
 }
 
-func observeAddrs(into state.State, ns state.NS, s *netspace, names map[int]string, ours []string) error {
-	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return s.nl.AddrList(nil, unix.AF_INET) })
+var addrHandler = newHandler((*Kernel).observeAddrs, (*Kernel).putAddr, (*Kernel).removeAddr)
+
+func (k *Kernel) observeAddrs(_ context.Context, r *view) error {
+	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return r.space.nl.AddrList(nil, unix.AF_INET) })
 	if err != nil {
 		return err
 	}
 	for _, a := range addrs {
-		link := names[a.LinkIndex]
+		link := r.names[a.LinkIndex]
 		// The kernel gives lo 127.0.0.1 when it comes up.
-		if slices.Contains(ours, link) && !a.IP.IsLoopback() {
-			into.Put(state.Addr{NS: ns, Link: link, Prefix: toPrefix(a.IPNet)})
+		if slices.Contains(r.links, link) && !a.IP.IsLoopback() {
+			r.into.Put(state.Addr{NS: r.ns, Link: link, Prefix: toPrefix(a.IPNet)})
 		}
 	}
 	return nil
 }
 
-func (k *Kernel) putAddr(a state.Addr) error {
+func (k *Kernel) putAddr(_ context.Context, _ state.Object, a state.Addr) error {
 	s, l, err := k.needLink(a.NS, a.Link)
 	if err != nil {
 		return err
@@ -78,7 +82,7 @@ func (k *Kernel) putAddr(a state.Addr) error {
 	return already(s.nl.AddrAdd(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EEXIST)
 }
 
-func (k *Kernel) removeAddr(a state.Addr) error {
+func (k *Kernel) removeAddr(_ context.Context, a state.Addr) error {
 	s, l, err := k.ourLink(a.NS, a.Link)
 	if err != nil || l == nil {
 		return err
@@ -86,9 +90,30 @@ func (k *Kernel) removeAddr(a state.Addr) error {
 	return already(s.nl.AddrDel(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EADDRNOTAVAIL)
 }
 
-// observeNeighbours reads the permanent neighbours on a link of ours. Others come
+var neighHandler = newHandler((*Kernel).observeNeighbours, (*Kernel).putNeigh, (*Kernel).removeNeigh)
+
+// observeNeighbours reads what each end of the veth pair knows the other one by, and
+// the nodes on the overlay.
+func (k *Kernel) observeNeighbours(_ context.Context, r *view) error {
+	if r.ns == state.Host {
+		if r.veth.peer == nil {
+			return nil
+		}
+		return errors.Join(
+			readNeighbours(r.into, r.space, state.HostLink, r.veth.host.Attrs().Index),
+			readNeighbours(r.into, r.mesh, state.MeshLink, r.veth.peer.Attrs().Index),
+		)
+	}
+	overlay, err := overlayIn(r.space)
+	if err != nil || overlay == nil {
+		return err
+	}
+	return readNeighbours(r.into, r.space, state.OverlayLink, overlay.Attrs().Index)
+}
+
+// readNeighbours reads the permanent neighbours on a link of ours. Others come
 // and go by themselves.
-func observeNeighbours(into state.State, s *netspace, link string, index int) error {
+func readNeighbours(into state.State, s *netspace, link string, index int) error {
 	neighs, err := list("neighbours", func() ([]netlink.Neigh, error) { return s.nl.NeighList(index, unix.AF_INET) })
 	if err != nil {
 		return err
@@ -104,23 +129,33 @@ func observeNeighbours(into state.State, s *netspace, link string, index int) er
 	return nil
 }
 
-// observeOverlay reads the permanent neighbours and FDB entries of the overlay.
-func observeOverlay(into state.State, mesh *netspace) error {
+// overlayIn is the overlay's device, nil where there is none.
+func overlayIn(mesh *netspace) (netlink.Link, error) {
 	l, err := mesh.link(state.OverlayLink)
 	if _, ok := l.(*netlink.Vxlan); err != nil || !ok {
+		return nil, err
+	}
+	return l, nil
+}
+
+var fdbHandler = newHandler((*Kernel).observeFDB, (*Kernel).putFDB, (*Kernel).removeFDB)
+
+// observeFDB reads the permanent FDB entries of the overlay.
+func (k *Kernel) observeFDB(_ context.Context, r *view) error {
+	if r.ns != state.Mesh {
+		return nil
+	}
+	overlay, err := overlayIn(r.space)
+	if err != nil || overlay == nil {
 		return err
 	}
-	index := l.Attrs().Index
-	if err := observeNeighbours(into, mesh, state.OverlayLink, index); err != nil {
-		return err
-	}
-	fdb, err := list("FDB entries", func() ([]netlink.Neigh, error) { return mesh.nl.NeighList(index, unix.AF_BRIDGE) })
+	fdb, err := list("FDB entries", func() ([]netlink.Neigh, error) { return r.space.nl.NeighList(overlay.Attrs().Index, unix.AF_BRIDGE) })
 	if err != nil {
 		return err
 	}
 	for _, n := range fdb {
 		if n.State&netlink.NUD_PERMANENT != 0 && n.Flags&netlink.NTF_SELF != 0 {
-			into.Put(state.FDB{MAC: n.HardwareAddr.String(), Dst: toAddr(n.IP)})
+			r.into.Put(state.FDB{MAC: n.HardwareAddr.String(), Dst: toAddr(n.IP)})
 		}
 	}
 	return nil
@@ -130,19 +165,19 @@ func observeOverlay(into state.State, mesh *netspace) error {
 // entry that MAC to its underlay address. Both are replaced, never added: an
 // entry of another kind in the place of ours would refuse ours (moby#53663).
 
-func (k *Kernel) putFDB(f state.FDB) error {
+func (k *Kernel) putFDB(_ context.Context, _ state.Object, f state.FDB) error {
 	return k.putEntry(state.Mesh, state.OverlayLink, fdbOf(f))
 }
-func (k *Kernel) removeFDB(f state.FDB) error {
+func (k *Kernel) removeFDB(_ context.Context, f state.FDB) error {
 	return k.removeEntry(state.Mesh, state.OverlayLink, fdbOf(f))
 }
 
-func (k *Kernel) putNeigh(n state.Neigh) error {
+func (k *Kernel) putNeigh(_ context.Context, _ state.Object, n state.Neigh) error {
 	ns, link := n.Place()
 	return k.putEntry(ns, link, neighOf(n))
 }
 
-func (k *Kernel) removeNeigh(n state.Neigh) error {
+func (k *Kernel) removeNeigh(_ context.Context, n state.Neigh) error {
 	ns, link := n.Place()
 	return k.removeEntry(ns, link, neighOf(n))
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 
@@ -15,26 +16,28 @@ import (
 // link or its table, so that one which lost the mark is still seen.
 const routeProtocol = 210
 
+var routeHandler = newHandler((*Kernel).observeRoutes, (*Kernel).putRoute, (*Kernel).removeRoute)
+
 // observeRoutes reads the routes on our links, and all of our table. In the
 // mesh's namespace every route is ours, but for those that the kernel makes of
 // addresses.
-func observeRoutes(into state.State, ns state.NS, s *netspace, names map[int]string, links []string) error {
+func (k *Kernel) observeRoutes(_ context.Context, r *view) error {
 	tables := []int{state.MainTable}
-	if ns == state.Host {
+	if r.ns == state.Host {
 		tables = append(tables, state.Table)
 	}
 	for _, table := range tables {
 		routes, err := list("routes", func() ([]netlink.Route, error) {
-			return s.nl.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+			return r.space.nl.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
 		})
 		if err != nil {
 			return err
 		}
-		for _, r := range routes {
-			link := names[r.LinkIndex]
-			ours := table == state.Table || ns == state.Mesh || slices.Contains(links, link)
-			if ours && r.Protocol != unix.RTPROT_KERNEL {
-				putPreferred(into, routeOf(ns, r, link), r.Priority)
+		for _, route := range routes {
+			link := r.names[route.LinkIndex]
+			ours := table == state.Table || r.ns == state.Mesh || slices.Contains(r.links, link)
+			if ours && route.Protocol != unix.RTPROT_KERNEL {
+				putPreferred(r.into, routeOf(r.ns, route, link), route.Priority)
 			}
 		}
 	}
@@ -63,7 +66,7 @@ func routeOf(ns state.NS, r netlink.Route, link string) state.Route {
 
 // putRoute replaces whatever goes to the same destination in the same table:
 // there is no moment without a route.
-func (k *Kernel) putRoute(r state.Route) error {
+func (k *Kernel) putRoute(_ context.Context, _ state.Object, r state.Route) error {
 	s, l, err := k.needLink(r.NS, r.Dev)
 	if err != nil {
 		return err
@@ -87,7 +90,7 @@ func (k *Kernel) putRoute(r state.Route) error {
 	return s.nl.RouteReplace(&request)
 }
 
-func (k *Kernel) removeRoute(r state.Route) error {
+func (k *Kernel) removeRoute(_ context.Context, r state.Route) error {
 	s, err := k.space(r.NS)
 	if err != nil || s == nil {
 		return err
@@ -103,16 +106,21 @@ func (k *Kernel) removeRoute(r state.Route) error {
 	return already(s.nl.RouteDel(&request), unix.ESRCH)
 }
 
+var ruleHandler = newHandler((*Kernel).observeRules, (*Kernel).putRule, (*Kernel).removeRule)
+
 // observeRules reads the policy rules of our priority.
-func (k *Kernel) observeRules(into state.State) error {
+func (k *Kernel) observeRules(_ context.Context, r *view) error {
+	if r.ns != state.Host {
+		return nil
+	}
 	rules, err := list("policy rules", func() ([]netlink.Rule, error) {
 		return k.host.nl.RuleListFiltered(unix.AF_INET, &netlink.Rule{Priority: state.RulePriority}, netlink.RT_FILTER_PRIORITY)
 	})
 	if err != nil {
 		return err
 	}
-	for _, r := range rules {
-		into.Put(state.Rule{From: ruleFrom(r), Table: r.Table, Priority: r.Priority})
+	for _, rule := range rules {
+		r.into.Put(state.Rule{From: ruleFrom(rule), Table: rule.Table, Priority: rule.Priority})
 	}
 	return nil
 }
@@ -125,17 +133,17 @@ func ruleFrom(r netlink.Rule) netip.Addr {
 }
 
 // putRule adds the new version before it removes the old one.
-func (k *Kernel) putRule(old state.Object, r state.Rule) error {
+func (k *Kernel) putRule(ctx context.Context, old state.Object, r state.Rule) error {
 	if err := already(k.host.nl.RuleAdd(ruleRequest(r)), unix.EEXIST); err != nil {
 		return err
 	}
 	if was, ok := old.(state.Rule); ok && was != r {
-		return k.removeRule(was)
+		return k.removeRule(ctx, was)
 	}
 	return nil
 }
 
-func (k *Kernel) removeRule(r state.Rule) error {
+func (k *Kernel) removeRule(_ context.Context, r state.Rule) error {
 	return already(k.host.nl.RuleDel(ruleRequest(r)), unix.ENOENT)
 }
 

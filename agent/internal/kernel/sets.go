@@ -12,7 +12,18 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-func (k *Kernel) observeSets(into state.State, many crowd) error {
+var setHandler = newHandler((*Kernel).observeSets, (*Kernel).putSet, (*Kernel).removeSet)
+
+// setMemberHandler: a set is listed with its members.
+var setMemberHandler = newHandler(nil, (*Kernel).putMember, (*Kernel).removeMember).alongWith(state.KindSet).
+	ofMany(func(k *Kernel, _ context.Context, ops []state.Op) ([]state.Op, []OpError) {
+		return k.sets.bulk(ops), nil
+	})
+
+func (k *Kernel) observeSets(_ context.Context, r *view) error {
+	if r.ns != state.Host {
+		return nil
+	}
 	names, err := k.sets.names()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil // the kernel has no ipset, so there are no sets
@@ -24,14 +35,14 @@ func (k *Kernel) observeSets(into state.State, many crowd) error {
 		if !strings.HasPrefix(name, state.SetPrefix) {
 			continue
 		}
-		set, err := k.sets.members(name, many.member)
+		set, err := k.sets.members(name, r.many.member)
 		if errors.Is(err, unix.ENOENT) { // gone meanwhile
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("list ipset %s: %w", name, err)
 		}
-		into.Put(set)
+		r.into.Put(set)
 	}
 	return nil
 }
@@ -39,7 +50,7 @@ func (k *Kernel) observeSets(into state.State, many crowd) error {
 // putSet makes a set, or puts a right one into the place of a wrong one. Rules
 // may refer to it, so it is swapped for a new one; its members come with the
 // caller's next plan.
-func (k *Kernel) putSet(old state.Object, set state.Set) error {
+func (k *Kernel) putSet(_ context.Context, old state.Object, set state.Set) error {
 	if old == nil {
 		return noIPSet(k.sets.create(set))
 	}
@@ -59,14 +70,14 @@ func (k *Kernel) MakeSets(ctx context.Context) error {
 	_, _ = k.programs.run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "xt_set") // where they are built in, making a set needs none
 	var errs []error
 	for _, set := range state.Sets() {
-		if err := k.putSet(nil, set); err != nil {
+		if err := k.putSet(ctx, nil, set); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", set, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (k *Kernel) removeSet(set state.Set) error {
+func (k *Kernel) removeSet(_ context.Context, set state.Set) error {
 	err := already(k.sets.destroy(set.Name), unix.ENOENT)
 	if errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)) {
 		return fmt.Errorf("a rule that is not ours refers to it: %w", err)
@@ -81,6 +92,10 @@ func noIPSet(err error) error {
 	return err
 }
 
-func (k *Kernel) removeMember(m state.SetMember) error {
+func (k *Kernel) putMember(_ context.Context, _ state.Object, m state.SetMember) error {
+	return k.sets.add(m)
+}
+
+func (k *Kernel) removeMember(_ context.Context, m state.SetMember) error {
 	return already(k.sets.del(m), unix.ENOENT) // without its set
 }

@@ -29,12 +29,14 @@ func writeSysctl(name, value string) error {
 	return os.WriteFile(sysctlFile(name), []byte(value), 0)
 }
 
+var sysctlHandler = newHandler((*Kernel).observeSysctls, (*Kernel).putSysctl, (*Kernel).removeSysctl)
+
 // observeSysctls reads the settings that we manage in a namespace. Those of the
 // whole host are observed only when claimed: others may have their own idea.
-func (k *Kernel) observeSysctls(into state.State, ns state.NS, s *netspace, links []string) error {
-	return s.do(func() error {
+func (k *Kernel) observeSysctls(_ context.Context, r *view) error {
+	return r.space.do(func() error {
 		for _, m := range k.sysctls {
-			if m.NS != ns || m.Global() && !k.claimed(m.Name) || !onLinks(m.Name, links) {
+			if m.NS != r.ns || m.Global() && !k.claimed(m.Name) || !onLinks(m.Name, r.links) {
 				continue
 			}
 			value, there, err := readSysctl(m.Name)
@@ -42,7 +44,7 @@ func (k *Kernel) observeSysctls(into state.State, ns state.NS, s *netspace, link
 				return err
 			}
 			if there {
-				into.Put(state.Sysctl{NS: ns, Name: m.Name, Value: value})
+				r.into.Put(state.Sysctl{NS: r.ns, Name: m.Name, Value: value})
 			}
 		}
 		return nil
@@ -72,7 +74,7 @@ func (k *Kernel) claimed(name string) bool {
 
 // putSysctl writes a setting. The first write of a host's setting keeps what it
 // was, on disk before the write: a crash between the two loses nothing.
-func (k *Kernel) putSysctl(ctx context.Context, want state.Sysctl) error {
+func (k *Kernel) putSysctl(ctx context.Context, _ state.Object, want state.Sysctl) error {
 	s, err := k.needSpace(want.NS)
 	if link := linkOf(want.Name); err == nil && link != "" {
 		_, _, err = k.needLink(want.NS, link)
@@ -131,7 +133,7 @@ func (k *Kernel) loadSysctl(ctx context.Context, name string) (string, error) {
 
 // removeSysctl puts a host's setting back, unless somebody has changed it since.
 // Those of links and of the mesh's namespace go with them.
-func (k *Kernel) removeSysctl(old state.Sysctl) error {
+func (k *Kernel) removeSysctl(_ context.Context, old state.Sysctl) error {
 	if !old.Global() {
 		return nil
 	}

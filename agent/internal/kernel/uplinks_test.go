@@ -1,3 +1,5 @@
+//go:build !kernel
+
 package kernel
 
 import (
@@ -6,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestTwoUplinks_TheGuidesCommandsBringAnswersBack runs these on a kernel.
+// TestTwoUplinks_TheGuidesCommandsBringAnswersBack runs these on a node, where there is
+// no guide: so this is no part of the kernel suite.
 func TestUplinks_TheGuideHasTheTestedCommands(t *testing.T) {
 	t.Parallel()
 	commands, err := os.ReadFile("testdata/uplinks.sh")

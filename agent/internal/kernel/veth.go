@@ -60,15 +60,16 @@ func (v veth) fault() string {
 	return strings.Join(faults, ", ")
 }
 
-// observeNeighbours reads what each end knows the other one by.
-func (v veth) observeNeighbours(into state.State, host, mesh *netspace) error {
-	return errors.Join(
-		observeNeighbours(into, host, state.HostLink, v.host.Attrs().Index),
-		observeNeighbours(into, mesh, state.MeshLink, v.peer.Attrs().Index),
-	)
+var vethHandler = newHandler((*Kernel).observeVeth, (*Kernel).putVeth, (*Kernel).removeVeth)
+
+func (k *Kernel) observeVeth(_ context.Context, r *view) error {
+	if r.ns == state.Host && r.veth.peer != nil {
+		r.into.Put(state.Veth{MTU: r.veth.host.Attrs().MTU, Fault: r.veth.fault()})
+	}
+	return nil
 }
 
-func (k *Kernel) putVeth(ctx context.Context, want state.Veth) error {
+func (k *Kernel) putVeth(ctx context.Context, _ state.Object, want state.Veth) error {
 	mesh, err := k.needMesh()
 	if err != nil {
 		return err
@@ -177,7 +178,7 @@ func removeLink(s *netspace, name string) error {
 }
 
 // removeVeth removes the pair, and nothing that only has its name.
-func (k *Kernel) removeVeth() error {
+func (k *Kernel) removeVeth(context.Context, state.Veth) error {
 	mesh, err := k.openMesh()
 	if err != nil {
 		return err

@@ -32,13 +32,18 @@ const (
 	sourcePortsEnd  = firstSourcePort + 256
 )
 
-func (k *Kernel) observeVXLAN(into state.State, mesh *netspace) error {
-	l, err := mesh.link(state.OverlayLink)
+var vxlanHandler = newHandler((*Kernel).observeVXLAN, (*Kernel).putVXLAN, (*Kernel).removeVXLAN)
+
+func (k *Kernel) observeVXLAN(_ context.Context, r *view) error {
+	if r.ns != state.Mesh {
+		return nil
+	}
+	l, err := r.space.link(state.OverlayLink)
 	if err != nil {
 		return err
 	}
 	if vx, ok := l.(*netlink.Vxlan); ok {
-		into.Put(overlayOf(vx))
+		r.into.Put(overlayOf(vx))
 	}
 	return nil
 }
@@ -78,7 +83,7 @@ func overlayFault(vx *netlink.Vxlan) string {
 // putVXLAN changes MTU and up in place. Whatever else differs makes it anew, and
 // with the old device its neighbours, FDB entries and routes go: the caller's
 // next plan has them.
-func (k *Kernel) putVXLAN(ctx context.Context, want state.VXLAN) error {
+func (k *Kernel) putVXLAN(ctx context.Context, _ state.Object, want state.VXLAN) error {
 	mesh, err := k.needMesh()
 	if err != nil {
 		return err
@@ -166,7 +171,7 @@ func toAddr(ip net.IP) netip.Addr {
 	return a.Unmap()
 }
 
-func (k *Kernel) removeVXLAN() error {
+func (k *Kernel) removeVXLAN(context.Context, state.VXLAN) error {
 	mesh, err := k.openMesh()
 	if err != nil || mesh == nil {
 		return err
