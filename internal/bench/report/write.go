@@ -5,36 +5,52 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
 )
 
-// The table stands in the page between these.
+// The generated part of a page stands between these.
 const (
 	begin = "<!-- make bench: begin -->\n"
 	end   = "<!-- make bench: end -->\n"
 )
 
-// Write puts the table into performance.md of the folder, between the two comments that are there, and the plot
-// beside it into performance.svg.
+// Write puts the summary into the folder's performance.md and the whole table into its performance-full.md, each between
+// the two comments that are there, and the plot into performance.svg. It writes nothing if any of that fails.
 func Write(folder string, figures []figure.Figure) error {
-	page := filepath.Join(folder, "performance.md")
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return err
+	files := map[string][]byte{}
+	for name, table := range map[string]string{"performance.md": Summary(figures), "performance-full.md": Table(figures)} {
+		text, err := fill(filepath.Join(folder, name), table)
+		if err != nil {
+			return err
+		}
+		files[name] = text
 	}
-	before, rest, found := bytes.Cut(text, []byte(begin))
-	_, after, closed := bytes.Cut(rest, []byte(end))
-	if !found || !closed {
-		return fmt.Errorf("%s has no place for the table: %q, and %q below it", page, begin, end)
-	}
-	text = bytes.Join([][]byte{before, []byte(begin + "\n" + Table(figures)), append([]byte(end), after...)}, nil)
 	var plot bytes.Buffer
 	if err := Plot(&plot, figures); err != nil {
 		return err
 	}
-	if err := os.WriteFile(page, text, 0o644); err != nil {
-		return err
+	files["performance.svg"] = plot.Bytes()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(folder, "performance.svg"), plot.Bytes(), 0o644)
+	return nil
+}
+
+// fill returns the page with the table in its place.
+func fill(page, table string) ([]byte, error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return nil, err
+	}
+	before, rest, found := bytes.Cut(text, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
+	if !found || !closed {
+		return nil, fmt.Errorf("%s has no place for the table: it needs the lines %q and, below it, %q", page, begin, end)
+	}
+	table = "\n" + strings.TrimRight(table, "\n") + "\n\n"
+	return bytes.Join([][]byte{before, []byte(begin), []byte(table), []byte(end), after}, nil), nil
 }
