@@ -10,7 +10,7 @@ import (
 // one; nftables may become another.
 type Balancer interface {
 	// List shows every virtual and real server there is, and puts the timeouts.
-	List(ctx context.Context, into state.State, many crowd) error
+	List(ctx context.Context, into state.State, many sink) error
 	// ListOnly puts what there is of these virtual servers, each with all its real
 	// servers.
 	ListOnly(ctx context.Context, into state.State, servers []state.VirtualServer) error

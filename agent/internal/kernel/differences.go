@@ -6,9 +6,9 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// crowd is shown those objects of which there may be very many, as they are read
-// from the kernel.
-type crowd interface {
+// sink takes the objects of kinds that may have thousands, as they are read from the
+// kernel.
+type sink interface {
 	virtual(v state.VirtualServer)
 	destination(r state.RealServer)
 	member(m state.SetMember)
@@ -21,15 +21,15 @@ func (a all) virtual(v state.VirtualServer)  { a.Put(v) }
 func (a all) destination(r state.RealServer) { a.Put(r) }
 func (a all) member(m state.SetMember)       { a.Put(m) }
 
-// strangers counts those that are as desired and keeps the others. It makes nothing
-// for the garbage collector of what is as it should be.
-type strangers struct {
+// mismatches counts the objects that are as desired and keeps the others. It allocates
+// nothing for those that are as they should be.
+type mismatches struct {
 	desired state.State
 	met     int
 	others  state.State
 }
 
-func (s *strangers) virtual(v state.VirtualServer) {
+func (s *mismatches) virtual(v state.VirtualServer) {
 	if want, ok := s.desired[v.Key()].(state.VirtualServer); ok && want == v {
 		s.met++
 	} else {
@@ -37,7 +37,7 @@ func (s *strangers) virtual(v state.VirtualServer) {
 	}
 }
 
-func (s *strangers) destination(r state.RealServer) {
+func (s *mismatches) destination(r state.RealServer) {
 	if want, ok := s.desired[r.Key()].(state.RealServer); ok && want == r {
 		s.met++
 	} else {
@@ -45,7 +45,7 @@ func (s *strangers) destination(r state.RealServer) {
 	}
 }
 
-func (s *strangers) member(m state.SetMember) {
+func (s *mismatches) member(m state.SetMember) {
 	if want, ok := s.desired[m.Key()].(state.SetMember); ok && want == m {
 		s.met++
 	} else {
@@ -64,7 +64,7 @@ func (k *Kernel) Differences(ctx context.Context, scope Scope, desired state.Sta
 	if err != nil {
 		return nil, err
 	}
-	found := &strangers{desired: desired, others: state.State{}}
+	found := &mismatches{desired: desired, others: state.State{}}
 	if err := k.observe(ctx, scope, mesh, found.others, found); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (k *Kernel) Differences(ctx context.Context, scope Scope, desired state.Sta
 
 // wanted is the part of what is desired that has to be compared with the others,
 // for all else is there; ok is false where something is not.
-func (s *strangers) wanted(scope Scope) (wanted state.State, ok bool) {
+func (s *mismatches) wanted(scope Scope) (wanted state.State, ok bool) {
 	wanted = state.State{}
 	many := 0
 	for key, o := range s.desired {

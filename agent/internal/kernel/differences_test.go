@@ -13,7 +13,7 @@ import (
 )
 
 // show is an observation of what there is.
-func (s *strangers) show(there state.State) {
+func (s *mismatches) show(there state.State) {
 	for _, o := range there {
 		switch o := o.(type) {
 		case state.VirtualServer:
@@ -66,7 +66,7 @@ func TestDifferencesAreThePlan(t *testing.T) {
 		if scope == Traffic {
 			delete(there, chain.Key())
 		}
-		found := &strangers{desired: desired, others: state.State{}}
+		found := &mismatches{desired: desired, others: state.State{}}
 		found.show(there)
 		wanted, ok := found.wanted(scope)
 		if scope == Traffic {
@@ -103,8 +103,8 @@ func TestWhatIsAsDesiredMakesNoGarbage(t *testing.T) {
 			reals = append(reals, o)
 		}
 	}
-	found := &strangers{desired: desired, others: state.State{}}
-	var many crowd = found
+	found := &mismatches{desired: desired, others: state.State{}}
+	var many sink = found
 	allocs := testing.AllocsPerRun(5, func() {
 		found.met = 0
 		for _, v := range servers {
@@ -164,7 +164,7 @@ func BenchmarkCompareWithDesired(b *testing.B) {
 	b.ReportAllocs()
 	desired := crowded(5000)
 	for b.Loop() {
-		found := &strangers{desired: desired, others: state.State{}}
+		found := &mismatches{desired: desired, others: state.State{}}
 		found.show(desired)
 		if wanted, ok := found.wanted(Full); !ok || len(state.Plan(wanted, found.others)) > 0 {
 			b.Fatal("not as desired")

@@ -15,7 +15,7 @@ import (
 
 // List implements Balancer. Which services there are is netlink's to say; their
 // destinations come from /proc, or by netlink for those that /proc passes over.
-func (b *ipvsBalancer) List(ctx context.Context, into state.State, many crowd) error {
+func (b *ipvsBalancer) List(ctx context.Context, into state.State, many sink) error {
 	if there, err := b.kernelHas(); err != nil || !there {
 		return err // without IPVS there are no servers
 	}
@@ -122,13 +122,13 @@ func (l *listings) service(proto string, addr netip.AddrPort) {
 	}
 }
 
-func (l *listings) dest(many crowd, r state.RealServer) {
+func (l *listings) dest(many sink, r state.RealServer) {
 	if l.at != nil {
 		l.at.dest(many, r)
 	}
 }
 
-func (s *listing) dest(many crowd, r state.RealServer) {
+func (s *listing) dest(many sink, r state.RealServer) {
 	many.destination(r)
 	if hashes(s.Scheduler) {
 		s.order = append(s.order, r.Addr)
@@ -143,7 +143,7 @@ func (s *listing) whole() state.VirtualServer {
 }
 
 // listDestinations asks for those of one service; false where it has gone meanwhile.
-func (b *ipvsBalancer) listDestinations(ctx context.Context, s *listing, many crowd) (there bool, err error) {
+func (b *ipvsBalancer) listDestinations(ctx context.Context, s *listing, many sink) (there bool, err error) {
 	dests, err := b.destinations(ctx, serviceOf(s.VirtualServer))
 	if errors.Is(err, unix.ESRCH) {
 		return false, nil

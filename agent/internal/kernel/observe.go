@@ -36,7 +36,7 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 }
 
 // observe puts into the one what there is little of, and shows the other the rest.
-func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into state.State, many crowd) error {
+func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into state.State, many sink) error {
 	pair, err := k.findVeth(mesh)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ type view struct {
 	links []string       // those of ours in it
 	names map[int]string // of all links in it, by index: the kernel names links so
 	into  state.State
-	many  crowd
+	many  sink
 }
 
 func (k *Kernel) read(ctx context.Context, r *view, scope Scope) (err error) {

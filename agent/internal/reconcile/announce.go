@@ -38,7 +38,7 @@ func (r *Reconciler) drainsUnder(next *mesh.Record, node string, now time.Time) 
 	}
 	s := succession{r.rec, next, next.Nodes[node], compile.Ports(next, node, ports, compile.Conditions{})}
 	for key, d := range r.drains {
-		if s.lets(d) {
+		if s.canDrain(d) {
 			after[key] = d.resumed(now)
 		}
 	}
@@ -50,7 +50,7 @@ func (r *Reconciler) drainsUnder(next *mesh.Record, node string, now time.Time) 
 		if !ok || s.wanted[key] != nil || served.Proto != string(mesh.TCP) {
 			continue
 		}
-		if d, ok := begin(was, served, now); ok && s.lets(d) {
+		if d, ok := begin(was, served, now); ok && s.canDrain(d) {
 			if _, already := after[d.key()]; !already {
 				after[d.key()] = d
 			}
@@ -78,9 +78,9 @@ func begin(rec *mesh.Record, served state.RealServer, now time.Time) (drain, boo
 	}, true
 }
 
-// lets says whether there is a way left for the connections of d, and no new ones
+// canDrain says whether there is a way left for the connections of d, and no new ones
 // are to take it.
-func (s succession) lets(d drain) bool {
+func (s succession) canDrain(d drain) bool {
 	port, host := s.next.Ports[d.Port], s.next.Nodes[d.Node]
 	return port != nil && port.Service == d.Service && s.sameDoor(d.Port) &&
 		host != nil && host.HostAddress() == d.Address.Addr() &&

@@ -41,7 +41,7 @@ const (
 
 // followConditions keeps the kernel under the conditions of the moment until ctx
 // ends. It is woken by verdicts, and by its timer only while something drains or
-// is owed.
+// is pending.
 func (r *Reconciler) followConditions(ctx context.Context) {
 	timer := time.NewTimer(never)
 	defer timer.Stop()
@@ -112,7 +112,7 @@ func (r *Reconciler) verdicts(ctx context.Context) {
 	default:
 	}
 	if r.rec != nil && !maps.Equal(failing(r.Health), r.conditions.Unhealthy) {
-		r.heed(ctx)
+		r.applyConditions(ctx)
 	}
 }
 
@@ -133,22 +133,22 @@ func (r *Reconciler) recompile() compile.Change {
 	return change
 }
 
-// heed writes what other conditions make of the desired state, and nothing else:
-// what somebody has broken is for a repair, by its own rules and counted.
-func (r *Reconciler) heed(ctx context.Context) {
+// applyConditions writes what new conditions change of the desired state, and nothing
+// else: what others have broken is for a repair, which has its own rules and is counted.
+func (r *Reconciler) applyConditions(ctx context.Context) {
 	change := r.recompile()
-	owe(r.owed, change.Before, change.After)
-	if len(r.owed) > 0 {
+	addPending(r.pending, change.Before, change.After)
+	if len(r.pending) > 0 {
 		look := sight{scope: kernel.Traffic}
 		if r.alone(&change) {
 			look.part = &change
 		}
-		r.payOwed(ctx, look, r.isOwed)
+		r.writePending(ctx, look, r.isPending)
 	}
 	r.publish()
 }
 
-// tick ends drains that are over, and tries again what is owed.
+// tick ends drains that are over, and tries again what is pending.
 func (r *Reconciler) tick(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,12 +156,12 @@ func (r *Reconciler) tick(ctx context.Context) {
 		return
 	}
 	if r.endDrains(ctx) {
-		r.heed(ctx)
+		r.applyConditions(ctx)
 		r.saveDrains()
 		return
 	}
 	if r.retry > 0 {
-		r.payOwed(ctx, sight{scope: kernel.Traffic}, r.isOwed)
+		r.writePending(ctx, sight{scope: kernel.Traffic}, r.isPending)
 	}
 }
 
@@ -170,7 +170,7 @@ func (r *Reconciler) forgetConditions() {
 	r.Health.Keep(nil, "")
 	r.conditions, r.kept, r.retry = compile.Conditions{}, nil, 0
 	r.drains, r.announced = nil, announcement{}
-	clear(r.owed)
+	clear(r.pending)
 	r.saveDrains()
 }
 

@@ -121,7 +121,7 @@ func TestAChangeOfConditionsMendsNothingElse(t *testing.T) {
 				r.Commit(t.Context(), webOf(t, func(rec *mesh.Record, _ *mesh.Service) { rec.Cluster.Repair = repair }), "n1")
 				running(t, r)
 				if repair == mesh.RepairAutomatic {
-					for range fightTries {
+					for range quarantineAfter {
 						between(r, func() { delete(k.has, tcpSet) })
 						w.see()
 						time.Sleep(2 * time.Second)
@@ -137,7 +137,7 @@ func TestAChangeOfConditionsMendsNothingElse(t *testing.T) {
 				between(r, func() {
 					expect(t, "ops", k.did(), "change IPVS 10.255.0.1:8080/tcp destination 10.255.1.2:80 weight 0")
 				})
-				time.Sleep(respite)
+				time.Sleep(cooldown)
 				between(r, func() {
 					if len(k.scopes) != 0 || k.has[tcpSet] != nil {
 						t.Errorf("then a look at %v; the set: %v", k.scopes, k.has[tcpSet])
@@ -172,7 +172,7 @@ func TestWhatIsBrokenMeanwhileIsStillLookedAt(t *testing.T) {
 						t.Fatal("the test's timing is off")
 					}
 				})
-				time.Sleep(quiet)
+				time.Sleep(debounce)
 				between(r, func() {
 					if k.has[member] == nil || r.repairs != 1 {
 						t.Errorf("after it: %v, %d repairs", k.has[member], r.repairs)

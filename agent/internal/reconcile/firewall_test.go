@@ -65,7 +65,7 @@ func TestFirewall_AReloadIsNoFight(t *testing.T) {
 	f, k := &fakeFirewall{}, newFakeKernel()
 	r, _, _ := newWatched(k, Options{Firewall: f})
 	r.Commit(t.Context(), record(t, 0), "n1")
-	for reload := range 3 * fightTries {
+	for reload := range 3 * quarantineAfter {
 		f.flushes++
 		delete(k.has, member)
 		f.fault = "has forgotten it"
@@ -74,7 +74,7 @@ func TestFirewall_AReloadIsNoFight(t *testing.T) {
 			t.Fatalf("after reload %d: %s, fault %q", reload+1, texts(problems), f.fault)
 		}
 	}
-	for range fightTries { // without a reload it is one
+	for range quarantineAfter { // without a reload it is one
 		delete(k.has, member)
 		r.Repair(t.Context())
 	}

@@ -61,7 +61,7 @@ type Firewall interface {
 	// Leave takes back all that it was told, and says how much that was.
 	Leave(ctx context.Context) (removed int, err error)
 	// Flushes counts how often it may have flushed what is not its own: what was
-	// repaired since the last time was taken by the firewall, which fights with nobody.
+	// repaired since the last time was taken by the firewall, which is not against us.
 	Flushes() uint64
 }
 

@@ -21,7 +21,7 @@ func (r *Reconciler) bring(ctx context.Context, change compile.Change) (outcome,
 		if err == nil && len(out.left.ops) == 0 && !out.others {
 			return out, nil
 		}
-		r.level = false
+		r.inSync = false
 	}
 	return r.pass(ctx, r.wholeSight(r.Watch.ChainsUntouched), everything)
 }
@@ -37,7 +37,7 @@ func (r *Reconciler) wholeSight(untouched func() bool) sight {
 
 // alone says that it is enough to look at what has changed.
 func (r *Reconciler) alone(change *compile.Change) bool {
-	if change.Whole || !r.level || tooMuch(change, r.desired) {
+	if change.Whole || !r.inSync || tooMuch(change, r.desired) {
 		return false
 	}
 	for key := range change.Touched() {

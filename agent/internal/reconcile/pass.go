@@ -52,7 +52,7 @@ func (r *Reconciler) pass(ctx context.Context, s sight, want wanted) (out outcom
 		}
 		p, err := r.plan(ctx, s)
 		if err != nil {
-			r.chains, r.level = nil, false
+			r.chains, r.inSync = nil, false
 			return out, err
 		}
 		if s.part == nil && s.scope == kernel.Full {
@@ -93,7 +93,7 @@ func (r *Reconciler) plan(ctx context.Context, s sight) (plan, error) {
 	if s.part == nil {
 		began := time.Now()
 		ops, err = r.Kernel.Differences(ctx, s.scope, r.desired)
-		r.lookTook = time.Since(began)
+		r.resyncTook = time.Since(began)
 	} else {
 		var there state.State
 		there, err = r.Kernel.ObservePart(ctx, s.part.Touched())

@@ -27,7 +27,7 @@ func (r *Reconciler) problems(p plan) []mesh.Problem {
 		if err := r.refused[key]; err != nil {
 			text = strings.TrimSuffix(text, ".") + ": " + err.Error() + "."
 		}
-		if r.fights.undone(key) {
+		if r.quarantine.undone(key) {
 			text += fmt.Sprintf(" Something on this host keeps %s, so the agent tries less and less often.", undone(op))
 		}
 		problems = append(problems, mesh.Problem{Object: compile.Owner(r.rec, r.node, op.Object()), Text: text})

@@ -45,14 +45,14 @@ type Reconciler struct {
 	// when the last one did not. While they are still the desired ones, and
 	// nobody has touched them, a commit looks at traffic only.
 	chains state.State
-	// level says that the last pass has found all of the kernel as desired, so that
-	// only what has changed since need be looked at. Nothing is owed then.
-	level bool
+	// inSync says that the last pass has found all of the kernel as desired, so that
+	// only what has changed since has to be observed. Nothing is pending then.
+	inSync bool
 	// refused holds what the kernel said of objects it did not take.
-	refused map[state.Key]error
-	fights  fights
-	flushes uint64 // of the firewall, at the last look
-	repairs uint64
+	refused    map[state.Key]error
+	quarantine quarantine
+	flushes    uint64 // of the firewall, at the last look
+	repairs    uint64
 	// reported is what RepairReport has logged and is still so.
 	reported map[mesh.Problem]bool
 
@@ -60,15 +60,15 @@ type Reconciler struct {
 	// whose endpoints fail in them.
 	conditions compile.Conditions
 	kept       map[mesh.PortKey]bool
-	// owed are objects that the conditions have changed and the kernel has not
-	// taken yet; retry is when that is tried again, 0 for never.
-	owed  map[state.Key]bool
-	retry time.Duration
-	// known is what the last look has left broken. overlooked says that something
-	// else was seen since that no look will be woken for.
+	// pending are objects that the conditions have changed and that are not written
+	// yet; retry is when that is tried again, 0 for never.
+	pending map[state.Key]bool
+	retry   time.Duration
+	// known is what the last resync has left broken. missed says that something
+	// else was seen since, for which nothing will wake a resync.
 	known      map[state.Key]bool
-	overlooked bool
-	lookTook   time.Duration // the last time that all of the kernel was looked at
+	missed     bool
+	resyncTook time.Duration // the last time that all of the kernel was observed
 
 	drains    drains
 	announced announcement
@@ -97,7 +97,7 @@ func New(o Options) *Reconciler {
 		o.Hash = (*mesh.Record).Hash
 	}
 	r := &Reconciler{
-		Options: o, refused: map[state.Key]error{}, fights: fights{}, owed: map[state.Key]bool{}, repairs: o.Memory.loadRepairs(o.Log),
+		Options: o, refused: map[state.Key]error{}, quarantine: quarantine{}, pending: map[state.Key]bool{}, repairs: o.Memory.loadRepairs(o.Log),
 		drainFile: drainFile{path: o.Drains}, again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 	}
 	r.drains = r.drainFile.load(o.Log)
@@ -192,7 +192,7 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.publish()
-	r.rec, r.node, r.desired, r.compiled, r.level = nil, "", state.State{}, compile.Desired{}, false
+	r.rec, r.node, r.desired, r.compiled, r.inSync = nil, "", state.State{}, compile.Desired{}, false
 	r.forgetConditions()
 	told, notTold := r.Firewall.Leave(ctx)
 	out, err := r.pass(ctx, sight{}, everything)
@@ -231,8 +231,8 @@ func (r *Reconciler) looked(left plan, problems []mesh.Problem) []mesh.Problem {
 	for _, op := range left.ops {
 		r.known[op.Object().Key()] = true
 	}
-	r.overlooked = false
-	r.level = len(left.ops) == 0 && r.chains != nil
-	r.paid(left)
+	r.missed = false
+	r.inSync = len(left.ops) == 0 && r.chains != nil
+	r.settlePending(left)
 	return problems
 }

@@ -45,14 +45,14 @@ func TestABurstOfEventsIsOnePass(t *testing.T) {
 		begin := time.Now()
 		for range 8 { // one every 50 ms
 			w.see()
-			time.Sleep(quiet / 2)
+			time.Sleep(debounce / 2)
 		}
 		between(r, func() {
 			if len(k.scopes) != 0 {
 				t.Error("a pass in the middle of a burst")
 			}
 		})
-		time.Sleep(quiet)
+		time.Sleep(debounce)
 		between(r, func() {
 			if k.has[member] == nil || len(k.scopes) != 2 {
 				t.Errorf("after %s: member %v, observed %d times, want 2", time.Since(begin), k.has[member], len(k.scopes))
@@ -70,7 +70,7 @@ func TestEndlessEventsDoNotPutOffARepair(t *testing.T) {
 		passes := 0
 		for range 200 { // 10 s of somebody else's changes
 			w.see()
-			time.Sleep(quiet / 2)
+			time.Sleep(debounce / 2)
 		}
 		between(r, func() { passes = len(w.covered) - 2; delete(k.has, member) })
 		if passes > 12 {
@@ -78,7 +78,7 @@ func TestEndlessEventsDoNotPutOffARepair(t *testing.T) {
 		}
 		for range 30 {
 			w.see()
-			time.Sleep(quiet / 2)
+			time.Sleep(debounce / 2)
 		}
 		between(r, func() {
 			if k.has[member] == nil {
@@ -98,13 +98,13 @@ func TestASlowPassForNothingPutsOffARepairForSecondsOnly(t *testing.T) {
 		running(t, r)
 		between(r, func() { k.slow = 2 * time.Second })
 		w.see()
-		time.Sleep(quiet + k.slow + time.Millisecond) // the pass is over
+		time.Sleep(debounce + k.slow + time.Millisecond) // the pass is over
 		between(r, func() { delete(k.has, member) })
 		w.see()
-		time.Sleep(longRespite + 2*k.slow)
+		time.Sleep(maxCooldown + 2*k.slow)
 		between(r, func() {
 			if k.has[member] == nil {
-				t.Errorf("not mended within %s", longRespite+2*k.slow)
+				t.Errorf("not mended within %s", maxCooldown+2*k.slow)
 			}
 		})
 	})
@@ -243,9 +243,9 @@ func TestLooksAtMuchThatTakeLongAreRare(t *testing.T) {
 		min, most int
 	}{
 		{0, 2 * time.Second, 105, 125},
-		{crowd / 3, time.Millisecond, 110, 130},
-		{crowd / 3, time.Second, 16, 19}, // every 200 s
-		{crowd / 3, time.Minute, 9, 12},
+		{manyObjects / 3, time.Millisecond, 110, 130},
+		{manyObjects / 3, time.Second, 16, 19}, // every 200 s
+		{manyObjects / 3, time.Minute, 9, 12},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			k := newFakeKernel()

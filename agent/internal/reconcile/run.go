@@ -9,31 +9,30 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// interval is how long something broken by others stays so at most, where
-// nothing tells of it; jitter keeps the nodes of a cluster from looking all at
-// once. Where there is much (crowd objects), and a look takes more than one part in
-// idleShare of that, the next one waits for so many times as long, longInterval at
-// most: an agent that has nothing to do leaves the processor to others.
+// interval is how long at most something stays broken that no event tells of; jitter keeps
+// the nodes of a cluster from resyncing at the same time. With more than manyObjects
+// objects, and where a resync takes more than one part in idleFactor of the interval, the
+// next one waits for idleFactor times as long as it took, at most longInterval: an idle
+// agent leaves the processor to others.
 const (
 	interval     = 30 * time.Second
 	jitter       = 5 * time.Second
-	crowd        = 5000
-	idleShare    = 200
+	manyObjects  = 5000
+	idleFactor   = 200
 	longInterval = 5 * time.Minute
 )
 
-// What changes seldom changes alone: a pass waits until nothing has come for
-// quiet, but no longer than patience. After a pass that was for nothing (a
-// program that is busy with its own rules, of which there may be very many) the
-// next one waits for respite, or share times what the pass took, up to
-// longRespite: such a program may end with a flush of ours, as firewalld's reload
-// does, and on a slow host the pass before it took seconds.
+// Changes come in bursts: a resync waits until there was none for debounce, at most for
+// maxDebounce. After a resync that found nothing to do (another program changes its own
+// rules, of which there may be very many), the next one waits for cooldown, or for
+// cooldownFactor times as long as the last one took, at most maxCooldown: such a program
+// may end by flushing ours, as firewalld's reload does.
 const (
-	quiet       = 100 * time.Millisecond
-	patience    = 500 * time.Millisecond
-	respite     = time.Second
-	longRespite = 3 * time.Second
-	share       = 10
+	debounce       = 100 * time.Millisecond
+	maxDebounce    = 500 * time.Millisecond
+	cooldown       = time.Second
+	maxCooldown    = 3 * time.Second
+	cooldownFactor = 10
 )
 
 // maxLogged is how many repairs of one pass are logged in a line each.
@@ -60,17 +59,17 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case <-r.again:
 		case <-r.Watch.Wake():
 		}
-		if !r.calmDown(ctx, notBefore) {
+		if !r.awaitCalm(ctx, notBefore) {
 			return
 		}
 		began := time.Now()
-		looked, busy := r.lookIfPending(ctx)
+		looked, busy := r.resyncIfPending(ctx)
 		if !looked {
 			continue
 		}
 		notBefore = time.Time{}
 		if !busy {
-			notBefore = time.Now().Add(min(max(respite, share*time.Since(began)), longRespite))
+			notBefore = time.Now().Add(min(max(cooldown, cooldownFactor*time.Since(began)), maxCooldown))
 		}
 		timer.Reset(r.untilNext())
 	}
@@ -89,21 +88,21 @@ func (r *Reconciler) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait := interval
-	if len(r.desired) > crowd {
-		wait = min(max(wait, idleShare*r.lookTook), longInterval)
+	if len(r.desired) > manyObjects {
+		wait = min(max(wait, idleFactor*r.resyncTook), longInterval)
 	}
 	wait += rand.N(2*jitter) - jitter
-	if at, ok := r.fights.next(time.Now()); ok {
+	if at, ok := r.quarantine.next(time.Now()); ok {
 		wait = min(wait, time.Until(at))
 	}
 	return wait
 }
 
-// calmDown waits for the end of a burst of changes; false when ctx ends.
-func (r *Reconciler) calmDown(ctx context.Context, notBefore time.Time) bool {
-	latest := time.NewTimer(max(patience, time.Until(notBefore)))
+// awaitCalm waits for the end of a burst of changes; false when ctx ends.
+func (r *Reconciler) awaitCalm(ctx context.Context, notBefore time.Time) bool {
+	latest := time.NewTimer(max(maxDebounce, time.Until(notBefore)))
 	defer latest.Stop()
-	calm := time.NewTimer(max(quiet, time.Until(notBefore)))
+	calm := time.NewTimer(max(debounce, time.Until(notBefore)))
 	defer calm.Stop()
 	for {
 		select {
@@ -114,19 +113,19 @@ func (r *Reconciler) calmDown(ctx context.Context, notBefore time.Time) bool {
 		case <-calm.C:
 			return true
 		case <-r.Watch.Wake():
-			calm.Reset(max(quiet, time.Until(notBefore)))
+			calm.Reset(max(debounce, time.Until(notBefore)))
 		}
 	}
 }
 
-// lookIfPending looks unless another pass has seen meanwhile what there was.
-func (r *Reconciler) lookIfPending(ctx context.Context) (looked, busy bool) {
+// resyncIfPending resyncs unless another pass has meanwhile seen what there was.
+func (r *Reconciler) resyncIfPending(ctx context.Context) (looked, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.Watch.Pending() && !r.overlooked {
+	if !r.Watch.Pending() && !r.missed {
 		return false, false
 	}
-	return true, r.look(ctx)
+	return true, r.resync(ctx)
 }
 
 // logRepairs writes one line per object that was mended, and what could not be:

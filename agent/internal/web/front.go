@@ -63,8 +63,8 @@ type Front struct {
 
 	place atomic.Pointer[place]
 
-	mu    sync.Mutex
-	doors map[string]*door // by attribute
+	mu        sync.Mutex
+	listeners map[string]*listener // by attribute
 }
 
 // place is which node this is, of which record.
@@ -83,7 +83,7 @@ func (p *place) self() *mesh.Node {
 
 // New returns a Front that listens nowhere yet.
 func New(o Options) *Front {
-	f := &Front{options: o, listen: listen, doors: map[string]*door{}}
+	f := &Front{options: o, listen: listen, listeners: map[string]*listener{}}
 	f.place.Store(&place{})
 	f.metrics = f.metricsHandler()
 	f.handlers = map[string]http.Handler{healthAddress: f.healthHandler(), metricsAddress: f.pathMetrics()}
@@ -101,16 +101,16 @@ func (f *Front) Follow(rec *mesh.Record, node string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	wanted := addresses(rec, node)
-	for attribute, d := range f.doors {
+	for attribute, d := range f.listeners {
 		if wanted[attribute] != d.address {
 			d.close()
-			delete(f.doors, attribute)
+			delete(f.listeners, attribute)
 		}
 	}
 	for attribute, address := range wanted {
-		if f.doors[attribute] == nil {
-			f.doors[attribute] = &door{attribute: attribute, address: address}
-			f.open(f.doors[attribute])
+		if f.listeners[attribute] == nil {
+			f.listeners[attribute] = &listener{attribute: attribute, address: address}
+			f.open(f.listeners[attribute])
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (f *Front) Problems() []mesh.Problem {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var problems []mesh.Problem
-	for _, d := range f.doors {
+	for _, d := range f.listeners {
 		if d.fault != "" {
 			problems = append(problems, mesh.Problem{Object: mesh.NodeObject(node), Attribute: d.attribute, Text: d.fault})
 		}

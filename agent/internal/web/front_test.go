@@ -80,15 +80,15 @@ func (w *world) Results() map[compile.Check]health.Result { return w.results }
 // applied is a node whose record reached the kernel.
 func applied() *world { return &world{stats: reconcile.Stats{Generation: 7, Applied: 7}} }
 
-// doors stands in for the host's ports: each address that is listened on gets a
+// listeners stands in for the host's ports: each address that is listened on gets a
 // free one of the loopback.
-type doors struct {
+type listeners struct {
 	mu   sync.Mutex
 	open map[string]net.Listener
 	all  []net.Listener
 }
 
-func (d *doors) listen(address netip.AddrPort) (net.Listener, error) {
+func (d *listeners) listen(address netip.AddrPort) (net.Listener, error) {
 	l, err := listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err == nil {
 		d.mu.Lock()
@@ -99,7 +99,7 @@ func (d *doors) listen(address netip.AddrPort) (net.Listener, error) {
 	return l, err
 }
 
-func (d *doors) address(t *testing.T, at string) string {
+func (d *listeners) address(t *testing.T, at string) string {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,14 +109,14 @@ func (d *doors) address(t *testing.T, at string) string {
 	return d.open[at].Addr().String()
 }
 
-func newFront(t *testing.T, w *world) (*Front, *doors) {
+func newFront(t *testing.T, w *world) (*Front, *listeners) {
 	t.Helper()
 	f := New(Options{
 		State: w, Health: w, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
 		Counters: func(context.Context) (mesh.Counters, error) { return w.counters, w.deaf },
 		Warnings: func() []mesh.Warning { return w.warnings },
 	})
-	d := &doors{open: map[string]net.Listener{}}
+	d := &listeners{open: map[string]net.Listener{}}
 	f.listen = d.listen
 	t.Cleanup(func() { f.Follow(nil, "") })
 	return f, d

@@ -31,7 +31,7 @@ func TestWhatKeepsVanishingIsHeldBackWhileOthersGoOn(t *testing.T) {
 		if n := len(mended); n < 9 || n > 13 { // 3 at once, then 10, 20, 40, 80, 160, 300 s apart …
 			t.Errorf("mended at %v", mended)
 		}
-		if last := mended[len(mended)-1] - mended[len(mended)-2]; last < lastHold || last > lastHold+2*time.Second {
+		if last := mended[len(mended)-1] - mended[len(mended)-2]; last < maxQuarantine || last > maxQuarantine+2*time.Second {
 			t.Errorf("the last two are %s apart", last)
 		}
 		if n := strings.Count(log.String(), "less and less often"); n != 1 {
@@ -70,7 +70,7 @@ func TestTheHeldChainIsNamedByItsRule(t *testing.T) {
 	r, _, log := newWatched(k, Options{})
 	r.Commit(t.Context(), record(t, 0), "n1")
 	var whole state.Chain
-	for range fightTries + 1 {
+	for range quarantineAfter + 1 {
 		var ok bool
 		if whole, ok = k.has[natChain].(state.Chain); !ok {
 			t.Fatal("no chain")

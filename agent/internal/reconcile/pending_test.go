@@ -56,8 +56,8 @@ func TestWhatTheKernelDoesNotTakeIsTriedAgainLessAndLessOften(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				between(r, func() {
 					expect(t, "weights", k.weights(), "1 0 1")
-					if r.retry != 0 || len(r.owed) != 0 || r.repairs != 0 {
-						t.Errorf("retry %s, owed %v, %d repairs", r.retry, r.owed, r.repairs)
+					if r.retry != 0 || len(r.pending) != 0 || r.repairs != 0 {
+						t.Errorf("retry %s, pending %v, %d repairs", r.retry, r.pending, r.repairs)
 					}
 				})
 			})
@@ -75,10 +75,10 @@ func TestWhatARepairMendsOfTheConditionsIsNoRepair(t *testing.T) {
 		time.Sleep(8 * time.Second) // the next try is 7 s away
 		between(r, func() { clear(k.refuses) })
 		w.see()
-		time.Sleep(respite)
+		time.Sleep(cooldown)
 		between(r, func() {
-			if k.weights() != "1 0 1" || r.repairs != 0 || len(r.fights) != 0 {
-				t.Errorf("weights %s, %d repairs, fights %v", k.weights(), r.repairs, r.fights)
+			if k.weights() != "1 0 1" || r.repairs != 0 || len(r.quarantine) != 0 {
+				t.Errorf("weights %s, %d repairs, quarantine %v", k.weights(), r.repairs, r.quarantine)
 			}
 		})
 	})

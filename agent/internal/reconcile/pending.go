@@ -11,58 +11,58 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// What the kernel did not take of a change of conditions is tried again after
+// What the kernel refused of a change of conditions is tried again after
 // firstRetry, then after twice as long each time, interval at most.
 const firstRetry = time.Second
 
-// owe notes the keys of what differs.
-func owe(owed map[state.Key]bool, was, is state.State) {
+// addPending adds the keys of what differs between two desired states.
+func addPending(pending map[state.Key]bool, was, is state.State) {
 	for key, o := range is {
 		if was[key] != o {
-			owed[key] = true
+			pending[key] = true
 		}
 	}
 	for key := range was {
 		if _, stays := is[key]; !stays {
-			owed[key] = true
+			pending[key] = true
 		}
 	}
 }
 
-// payOwed is a pass for what is owed to the conditions. What is missing because
-// something else is missing comes back with that.
-func (r *Reconciler) payOwed(ctx context.Context, look sight, want wanted) {
+// writePending is a pass for what the conditions have changed. What is missing because
+// its parent is missing comes back with that.
+func (r *Reconciler) writePending(ctx context.Context, look sight, want wanted) {
 	before := maps.Clone(r.refused)
 	out, err := r.pass(ctx, look, want)
 	if err != nil {
 		r.Log.Error("cannot read the kernel's state for a change of who serves; it is tried again", "error", err)
-		r.unseen() // the watch takes what this pass has not seen for covered
+		r.requestResync() // the watch takes what this pass has not seen for covered
 	} else {
 		left := newPlan(out.left.only(want))
 		r.logRefused("cannot change who serves; it is tried again", left, before)
-		r.paid(left)
-		r.noticeOthers(out.left)
-		r.level = r.level && len(out.left.ops) == 0
+		r.settlePending(left)
+		r.noteMissed(out.left)
+		r.inSync = r.inSync && len(out.left.ops) == 0
 	}
-	r.retry = backOff(r.retry, len(r.owed) > 0)
+	r.retry = backOff(r.retry, len(r.pending) > 0)
 }
 
-// paid forgets what is owed no more, by what is left to do.
-func (r *Reconciler) paid(left plan) {
-	maps.DeleteFunc(r.owed, func(key state.Key, _ bool) bool { return !left.has(key) })
-	if len(r.owed) == 0 {
+// settlePending drops from pending what is not left to do.
+func (r *Reconciler) settlePending(left plan) {
+	maps.DeleteFunc(r.pending, func(key state.Key, _ bool) bool { return !left.has(key) })
+	if len(r.pending) == 0 {
 		r.retry = 0
 	}
 }
 
-func (r *Reconciler) isOwed(p plan, op state.Op) bool {
-	return onItsOwn(p, op) && (r.owed[op.Object().Key()] || r.isDisorder(op))
+func (r *Reconciler) isPending(p plan, op state.Op) bool {
+	return onItsOwn(p, op) && (r.pending[op.Object().Key()] || r.isDisorder(op))
 }
 
 // onItsOwn says that the op's object is not missing because another one is.
 func onItsOwn(p plan, op state.Op) bool { return p.cause(op).Object().Key() == op.Object().Key() }
 
-// isDisorder says that the op puts right what one that is owed has brought about:
+// isDisorder says that the op repairs what a pending one has brought about:
 // a destination that came back stands first in a service whose scheduler hashes.
 func (r *Reconciler) isDisorder(op state.Op) bool {
 	is, ok := op.New.(state.VirtualServer)
@@ -70,7 +70,7 @@ func (r *Reconciler) isDisorder(op state.Op) bool {
 	if was.Fault = ""; !ok || !both || was != is {
 		return false
 	}
-	for key := range r.owed {
+	for key := range r.pending {
 		if key.Kind == state.KindRealServer && key.Name == is.Proto && key.A == is.Addr {
 			return true
 		}
@@ -85,20 +85,20 @@ func backOff(last time.Duration, again bool) time.Duration {
 	return min(max(firstRetry, 2*last), interval)
 }
 
-// noticeOthers asks for a look when a pass has seen something broken that it left
-// alone and that no look has seen: the watch takes it for covered.
-func (r *Reconciler) noticeOthers(left plan) {
+// noteMissed requests a resync when a pass has seen something broken that it left
+// alone and that no resync has seen: the watch takes it for covered.
+func (r *Reconciler) noteMissed(left plan) {
 	for _, op := range left.ops {
-		if key := op.Object().Key(); !r.known[key] && !r.owed[key] {
-			r.unseen()
+		if key := op.Object().Key(); !r.known[key] && !r.pending[key] {
+			r.requestResync()
 			return
 		}
 	}
 }
 
-// unseen has Run look soon.
-func (r *Reconciler) unseen() {
-	r.overlooked = true
+// requestResync has Run resync soon.
+func (r *Reconciler) requestResync() {
+	r.missed = true
 	signal(r.again)
 }
 
@@ -106,12 +106,12 @@ func (r *Reconciler) unseen() {
 // of now, which may have changed while no agent ran: a cluster that wants to be
 // told only would be told of them, for ever, and else they would count as repairs.
 func (r *Reconciler) resumeConditions(ctx context.Context) {
-	owe(r.owed, compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
-	r.payOwed(ctx, sight{scope: kernel.Traffic}, func(p plan, op state.Op) bool {
+	addPending(r.pending, compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
+	r.writePending(ctx, sight{scope: kernel.Traffic}, func(p plan, op state.Op) bool {
 		if onItsOwn(p, op) && r.givesBack(op) {
-			r.owed[op.Object().Key()] = true
+			r.pending[op.Object().Key()] = true
 		}
-		return r.isOwed(p, op)
+		return r.isPending(p, op)
 	})
 }
 

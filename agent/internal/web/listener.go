@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits of a door, which anybody may knock at who reaches the host.
+// Limits of a listener: everybody who reaches the host can connect.
 const (
 	maxConnections = 64 // at the same time; more wait
 	maxHeader      = 8 << 10
@@ -25,8 +25,8 @@ const (
 	retryAfter = 10 * time.Second
 )
 
-// door is an address at which the agent answers.
-type door struct {
+// listener is an address at which the agent answers.
+type listener struct {
 	attribute string
 	address   netip.AddrPort
 	fault     string // why it is not open, a sentence; "" when it is
@@ -43,7 +43,7 @@ func listen(address netip.AddrPort) (net.Listener, error) {
 }
 
 // open listens at once or later. It is called with mu held.
-func (f *Front) open(d *door) {
+func (f *Front) open(d *listener) {
 	l, err := f.listen(d.address)
 	if err != nil {
 		if d.fault == "" {
@@ -57,7 +57,7 @@ func (f *Front) open(d *door) {
 	d.server = &http.Server{
 		Handler:     f.handlers[d.attribute],
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug), // what strangers send
+		ErrorLog: slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug), // what anybody sends
 	}
 	// One request per connection: a drain is seen by the next check, and nobody
 	// keeps a place.
@@ -66,16 +66,16 @@ func (f *Front) open(d *door) {
 	f.options.Log.Info("listening", "attribute", d.attribute, "address", d.address)
 }
 
-// again tries a door that could not be opened, unless it is not wanted any more.
-func (f *Front) again(d *door) {
+// again tries to open a listener that failed, unless it is not wanted any more.
+func (f *Front) again(d *listener) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.doors[d.attribute] == d {
+	if f.listeners[d.attribute] == d {
 		f.open(d)
 	}
 }
 
-func (d *door) close() {
+func (d *listener) close() {
 	if d.retry != nil {
 		d.retry.Stop()
 	}
@@ -88,7 +88,7 @@ func (d *door) close() {
 }
 
 // fault says that nobody answers at the address, why, and what to do.
-func fault(d *door, err error) string {
+func fault(d *listener, err error) string {
 	cause, todo := "the kernel refuses it", fmt.Sprintf("Choose another %s for the cluster", d.attribute)
 	var code unix.Errno
 	switch {
