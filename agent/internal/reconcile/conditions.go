@@ -78,8 +78,8 @@ func (r *Reconciler) nextTick(due time.Time) time.Time {
 	if r.rec != nil && len(r.drains) > 0 {
 		wait = drainTick
 	}
-	if r.retry > 0 {
-		wait = min(wait, r.retry)
+	if r.track.pending.retry > 0 {
+		wait = min(wait, r.track.pending.retry)
 	}
 	at := time.Now().Add(wait)
 	switch {
@@ -137,8 +137,8 @@ func (r *Reconciler) recompile() compile.Change {
 // else: what others have broken is for a repair, which has its own rules and is counted.
 func (r *Reconciler) applyConditions(ctx context.Context) {
 	change := r.recompile()
-	addPending(r.pending, change.Before, change.After)
-	if len(r.pending) > 0 {
+	r.track.pending.add(change.Before, change.After)
+	if len(r.track.pending.keys) > 0 {
 		look := sight{scope: kernel.Traffic}
 		if r.alone(&change) {
 			look.part = &change
@@ -160,7 +160,7 @@ func (r *Reconciler) tick(ctx context.Context) {
 		r.saveDrains()
 		return
 	}
-	if r.retry > 0 {
+	if r.track.pending.retry > 0 {
 		r.writePending(ctx, sight{scope: kernel.Traffic}, r.isPending)
 	}
 }
@@ -168,9 +168,9 @@ func (r *Reconciler) tick(ctx context.Context) {
 // forgetConditions is for a host that is left.
 func (r *Reconciler) forgetConditions() {
 	r.Health.Keep(nil, "")
-	r.conditions, r.kept, r.retry = compile.Conditions{}, nil, 0
+	r.conditions, r.kept = compile.Conditions{}, nil
 	r.drains, r.announced = nil, announcement{}
-	clear(r.pending)
+	r.track.pending.clear()
 	r.saveDrains()
 }
 

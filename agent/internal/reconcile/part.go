@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"maps"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
@@ -21,7 +20,7 @@ func (r *Reconciler) bring(ctx context.Context, change compile.Change) (outcome,
 		if err == nil && len(out.left.ops) == 0 && !out.others {
 			return out, nil
 		}
-		r.inSync = false
+		r.track.inSync = false
 	}
 	return r.pass(ctx, r.wholeSight(r.Watch.ChainsUntouched), everything)
 }
@@ -29,7 +28,7 @@ func (r *Reconciler) bring(ctx context.Context, change compile.Change) (outcome,
 // wholeSight is of everything, but for chains that were as desired and that nobody
 // has touched, as far as untouched can tell: to read them takes two programs.
 func (r *Reconciler) wholeSight(untouched func() bool) sight {
-	if r.chains != nil && maps.Equal(r.chains, only(r.desired, state.KindChain)) && untouched() {
+	if r.track.hasChains(r.desired) && untouched() {
 		return sight{scope: kernel.Traffic}
 	}
 	return sight{}
@@ -37,7 +36,7 @@ func (r *Reconciler) wholeSight(untouched func() bool) sight {
 
 // alone says that it is enough to look at what has changed.
 func (r *Reconciler) alone(change *compile.Change) bool {
-	if change.Whole || !r.inSync || tooMuch(change, r.desired) {
+	if change.Whole || !r.track.inSync || tooMuch(change, r.desired) {
 		return false
 	}
 	for key := range change.Touched() {

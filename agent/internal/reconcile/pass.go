@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
@@ -52,14 +51,14 @@ func (r *Reconciler) pass(ctx context.Context, s sight, want wanted) (out outcom
 		}
 		p, err := r.plan(ctx, s)
 		if err != nil {
-			r.chains, r.inSync = nil, false
+			r.track.lose()
 			return out, err
 		}
 		if s.part == nil && s.scope == kernel.Full {
-			r.noteChains(p.ops)
+			r.track.noteChains(p.ops, r.desired)
 		}
-		if s.part == nil && (s.scope == kernel.Full || r.chains != nil) {
-			r.forgetRefusals(p)
+		if s.part == nil && (s.scope == kernel.Full || r.track.chains != nil) {
+			r.track.forgetRefusals(p)
 		}
 		todo := p.only(want)
 		if round == 0 {
@@ -72,7 +71,7 @@ func (r *Reconciler) pass(ctx context.Context, s sight, want wanted) (out outcom
 		r.apply(ctx, todo)
 		var succeeded []state.Op
 		for _, op := range todo {
-			if key := op.Object().Key(); r.refused[key] == nil {
+			if key := op.Object().Key(); r.track.refused[key] == nil {
 				succeeded = append(succeeded, op)
 				if !done[key] {
 					done[key] = true
@@ -121,18 +120,18 @@ func (r *Reconciler) planFiles() (ops []state.Op) {
 func (r *Reconciler) apply(ctx context.Context, ops []state.Op) {
 	var kernelOps []state.Op
 	for _, op := range ops {
-		delete(r.refused, op.Object().Key())
+		delete(r.track.refused, op.Object().Key())
 		if op.Object().Key().Kind != state.KindOwnFile {
 			kernelOps = append(kernelOps, op)
 		}
 	}
 	for _, failed := range r.Kernel.Apply(ctx, goesAlone(kernelOps)) {
-		r.refused[failed.Op.Object().Key()] = failed.Err
+		r.track.refused[failed.Op.Object().Key()] = failed.Err
 	}
 	for _, op := range ops {
 		if key := op.Object().Key(); key.Kind == state.KindOwnFile {
 			if err := r.mendFile(ctx, key.Name); err != nil {
-				r.refused[key] = err
+				r.track.refused[key] = err
 			}
 		}
 	}
@@ -145,23 +144,6 @@ func (r *Reconciler) mendFile(ctx context.Context, path string) error {
 		}
 	}
 	return nil
-}
-
-// forgetRefusals drops what the kernel said of objects that are right by now.
-func (r *Reconciler) forgetRefusals(p plan) {
-	maps.DeleteFunc(r.refused, func(key state.Key, _ error) bool { return !p.has(key) })
-}
-
-// noteChains remembers whether the kernel has the desired chains, by a plan
-// that was made with them.
-func (r *Reconciler) noteChains(ops []state.Op) {
-	r.chains = nil
-	for _, op := range ops {
-		if op.Object().Key().Kind == state.KindChain {
-			return
-		}
-	}
-	r.chains = only(r.desired, state.KindChain)
 }
 
 // goesAlone drops the removals that the removal of the namespace does anyway.

@@ -15,24 +15,10 @@ import (
 // firstRetry, then after twice as long each time, interval at most.
 const firstRetry = time.Second
 
-// addPending adds the keys of what differs between two desired states.
-func addPending(pending map[state.Key]bool, was, is state.State) {
-	for key, o := range is {
-		if was[key] != o {
-			pending[key] = true
-		}
-	}
-	for key := range was {
-		if _, stays := is[key]; !stays {
-			pending[key] = true
-		}
-	}
-}
-
 // writePending is a pass for what the conditions have changed. What is missing because
 // its parent is missing comes back with that.
 func (r *Reconciler) writePending(ctx context.Context, look sight, want wanted) {
-	before := maps.Clone(r.refused)
+	before := maps.Clone(r.track.refused)
 	out, err := r.pass(ctx, look, want)
 	if err != nil {
 		r.Log.Error("cannot read the kernel's state for a change of who serves; it is tried again", "error", err)
@@ -40,23 +26,17 @@ func (r *Reconciler) writePending(ctx context.Context, look sight, want wanted) 
 	} else {
 		left := newPlan(out.left.only(want))
 		r.logRefused("cannot change who serves; it is tried again", left, before)
-		r.settlePending(left)
-		r.noteMissed(out.left)
-		r.inSync = r.inSync && len(out.left.ops) == 0
+		r.track.pending.settle(left)
+		if r.track.notice(out.left) {
+			signal(r.again)
+		}
+		r.track.inSync = r.track.inSync && len(out.left.ops) == 0
 	}
-	r.retry = backOff(r.retry, len(r.pending) > 0)
-}
-
-// settlePending drops from pending what is not left to do.
-func (r *Reconciler) settlePending(left plan) {
-	maps.DeleteFunc(r.pending, func(key state.Key, _ bool) bool { return !left.has(key) })
-	if len(r.pending) == 0 {
-		r.retry = 0
-	}
+	r.track.pending.backOff()
 }
 
 func (r *Reconciler) isPending(p plan, op state.Op) bool {
-	return onItsOwn(p, op) && (r.pending[op.Object().Key()] || r.isDisorder(op))
+	return onItsOwn(p, op) && (r.track.pending.keys[op.Object().Key()] || r.isDisorder(op))
 }
 
 // onItsOwn says that the op's object is not missing because another one is.
@@ -70,7 +50,7 @@ func (r *Reconciler) isDisorder(op state.Op) bool {
 	if was.Fault = ""; !ok || !both || was != is {
 		return false
 	}
-	for key := range r.pending {
+	for key := range r.track.pending.keys {
 		if key.Kind == state.KindRealServer && key.Name == is.Proto && key.A == is.Addr {
 			return true
 		}
@@ -78,27 +58,9 @@ func (r *Reconciler) isDisorder(op state.Op) bool {
 	return false
 }
 
-func backOff(last time.Duration, again bool) time.Duration {
-	if !again {
-		return 0
-	}
-	return min(max(firstRetry, 2*last), interval)
-}
-
-// noteMissed requests a resync when a pass has seen something broken that it left
-// alone and that no resync has seen: the watch takes it for covered.
-func (r *Reconciler) noteMissed(left plan) {
-	for _, op := range left.ops {
-		if key := op.Object().Key(); !r.known[key] && !r.pending[key] {
-			r.requestResync()
-			return
-		}
-	}
-}
-
 // requestResync has Run resync soon.
 func (r *Reconciler) requestResync() {
-	r.missed = true
+	r.track.missed = true
 	signal(r.again)
 }
 
@@ -106,10 +68,10 @@ func (r *Reconciler) requestResync() {
 // of now, which may have changed while no agent ran: a cluster that wants to be
 // told only would be told of them, for ever, and else they would count as repairs.
 func (r *Reconciler) resumeConditions(ctx context.Context) {
-	addPending(r.pending, compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
+	r.track.pending.add(compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
 	r.writePending(ctx, sight{scope: kernel.Traffic}, func(p plan, op state.Op) bool {
 		if onItsOwn(p, op) && r.givesBack(op) {
-			r.pending[op.Object().Key()] = true
+			r.track.pending.keys[op.Object().Key()] = true
 		}
 		return r.isPending(p, op)
 	})

@@ -24,10 +24,10 @@ func (r *Reconciler) problems(p plan) []mesh.Problem {
 			continue
 		}
 		text := op.Sentence()
-		if err := r.refused[key]; err != nil {
+		if err := r.track.refused[key]; err != nil {
 			text = strings.TrimSuffix(text, ".") + ": " + err.Error() + "."
 		}
-		if r.quarantine.undone(key) {
+		if r.track.quarantine.undone(key) {
 			text += fmt.Sprintf(" Something on this host keeps %s, so the agent tries less and less often.", undone(op))
 		}
 		problems = append(problems, mesh.Problem{Object: compile.Owner(r.rec, r.node, op.Object()), Text: text})

@@ -41,18 +41,10 @@ type Reconciler struct {
 	applied  uint64
 	// marked is the record that Memory has as applied whole.
 	marked *mesh.Record
-	// chains are those that a full pass last found in the kernel as desired; nil
-	// when the last one did not. While they are still the desired ones, and
-	// nobody has touched them, a commit looks at traffic only.
-	chains state.State
-	// inSync says that the last pass has found all of the kernel as desired, so that
-	// only what has changed since has to be observed. Nothing is pending then.
-	inSync bool
-	// refused holds what the kernel said of objects it did not take.
-	refused    map[state.Key]error
-	quarantine quarantine
-	flushes    uint64 // of the firewall, at the last look
-	repairs    uint64
+	// track is how the kernel stands beside desired.
+	track   tracker
+	flushes uint64 // of the firewall, at the last resync
+	repairs uint64
 	// reported is what RepairReport has logged and is still so.
 	reported map[mesh.Problem]bool
 
@@ -60,14 +52,6 @@ type Reconciler struct {
 	// whose endpoints fail in them.
 	conditions compile.Conditions
 	kept       map[mesh.PortKey]bool
-	// pending are objects that the conditions have changed and that are not written
-	// yet; retry is when that is tried again, 0 for never.
-	pending map[state.Key]bool
-	retry   time.Duration
-	// known is what the last resync has left broken. missed says that something
-	// else was seen since, for which nothing will wake a resync.
-	known      map[state.Key]bool
-	missed     bool
 	resyncTook time.Duration // the last time that all of the kernel was observed
 
 	drains    drains
@@ -97,7 +81,7 @@ func New(o Options) *Reconciler {
 		o.Hash = (*mesh.Record).Hash
 	}
 	r := &Reconciler{
-		Options: o, refused: map[state.Key]error{}, quarantine: quarantine{}, pending: map[state.Key]bool{}, repairs: o.Memory.loadRepairs(o.Log),
+		Options: o, track: newTracker(), repairs: o.Memory.loadRepairs(o.Log),
 		drainFile: drainFile{path: o.Drains}, again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 	}
 	r.drains = r.drainFile.load(o.Log)
@@ -192,7 +176,7 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.publish()
-	r.rec, r.node, r.desired, r.compiled, r.inSync = nil, "", state.State{}, compile.Desired{}, false
+	r.rec, r.node, r.desired, r.compiled, r.track.inSync = nil, "", state.State{}, compile.Desired{}, false
 	r.forgetConditions()
 	told, notTold := r.Firewall.Leave(ctx)
 	out, err := r.pass(ctx, sight{}, everything)
@@ -204,7 +188,7 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 }
 
 func (r *Reconciler) refusal(op state.Op) error {
-	return cmp.Or(r.refused[op.Object().Key()], errors.New("it came back after it was removed"))
+	return cmp.Or(r.track.refused[op.Object().Key()], errors.New("it came back after it was removed"))
 }
 
 // settle notes the end of a pass and puts what is left into words.
@@ -227,12 +211,6 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 // was a matter.
 func (r *Reconciler) looked(left plan, problems []mesh.Problem) []mesh.Problem {
 	r.stats.Problems, r.stats.Broken = len(problems), r.broken(left)
-	r.known = make(map[state.Key]bool, len(left.ops))
-	for _, op := range left.ops {
-		r.known[op.Object().Key()] = true
-	}
-	r.missed = false
-	r.inSync = len(left.ops) == 0 && r.chains != nil
-	r.settlePending(left)
+	r.track.resynced(left)
 	return problems
 }

@@ -23,7 +23,7 @@ func (r *Reconciler) Repair(ctx context.Context) {
 // resync is Repair with the lock held; busy says that it had something to do.
 func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 	defer r.publish()
-	r.missed = false
+	r.track.missed = false
 	switch {
 	case r.rec == nil:
 		return false
@@ -32,11 +32,11 @@ func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 		return false
 	}
 	if n := r.Firewall.Flushes(); n != r.flushes {
-		clear(r.quarantine)
+		clear(r.track.quarantine)
 		r.flushes = n
 	}
-	before := maps.Clone(r.refused)
-	held := func(p plan, op state.Op) bool { return r.quarantine.held(p.cause(op).Object().Key(), time.Now()) }
+	before := maps.Clone(r.track.refused)
+	held := func(p plan, op state.Op) bool { return r.track.quarantine.held(p.cause(op).Object().Key(), time.Now()) }
 	out, err := r.pass(ctx, r.wholeSight(r.Watch.ChainsCertain), func(p plan, op state.Op) bool { return !held(p, op) })
 	r.noteRepairs(out, before)
 	r.settle(out.left, err)
@@ -45,14 +45,14 @@ func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 
 // noteRepairs counts, logs, and sees who keeps undoing it.
 func (r *Reconciler) noteRepairs(out outcome, before map[state.Key]error) {
-	done := slices.DeleteFunc(slices.Clone(out.done), func(op state.Op) bool { return r.pending[op.Object().Key()] }) // nobody has broken that
+	done := slices.DeleteFunc(slices.Clone(out.done), func(op state.Op) bool { return r.track.pending.keys[op.Object().Key()] }) // nobody has broken that
 	mended := slices.DeleteFunc(slices.Clone(done), func(op state.Op) bool { return out.left.has(op.Object().Key()) })
 	r.logRepairs(mended, out.left, before)
 	if len(mended) > 0 {
 		r.repairs += uint64(len(mended))
 		r.Memory.saveRepairs(r.repairs, r.Log)
 	}
-	for _, op := range r.quarantine.note(done, out.left, time.Now()) {
+	for _, op := range r.track.quarantine.note(done, out.left, time.Now()) {
 		r.Log.Warn("something on this host keeps undoing a repair; it is tried less and less often", "what", op.Object().String(), "detail", undone(op))
 	}
 }
@@ -64,10 +64,10 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 	p, err := r.plan(ctx, sight{})
 	var problems []mesh.Problem
 	if err == nil {
-		r.noteChains(p.ops)
+		r.track.noteChains(p.ops, r.desired)
 		problems = r.looked(p, r.problems(p))
 	} else {
-		r.chains, r.inSync = nil, false
+		r.track.lose()
 		problems = r.blind(err)
 	}
 	reported := map[mesh.Problem]bool{}

@@ -92,7 +92,7 @@ func (r *Reconciler) untilNext() time.Duration {
 		wait = min(max(wait, idleFactor*r.resyncTook), longInterval)
 	}
 	wait += rand.N(2*jitter) - jitter
-	if at, ok := r.quarantine.next(time.Now()); ok {
+	if at, ok := r.track.quarantine.next(time.Now()); ok {
 		wait = min(wait, time.Until(at))
 	}
 	return wait
@@ -122,7 +122,7 @@ func (r *Reconciler) awaitCalm(ctx context.Context, notBefore time.Time) bool {
 func (r *Reconciler) resyncIfPending(ctx context.Context) (looked, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.Watch.Pending() && !r.missed {
+	if !r.Watch.Pending() && !r.track.missed {
 		return false, false
 	}
 	return true, r.resync(ctx)
@@ -146,7 +146,7 @@ func (r *Reconciler) logRefused(text string, left plan, before map[state.Key]err
 	logged := 0
 	for _, op := range left.ops {
 		key := op.Object().Key()
-		if err := r.refused[key]; err != nil && before[key] == nil && logged < maxLogged {
+		if err := r.track.refused[key]; err != nil && before[key] == nil && logged < maxLogged {
 			logged++
 			r.Log.Error(text, "op", op.String(), "error", err)
 		}

@@ -1,0 +1,126 @@
+package reconcile
+
+import (
+	"maps"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// tracker knows, between passes, how the kernel stands beside the desired state: whether
+// it is in sync, and for each object that is not, why.
+type tracker struct {
+	// chains are those that a full pass last found in the kernel as desired; nil
+	// when the last one did not. While they are still the desired ones, and
+	// nobody has touched them, a commit observes traffic only.
+	chains state.State
+	// inSync says that the last pass has found all of the kernel as desired, so that
+	// only what has changed since has to be observed. Nothing is pending then.
+	inSync bool
+	// known are the objects that the last resync has left broken. missed says that
+	// another one was seen since, for which nothing will wake a resync.
+	known  map[state.Key]bool
+	missed bool
+	// pending are the objects that a change of conditions has still to write.
+	pending pending
+	// refused holds what the kernel said of objects that it did not take.
+	refused map[state.Key]error
+	// quarantine has the objects that other programs keep breaking.
+	quarantine quarantine
+}
+
+func newTracker() tracker {
+	return tracker{refused: map[state.Key]error{}, quarantine: quarantine{}, pending: pending{keys: map[state.Key]bool{}}}
+}
+
+// lose is for a kernel that could not be read.
+func (t *tracker) lose() { t.chains, t.inSync = nil, false }
+
+// noteChains notes whether the kernel has the desired chains, by the ops of a plan that
+// was made with them.
+func (t *tracker) noteChains(ops []state.Op, desired state.State) {
+	t.chains = nil
+	for _, op := range ops {
+		if op.Object().Key().Kind == state.KindChain {
+			return
+		}
+	}
+	t.chains = only(desired, state.KindChain)
+}
+
+// hasChains says that the kernel had the chains that are desired when they were last read.
+func (t *tracker) hasChains(desired state.State) bool {
+	return t.chains != nil && maps.Equal(t.chains, only(desired, state.KindChain))
+}
+
+// resynced notes what a pass that saw everything has left.
+func (t *tracker) resynced(left plan) {
+	t.known = make(map[state.Key]bool, len(left.ops))
+	for _, op := range left.ops {
+		t.known[op.Object().Key()] = true
+	}
+	t.missed = false
+	t.inSync = len(left.ops) == 0 && t.chains != nil
+	t.pending.settle(left)
+}
+
+// notice notes what a pass has seen broken and left alone. It is true where no resync has
+// seen that: the watch takes it for covered.
+func (t *tracker) notice(left plan) (news bool) {
+	for _, op := range left.ops {
+		if key := op.Object().Key(); !t.known[key] && !t.pending.keys[key] {
+			t.missed = true
+			return true
+		}
+	}
+	return false
+}
+
+// forgetRefusals drops what the kernel said of objects that are right by now.
+func (t *tracker) forgetRefusals(p plan) {
+	maps.DeleteFunc(t.refused, func(key state.Key, _ error) bool { return !p.has(key) })
+}
+
+// pending are objects that a change of conditions has changed and that are not written
+// yet.
+type pending struct {
+	keys  map[state.Key]bool
+	retry time.Duration // when they are tried again, 0 for never
+}
+
+// add adds the keys of what differs between two desired states.
+func (p *pending) add(was, is state.State) {
+	for key, o := range is {
+		if was[key] != o {
+			p.keys[key] = true
+		}
+	}
+	for key := range was {
+		if _, stays := is[key]; !stays {
+			p.keys[key] = true
+		}
+	}
+}
+
+// settle drops what is not left to do.
+func (p *pending) settle(left plan) {
+	maps.DeleteFunc(p.keys, func(key state.Key, _ bool) bool { return !left.has(key) })
+	if len(p.keys) == 0 {
+		p.retry = 0
+	}
+}
+
+// backOff sets when what is left is tried again: after firstRetry, then after twice as
+// long each time, interval at most.
+func (p *pending) backOff() {
+	if len(p.keys) == 0 {
+		p.retry = 0
+		return
+	}
+	p.retry = min(max(firstRetry, 2*p.retry), interval)
+}
+
+func (p *pending) clear() {
+	clear(p.keys)
+	p.retry = 0
+}
