@@ -116,11 +116,12 @@ func TestOwnWritesAreToldFromOthers(t *testing.T) {
 	want := full(t)
 	m.reach(want, 1)
 	w := m.watch(t)
-	w.Cover(kernel.Full)
-	m.observe()
-	if !w.Untouched() {
-		t.Fatal("nobody has touched anything")
-	}
+	// the kernel tells of a new link's state up to a second after it was made
+	until(t, patience, "nobody touches anything", func() bool {
+		w.Cover(kernel.Full)
+		m.observe()
+		return w.Untouched()
+	})
 	next := maps.Clone(want)
 	publish(next, 1, "tcp", 9000, 90, 1, 2)
 	ops := state.Plan(next, want)
