@@ -2,7 +2,7 @@
 // is pure: the same record and node give the same state on every machine, which
 // is what the golden tests in testdata rely on.
 //
-// The shape of the result is docs/architecture.md's data path. Its size is
+// The shape of the result is docs/design/data-path.md. Its size is
 // O(nodes) for the overlay and O(ports × endpoints) for IPVS; the number of
 // chains and rules is fixed, ports are members of ipsets.
 package compile

@@ -29,7 +29,7 @@ func one(a netip.Addr) netip.Prefix    { return netip.PrefixFrom(a, 32) }
 
 const mtu = 1450
 
-// desired is docs/architecture.md's data path, written out for one node.
+// desired is docs/design/data-path.md, written out for one node.
 func desired(t *testing.T, self node, others ...node) state.State {
 	t.Helper()
 	s := state.State{}

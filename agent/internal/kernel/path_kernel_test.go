@@ -9,7 +9,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// The data path of docs/architecture.md with real packets: two nodes and a
+// docs/design/data-path.md with real packets: two nodes and a
 // client on one wire, node b has the endpoint of 8080, both have 8081's, b has
 // 9090's in host mode.
 func TestPackets(t *testing.T) {
