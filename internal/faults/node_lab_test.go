@@ -78,7 +78,7 @@ func (w *world) downDuringChanges(t *testing.T) {
 	o.Seconds = w.between(on, to, w.targets...).Seconds
 	w.On(t, "n2", "nft -f $dir/nft")
 	said := w.plan(t)
-	mustSay(t, said, `node n2: at generation \d+, cluster is at \d+`)
+	mustSay(t, said, `node n2: has an older configuration \(generation \d+, the cluster has \d+\)`)
 	w.note(Row{Fault: "down during changes", Node: "n2", Outage: o, Said: said})
 	w.apply(t, more(8096))
 	w.apply(t)

@@ -102,13 +102,13 @@ func (s *Snapshot) standing(name string, v NodeView, hash string) string {
 func (s *Snapshot) lag(st *mesh.Status, hash string) string {
 	switch {
 	case st.Generation == 0:
-		return fmt.Sprintf("its agent has no record, cluster is at generation %d.", s.Record.Generation)
+		return fmt.Sprintf("its agent has no configuration, and the cluster has generation %d; the next apply sends it.", s.Record.Generation)
 	case st.Generation != s.Record.Generation:
-		return fmt.Sprintf("at generation %d, cluster is at %d.", st.Generation, s.Record.Generation)
+		return fmt.Sprintf("has an older configuration (generation %d, the cluster has %d); the next apply updates it.", st.Generation, s.Record.Generation)
 	case st.Hash != hash:
 		return fmt.Sprintf("its generation %d is another than the cluster's: two writers changed the cluster at once.", st.Generation)
 	case st.AppliedGeneration != st.Generation && len(st.Problems) == 0:
-		return fmt.Sprintf("at generation %d, and has not applied it whole.", st.Generation)
+		return fmt.Sprintf("has not applied all of its configuration (generation %d).", st.Generation)
 	}
 	return ""
 }

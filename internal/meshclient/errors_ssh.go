@@ -95,7 +95,7 @@ func (e *HostKeyError) Error() string {
 		known = append(known, fmt.Sprintf("%s (%s, from %s)", k.Fingerprint, k.Type, k.Source))
 	}
 	return fmt.Sprintf("%s shows another host key than the known one.\nIt shows %s.\nKnown is %s.\n"+
-		"Either the host was installed anew, or something stands between. If it was installed anew, correct the known key, "+
+		"Either the host was reinstalled, or someone may be intercepting the connection. If it was reinstalled, correct the known key, "+
 		"for example with host_key = %q; otherwise do not connect.", e.Address, shown, strings.Join(known, " or "), e.Key)
 }
 

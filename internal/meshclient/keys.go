@@ -145,7 +145,7 @@ func privateKeyError(attribute, content string, err error) *ConfigError {
 	case strings.HasPrefix(strings.TrimSpace(content), "PuTTY-User-Key-File-"):
 		return &ConfigError{attribute, "It is a PuTTY key. Convert it: puttygen key.ppk -O private-openssh -o key; then take the content of the new file."}
 	case !strings.Contains(content, "-----BEGIN"):
-		return &ConfigError{attribute, "It is no PEM key. It takes the content, not a file's name: file(\"~/.ssh/id_ed25519\")."}
+		return &ConfigError{attribute, fmt.Sprintf("%s is not a PEM key. It takes the content of a file, not its name: file(\"~/.ssh/id_ed25519\").", attribute)}
 	}
 	return &ConfigError{attribute, sentence("The key cannot be read: " + err.Error())}
 }

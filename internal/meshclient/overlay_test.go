@@ -72,7 +72,7 @@ func TestOverlayWarnings_HostOff_IsOneSentence(t *testing.T) {
 		return nil
 	})
 	s.Nodes["n3"] = NodeView{Err: &UnreachableError{}}
-	wantOverlay(t, s, "node/n3: Nothing passes between node n3 and n1, n10 and 17 more")
+	wantOverlay(t, s, "node/n3: Node n3 is cut off from n1, n10 and 17 more")
 }
 
 // A node of an agent that tests nothing has no say.

@@ -122,7 +122,7 @@ func TestHostKeyChanges(t *testing.T) {
 	}
 	c.PinHostKey(n.Addr(), first)
 	_, err := newestStatus(c, t)
-	wantText(t, err, fingerprint(t, first), fingerprint(t, n.HostKey), "the Terraform state", "installed anew")
+	wantText(t, err, fingerprint(t, first), fingerprint(t, n.HostKey), "the Terraform state", "reinstalled")
 	c = newClient(t, f.ClientConfig())
 	c.PinHostKey(n.Addr(), "garbage")
 	_, err = c.Snapshot(ctx)

@@ -139,7 +139,7 @@ func (c *plannedCluster) publishedOwn(settings mesh.Cluster) []*mesh.Error {
 			return
 		}
 		warnings = append(warnings, &mesh.Error{Object: mesh.ClusterObject, Attribute: attribute, Detail: fmt.Sprintf(
-			"Port %s is published by service %q. Unless that ends in this same plan, %s: choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
+			"Port %s is published by service %q, so %s. Remove that port in the same plan, or choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
 	}
 	check("vxlan_port", mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}, "the nodes are cut off from each other")
 	for attribute, address := range map[string]string{"health_address": settings.HealthAddress, "metrics_address": settings.MetricsAddress} {

@@ -151,7 +151,7 @@ func explain(err error) (summary, detail string) {
 		return "Cannot reach " + unreachable.Address, sentence(err.Error()) + " What Terraform knows is kept as it is."
 	case errors.As(err, &noAgent):
 		return "No agent on " + noAgent.Address, sentence(err.Error()) +
-			" Was the host set up anew? Then terraform apply -replace of its node installs the agent again."
+			" If the host was reinstalled, terraform apply -replace=ADDRESS installs the agent again; terraform state list shows the ADDRESS of its routingmesh_node."
 	case errors.As(err, &down):
 		return "Agent does not run on " + down.Address, sentence(err.Error())
 	case errors.As(err, &sudo):
@@ -178,7 +178,12 @@ func explain(err error) (summary, detail string) {
 	case errors.Is(err, context.Canceled):
 		return "Interrupted", "Terraform was interrupted. A change that was under way is brought to its end by the nodes: the next plan shows it. (" + err.Error() + ")"
 	}
-	return "Unexpected error", sentence(err.Error())
+	return "Unexpected error", unexpected(err)
+}
+
+// unexpected is for an error that has no words of its own.
+func unexpected(err error) string {
+	return sentence(err.Error()) + "\n\nThis should not happen. Please report it at https://github.com/routingmesh/terraform-provider-routingmesh/issues, with the output of the same command with TF_LOG=debug."
 }
 
 const lostSummary = "Hosts without the cluster's record"

@@ -81,12 +81,12 @@ func (b *base) addWarnings(diags *diag.Diagnostics, res *meshclient.Result) {
 		return
 	}
 	for _, w := range res.Warnings {
-		kind := w
+		kind, summary := w, "Applied; something needs attention"
 		if lags := lagging.FindStringSubmatch(w); lags != nil {
-			kind = silentNode(lags[1])
+			kind, summary = silentNode(lags[1]), fmt.Sprintf("Applied; node %s is behind", lags[1])
 		}
 		if b.data.first(kind) {
-			diags.AddWarning("Done, but something needs attention", sentence(w))
+			diags.AddWarning(summary, sentence(w))
 		}
 	}
 	b.addNewTraffic(diags, res, "")

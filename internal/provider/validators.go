@@ -181,7 +181,7 @@ func checkHosts(hosts []string) error {
 
 func checkHostCount(n int) error {
 	if n != 1 && n != 3 && n != 5 {
-		return fmt.Errorf("%d hosts are named: name one, three or five. A change needs a majority of them, and an even number has no more to lose than the odd one below it", n)
+		return fmt.Errorf("%d hosts are listed. List 1, 3 or 5: a change needs a majority of them, so %d tolerate no more failures than %d", n, n, n-1)
 	}
 	return nil
 }

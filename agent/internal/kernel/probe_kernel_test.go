@@ -49,7 +49,7 @@ func TestProbe(t *testing.T) {
 		{name: "large packets in", on: 2, broken: "iptables -t raw -I PREROUTING " + dropLarge, mended: "iptables -t raw -D PREROUTING 1",
 			want: []string{"node/b: Large packets from a and c to node b are lost on the overlay: 1372 bytes pass, the overlay's 1450 do not. A link on the way carries less than the nodes' own links. Set mtu = 1370 on the cluster"}},
 		{name: "off the wire", on: 3, broken: "ip link set eth0 down", mended: "ip link set eth0 up",
-			want: []string{"node/c: Nothing passes between node c and a and b: the overlay is silent, and so is a ping"}},
+			want: []string{"node/c: Node c is cut off from a and b: neither the overlay's packets nor a ping"}},
 		{name: "one is asked and does not let in", on: 2, broken: "iptables -t raw -I PREROUTING -p udp --dport 4789 -j DROP", mended: "iptables -t raw -D PREROUTING 1",
 			probing: "b", want: []string{"node/b: Node b does not let in the overlay packets of a and c"}},
 		{name: "one is asked, large packets", on: 2, broken: "iptables -t raw -I PREROUTING " + dropLarge, mended: "iptables -t raw -D PREROUTING 1",
