@@ -66,6 +66,12 @@ func (r *Reporter) warned(ctx context.Context, stored server.Stored) []mesh.Warn
 	return st.Warnings
 }
 
+// CheckPort says what is wrong with the argument that names the port of a trace.
+func CheckPort(port string) error {
+	_, err := portToTrace(nil, port)
+	return err
+}
+
 // portToTrace reads "8080", "8080/tcp" or "53/udp". Without a protocol it is tcp,
 // or udp where only that is published.
 func portToTrace(rec *mesh.Record, port string) (mesh.PortKey, error) {
