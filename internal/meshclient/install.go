@@ -18,7 +18,7 @@ const (
 )
 
 // installScript takes the gzipped agent on stdin, puts it where programs may run
-// and where the agent may be installed (agent/layout.go; /tmp is often mounted
+// and where the agent may be installed (agent/internal/layout/place.go; /tmp is often mounted
 // noexec, /usr read-only), and lets it install itself.
 func installScript(bases ...string) string {
 	return `umask 077; d=; ` +
@@ -28,7 +28,7 @@ func installScript(bases ...string) string {
 		`a=$d/routingmesh-agent; gzip -dc >$a && chmod 700 $a && $a install; c=$?; rm -rf $d; exit $c`
 }
 
-// installBases are where agent/layout.go installs, in its order.
+// installBases are where agent/internal/layout/place.go installs, in its order.
 var installBases = []string{"/usr/local/lib", "/opt", "/var/lib"}
 
 // install puts this provider's agent on the host and starts it.

@@ -12,7 +12,7 @@ import "strings"
 // quotes), nor more than maxWord characters (BSD csh's words end at 1024).
 const maxWord = 1000
 
-// Where the agent's link may be, in the order of looking; see agent/layout.go.
+// Where the agent's link may be, in the order of looking; see agent/internal/layout/place.go.
 var agentDirs = []string{"/usr/local/bin", "/opt/routingmesh/bin", "/var/lib/routingmesh/bin"}
 
 // The marks are lines that our own sh prints, on stdout and stderr. What comes
