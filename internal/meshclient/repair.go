@@ -9,7 +9,7 @@ import (
 )
 
 // behind says that somebody who answers does not have the record that counts,
-// whole: a commit mends that, and nothing else does. Those who are silent are
+// whole: a commit repairs that, and nothing else does. Those who are silent are
 // no reason to send anything.
 func (r *commitRun) behind(snap *Snapshot, members []*member) bool {
 	hash := snap.hash
@@ -35,7 +35,7 @@ type errand struct {
 	err     error
 }
 
-// repair asks the nodes that report problems of the operations' objects to mend
+// repair asks the nodes that report problems of the operations' objects to repair
 // them. The record stays as it is.
 func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation, members []*member) (again bool) {
 	errands, broken := repairs(snap, ops, members)

@@ -116,7 +116,7 @@ func TestWarnedOnce(t *testing.T) {
 		}})
 	}
 	b.data.warnSilent(&diags, "n2", &meshclient.UnreachableError{Address: "n2:22"})
-	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply mends that
+	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply repairs that
 	var got []string
 	for _, d := range diags {
 		got = append(got, d.Detail()[:7])

@@ -43,7 +43,7 @@ func TestTheBinaryIsPlacedOnceAndOtherVersionsGo(t *testing.T) {
 	agenttest.Must(t, os.WriteFile(i.Binary(digest), []byte("half a copy"), 0o755))
 	agenttest.Must(t, i.placeBinary(digest))
 	if got, _ := layout.FileDigest(i.Binary(digest)); got != digest {
-		t.Error("a broken copy was not mended")
+		t.Error("a broken copy was not repaired")
 	}
 }
 

@@ -31,8 +31,8 @@ func (i *Installer) OwnFiles(digest string) []reconcile.File {
 func (i *Installer) filesOf(digest string) []reconcile.File {
 	mine := installed{Installer: i, digest: digest}
 	files := []reconcile.File{
-		&ownFile{installed: mine, what: "program", path: i.Binary(digest), judge: programFault, mend: placeAgain},
-		&ownFile{installed: mine, what: "link", path: i.Link(), judge: linkFault, mend: placeAgain},
+		&ownFile{installed: mine, what: "program", path: i.Binary(digest), judge: programFault, repair: placeAgain},
+		&ownFile{installed: mine, what: "link", path: i.Link(), judge: linkFault, repair: placeAgain},
 	}
 	if s, ok := i.initSystem().(*systemd); ok {
 		configure := func(ctx context.Context, _ installed) error {
@@ -40,8 +40,8 @@ func (i *Installer) filesOf(digest string) []reconcile.File {
 			return err
 		}
 		files = append(files,
-			&ownFile{installed: mine, what: "systemd unit", path: i.Unit(), judge: unitFault, mend: configure},
-			&ownFile{installed: mine, what: "systemd unit", path: i.SetsUnit(), judge: setsUnitFault, mend: configure},
+			&ownFile{installed: mine, what: "systemd unit", path: i.Unit(), judge: unitFault, repair: configure},
+			&ownFile{installed: mine, what: "systemd unit", path: i.SetsUnit(), judge: setsUnitFault, repair: configure},
 		)
 	}
 	return files
@@ -58,7 +58,7 @@ type ownFile struct {
 	installed
 	what, path string
 	judge      func(installed, *host.Signature) (fault string)
-	mend       func(context.Context, installed) error
+	repair     func(context.Context, installed) error
 
 	mu   sync.Mutex
 	seen host.Signature // of a file that was right
@@ -89,8 +89,8 @@ func (f *ownFile) fault() string {
 	return f.judge(f.installed, &f.seen)
 }
 
-// Mend implements reconcile.File.
-func (f *ownFile) Mend(ctx context.Context) error {
+// Repair implements reconcile.File.
+func (f *ownFile) Repair(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	release, err := f.TryHoldInstall()
@@ -104,7 +104,7 @@ func (f *ownFile) Mend(ctx context.Context) error {
 	if f.fault() == "" {
 		return nil
 	}
-	return f.mend(ctx, f.installed)
+	return f.repair(ctx, f.installed)
 }
 
 func placeAgain(_ context.Context, i installed) error { return i.placeBinary(i.digest) }

@@ -63,10 +63,10 @@ func TestWhatIsWrongWithTheAgentsFiles(t *testing.T) {
 	digest, err := layout.FileDigest(layout.OwnExecutable)
 	agenttest.Must(t, err)
 	tests := []struct {
-		name   string
-		breaks func(i *Installer) error
-		want   string
-		mends  string // which one, "" for none that needs no systemctl
+		name    string
+		breaks  func(i *Installer) error
+		want    string
+		repairs string // which one, "" for none that needs no systemctl
 	}{
 		{"nothing", func(*Installer) error { return nil }, "", ""},
 		{"program gone", func(i *Installer) error { return os.RemoveAll(i.LibDir()) }, "program is missing, so that the agent would not start again", "program"},
@@ -101,8 +101,8 @@ func TestWhatIsWrongWithTheAgentsFiles(t *testing.T) {
 			if got := faults(files); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
 			}
-			if test.mends != "" {
-				agenttest.Must(t, files[test.mends].Mend(t.Context()))
+			if test.repairs != "" {
+				agenttest.Must(t, files[test.repairs].Repair(t.Context()))
 				if got := faults(files); got != "" {
 					t.Errorf("after: %s", got)
 				}
@@ -123,7 +123,7 @@ func TestARunningAgentDoesNotFightAnInstall(t *testing.T) {
 		t.Errorf("during an install: %s", got)
 	}
 	for _, f := range files {
-		agenttest.Must(t, f.Mend(t.Context()))
+		agenttest.Must(t, f.Repair(t.Context()))
 	}
 	if _, err := os.Lstat(i.Link()); err == nil {
 		t.Error("the link was put back during an install")
@@ -132,7 +132,7 @@ func TestARunningAgentDoesNotFightAnInstall(t *testing.T) {
 	if got := faults(files); !strings.Contains(got, "link is missing") || !strings.Contains(got, "not enabled") {
 		t.Errorf("after an install that was cut: %q", got)
 	}
-	agenttest.Must(t, files["link"].Mend(t.Context()))
+	agenttest.Must(t, files["link"].Repair(t.Context()))
 
 	otherVersion(t, i)
 	agenttest.Must(t, os.WriteFile(i.Unit(), []byte("the newer one's"), 0o644))
@@ -141,7 +141,7 @@ func TestARunningAgentDoesNotFightAnInstall(t *testing.T) {
 		t.Errorf("after another version was installed: %s", got)
 	}
 	for _, f := range files {
-		agenttest.Must(t, f.Mend(t.Context()))
+		agenttest.Must(t, f.Repair(t.Context()))
 	}
 	if to, _ := os.Readlink(i.Link()); to != i.Binary("ffffffffffffffff") {
 		t.Errorf("the link leads to %s", to)

@@ -37,13 +37,13 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	}
 	removed, err := i.clearKernel(ctx)
 	if err != nil {
-		return fmt.Errorf("remove the mesh from the kernel (run it again after mending this): %w", err)
+		return fmt.Errorf("remove the mesh from the kernel (run it again after repairing this): %w", err)
 	}
 	i.report("kernel state: %d objects removed", removed)
 	return i.removeFiles()
 }
 
-// lockFiles keeps a running agent from mending what is taken away. Without its
+// lockFiles keeps a running agent from repairing what is taken away. Without its
 // folder there is none.
 func (i *Installer) lockFiles(ctx context.Context) (release func(), err error) {
 	if _, err := os.Stat(i.RunDir()); errors.Is(err, fs.ErrNotExist) {

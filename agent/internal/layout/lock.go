@@ -11,7 +11,7 @@ import (
 )
 
 // installPatience is how long an install or uninstall waits for another one, or
-// for an agent that mends its own files.
+// for an agent that repairs its own files.
 const installPatience = 30 * time.Second
 
 // HoldInstall keeps everybody else from changing the agent's files: another

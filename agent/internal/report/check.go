@@ -107,7 +107,7 @@ func (c *checker) agent(ctx context.Context) error {
 		c.report.add("agent", unsure, "It is not installed on this host: terraform apply does that when the host becomes a node.")
 		return nil
 	}
-	c.report.add("agent", failed, "It does not run: traffic goes on, but what something else breaks is not mended, and terraform cannot change this node. "+
+	c.report.add("agent", failed, "It does not run: traffic goes on, but what something else breaks is not repaired, and terraform cannot change this node. "+
 		"See `systemctl status routingmesh-agent` and `journalctl -u routingmesh-agent`; what follows was read without it.")
 	if readErr != nil {
 		c.report.add("record", failed, "The record on disk cannot be read: %v. Run terraform apply, which sends it again.", readErr)

@@ -97,9 +97,9 @@ func writeRecord(w io.Writer, st *mesh.Status) {
 		applied = fmt.Sprintf("last applied whole: %d", st.AppliedGeneration)
 	}
 	fmt.Fprintf(w, "Generation\t%d (%.12s), %s\n", st.Generation, st.Hash, applied)
-	how := "automatic: what something else breaks is mended at once"
+	how := "automatic: what something else breaks is repaired at once"
 	if rec.Cluster.Repair == mesh.RepairReport {
-		how = "report: what something else breaks is only reported; terraform apply mends it"
+		how = "report: what something else breaks is only reported; terraform apply repairs it"
 	}
 	fmt.Fprintf(w, "Repair\t%s\n", how)
 	fmt.Fprintf(w, "Repairs\t%d since the agent was installed\n", st.Repairs)

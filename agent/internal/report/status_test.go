@@ -30,7 +30,7 @@ func TestStatusForPeople(t *testing.T) {
 Cluster     demo (4f6e), 2 nodes
 Node        n1, 192.0.2.1, overlay 10.255.0.0/24
 Generation  7 (fedcba987654), last applied whole: 6
-Repair      automatic: what something else breaks is mended at once
+Repair      automatic: what something else breaks is repaired at once
 Repairs     12 since the agent was installed
 
 PROBLEMS (3)
