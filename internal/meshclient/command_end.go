@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // commandEnd is a remote command that ended, and not as it should.
@@ -21,7 +23,7 @@ type commandEnd struct {
 
 // commandError finds out what it means that a command failed. It reads marks
 // and exit statuses, never words.
-func (c *conn) commandError(e commandEnd) error {
+func (c *Conn) commandError(e commandEnd) error {
 	e.ran = e.ran || strings.Contains(e.stderr, rootMark+"\n")
 	exit, ok := errors.AsType[*ssh.ExitError](e.err)
 	if e.err != nil && !ok || !e.ran && silentKill(exit, e) {
@@ -31,21 +33,14 @@ func (c *conn) commandError(e commandEnd) error {
 		c.close()
 		return c.broken("the connection broke: %w", e.err)
 	}
-	code, address := 0, c.ep.address()
+	code := 0
 	if exit != nil {
 		code = exit.ExitStatus()
 	}
 	if !e.ran {
 		return c.refusal(e.noise, e.stderr, fmt.Sprintf("exit status %d", code))
 	}
-	stderr := after(e.stderr, rootMark)
-	switch {
-	case code == 127 && strings.Contains(stderr, noAgentMark+"\n"):
-		return &NoAgentError{Address: address}
-	case code == 3:
-		return &AgentDownError{Address: address, Stderr: stderr}
-	}
-	return &CommandError{Address: address, What: e.what, Code: code, Stderr: stderr}
+	return &CommandError{Address: c.ep.Address(), What: e.what, Code: code, Stderr: after(e.stderr, rootMark)}
 }
 
 // silentKill tells a host that goes down from a login that refuses.
@@ -55,18 +50,18 @@ func silentKill(exit *ssh.ExitError, e commandEnd) bool {
 
 // refusal is a login in which the script did not run as root: the login itself
 // does not run commands, or sudo and doas refuse. how says how it ended.
-func (c *conn) refusal(noise, stderr, how string) error {
+func (c *Conn) refusal(noise, stderr, how string) error {
 	if strings.Contains(noise+stderr, loginMark+"\n") {
-		return &SudoError{User: c.ep.user, Address: c.ep.address(), Stderr: cmp.Or(clean(after(noise, loginMark)+"\n"+after(stderr, loginMark)), how)}
+		return &SudoError{User: c.ep.User, Address: c.ep.Address(), Stderr: cmp.Or(prose.Clean(after(noise, loginMark)+"\n"+after(stderr, loginMark)), how)}
 	}
-	said := clean(after(noise, loginMark) + "\n" + after(stderr, loginMark))
-	return &LoginError{User: c.ep.user, Address: c.ep.address(), Said: said, How: how}
+	said := prose.Clean(after(noise, loginMark) + "\n" + after(stderr, loginMark))
+	return &LoginError{User: c.ep.User, Address: c.ep.Address(), Said: said, How: how}
 }
 
 // notStarted is a command that the server did not take.
-func (c *conn) notStarted(err error) error {
+func (c *Conn) notStarted(err error) error {
 	if errors.Is(err, io.EOF) || !c.alive() {
 		return c.broken("the command could not be started: %w", err)
 	}
-	return &LoginError{User: c.ep.user, Address: c.ep.address(), How: "the server refuses to run commands"}
+	return &LoginError{User: c.ep.User, Address: c.ep.Address(), How: "the server refuses to run commands"}
 }

@@ -19,31 +19,32 @@ const (
 	// both together are less than any call's own timeout.
 	keepAliveEvery  = 10 * time.Second
 	keepAliveAnswer = 10 * time.Second
-	// agentChannels per node: one for a status while the other is busy with a
-	// commit. Fewer where sshd's MaxSessions is less: see sessions.
-	agentChannels = 2
+	// httpSessions per connection: one for a short call while the other is busy
+	// with a long one. Fewer where sshd's MaxSessions is less: see sessions.
+	httpSessions = 2
 )
 
-// conn is an SSH connection that is logged in.
-type conn struct {
-	ep       *endpoint
+// Conn is an SSH connection that is logged in; its calls share it, and may be
+// made at the same time.
+type Conn struct {
+	ep       *Endpoint
 	client   *ssh.Client
 	hostKey  ssh.PublicKey
 	sessions *sessions
-	http     *http.Client // to the agent, over channels of client
+	http     *http.Client // over sessions of client
 	dead     chan struct{}
 	once     sync.Once
 }
 
 // dial makes one attempt. The way to a bastion is a connection of the pool.
-func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
+func (p *Pool) dial(ctx context.Context, ep *Endpoint) (*Conn, error) {
 	answer := p.patience()
 	if p.inVain(ep) > 0 {
 		answer = failingConnect
 	}
 	dialTCP := (&net.Dialer{Timeout: answer}).DialContext
-	if ep.via != nil {
-		bastion, err := p.get(ctx, ep.via, 0)
+	if ep.Via != nil {
+		bastion, err := p.Get(ctx, ep.Via, 0)
 		if err != nil {
 			return nil, viaError(ep, err)
 		}
@@ -57,9 +58,9 @@ func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	tcp, err := dialTCP(ctx, "tcp", ep.address())
+	tcp, err := dialTCP(ctx, "tcp", ep.Address())
 	if err != nil {
-		if ep.via != nil {
+		if ep.Via != nil {
 			err = viaError(ep, err)
 		}
 		return nil, err
@@ -67,7 +68,7 @@ func (p *pool) dial(ctx context.Context, ep *endpoint) (*conn, error) {
 	return p.handshake(ctx, ep, awaitGreeting(tcp, answer))
 }
 
-func (p *pool) handshake(ctx context.Context, ep *endpoint, tcp net.Conn) (*conn, error) {
+func (p *Pool) handshake(ctx context.Context, ep *Endpoint, tcp net.Conn) (*Conn, error) {
 	// A channel of a bastion has no deadlines: closing is what ends it.
 	stop := context.AfterFunc(ctx, func() { tcp.Close() })
 	defer stop()
@@ -84,7 +85,7 @@ func (p *pool) handshake(ctx context.Context, ep *endpoint, tcp net.Conn) (*conn
 		},
 	}
 	login.configure(cfg)
-	sshConn, channels, requests, err := ssh.NewClientConn(tcp, ep.address(), cfg)
+	sshConn, channels, requests, err := ssh.NewClientConn(tcp, ep.Address(), cfg)
 	switch {
 	case err == nil:
 	case keyErr != nil:
@@ -97,21 +98,21 @@ func (p *pool) handshake(ctx context.Context, ep *endpoint, tcp net.Conn) (*conn
 		}
 		return nil, err
 	}
-	c := &conn{ep: ep, client: ssh.NewClient(sshConn, channels, requests), hostKey: shown, sessions: newSessions(), dead: make(chan struct{})}
-	c.http = c.agentClient()
+	c := &Conn{ep: ep, client: ssh.NewClient(sshConn, channels, requests), hostKey: shown, sessions: newSessions(), dead: make(chan struct{})}
+	c.http = c.newHTTPClient(p.http)
 	go c.watch()
 	go c.keepAlive()
 	return c, nil
 }
 
-func (c *conn) watch() {
+func (c *Conn) watch() {
 	_ = c.client.Wait() // its error says no more than that the connection ended
 	c.close()
 	c.http.CloseIdleConnections()
 }
 
 // keepAlive finds out that a host is gone, for which TCP alone takes minutes.
-func (c *conn) keepAlive() {
+func (c *Conn) keepAlive() {
 	tick := time.NewTicker(keepAliveEvery)
 	defer tick.Stop()
 	for {
@@ -130,7 +131,7 @@ func (c *conn) keepAlive() {
 	}
 }
 
-func (c *conn) alive() bool {
+func (c *Conn) alive() bool {
 	select {
 	case <-c.dead:
 		return false
@@ -139,7 +140,7 @@ func (c *conn) alive() bool {
 	}
 }
 
-func (c *conn) close() {
+func (c *Conn) close() {
 	c.once.Do(func() {
 		close(c.dead)
 		c.client.Close()

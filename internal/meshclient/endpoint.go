@@ -9,35 +9,60 @@ import (
 	"strings"
 )
 
-// endpoint is one SSH server and how to log in to it. Endpoints with the same
-// key share a connection.
-type endpoint struct {
-	name       string // as configured, for messages
-	user, host string
-	port       uint16
-	via        *endpoint // the bastion, nil for a direct connection
+// Endpoint is one SSH server and how to log in to it. Endpoints with the same
+// key share a connection. A Router makes them; they are not changed.
+type Endpoint struct {
+	Name       string // as configured, for messages
+	User, Host string
+	Port       uint16
+	Via        *Endpoint // the bastion, nil for a direct connection
+	Sudo       bool      // commands become root by sudo or doas
 	login      *login
-	sudo       bool
 	hostKey    knownKey    // the only one it may show, where set
 	knownHosts *knownHosts // nil: none
 }
 
-func (e *endpoint) address() string { return net.JoinHostPort(e.host, strconv.Itoa(int(e.port))) }
-
-// route is where the bytes go, whoever logs in.
-func (e *endpoint) route() string {
-	if e.via == nil {
-		return e.address()
-	}
-	return e.address() + " via " + e.via.route()
+// Unroutable stands in messages for a host that there is no way to: it has the
+// default port, and must not be dialled.
+func Unroutable(name, host string) *Endpoint {
+	return &Endpoint{Name: name, Host: host, Port: defaultPort}
 }
 
-func (e *endpoint) key() string {
-	k := e.user + "@" + e.address()
-	if e.via != nil {
-		k += " via " + e.via.key()
+// Address is "host:port".
+func (e *Endpoint) Address() string { return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))) }
+
+// Route is where the bytes go, whoever logs in.
+func (e *Endpoint) Route() string {
+	if e.Via == nil {
+		return e.Address()
+	}
+	return e.Address() + " via " + e.Via.Route()
+}
+
+// Key names the login and its way: "user@host:port via …".
+func (e *Endpoint) Key() string {
+	k := e.User + "@" + e.Address()
+	if e.Via != nil {
+		k += " via " + e.Via.Key()
 	}
 	return k
+}
+
+// canonicalHost spells a name or address as others of the same meaning are
+// spelled: names are equal in any case and with a dot at their end.
+func canonicalHost(host string) string {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Unmap().String()
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// CanonicalRoute is the same for endpoints whose routes mean the same.
+func (e *Endpoint) CanonicalRoute() string {
+	if e == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s port %d via %s", canonicalHost(e.Host), e.Port, e.Via.CanonicalRoute())
 }
 
 // target is an SSH address as a person writes it; what is left out is zero.

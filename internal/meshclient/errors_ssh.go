@@ -3,7 +3,21 @@ package meshclient
 import (
 	"fmt"
 	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
+
+// ConfigError is a setting that cannot work.
+type ConfigError struct {
+	// Attribute is a setting's path below the provider's ssh block:
+	// "private_key", "bastion.private_key"; or "hosts" for an address that is
+	// given to Router.Host. meshclient adds the provider's "on_unreachable".
+	Attribute string
+	// Detail says what and what to do, in sentences; never with a secret.
+	Detail string
+}
+
+func (e *ConfigError) Error() string { return e.Attribute + ": " + e.Detail }
 
 // UnreachableError is a host to which no SSH connection could be made, or
 // whose connection broke.
@@ -42,24 +56,17 @@ func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s refused the login of user %s.", e.Address, e.User)
 	if e.Reason != "" {
-		fmt.Fprintf(&b, " It says: %s", sentence(e.Reason))
+		fmt.Fprintf(&b, " It says: %s", prose.Sentence(e.Reason))
 	}
-	fmt.Fprintf(&b, "\nTried: %s.", listOr(e.Tried, "nothing"))
+	fmt.Fprintf(&b, "\nTried: %s.", prose.ListOr(e.Tried, "nothing"))
 	if len(e.NotTried) > 0 {
 		fmt.Fprintf(&b, "\nNot tried: %s.", strings.Join(e.NotTried, "; "))
 	}
-	fmt.Fprintf(&b, "\nThe server offers: %s.", listOr(e.Offered, "no method"))
+	fmt.Fprintf(&b, "\nThe server offers: %s.", prose.ListOr(e.Offered, "no method"))
 	if len(e.Tried)+len(e.NotTried) == 0 {
 		b.WriteString("\nNo key, agent or password is configured: set private_key, agent or password in the provider's ssh.")
 	}
 	return b.String()
-}
-
-func listOr(list []string, none string) string {
-	if len(list) == 0 {
-		return none
-	}
-	return strings.Join(list, ", ")
 }
 
 // KnownHostKey is a host key that was known beforehand.
@@ -99,24 +106,6 @@ func (e *HostKeyError) Error() string {
 		"for example with host_key = %q; otherwise do not connect.", e.Address, shown, strings.Join(known, " or "), e.Key)
 }
 
-// NoAgentError is a host that answered and has no agent.
-type NoAgentError struct{ Address string }
-
-func (e *NoAgentError) Error() string {
-	return fmt.Sprintf("%s answers, and no routingmesh-agent is installed there", e.Address)
-}
-
-// AgentDownError is a host whose agent is installed and does not run.
-type AgentDownError struct {
-	Address string
-	Stderr  string
-}
-
-func (e *AgentDownError) Error() string {
-	return fmt.Sprintf("the routingmesh-agent on %s is installed and not running: see `systemctl status routingmesh-agent` and "+
-		"`journalctl -u routingmesh-agent` there (%s)", e.Address, oneLine(e.Stderr))
-}
-
 // LoginError is a login that the server takes, and that does not run commands.
 type LoginError struct {
 	User, Address string
@@ -129,7 +118,7 @@ type LoginError struct {
 func (e *LoginError) Error() string {
 	text := fmt.Sprintf("%s takes the login of user %s, and does not run commands in it (%s).", e.Address, e.User, e.How)
 	if e.Said != "" {
-		text = fmt.Sprintf("%s takes the login of user %s, and does not run commands in it. The host says: %s (%s)", e.Address, e.User, sentence(e.Said), e.How)
+		text = fmt.Sprintf("%s takes the login of user %s, and does not run commands in it. The host says: %s (%s)", e.Address, e.User, prose.Sentence(e.Said), e.How)
 	}
 	return text + fmt.Sprintf("\nSet ssh.user to a user that may log in and run commands, as root or with sudo or doas (cloud images refuse root, and name the user to take). "+
 		"To keep user %s: give it a login shell (usermod -s /bin/sh %s), and remove ForceCommand from sshd_config and command=\"…\" from its authorized_keys.", e.User, e.User)
@@ -157,7 +146,7 @@ type SudoError struct {
 func (e *SudoError) Error() string {
 	return fmt.Sprintf("user %s on %s cannot run commands as root with `sudo -n` or `doas -n`. The host says: %s\n"+
 		"Log in as root, allow it in sudoers (%s ALL=(root) NOPASSWD: ALL) or doas.conf (permit nopass %s), or set ssh.sudo = false if the user needs no sudo.",
-		e.User, e.Address, sentence(oneLine(e.Stderr)), e.User, e.User)
+		e.User, e.Address, prose.Sentence(prose.Clean(e.Stderr)), e.User, e.User)
 }
 
 // CommandError is a remote command that failed.
@@ -170,11 +159,8 @@ type CommandError struct {
 
 func (e *CommandError) Error() string {
 	text := fmt.Sprintf("%s on %s failed with exit status %d", e.What, e.Address, e.Code)
-	if s := cleanLines(e.Stderr); s != "" {
+	if s := prose.CleanLines(e.Stderr); s != "" {
 		text += ":\n" + s
 	}
 	return text
 }
-
-// oneLine is clean for text that comes from a host.
-func oneLine(s string) string { return clean(s) }

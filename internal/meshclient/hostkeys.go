@@ -71,11 +71,11 @@ func (h *hostKeys) pin(address, text string) {
 }
 
 // forget drops the keys that were pinned for or seen at ep's address.
-func (h *hostKeys) forget(ep *endpoint) {
+func (h *hostKeys) forget(ep *Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.pinned, ep.address())
-	delete(h.seen, ep.route())
+	delete(h.pinned, ep.Address())
+	delete(h.seen, ep.Route())
 }
 
 // get returns the key seen at or pinned for the address.
@@ -96,24 +96,24 @@ func (h *hostKeys) get(address string) string {
 	return ""
 }
 
-func (h *hostKeys) seenAt(ep *endpoint) ssh.PublicKey {
+func (h *hostKeys) seenAt(ep *Endpoint) ssh.PublicKey {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.seen[ep.route()]
+	return h.seen[ep.Route()]
 }
 
 // known returns the one key that ep is held to, apart from known_hosts.
-func (h *hostKeys) known(ep *endpoint) knownKey {
+func (h *hostKeys) known(ep *Endpoint) knownKey {
 	if ep.hostKey.set() {
 		return ep.hostKey
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.pinned[ep.address()]
+	return h.pinned[ep.Address()]
 }
 
 // accept is called with the key that the host shows, before any login.
-func (h *hostKeys) accept(ep *endpoint, key ssh.PublicKey) error {
+func (h *hostKeys) accept(ep *Endpoint, key ssh.PublicKey) error {
 	if h.policy != HostKeyInsecure {
 		if err := h.check(ep, key); err != nil {
 			return err
@@ -121,24 +121,24 @@ func (h *hostKeys) accept(ep *endpoint, key ssh.PublicKey) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.seen[ep.route()] = plainKey(key)
+	h.seen[ep.Route()] = plainKey(key)
 	return nil
 }
 
 // recheck says whether a connection that is already open would still be
 // accepted: a key may have been pinned since, or ep may be stricter.
-func (h *hostKeys) recheck(ep *endpoint, key ssh.PublicKey) error {
+func (h *hostKeys) recheck(ep *Endpoint, key ssh.PublicKey) error {
 	if known := h.known(ep); h.policy != HostKeyInsecure && known.set() && !known.is(plainKey(key)) {
 		return refusedKey(ep, key, known.describe())
 	}
 	return nil
 }
 
-func (h *hostKeys) check(ep *endpoint, key ssh.PublicKey) error {
+func (h *hostKeys) check(ep *Endpoint, key ssh.PublicKey) error {
 	if known := h.known(ep); known.set() {
 		return h.recheck(ep, key)
 	}
-	switch known, err := ep.knownHosts.check(ep.address(), key); {
+	switch known, err := ep.knownHosts.check(ep.Address(), key); {
 	case err == nil && ep.knownHosts != nil:
 		return nil
 	case len(known) > 0:
@@ -159,10 +159,10 @@ func (h *hostKeys) check(ep *endpoint, key ssh.PublicKey) error {
 	return nil
 }
 
-func refusedKey(ep *endpoint, key ssh.PublicKey, known ...KnownHostKey) *HostKeyError {
+func refusedKey(ep *Endpoint, key ssh.PublicKey, known ...KnownHostKey) *HostKeyError {
 	plain := plainKey(key)
 	return &HostKeyError{
-		Address: ep.address(), Known: known,
+		Address: ep.Address(), Known: known,
 		Fingerprint: ssh.FingerprintSHA256(plain), Type: plain.Type(), Key: authorizedKey(plain),
 	}
 }
@@ -170,13 +170,13 @@ func refusedKey(ep *endpoint, key ssh.PublicKey, known ...KnownHostKey) *HostKey
 // algorithms puts the types of the known keys first. Without that the server
 // shows a key of a type it prefers itself, and a known host looks changed. The
 // others stay in the list so that a real change is reported as one.
-func (h *hostKeys) algorithms(ep *endpoint) []string {
+func (h *hostKeys) algorithms(ep *Endpoint) []string {
 	var first []string
 	if known := h.known(ep); known.set() {
 		if known.key != nil {
 			first = algorithmsFor(known.key.Type())
 		}
-	} else if first = ep.knownHosts.algorithms(ep.address()); len(first) == 0 {
+	} else if first = ep.knownHosts.algorithms(ep.Address()); len(first) == 0 {
 		if seen := h.seenAt(ep); seen != nil {
 			first = algorithmsFor(seen.Type())
 		}

@@ -65,7 +65,7 @@ func (w *wire) LocalAddr() net.Addr  { return nowhere() }
 func (w *wire) RemoteAddr() net.Addr { return nowhere() }
 
 // connect logs in over a wire to a server that counts what keeps it alive.
-func connect(t *testing.T, keptAlive *atomic.Int64) (c *conn, silent *atomic.Bool) {
+func connect(t *testing.T, keptAlive *atomic.Int64) (c *Conn, silent *atomic.Bool) {
 	t.Helper()
 	near, far, silent := newWire()
 	_, private, err := ed25519.GenerateKey(nil)
@@ -93,8 +93,8 @@ func connect(t *testing.T, keptAlive *atomic.Int64) (c *conn, silent *atomic.Boo
 			_ = r.Reply(false, nil) // as sshd does
 		}
 	}()
-	p := newPool(newHostKeys(HostKeyInsecure), defaultTimeout, nil)
-	c, err = p.handshake(t.Context(), &endpoint{host: "192.0.2.1", port: 22, user: "root", login: &login{password: "x"}}, near)
+	p := NewPool(SSHConfig{HostKeyPolicy: HostKeyInsecure}, HTTPCommand{}, nil)
+	c, err = p.handshake(t.Context(), &Endpoint{Host: "192.0.2.1", Port: 22, User: "root", login: &login{password: "x"}}, near)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +117,10 @@ func TestIdleConnectionIsKeptAlive(t *testing.T) {
 	})
 }
 
+// shortCall is what a short call over a connection may take by itself
+// (meshclient's statusTimeout).
+const shortCall = 30 * time.Second
+
 // A host that is gone without a word is noticed before any call of an agent
 // times out by itself, and ends what is under way.
 func TestSilentConnectionIsNoticed(t *testing.T) {
@@ -131,7 +135,7 @@ func TestSilentConnectionIsNoticed(t *testing.T) {
 		if broken, ok := errors.AsType[*UnreachableError](err); !ok || broken.Attempts != 0 {
 			t.Errorf("a call over it ends with %v", err)
 		}
-		if took := time.Since(start); took > keepAliveEvery+keepAliveAnswer || took >= statusTimeout || c.alive() {
+		if took := time.Since(start); took > keepAliveEvery+keepAliveAnswer || took >= shortCall || c.alive() {
 			t.Errorf("noticed after %s, alive=%v", took, c.alive())
 		}
 	})
@@ -141,13 +145,13 @@ func TestSilentConnectionIsNoticed(t *testing.T) {
 // as a login may take.
 func TestSilentHandshakeEnds(t *testing.T) {
 	t.Parallel()
-	for timeout, greeting := range map[time.Duration]time.Duration{defaultTimeout: connectTimeout, 2 * time.Second: connectTimeout, time.Minute: 20 * time.Second} {
+	for timeout, greeting := range map[time.Duration]time.Duration{DefaultTimeout: connectTimeout, 2 * time.Second: connectTimeout, time.Minute: 20 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			near, far, _ := newWire()
 			defer far.Close()
-			p := newPool(newHostKeys(HostKeyInsecure), timeout, nil)
+			p := NewPool(SSHConfig{HostKeyPolicy: HostKeyInsecure, Timeout: timeout}, HTTPCommand{}, nil)
 			start := time.Now()
-			_, err := p.handshake(t.Context(), &endpoint{host: "192.0.2.1", port: 22, user: "root", login: &login{password: "x"}}, awaitGreeting(near, p.patience()))
+			_, err := p.handshake(t.Context(), &Endpoint{Host: "192.0.2.1", Port: 22, User: "root", login: &login{password: "x"}}, awaitGreeting(near, p.patience()))
 			if err == nil || !strings.Contains(err.Error(), "no SSH greeting within "+greeting.String()) {
 				t.Errorf("the handshake ends with %v", err)
 			}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/youmark/pkcs8"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // identity is a key to log in with, and where it came from.
@@ -147,5 +149,5 @@ func privateKeyError(attribute, content string, err error) *ConfigError {
 	case !strings.Contains(content, "-----BEGIN"):
 		return &ConfigError{attribute, fmt.Sprintf("%s is not a PEM key. It takes the content of a file, not its name: file(\"~/.ssh/id_ed25519\").", attribute)}
 	}
-	return &ConfigError{attribute, sentence("The key cannot be read: " + err.Error())}
+	return &ConfigError{attribute, prose.Sentence("The key cannot be read: " + err.Error())}
 }

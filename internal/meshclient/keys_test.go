@@ -48,19 +48,6 @@ func FuzzPrivateKey(f *testing.F) {
 	})
 }
 
-// What a host prints is bounded and cannot move a terminal's cursor.
-func FuzzClean(f *testing.F) {
-	for _, s := range []string{"", "\x1b[31mred\x1b[0m", "\x1b]0;t\x07", "a\r\nb\t\x00\u202e\xff", strings.Repeat("ä", 2000), "\x1b", "\u009b31m"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got := clean(s)
-		if n := len([]rune(got)); n > maxQuote+3 || strings.ContainsFunc(got, func(r rune) bool { return printable(r) != r }) {
-			t.Errorf("%q is quoted as %d characters: %q", s, n, got)
-		}
-	})
-}
-
 // A mark is found wherever reads cut it, and nothing after it is lost.
 func FuzzAfterMark(f *testing.F) {
 	f.Add("motd\n", "HTTP/1.1 200", 3)

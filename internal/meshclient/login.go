@@ -36,8 +36,8 @@ type attempt struct {
 	tried      []string // method names that failed
 }
 
-func newAttempt(ctx context.Context, ep *endpoint) *attempt {
-	a := &attempt{login: ep.login, user: ep.user, address: ep.address(), identities: slices.Clone(ep.login.keys)}
+func newAttempt(ctx context.Context, ep *Endpoint) *attempt {
+	a := &attempt{login: ep.login, user: ep.User, address: ep.Address(), identities: slices.Clone(ep.login.keys)}
 	if ep.login.agentSocket != "" {
 		a.askAgent(ctx)
 	}

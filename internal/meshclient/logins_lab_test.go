@@ -74,13 +74,13 @@ func newLoginLab(t *testing.T) *loginLab {
 	return l
 }
 
-func (l *loginLab) endpoint(user, port string) *endpoint {
+func (l *loginLab) endpoint(user, port string) *Endpoint {
 	l.t.Helper()
-	ep, err := l.client.router.host(user + "@127.0.0.1:" + port)
+	ep, err := l.client.router.Host(user + "@127.0.0.1:" + port)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	ep.sudo = user != "lroot"
+	ep.Sudo = user != "lroot"
 	return ep
 }
 

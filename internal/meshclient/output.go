@@ -3,10 +3,8 @@ package meshclient
 import (
 	"bytes"
 	"io"
-	"regexp"
 	"strings"
 	"sync"
-	"unicode"
 )
 
 const (
@@ -16,8 +14,6 @@ const (
 	maxNoise = 64 << 10
 	// maxOutput is how much of a command's output is kept.
 	maxOutput = 1 << 20
-	// maxQuote is how many characters of a host's words stand in a message.
-	maxQuote = 800
 )
 
 // afterMark reads what follows the line of a mark. What comes before it is kept
@@ -117,42 +113,4 @@ func after(text string, marks ...string) string {
 		}
 	}
 	return text
-}
-
-// escapes are the terminal's: colours, titles.
-var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~])")
-
-// clean makes a host's words fit for a message: without the terminal's escapes
-// and other characters that are not printable, in one line, and not too long.
-func clean(text string) string {
-	quoted := []rune(strings.Join(printableLines(text), "; "))
-	if len(quoted) > maxQuote {
-		return string(quoted[:maxQuote/2]) + " … " + string(quoted[len(quoted)-maxQuote/2:])
-	}
-	return string(quoted)
-}
-
-// cleanLines is clean for text that keeps its lines, and is bounded already.
-func cleanLines(text string) string { return strings.Join(printableLines(text), "\n") }
-
-func printableLines(text string) []string {
-	text = escapes.ReplaceAllString(strings.ToValidUTF8(text, "?"), "")
-	var lines []string
-	for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if line = strings.TrimRight(strings.Map(printable, line), " "); line != "" {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-// printable makes a space of a tab, and nothing of what cannot be seen.
-func printable(r rune) rune {
-	switch {
-	case r == '\t':
-		return ' '
-	case unicode.IsPrint(r):
-		return r
-	}
-	return -1
 }

@@ -1,6 +1,7 @@
 package meshclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,36 +31,42 @@ const (
 
 // patience is for the TCP connect and for the greeting: connectTimeout, or a
 // third of what the user gives a login where that is longer.
-func (p *pool) patience() time.Duration { return max(connectTimeout, p.timeout/3) }
+func (p *Pool) patience() time.Duration { return max(connectTimeout, p.timeout/3) }
 
-// pool has one SSH connection per endpoint, made when first needed and shared
-// by all who need it.
-type pool struct {
+// Pool has one SSH connection per endpoint, made when first needed and shared
+// by all who need it. It remembers the host keys that it accepts. It is safe for
+// concurrent use.
+type Pool struct {
 	keys    *hostKeys
 	timeout time.Duration // of one dial and login
+	http    HTTPCommand
 	detach  func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	dials   *semaphore.Weighted
 	flights singleflight.Group
 
 	mu     sync.Mutex
 	gates  map[string]*semaphore.Weighted // of dials, see gate
-	conns  map[string]*conn               // by endpoint key; dead ones are replaced
+	conns  map[string]*Conn               // by endpoint key; dead ones are replaced
 	failed map[string]time.Duration       // the longest patience in vain, by endpoint key
-	closed bool
+	closed error                          // why no connection is made any more
 }
 
-func newPool(keys *hostKeys, timeout time.Duration, detach func(context.Context, time.Duration) (context.Context, context.CancelFunc)) *pool {
-	return &pool{
-		keys: keys, timeout: timeout, detach: detach, dials: semaphore.NewWeighted(parallelDials),
-		gates: map[string]*semaphore.Weighted{}, conns: map[string]*conn{}, failed: map[string]time.Duration{},
+// NewPool dials nothing yet. http is what the connections' HTTP clients speak
+// with. detach makes a context for a dial that may outlive the caller's, with a
+// bound on its time; it should end when the pool is closed.
+func NewPool(cfg SSHConfig, http HTTPCommand, detach func(context.Context, time.Duration) (context.Context, context.CancelFunc)) *Pool {
+	return &Pool{
+		keys: newHostKeys(cfg.HostKeyPolicy), timeout: cmp.Or(max(cfg.Timeout, 0), DefaultTimeout), http: http, detach: detach, dials: semaphore.NewWeighted(parallelDials),
+		gates: map[string]*semaphore.Weighted{}, conns: map[string]*Conn{}, failed: map[string]time.Duration{},
 	}
 }
 
-// get returns the endpoint's connection, dialling with backoff for as long as
+// Get returns the endpoint's connection, dialling with backoff for as long as
 // patience lasts. A refused login or host key is not tried again, and a host
 // that tired out a caller as patient gets one try. Errors are
-// *UnreachableError, *AuthError, *HostKeyError or the context's.
-func (p *pool) get(ctx context.Context, ep *endpoint, patience time.Duration) (*conn, error) {
+// *UnreachableError, *AuthError, *HostKeyError, the context's, or the reason
+// that Close was given.
+func (p *Pool) Get(ctx context.Context, ep *Endpoint, patience time.Duration) (*Conn, error) {
 	start, pause := time.Now(), firstBackoff
 	for attempts := 1; ; attempts++ {
 		c, err := p.once(ctx, ep)
@@ -72,12 +79,12 @@ func (p *pool) get(ctx context.Context, ep *endpoint, patience time.Duration) (*
 		wait := pause/2 + rand.N(pause)
 		if p.inVain(ep) >= patience || time.Since(start)+wait > patience {
 			p.tired(ep, patience)
-			return nil, &UnreachableError{Host: ep.name, Address: ep.address(), Attempts: attempts, Err: err}
+			return nil, &UnreachableError{Host: ep.Name, Address: ep.Address(), Attempts: attempts, Err: err}
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, &UnreachableError{Host: ep.name, Address: ep.address(), Attempts: attempts, Err: errors.Join(context.Cause(ctx), err)}
+			return nil, &UnreachableError{Host: ep.Name, Address: ep.Address(), Attempts: attempts, Err: errors.Join(context.Cause(ctx), err)}
 		}
 		pause = min(2*pause, maxBackoff)
 	}
@@ -87,16 +94,17 @@ func (p *pool) get(ctx context.Context, ep *endpoint, patience time.Duration) (*
 func refused(err error) bool {
 	_, auth := errors.AsType[*AuthError](err)
 	_, key := errors.AsType[*HostKeyError](err)
-	return auth || key || errors.Is(err, ErrClosed)
+	_, closed := errors.AsType[*closedError](err)
+	return auth || key || closed
 }
 
 // once returns the live connection or joins the one dial that is under way.
 // The dial belongs to nobody: a caller that leaves does not end it.
-func (p *pool) once(ctx context.Context, ep *endpoint) (*conn, error) {
+func (p *Pool) once(ctx context.Context, ep *Endpoint) (*Conn, error) {
 	if c := p.live(ep); c != nil {
 		return c, nil
 	}
-	flight := p.flights.DoChan(ep.key(), func() (any, error) {
+	flight := p.flights.DoChan(ep.Key(), func() (any, error) {
 		if c := p.live(ep); c != nil {
 			return c, nil
 		}
@@ -114,7 +122,7 @@ func (p *pool) once(ctx context.Context, ep *endpoint) (*conn, error) {
 		if r.Err != nil {
 			return nil, r.Err
 		}
-		c, _ := r.Val.(*conn) // nothing else is in there
+		c, _ := r.Val.(*Conn) // nothing else is in there
 		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -123,7 +131,7 @@ func (p *pool) once(ctx context.Context, ep *endpoint) (*conn, error) {
 
 // slot waits until ep may be logged in to; the returned function ends that. Its
 // bastion, if it has one, is logged in to by then.
-func (p *pool) slot(ctx context.Context, ep *endpoint) (release func(), err error) {
+func (p *Pool) slot(ctx context.Context, ep *Endpoint) (release func(), err error) {
 	behind := p.gate(ep)
 	// First that: who waits behind a bastion keeps nobody from going elsewhere.
 	if err := behind.Acquire(ctx, 1); err != nil {
@@ -137,10 +145,10 @@ func (p *pool) slot(ctx context.Context, ep *endpoint) (release func(), err erro
 }
 
 // gate bounds the logins through ep's bastion; of a host without one, to that.
-func (p *pool) gate(ep *endpoint) *semaphore.Weighted {
-	key := ep.address()
-	if ep.via != nil {
-		key = ep.via.key()
+func (p *Pool) gate(ep *Endpoint) *semaphore.Weighted {
+	key := ep.Address()
+	if ep.Via != nil {
+		key = ep.Via.Key()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,76 +158,84 @@ func (p *pool) gate(ep *endpoint) *semaphore.Weighted {
 	return p.gates[key]
 }
 
-func (p *pool) live(ep *endpoint) *conn {
+func (p *Pool) live(ep *Endpoint) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c := p.conns[ep.key()]; c != nil && c.alive() {
+	if c := p.conns[ep.Key()]; c != nil && c.alive() {
 		return c
 	}
 	return nil
 }
 
-func (p *pool) add(ep *endpoint, c *conn) error {
+func (p *Pool) add(ep *Endpoint, c *Conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed != nil {
 		c.close()
-		return ErrClosed
+		return p.closed
 	}
-	p.conns[ep.key()] = c
-	delete(p.failed, ep.key())
+	p.conns[ep.Key()] = c
+	delete(p.failed, ep.Key())
 	return nil
 }
 
 // inVain is the longest patience that anyone had with the endpoint since it
 // last answered; who has more tries on.
-func (p *pool) inVain(ep *endpoint) time.Duration {
+func (p *Pool) inVain(ep *Endpoint) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.failed[ep.key()]
+	return p.failed[ep.Key()]
 }
 
-func (p *pool) tired(ep *endpoint, patience time.Duration) {
+func (p *Pool) tired(ep *Endpoint, patience time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failed[ep.key()] = max(p.failed[ep.key()], patience)
+	p.failed[ep.Key()] = max(p.failed[ep.Key()], patience)
 }
 
-// forget drops the memory of callers that waited for ep in vain, and the
-// connection to it: the host shows its key anew to who comes next.
-func (p *pool) forget(ep *endpoint) {
+// Forget drops what is known of ep: the keys that were pinned for or seen at its
+// address, that callers waited for it in vain, and the connection to it.
+func (p *Pool) Forget(ep *Endpoint) {
+	p.keys.forget(ep)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.failed, ep.key())
-	if c := p.conns[ep.key()]; c != nil {
+	delete(p.failed, ep.Key())
+	if c := p.conns[ep.Key()]; c != nil {
 		c.close()
 	}
 }
 
 // recheck closes the connections to an address whose key was pinned since.
-func (p *pool) recheck(address string) {
+func (p *Pool) recheck(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
-		if c.ep.address() == address && p.keys.recheck(c.ep, c.hostKey) != nil {
+		if c.ep.Address() == address && p.keys.recheck(c.ep, c.hostKey) != nil {
 			c.close()
 		}
 	}
 }
 
-func (p *pool) close() {
+// closedError is the reason that Close was given.
+type closedError struct{ reason error }
+
+func (e *closedError) Error() string { return e.reason.Error() }
+func (e *closedError) Unwrap() error { return e.reason }
+
+// Close ends every connection. A dial that is under way fails with the reason.
+func (p *Pool) Close(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	p.closed = &closedError{reason}
 	for _, c := range p.conns {
 		c.close()
 	}
 }
 
 // viaError says at which host of a chain the way ended.
-func viaError(ep *endpoint, err error) error {
+func viaError(ep *Endpoint, err error) error {
 	if refused(err) {
 		return err
 	}
-	return fmt.Errorf("through %s: %w", ep.via.name, err)
+	return fmt.Errorf("through %s: %w", ep.Via.Name, err)
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 const (
@@ -35,12 +35,11 @@ func (s surroundings) expand(path string) string {
 	return path
 }
 
-// router knows the way to every host: it makes endpoints of the provider's
-// settings, of nodes in the record and of ~/.ssh/config.
-type router struct {
+// Router knows the way to every host: it makes endpoints of the settings, of what
+// is known of a host itself, and of ~/.ssh/config. It is safe for concurrent use.
+type Router struct {
 	ssh        SSHConfig
 	around     surroundings
-	hosts      []*endpoint // of Config.Hosts, in its order
 	login      *login
 	bastion    *login
 	hostKey    knownKey
@@ -57,21 +56,21 @@ type hop struct {
 	hostKey knownKey
 	login   *login
 	// via overrides the provider's bastion.
-	via *endpoint
+	via *Endpoint
 }
 
 // route makes an endpoint: what h says itself, then the provider's ssh block,
 // then ~/.ssh/config, then the defaults.
-func (r *router) route(h hop) (*endpoint, error) {
+func (r *Router) route(h hop) (*Endpoint, error) {
 	entry, err := r.config.lookup(h.host)
 	if err != nil {
 		return nil, err
 	}
-	ep := &endpoint{
-		name: cmp.Or(h.name, h.target.String()), host: cmp.Or(entry.hostName, h.host),
-		user:  cmp.Or(h.user, r.ssh.User, entry.user, defaultUser),
-		port:  cmp.Or(h.port, r.ssh.Port, entry.port, defaultPort),
-		login: h.login, hostKey: h.hostKey, knownHosts: r.knownHosts, via: h.via,
+	ep := &Endpoint{
+		Name: cmp.Or(h.name, h.target.String()), Host: cmp.Or(entry.hostName, h.host),
+		User:  cmp.Or(h.user, r.ssh.User, entry.user, defaultUser),
+		Port:  cmp.Or(h.port, r.ssh.Port, entry.port, defaultPort),
+		login: h.login, hostKey: h.hostKey, knownHosts: r.knownHosts, Via: h.via,
 	}
 	if len(entry.identities) > 0 {
 		more := *ep.login
@@ -81,19 +80,19 @@ func (r *router) route(h hop) (*endpoint, error) {
 	if entry.knownHosts != nil && len(r.ssh.KnownHosts) == 0 {
 		ep.knownHosts = entry.knownHosts
 	}
-	ep.sudo = ep.user != "root"
+	ep.Sudo = ep.User != "root"
 	if r.ssh.Sudo != nil {
-		ep.sudo = *r.ssh.Sudo
+		ep.Sudo = *r.ssh.Sudo
 	}
-	if ep.via == nil {
-		ep.via, err = r.defaultVia(h.host, entry)
+	if ep.Via == nil {
+		ep.Via, err = r.defaultVia(h.host, entry)
 	}
 	return ep, err
 }
 
 // defaultVia is the provider's bastion or proxy_jump, or ~/.ssh/config's
 // ProxyJump for this host.
-func (r *router) defaultVia(host string, entry configEntry) (*endpoint, error) {
+func (r *Router) defaultVia(host string, entry configEntry) (*Endpoint, error) {
 	switch {
 	case r.ssh.Bastion.Host != "":
 		return r.bastionEndpoint(r.ssh.Bastion.Host, r.ssh.Bastion.Port, r.ssh.Bastion.User)
@@ -108,10 +107,10 @@ func (r *router) defaultVia(host string, entry configEntry) (*endpoint, error) {
 }
 
 // bastionEndpoint is the way to a bastion, which is always direct.
-func (r *router) bastionEndpoint(host string, port uint16, user string) (*endpoint, error) {
+func (r *Router) bastionEndpoint(host string, port uint16, user string) (*Endpoint, error) {
 	t, err := parseTarget(host)
 	if err != nil {
-		return nil, &ConfigError{"bastion.host", sentence(err.Error())}
+		return nil, &ConfigError{"bastion.host", prose.Sentence(err.Error())}
 	}
 	key := knownKey{}
 	if host == r.ssh.Bastion.Host {
@@ -123,15 +122,15 @@ func (r *router) bastionEndpoint(host string, port uint16, user string) (*endpoi
 // jump makes the endpoint of a host to go through. Unlike route it takes
 // neither the provider's port, which is that of the hosts behind, nor its
 // bastion.
-func (r *router) jump(t target, key knownKey, l *login, via *endpoint, depth int) (*endpoint, error) {
+func (r *Router) jump(t target, key knownKey, l *login, via *Endpoint, depth int) (*Endpoint, error) {
 	entry, err := r.config.lookup(t.host)
 	if err != nil {
 		return nil, err
 	}
-	ep := &endpoint{
-		name: "bastion " + t.String(), host: cmp.Or(entry.hostName, t.host),
-		user: cmp.Or(t.user, entry.user, r.ssh.User, defaultUser), port: cmp.Or(t.port, entry.port, defaultPort),
-		login: l, hostKey: key, knownHosts: r.knownHosts, via: via,
+	ep := &Endpoint{
+		Name: "bastion " + t.String(), Host: cmp.Or(entry.hostName, t.host),
+		User: cmp.Or(t.user, entry.user, r.ssh.User, defaultUser), Port: cmp.Or(t.port, entry.port, defaultPort),
+		login: l, hostKey: key, knownHosts: r.knownHosts, Via: via,
 	}
 	if len(entry.identities) > 0 {
 		more := *l
@@ -141,7 +140,7 @@ func (r *router) jump(t target, key knownKey, l *login, via *endpoint, depth int
 	switch {
 	case via != nil:
 	case len(entry.jumps) > 0:
-		ep.via, err = r.chain(entry.jumps, depth+1)
+		ep.Via, err = r.chain(entry.jumps, depth+1)
 	case entry.proxyCommand != "":
 		err = entry.notRun(t.host)
 	}
@@ -151,11 +150,11 @@ func (r *router) jump(t target, key knownKey, l *login, via *endpoint, depth int
 // maxJumps ends a ProxyJump in ~/.ssh/config that leads back to itself.
 const maxJumps = 8
 
-func (r *router) chain(hops []target, depth int) (*endpoint, error) {
+func (r *Router) chain(hops []target, depth int) (*Endpoint, error) {
 	if depth+len(hops) > maxJumps {
 		return nil, &ConfigError{"proxy_jump", fmt.Sprintf("The way goes over more than %d hosts: does a ProxyJump lead back to itself?", maxJumps)}
 	}
-	var via *endpoint
+	var via *Endpoint
 	for _, t := range hops {
 		ep, err := r.jump(t, knownKey{}, r.bastion, via, depth)
 		if err != nil {
@@ -166,37 +165,12 @@ func (r *router) chain(hops []target, depth int) (*endpoint, error) {
 	return via, nil
 }
 
-// host makes the endpoint of an entry of Config.Hosts.
-func (r *router) host(entry string) (*endpoint, error) {
-	t, err := parseTarget(entry)
+// Host makes the endpoint of an address ("host", "host:port", "user@host:port")
+// that has no settings of its own. Errors are *ConfigError.
+func (r *Router) Host(address string) (*Endpoint, error) {
+	t, err := parseTarget(address)
 	if err != nil {
-		return nil, &ConfigError{"hosts", sentence(err.Error())}
+		return nil, &ConfigError{"hosts", prose.Sentence(err.Error())}
 	}
-	return r.route(hop{target: t, name: entry, hostKey: r.hostKey, login: r.login})
-}
-
-// node makes the endpoint of a node as its record describes it.
-func (r *router) node(n *mesh.Node) (*endpoint, error) {
-	h := hop{
-		target: target{n.SSH.User, cmp.Or(n.SSH.Host, n.Address.String()), n.SSH.Port},
-		name:   n.Name, hostKey: r.hostKey, login: r.login,
-	}
-	if n.SSH.HostKey != "" {
-		key, err := parseHostKey(n.SSH.HostKey)
-		if err != nil {
-			return nil, &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: sentence("host_key: " + err.Error())}
-		}
-		h.hostKey = knownKey{key, fmt.Sprintf("host_key of node %s", n.Name)}
-	}
-	if n.SSH.BastionHost != "" {
-		via, err := r.bastionEndpoint(n.SSH.BastionHost, n.SSH.BastionPort, n.SSH.BastionUser)
-		if err != nil {
-			return nil, &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: sentence(err.Error())}
-		}
-		h.via = via
-	}
-	if !plainHost(h.host) {
-		return nil, &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Summary: "Invalid SSH host", Detail: fmt.Sprintf("%q is not a host name or address.", h.host)}
-	}
-	return r.route(h)
+	return r.route(hop{target: t, name: address, hostKey: r.hostKey, login: r.login})
 }

@@ -64,7 +64,7 @@ func (s *sessions) refused() (alone bool) {
 // session opens a channel that is released when it has ended at the other end as
 // well. A command (needed) takes precedence over the channels to the agent
 // that are idle; those are closed where the server takes no more.
-func (c *conn) session(ctx context.Context, needed bool) (*ssh.Session, error) {
+func (c *Conn) session(ctx context.Context, needed bool) (*ssh.Session, error) {
 	retry := firstRetry
 	var refusedSince time.Time // with no session of ours
 	for {
@@ -90,7 +90,7 @@ func (c *conn) session(ctx context.Context, needed bool) (*ssh.Session, error) {
 			refusedSince = time.Now()
 		}
 		if time.Since(refusedSince) > freedWithin {
-			return nil, &sessionError{&SessionsError{Address: c.ep.address(), Err: err}}
+			return nil, &sessionError{&SessionsError{Address: c.ep.Address(), Err: err}}
 		}
 		select {
 		case <-time.After(retry):
@@ -102,7 +102,7 @@ func (c *conn) session(ctx context.Context, needed bool) (*ssh.Session, error) {
 }
 
 // awaitSession waits until a session has ended.
-func (c *conn) awaitSession(ctx context.Context, changed <-chan struct{}, needed bool) error {
+func (c *Conn) awaitSession(ctx context.Context, changed <-chan struct{}, needed bool) error {
 	if needed {
 		c.http.CloseIdleConnections()
 	}
@@ -120,7 +120,7 @@ func (c *conn) awaitSession(ctx context.Context, changed <-chan struct{}, needed
 
 // newSession opens a channel. A caller that leaves must not take the connection
 // with it, which others use: the channel is closed when it comes.
-func (c *conn) newSession(ctx context.Context) (*ssh.Session, error) {
+func (c *Conn) newSession(ctx context.Context) (*ssh.Session, error) {
 	type opened struct {
 		session *ssh.Session
 		err     error

@@ -5,42 +5,47 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
-// newRouter checks the settings. It reads files (known_hosts, ~/.ssh) and
-// never dials.
-func newRouter(cfg Config, around surroundings) (*router, error) {
-	r := &router{ssh: cfg.SSH, around: around}
+// NewRouter checks the settings. It reads files (known_hosts, ~/.ssh) and
+// never dials. Errors are *ConfigError.
+func NewRouter(cfg SSHConfig) (*Router, error) { return newRouter(cfg, ownSurroundings()) }
+
+func newRouter(cfg SSHConfig, around surroundings) (*Router, error) {
+	r := &Router{ssh: cfg, around: around}
 	for _, step := range []func() error{r.readPolicy, r.readLogins, r.readHostKeys, r.readWays} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
-	return r, r.readHosts(cfg.Hosts)
+	return r, nil
 }
 
-func (r *router) readPolicy() error {
+// Warnings says what of ~/.ssh/config is passed over, one sentence each.
+func (r *Router) Warnings() []string {
+	if r.config == nil {
+		return nil
+	}
+	return r.config.warnings
+}
+
+func (r *Router) readPolicy() error {
 	if p := r.ssh.HostKeyPolicy; !slices.Contains([]HostKeyPolicy{HostKeyDefault, HostKeyStrict, HostKeyAcceptNew, HostKeyInsecure}, p) {
 		return &ConfigError{"host_key_policy", fmt.Sprintf("%q is no policy: want strict, accept-new or insecure.", p)}
 	}
 	for attribute, user := range map[string]string{"user": r.ssh.User, "bastion.user": r.ssh.Bastion.User} {
 		if err := CheckUser(user); user != "" && err != nil {
-			return &ConfigError{attribute, sentence(err.Error())}
+			return &ConfigError{attribute, prose.Sentence(err.Error())}
 		}
-	}
-	return nil
-}
-
-func checkUnreachable(p UnreachablePolicy) error {
-	if !slices.Contains([]UnreachablePolicy{UnreachableDefault, UnreachableWarn, UnreachableFail}, p) {
-		return &ConfigError{"on_unreachable", fmt.Sprintf("%q is no policy: want warn or fail.", p)}
 	}
 	return nil
 }
 
 // readLogins reads the keys. The bastion takes what it has no own setting for
 // from the hosts, as in Terraform's connection block.
-func (r *router) readLogins() error {
+func (r *Router) readLogins() error {
 	s := r.ssh
 	keys, err := readKeys("", s.PrivateKey, s.Passphrase, s.Certificate)
 	if err != nil {
@@ -75,13 +80,13 @@ func readKeys(prefix, content, passphrase, certificate string) ([]identity, erro
 	}
 	if certificate != "" {
 		if keys, err = withCertificate(keys, certificate); err != nil {
-			return nil, &ConfigError{prefix + "certificate", sentence("The certificate cannot be used: " + err.Error())}
+			return nil, &ConfigError{prefix + "certificate", prose.Sentence("The certificate cannot be used: " + err.Error())}
 		}
 	}
 	return keys, nil
 }
 
-func (r *router) readHostKeys() error {
+func (r *Router) readHostKeys() error {
 	var err error
 	if r.hostKey, err = readHostKey("host_key", r.ssh.HostKey); err != nil {
 		return err
@@ -97,7 +102,7 @@ func (r *router) readHostKeys() error {
 		files = []string{own}
 	}
 	if r.knownHosts, err = readKnownHosts(files); err != nil {
-		return &ConfigError{"known_hosts", sentence("The file cannot be read: " + err.Error())}
+		return &ConfigError{"known_hosts", prose.Sentence("The file cannot be read: " + err.Error())}
 	}
 	return nil
 }
@@ -108,53 +113,32 @@ func readHostKey(attribute, text string) (knownKey, error) {
 	}
 	key, err := parseHostKey(text)
 	if err != nil {
-		return knownKey{}, &ConfigError{attribute, sentence("The key cannot be read: " + err.Error())}
+		return knownKey{}, &ConfigError{attribute, prose.Sentence("The key cannot be read: " + err.Error())}
 	}
 	return knownKey{key, attribute + " of the provider's ssh"}, nil
 }
 
-func (r *router) readWays() error {
+func (r *Router) readWays() error {
 	if r.ssh.Bastion.Host != "" && r.ssh.ProxyJump != "" {
 		return &ConfigError{"proxy_jump", "Both bastion and proxy_jump say which host to go through: keep one of them. A chain of hosts needs proxy_jump."}
 	}
 	var err error
 	if r.ssh.ProxyJump != "" {
 		if r.jumps, err = splitChain(r.ssh.ProxyJump); err != nil {
-			return &ConfigError{"proxy_jump", sentence(err.Error())}
+			return &ConfigError{"proxy_jump", prose.Sentence(err.Error())}
 		}
 	}
 	if r.ssh.UseSSHConfig {
 		if r.config, err = readUserConfig(r.around, r.ssh.Passphrase); err != nil {
-			return &ConfigError{"use_ssh_config", sentence("The SSH configuration cannot be read: " + err.Error())}
+			return &ConfigError{"use_ssh_config", prose.Sentence("The SSH configuration cannot be read: " + err.Error())}
 		}
 	}
 	return nil
 }
 
-func (r *router) readHosts(entries []string) error {
-	if len(entries) == 0 {
-		return &ConfigError{"hosts", "There must be at least one host: the SSH addresses of one, three or five hosts of the cluster."}
-	}
-	seen := map[string]string{}
-	for _, entry := range entries {
-		ep, err := r.host(entry)
-		if err != nil {
-			return err
-		}
-		// A host counted twice would hold a majority by itself.
-		route := canonicalRoute(ep)
-		if twin, ok := seen[route]; ok {
-			return &ConfigError{"hosts", fmt.Sprintf("%q and %q are the same host (%s): name every host once.", twin, entry, ep.address())}
-		}
-		seen[route] = entry
-		r.hosts = append(r.hosts, ep)
-	}
-	return nil
-}
-
-// resolve makes the address that connections are known by of one that may
+// Resolve makes the address that connections are known by of one that may
 // leave out the port or be a name in ~/.ssh/config.
-func (r *router) resolve(address string) string {
+func (r *Router) Resolve(address string) string {
 	t, err := parseTarget(address)
 	if err != nil {
 		return address
@@ -163,5 +147,5 @@ func (r *router) resolve(address string) string {
 	if err != nil {
 		return address
 	}
-	return ep.address()
+	return ep.Address()
 }

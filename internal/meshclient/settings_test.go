@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 func home(t *testing.T, files map[string]string) surroundings {
@@ -35,48 +33,50 @@ func testdata(t *testing.T, name string) string {
 	return string(content)
 }
 
+// way is the endpoint of a host.
+func way(cfg SSHConfig, around surroundings, host string) (*Endpoint, error) {
+	r, err := newRouter(cfg, around)
+	if err != nil {
+		return nil, err
+	}
+	return r.Host(host)
+}
+
 func TestConfigErrors(t *testing.T) {
 	t.Parallel()
 	encrypted := testdata(t, "encrypted_ed25519")
 	yes := true
 	for name, c := range map[string]struct {
-		cfg       Config
+		cfg       SSHConfig
 		attribute string
 		says      string
 	}{
-		"no host":            {Config{Hosts: []string{}}, "hosts", "at least one host"},
-		"empty host":         {Config{Hosts: []string{""}}, "hosts", "no SSH address"},
-		"bad port":           {Config{Hosts: []string{"h:0"}}, "hosts", "1–65535"},
-		"the same twice":     {Config{Hosts: []string{"h", "root@h:22"}}, "hosts", "same host"},
-		"policy":             {Config{SSH: SSHConfig{HostKeyPolicy: "ask"}}, "host_key_policy", "strict, accept-new or insecure"},
-		"a file's name":      {Config{SSH: SSHConfig{PrivateKey: "~/.ssh/id_ed25519"}}, "private_key", "file("},
-		"cut off key":        {Config{SSH: SSHConfig{PrivateKey: encrypted[:100]}}, "private_key", "cannot be read"},
-		"encrypted":          {Config{SSH: SSHConfig{PrivateKey: encrypted}}, "private_key", "set passphrase"},
-		"wrong passphrase":   {Config{SSH: SSHConfig{PrivateKey: encrypted, Passphrase: "no"}}, "private_key", "passphrase does not open"},
-		"bastion encrypted":  {Config{SSH: SSHConfig{Bastion: BastionConfig{PrivateKey: encrypted}}}, "bastion.private_key", "unencrypted key"},
-		"no certificate":     {Config{SSH: SSHConfig{Certificate: "x"}}, "certificate", "-cert.pub"},
-		"certificate is key": {Config{SSH: SSHConfig{Certificate: someKey}}, "certificate", "plain public key"},
-		"host_key":           {Config{SSH: SSHConfig{HostKey: "SHA256:abc"}}, "host_key", "TYPE BASE64"},
-		"bastion.host_key":   {Config{SSH: SSHConfig{Bastion: BastionConfig{HostKey: "x"}}}, "bastion.host_key", "TYPE BASE64"},
-		"bastion.host":       {Config{SSH: SSHConfig{Bastion: BastionConfig{Host: "a b"}}}, "bastion.host", "name or an address"},
-		"known_hosts":        {Config{SSH: SSHConfig{KnownHosts: []string{"/none/such"}}}, "known_hosts", "/none/such"},
-		"both ways":          {Config{SSH: SSHConfig{Bastion: BastionConfig{Host: "b"}, ProxyJump: "c"}}, "proxy_jump", "keep one"},
-		"proxy_jump":         {Config{SSH: SSHConfig{ProxyJump: "a,,b"}}, "proxy_jump", "no SSH address"},
-		"agent without one":  {Config{SSH: SSHConfig{Agent: &yes}}, "agent", "SSH_AUTH_SOCK"},
+		"policy":             {SSHConfig{HostKeyPolicy: "ask"}, "host_key_policy", "strict, accept-new or insecure"},
+		"a file's name":      {SSHConfig{PrivateKey: "~/.ssh/id_ed25519"}, "private_key", "file("},
+		"cut off key":        {SSHConfig{PrivateKey: encrypted[:100]}, "private_key", "cannot be read"},
+		"encrypted":          {SSHConfig{PrivateKey: encrypted}, "private_key", "set passphrase"},
+		"wrong passphrase":   {SSHConfig{PrivateKey: encrypted, Passphrase: "no"}, "private_key", "passphrase does not open"},
+		"bastion encrypted":  {SSHConfig{Bastion: BastionConfig{PrivateKey: encrypted}}, "bastion.private_key", "unencrypted key"},
+		"no certificate":     {SSHConfig{Certificate: "x"}, "certificate", "-cert.pub"},
+		"certificate is key": {SSHConfig{Certificate: someKey}, "certificate", "plain public key"},
+		"host_key":           {SSHConfig{HostKey: "SHA256:abc"}, "host_key", "TYPE BASE64"},
+		"bastion.host_key":   {SSHConfig{Bastion: BastionConfig{HostKey: "x"}}, "bastion.host_key", "TYPE BASE64"},
+		"bastion.host":       {SSHConfig{Bastion: BastionConfig{Host: "a b"}}, "bastion.host", "name or an address"},
+		"known_hosts":        {SSHConfig{KnownHosts: []string{"/none/such"}}, "known_hosts", "/none/such"},
+		"both ways":          {SSHConfig{Bastion: BastionConfig{Host: "b"}, ProxyJump: "c"}, "proxy_jump", "keep one"},
+		"proxy_jump":         {SSHConfig{ProxyJump: "a,,b"}, "proxy_jump", "no SSH address"},
+		"agent without one":  {SSHConfig{Agent: &yes}, "agent", "SSH_AUTH_SOCK"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if c.cfg.Hosts == nil {
-				c.cfg.Hosts = []string{"192.0.2.1"}
-			}
-			_, err := newClient(c.cfg, home(t, nil))
+			_, err := way(c.cfg, home(t, nil), "192.0.2.1")
 			e, ok := errors.AsType[*ConfigError](err)
 			if !ok || e.Attribute != c.attribute || !strings.Contains(e.Detail, c.says) {
 				t.Errorf("got %v, want %s: …%s…", err, c.attribute, c.says)
 			}
 		})
 	}
-	if _, err := newClient(Config{Hosts: []string{"h"}, SSH: SSHConfig{PrivateKey: encrypted, Passphrase: "opens it"}}, home(t, nil)); err != nil {
+	if _, err := way(SSHConfig{PrivateKey: encrypted, Passphrase: "opens it"}, home(t, nil), "h"); err != nil {
 		t.Error(err)
 	}
 }
@@ -119,16 +119,16 @@ Host about
 		"not asked to read it": {plain, "n1", "root@n1:22"},
 	} {
 		c.ssh.KnownHosts = []string{}
-		client, err := newClient(Config{Hosts: []string{c.host}, SSH: c.ssh}, around)
+		ep, err := way(c.ssh, around, c.host)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got := client.router.hosts[0].key(); got != c.want {
+		if got := ep.Key(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
-	_, err := newClient(Config{Hosts: []string{"round"}, SSH: SSHConfig{UseSSHConfig: true}}, around)
+	_, err := way(SSHConfig{UseSSHConfig: true}, around, "round")
 	if err == nil || !strings.Contains(err.Error(), "lead back") {
 		t.Errorf("a ProxyJump in a circle: %v", err)
 	}
@@ -144,7 +144,7 @@ func TestUserConfigFiles(t *testing.T) {
 		".ssh/hosts":       "h " + someKey + "\n",
 		".ssh/known_hosts": "other " + someKey + "\n",
 	})
-	c, err := newClient(Config{Hosts: []string{"h", "other"}, SSH: SSHConfig{UseSSHConfig: true, Passphrase: "opens it"}}, around)
+	r, err := newRouter(SSHConfig{UseSSHConfig: true, Passphrase: "opens it"}, around)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,42 +152,16 @@ func TestUserConfigFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, source := range []string{"~/.ssh/mine", "~/.ssh/id_ed25519"} {
-		ep := c.router.hosts[i]
+	for host, source := range map[string]string{"h": "~/.ssh/mine", "other": "~/.ssh/id_ed25519"} {
+		ep, err := r.Host(host)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(ep.login.keys) != 1 || ep.login.keys[0].source != source {
-			t.Errorf("%s logs in with %v", ep.name, ep.login.keys)
+			t.Errorf("%s logs in with %v", ep.Name, ep.login.keys)
 		}
-		if _, err := ep.knownHosts.check(ep.address(), key); err != nil {
-			t.Errorf("%s: %v", ep.name, err)
-		}
-	}
-}
-
-func TestNodeRoute(t *testing.T) {
-	t.Parallel()
-	c, err := newClient(Config{Hosts: []string{"192.0.2.1:2201"}, SSH: SSHConfig{Port: 2201, KnownHosts: []string{}}}, home(t, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := mesh.Node{Name: "n1", Address: mesh.DefaultAddressPool.Addr()}
-	for want, s := range map[string]mesh.SSH{
-		"root@10.255.0.0:2201":              {},
-		"root@192.0.2.1:2201":               {Host: "192.0.2.1"},
-		"u@h:9":                             {Host: "h", Port: 9, User: "u"},
-		"root@10.255.0.0:2201 via j@b:9":    {BastionHost: "b", BastionPort: 9, BastionUser: "j"},
-		"root@10.255.0.0:2201 via root@b:9": {BastionHost: "b:9"},
-	} {
-		n.SSH = s
-		ep, err := c.router.node(&n)
-		if err != nil || ep.key() != want {
-			t.Errorf("%+v: %v %v, want %s", s, ep, err, want)
-		}
-	}
-	for _, s := range []mesh.SSH{{Host: "a b"}, {HostKey: "x"}, {BastionHost: "@"}} {
-		n.SSH = s
-		_, err := c.router.node(&n)
-		if e, ok := errors.AsType[*mesh.Error](err); !ok || e.Attribute != "ssh" {
-			t.Errorf("%+v: %v", s, err)
+		if _, err := ep.knownHosts.check(ep.Address(), key); err != nil {
+			t.Errorf("%s: %v", ep.Name, err)
 		}
 	}
 }

@@ -12,18 +12,12 @@ import "strings"
 // quotes), nor more than maxWord characters (BSD csh's words end at 1024).
 const maxWord = 1000
 
-// Where the agent's link may be, in the order of looking; see agent/internal/layout/place.go.
-var agentDirs = []string{"/usr/local/bin", "/opt/routingmesh/bin", "/var/lib/routingmesh/bin"}
-
 // The marks are lines that our own sh prints, on stdout and stderr. What comes
 // before loginMark is what the login prints by itself. Without rootMark after
 // it, sudo or doas refused, whatever its words are.
 const (
 	loginMark = "routingmesh-login"
 	rootMark  = "routingmesh-root"
-	// noAgentMark stands in stderr beside exit status 127: other programs exit
-	// with that as well.
-	noAgentMark = "routingmesh-none"
 )
 
 // say prints the mark on both outputs. The quotes keep it out of the command's
@@ -42,8 +36,10 @@ const escalate = `e=; command -v doas >/dev/null 2>&1 && e=doas; ` +
 	`if [ -z "$e" ]; then echo "neither sudo nor doas is installed" >&2; exit 126; fi; ` +
 	`exec $e -n /bin/sh -c "$0"`
 
-// asRoot is the command line that runs the script as root.
-func (e *endpoint) asRoot(script string) string { return commandLine(script, e.sudo) }
+// CommandLine is the one line that is sent to run the script as root. The script
+// is for /bin/sh, at most 900 characters, and without a quote ('), an exclamation
+// mark, a backslash and a newline: every login shell then passes it on unchanged.
+func (e *Endpoint) CommandLine(script string) string { return commandLine(script, e.Sudo) }
 
 func commandLine(script string, sudo bool) string {
 	inner := say(rootMark) + script
@@ -51,11 +47,4 @@ func commandLine(script string, sudo bool) string {
 		return "exec /bin/sh -c '" + inner + "'"
 	}
 	return "exec /bin/sh -c '" + say(loginMark) + escalate + "' '" + inner + "'"
-}
-
-// agentScript runs the agent that is installed.
-func agentScript(subcommand string, dirs ...string) string {
-	return "for d in " + strings.Join(dirs, " ") + "; do a=$d/routingmesh-agent; " +
-		"if [ -x $a ]; then exec $a " + subcommand + "; fi; done; " +
-		"echo " + strings.Replace(noAgentMark, "-", `"-"`, 1) + " >&2; exit 127"
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/kevinburke/ssh_config"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // userConfig is ~/.ssh/config. Of its keywords these count: Host, HostName,
@@ -120,7 +122,7 @@ func (u *userConfig) proxyCommand(alias string) (jump, command string) {
 // notRun refuses a way that the provider cannot go.
 func (e configEntry) notRun(host string) error {
 	return &ConfigError{"use_ssh_config", fmt.Sprintf("~/.ssh/config says ProxyCommand %s for host %s, which the provider does not run. "+
-		"Write it as ProxyJump, set bastion or proxy_jump in the provider's ssh, or add `ProxyCommand none` for the host.", cleanWord(e.proxyCommand), host)}
+		"Write it as ProxyJump, set bastion or proxy_jump in the provider's ssh, or add `ProxyCommand none` for the host.", prose.CleanWord(e.proxyCommand), host)}
 }
 
 func (u *userConfig) get(alias, keyword string) string {

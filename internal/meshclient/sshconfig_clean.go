@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/kevinburke/ssh_config"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // maxIncludes is one less than the parser's own limit.
@@ -48,7 +50,7 @@ func (c *configCleaner) clean(file, content string, depth int) string {
 			}
 		default:
 			if !cut && !parses(line) {
-				c.warn(file, i+1, "%s cannot be read, and is passed over.", clean(line))
+				c.warn(file, i+1, "%s cannot be read, and is passed over.", prose.Clean(line))
 				lines[i] = ""
 			}
 		}
@@ -73,12 +75,12 @@ func (c *configCleaner) block(file string, n int, line, keyword, value string) (
 		case len(words) == 2 && slices.Contains([]string{"host", "originalhost"}, strings.ToLower(words[0])):
 			line = "Host " + strings.ReplaceAll(words[1], ",", " ")
 		default:
-			c.warn(file, n, "the block Match %s is passed over: of Match only `all` and `host PATTERNS` are known.", cleanWord(value))
+			c.warn(file, n, "the block Match %s is passed over: of Match only `all` and `host PATTERNS` are known.", prose.CleanWord(value))
 			return "", true
 		}
 	}
 	if !parses(line) {
-		c.warn(file, n, "the block %s is passed over: it cannot be read.", cleanWord(line))
+		c.warn(file, n, "the block %s is passed over: it cannot be read.", prose.CleanWord(line))
 		return "", true
 	}
 	return line, false
@@ -99,7 +101,7 @@ func (c *configCleaner) include(file string, n int, value string, depth int) str
 		}
 		found, err := filepath.Glob(path)
 		if err != nil || len(found) == 0 {
-			c.warn(file, n, "Include %s finds no file.", cleanWord(pattern))
+			c.warn(file, n, "Include %s finds no file.", prose.CleanWord(pattern))
 		}
 		for _, f := range found {
 			copied, err := c.copy(f, depth+1)
@@ -146,12 +148,6 @@ func configLine(line string) (keyword, value string) {
 func parses(line string) bool {
 	_, err := ssh_config.Decode(strings.NewReader(line + "\n"))
 	return err == nil
-}
-
-// cleanWord is clean for something short.
-func cleanWord(s string) string {
-	word := []rune(clean(s))
-	return string(word[:min(len(word), 80)])
 }
 
 // decodeConfig parses the configuration, and says what it passed over.

@@ -44,16 +44,16 @@ func TestUserConfig_UnknownParts_AreSaid(t *testing.T) {
 		".ssh/config":        "User first\n" + oddConfig + "Host x\n  User y\n",
 		".ssh/conf.d/a.conf": "Match exec true\n  Port 1\nHost n4\n  Port 4444\n",
 	})
-	c, err := newClient(Config{Hosts: []string{"n1", "n2", "n4", "old", "both"}, SSH: SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}}, around)
+	r, err := newRouter(SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}, around)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{
-		"first@10.0.0.1:2201", "first@n2:2201", "first@n4:4444", "first@old:2201 via jump@gate:2201", "first@both:2201 via first@gate:2201",
-	}
-	for i, ep := range c.router.hosts {
-		if ep.key() != want[i] {
-			t.Errorf("%s, want %s", ep.key(), want[i])
+	for host, want := range map[string]string{
+		"n1": "first@10.0.0.1:2201", "n2": "first@n2:2201", "n4": "first@n4:4444",
+		"old": "first@old:2201 via jump@gate:2201", "both": "first@both:2201 via first@gate:2201",
+	} {
+		if ep, err := r.Host(host); err != nil || ep.Key() != want {
+			t.Errorf("%v %v, want %s", ep, err, want)
 		}
 	}
 	path := filepath.Join(around.home, ".ssh", "config")
@@ -62,12 +62,12 @@ func TestUserConfig_UnknownParts_AreSaid(t *testing.T) {
 		path + " line 10: the block Match user", "line 2: CanonicalizeHostname", "line 3: Include conf.d/none finds no file",
 		filepath.Join(around.home, ".ssh/conf.d/a.conf") + " line 1: the block Match exec true",
 	} {
-		if !slices.ContainsFunc(c.Warnings(), func(w string) bool { return strings.Contains(w, part) }) {
-			t.Errorf("it does not say %q: %q", part, c.Warnings())
+		if !slices.ContainsFunc(r.Warnings(), func(w string) bool { return strings.Contains(w, part) }) {
+			t.Errorf("it does not say %q: %q", part, r.Warnings())
 		}
 	}
-	if len(c.Warnings()) != 7 {
-		t.Errorf("it says %q", c.Warnings())
+	if len(r.Warnings()) != 7 {
+		t.Errorf("it says %q", r.Warnings())
 	}
 }
 
@@ -76,17 +76,17 @@ func TestUserConfig_UnknownParts_AreSaid(t *testing.T) {
 func TestUserConfig_ProxyCommand_IsRefused(t *testing.T) {
 	t.Parallel()
 	around := home(t, map[string]string{".ssh/config": oddConfig})
-	cfg := Config{Hosts: []string{"vpn"}, SSH: SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}}
-	_, err := newClient(cfg, around)
+	cfg := SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}
+	_, err := way(cfg, around, "vpn")
 	if e, ok := errors.AsType[*ConfigError](err); !ok || e.Attribute != "use_ssh_config" || !strings.Contains(e.Detail, "ProxyCommand vpn --to %h for host vpn") {
 		t.Errorf("it is %v", err)
 	}
-	cfg.SSH.ProxyJump = "vpn"
-	if _, err := newClient(cfg, around); err == nil {
+	cfg.ProxyJump = "vpn"
+	if _, err := way(cfg, around, "vpn"); err == nil {
 		t.Error("a host to go through has a ProxyCommand, and nothing is said")
 	}
-	cfg.SSH.ProxyJump = "gate"
-	if _, err := newClient(cfg, around); err != nil {
+	cfg.ProxyJump = "gate"
+	if _, err := way(cfg, around, "vpn"); err != nil {
 		t.Errorf("proxy_jump is the way: %v", err)
 	}
 }
@@ -94,8 +94,8 @@ func TestUserConfig_ProxyCommand_IsRefused(t *testing.T) {
 func TestUserConfig_IncludeInACircle_Ends(t *testing.T) {
 	t.Parallel()
 	around := home(t, map[string]string{".ssh/config": "Include config\nHost h\n  User u\n"})
-	c, err := newClient(Config{Hosts: []string{"h"}, SSH: SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}}, around)
-	if err != nil || !strings.Contains(strings.Join(c.Warnings(), "\n"), "include each other") {
+	r, err := newRouter(SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}, around)
+	if err != nil || !strings.Contains(strings.Join(r.Warnings(), "\n"), "include each other") {
 		t.Errorf("%v", err)
 	}
 }
