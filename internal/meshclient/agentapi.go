@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // How long an agent may take. A commit includes the apply to the kernel.
@@ -38,8 +39,8 @@ type call struct {
 }
 
 // do makes the call once. Errors are *mesh.Refusal for what the agent refuses,
-// and those of the connection: *UnreachableError, *NoAgentError, ….
-func (c *Client) do(ctx context.Context, ep *Endpoint, k call) error {
+// and those of the connection: *sshdial.UnreachableError, *NoAgentError, ….
+func (c *Client) do(ctx context.Context, ep *sshdial.Endpoint, k call) error {
 	conn, err := c.pool.Get(ctx, ep, min(k.patience, c.cfg.SSH.Timeout))
 	if err != nil {
 		return err
@@ -67,9 +68,9 @@ func (e *slowError) Error() string {
 
 // repeatable makes a call that does no harm when it is made twice, once more if
 // the connection broke: it may have been idle for long.
-func (c *Client) repeatable(ctx context.Context, ep *Endpoint, k call) error {
+func (c *Client) repeatable(ctx context.Context, ep *sshdial.Endpoint, k call) error {
 	err := c.do(ctx, ep, k)
-	broken, ok := errors.AsType[*UnreachableError](err)
+	broken, ok := errors.AsType[*sshdial.UnreachableError](err)
 	if _, slow := errors.AsType[*slowError](err); ok && broken.Attempts == 0 && !slow && ctx.Err() == nil {
 		return c.do(ctx, ep, k)
 	}
@@ -127,7 +128,7 @@ func refusalOf(resp *http.Response, data []byte) *mesh.Refusal {
 
 // status asks an agent for its state; known is the hash of a record that need
 // not be sent again.
-func (c *Client) status(ctx context.Context, ep *Endpoint, known string, patience time.Duration) (*mesh.Status, error) {
+func (c *Client) status(ctx context.Context, ep *sshdial.Endpoint, known string, patience time.Duration) (*mesh.Status, error) {
 	var s mesh.Status
 	k := call{path: mesh.PathStatus, answer: &s, timeout: statusTimeout, patience: patience}
 	if known != "" {
@@ -141,7 +142,7 @@ func (c *Client) status(ctx context.Context, ep *Endpoint, known string, patienc
 
 // checkStatus refuses an answer that this program would misread. The status
 // comes with the error: a write replaces an agent that is too old.
-func checkStatus(ep *Endpoint, s *mesh.Status) error {
+func checkStatus(ep *sshdial.Endpoint, s *mesh.Status) error {
 	fail := func(format string, args ...any) error {
 		return &VersionError{Address: ep.Address(), API: s.API, Version: s.Version, Detail: fmt.Sprintf(format, args...)}
 	}
@@ -177,6 +178,6 @@ func (c *Client) prepare(ctx context.Context, m *member, p *proposal) (problems 
 	return problems, err
 }
 
-func (c *Client) abort(ctx context.Context, ep *Endpoint) error {
+func (c *Client) abort(ctx context.Context, ep *sshdial.Endpoint) error {
 	return c.repeatable(ctx, ep, call{path: mesh.PathAbort, body: mesh.AbortRequest{Holder: c.holder}, timeout: abortTimeout})
 }

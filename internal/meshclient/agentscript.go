@@ -3,6 +3,8 @@ package meshclient
 import (
 	"errors"
 	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // Where the agent's link may be, in the order of looking; see agent/internal/layout/place.go.
@@ -28,7 +30,7 @@ func agentScript(subcommand string, dirs ...string) string {
 // agentError tells a host without an agent, and one whose agent does not run,
 // from other commands that fail: by exit status and mark, never by words.
 func agentError(err error) error {
-	failed, ok := errors.AsType[*CommandError](err)
+	failed, ok := errors.AsType[*sshdial.CommandError](err)
 	switch {
 	case !ok:
 		return err

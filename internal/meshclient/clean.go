@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // CleanHost removes the agent from the host of a node that is no longer in the
@@ -44,7 +45,7 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 // provider's hosts that keeps the record, the agent stays for that: without it
 // nobody could find the cluster again. DestroyCluster removes it. host is nil
 // when it is none of the provider's.
-func (c *Client) cleanHost(ctx context.Context, ep, host *Endpoint, r *mesh.Record) (kept string, err error) {
+func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *mesh.Record) (kept string, err error) {
 	if host == nil {
 		return "", c.uninstall(ctx, ep)
 	}
@@ -86,7 +87,7 @@ func (c *Client) cleanHost(ctx context.Context, ep, host *Endpoint, r *mesh.Reco
 
 // lastKeeper says that the host has a record and no other host of the provider
 // answers with one.
-func (c *Client) lastKeeper(snap *Snapshot, host *Endpoint) bool {
+func (c *Client) lastKeeper(snap *Snapshot, host *sshdial.Endpoint) bool {
 	own := false
 	for _, other := range c.hosts {
 		if s := snap.statusAt(other); s != nil && s.Generation > 0 {
@@ -111,7 +112,7 @@ func (c *Client) silentHost(snap *Snapshot) string {
 }
 
 // notCleaned is the error of a host that left the record and could not be cleaned.
-func notCleaned(host *Endpoint, format string, args ...any) error {
+func notCleaned(host *sshdial.Endpoint, format string, args ...any) error {
 	return &ProblemsError{Committed: true, Problems: []NodeProblem{
 		{host.Name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(format, args...)}},
 	}}
@@ -119,7 +120,7 @@ func notCleaned(host *Endpoint, format string, args ...any) error {
 
 // handedOn is an error while nobody but the host has the record that it has: a
 // commit may have reached it alone, and would be lost with it.
-func handedOn(snap *Snapshot, host *Endpoint) error {
+func handedOn(snap *Snapshot, host *sshdial.Endpoint) error {
 	own := snap.statusAt(host)
 	if own == nil || own.Generation == 0 {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 const (
@@ -22,9 +23,9 @@ const (
 // for concurrent use and holds no state outside itself.
 type Client struct {
 	cfg    Config
-	router *Router
-	hosts  []*Endpoint // of Config.Hosts, in its order
-	pool   *Pool
+	router *sshdial.Router
+	hosts  []*sshdial.Endpoint // of Config.Hosts, in its order
+	pool   *sshdial.Pool
 	agents agentBinaries
 	holder string // of the lease: random, so that two processes are told apart
 	cache  *snapshotCache
@@ -40,12 +41,12 @@ type Client struct {
 	close   context.CancelFunc
 }
 
-// New checks the configuration; it never dials. Errors are *ConfigError.
+// New checks the configuration; it never dials. Errors are *sshdial.ConfigError.
 func New(cfg Config) (*Client, error) {
 	if err := checkUnreachable(cfg.OnUnreachable); err != nil {
 		return nil, err
 	}
-	r, err := NewRouter(cfg.SSH)
+	r, err := sshdial.NewRouter(cfg.SSH)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if cfg.SSH.Timeout <= 0 {
-		cfg.SSH.Timeout = DefaultTimeout
+		cfg.SSH.Timeout = sshdial.DefaultTimeout
 	}
 	c := &Client{
 		cfg: cfg, router: r, hosts: hosts,
@@ -62,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 		removals: newRemovals(),
 	}
 	c.closed, c.close = context.WithCancel(context.Background())
-	c.pool = NewPool(cfg.SSH, HTTPCommand{What: "the call of the agent", Script: agentScript("dial-stdio", agentDirs...)}, c.detach)
+	c.pool = sshdial.NewPool(cfg.SSH, sshdial.HTTPCommand{What: "the call of the agent", Script: agentScript("dial-stdio", agentDirs...)}, c.detach)
 	c.cache = &snapshotCache{fetch: c.fetchSnapshot, detach: c.detach}
 	c.queue = &queue{run: c.commitBatch, detach: c.detach}
 	return c, nil

@@ -4,12 +4,13 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // alreadyNode is the error of a host that says that it is another node of the
 // cluster. A host that was cloned from a node says so, too: it has the node's
 // record, and not its underlay address.
-func (c *Client) alreadyNode(r *mesh.Record, ep *Endpoint, s *mesh.Status, n *mesh.Node) error {
+func (c *Client) alreadyNode(r *mesh.Record, ep *sshdial.Endpoint, s *mesh.Status, n *mesh.Node) error {
 	e := &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Summary: "Host already is a node", Taken: mesh.NodeObject(s.Node)}
 	if _, own := s.Host.LinkOf(r.Nodes[s.Node].Address); own {
 		e.Detail = fmt.Sprintf("The host at %s already is the node %q of this cluster: a host can be one node. Name another host, "+

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // CreateCluster installs the agent on the hosts and commits a first record to
@@ -80,7 +81,7 @@ func (c *Client) allHosts(ctx context.Context) error {
 
 // readyHosts installs the agent on every host, and returns where there was none;
 // a host that has a record ends it.
-func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, installed []*Endpoint, err error) {
+func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, installed []*sshdial.Endpoint, err error) {
 	errs, bare := make([]error, len(c.hosts)), make([]bool, len(c.hosts))
 	var g errgroup.Group
 	var oneByOne keyedMutex

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // Config says which hosts hold the record and how to reach them.
@@ -12,7 +14,7 @@ type Config struct {
 	// one, three or five hosts of the cluster. They are asked first and hold
 	// the writer's lease.
 	Hosts []string
-	SSH   SSHConfig
+	SSH   sshdial.Config
 	// OnUnreachable says what a change does about nodes that cannot take it.
 	OnUnreachable UnreachablePolicy
 	// Log gets what happens below the surface; nil logs nothing. It never
@@ -42,7 +44,7 @@ const (
 
 func checkUnreachable(p UnreachablePolicy) error {
 	if !slices.Contains([]UnreachablePolicy{UnreachableDefault, UnreachableWarn, UnreachableFail}, p) {
-		return &ConfigError{"on_unreachable", fmt.Sprintf("%q is no policy: want warn or fail.", p)}
+		return &sshdial.ConfigError{Attribute: "on_unreachable", Detail: fmt.Sprintf("%q is no policy: want warn or fail.", p)}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // ErrClosed is returned by every call after Close.
@@ -118,7 +119,9 @@ func isDown(err error) bool {
 	return ok
 }
 
-func asUnreachable(err error) (*UnreachableError, bool) { return errors.AsType[*UnreachableError](err) }
+func asUnreachable(err error) (*sshdial.UnreachableError, bool) {
+	return errors.AsType[*sshdial.UnreachableError](err)
+}
 
 // HostFailure is why one host or node did not answer or did not agree.
 type HostFailure struct {

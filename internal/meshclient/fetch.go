@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // fetchSnapshot asks the hosts first; the record they have names the others.
@@ -23,7 +24,7 @@ func (c *Client) fetchSnapshot(ctx context.Context) (*Snapshot, error) {
 	// round asks those not asked before, so there are few.
 	for f.record != nil {
 		before := f.record
-		var more []*Endpoint
+		var more []*sshdial.Endpoint
 		missing := f.uncovered()
 		for _, ep := range missing {
 			more = append(more, ep)
@@ -50,7 +51,7 @@ type fetch struct {
 	hash   string // of record
 }
 
-func (f *fetch) ask(ctx context.Context, eps []*Endpoint, known string) {
+func (f *fetch) ask(ctx context.Context, eps []*sshdial.Endpoint, known string) {
 	var g errgroup.Group
 	g.SetLimit(parallelCalls)
 	for _, ep := range eps {
@@ -96,8 +97,8 @@ func (f *fetch) choose() {
 
 // uncovered returns the nodes of the record that have not been asked yet. A
 // host that says it is a node is that node, whatever name it was reached by.
-func (f *fetch) uncovered() map[string]*Endpoint {
-	missing := map[string]*Endpoint{}
+func (f *fetch) uncovered() map[string]*sshdial.Endpoint {
+	missing := map[string]*sshdial.Endpoint{}
 	for name, n := range f.record.Nodes {
 		if _, ok := f.nodes[name]; ok || f.hostOf(name) != nil {
 			continue
@@ -112,16 +113,16 @@ func (f *fetch) uncovered() map[string]*Endpoint {
 	return missing
 }
 
-func (f *fetch) hostOf(name string) *Endpoint {
-	return f.client.hostOf(f.record, name, func(ep *Endpoint) *mesh.Status { return f.asked[ep.Key()].Status })
+func (f *fetch) hostOf(name string) *sshdial.Endpoint {
+	return f.client.hostOf(f.record, name, func(ep *sshdial.Endpoint) *mesh.Status { return f.asked[ep.Key()].Status })
 }
 
 // statusAt looks up what a host of the provider block said.
-func (s *Snapshot) statusAt(host *Endpoint) *mesh.Status { return s.Hosts[host.Name].Status }
+func (s *Snapshot) statusAt(host *sshdial.Endpoint) *mesh.Status { return s.Hosts[host.Name].Status }
 
 // hostOf returns the host of the provider block that is the named node: by
 // what it says itself, else by the endpoint.
-func (c *Client) hostOf(r *mesh.Record, name string, status func(*Endpoint) *mesh.Status) *Endpoint {
+func (c *Client) hostOf(r *mesh.Record, name string, status func(*sshdial.Endpoint) *mesh.Status) *sshdial.Endpoint {
 	key := ""
 	if n := r.Nodes[name]; n != nil {
 		if ep, err := c.nodeEndpoint(n); err == nil {

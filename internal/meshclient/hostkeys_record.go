@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // heedRecord holds the provider's hosts to the keys that the record has of them
@@ -13,7 +14,7 @@ import (
 // state of the cluster. Those to whom that makes a difference are asked again,
 // and the record is chosen anew.
 func (f *fetch) heedRecord(ctx context.Context) {
-	var again []*Endpoint
+	var again []*sshdial.Endpoint
 	for _, ep := range f.client.hosts {
 		if n := f.nodeAt(ep); n != nil && f.client.pool.Contradicts(ep, n.SSH.HostKey, f.asked[ep.Key()].Err) {
 			f.client.pool.Repin(ep, n.SSH.HostKey, "the cluster's record, of node "+n.Name)
@@ -29,7 +30,7 @@ func (f *fetch) heedRecord(ctx context.Context) {
 }
 
 // nodeAt returns the node of the record that is reached as ep is.
-func (f *fetch) nodeAt(ep *Endpoint) *mesh.Node {
+func (f *fetch) nodeAt(ep *sshdial.Endpoint) *mesh.Node {
 	if f.record == nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 const (
@@ -32,7 +33,7 @@ func installScript(bases ...string) string {
 var installBases = []string{"/usr/local/lib", "/opt", "/var/lib"}
 
 // install puts this provider's agent on the host and starts it.
-func (c *Client) install(ctx context.Context, ep *Endpoint) error {
+func (c *Client) install(ctx context.Context, ep *sshdial.Endpoint) error {
 	_, err, _ := c.installs.Do(ep.Key(), func() (any, error) {
 		ctx, cancel := c.detach(ctx, installTimeout)
 		defer cancel()
@@ -41,7 +42,7 @@ func (c *Client) install(ctx context.Context, ep *Endpoint) error {
 	return err
 }
 
-func (c *Client) installOnce(ctx context.Context, ep *Endpoint) error {
+func (c *Client) installOnce(ctx context.Context, ep *sshdial.Endpoint) error {
 	conn, err := c.pool.Get(ctx, ep, c.cfg.SSH.Timeout)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (c *Client) installOnce(ctx context.Context, ep *Endpoint) error {
 }
 
 // uninstall removes the agent and all it did; a host without one is fine.
-func (c *Client) uninstall(ctx context.Context, ep *Endpoint) error {
+func (c *Client) uninstall(ctx context.Context, ep *sshdial.Endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
 	defer cancel()
 	conn, err := c.pool.Get(ctx, ep, min(readPatience, c.cfg.SSH.Timeout))
@@ -106,7 +107,7 @@ func (c *Client) outdated(s *mesh.Status) bool {
 // ready makes sure that the host runs this provider's agent: installs it where
 // there is none, replaces another one, and one that has stopped. It tells
 // whether there was none.
-func (c *Client) ready(ctx context.Context, ep *Endpoint) (s *mesh.Status, installed bool, err error) {
+func (c *Client) ready(ctx context.Context, ep *sshdial.Endpoint) (s *mesh.Status, installed bool, err error) {
 	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
 	switch {
 	case isNoAgent(err):

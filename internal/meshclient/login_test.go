@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // serveAgent is an SSH agent with the keys, on a socket.
@@ -64,19 +65,19 @@ func TestLogin(t *testing.T) {
 	certify(t, cert, own, authority)
 	for name, c := range map[string]struct {
 		server meshtest.Login
-		client meshclient.SSHConfig
+		client sshdial.Config
 	}{
-		"key":                  {client: meshclient.SSHConfig{PrivateKey: f.PrivateKey}},
-		"second of two keys":   {client: meshclient.SSHConfig{PrivateKey: stranger + f.PrivateKey}},
-		"key without last \\n": {client: meshclient.SSHConfig{PrivateKey: "\n  " + strings.TrimSpace(f.PrivateKey)}},
-		"agent":                {client: meshclient.SSHConfig{Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, f.PrivateKey))}},
-		"agent after a key":    {client: meshclient.SSHConfig{PrivateKey: stranger, Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, f.PrivateKey))}},
-		"password":             {meshtest.Login{Password: "pw", NoKeys: true}, meshclient.SSHConfig{Password: "pw"}},
-		"password after a key": {meshtest.Login{Password: "pw"}, meshclient.SSHConfig{PrivateKey: stranger, Password: "pw"}},
-		"keyboard-interactive": {meshtest.Login{Password: "pw", Interactive: true}, meshclient.SSHConfig{Password: "pw"}},
+		"key":                  {client: sshdial.Config{PrivateKey: f.PrivateKey}},
+		"second of two keys":   {client: sshdial.Config{PrivateKey: stranger + f.PrivateKey}},
+		"key without last \\n": {client: sshdial.Config{PrivateKey: "\n  " + strings.TrimSpace(f.PrivateKey)}},
+		"agent":                {client: sshdial.Config{Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, f.PrivateKey))}},
+		"agent after a key":    {client: sshdial.Config{PrivateKey: stranger, Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, f.PrivateKey))}},
+		"password":             {meshtest.Login{Password: "pw", NoKeys: true}, sshdial.Config{Password: "pw"}},
+		"password after a key": {meshtest.Login{Password: "pw"}, sshdial.Config{PrivateKey: stranger, Password: "pw"}},
+		"keyboard-interactive": {meshtest.Login{Password: "pw", Interactive: true}, sshdial.Config{Password: "pw"}},
 		"certificate": {
 			meshtest.Login{Authority: authority.PublicKey()},
-			meshclient.SSHConfig{PrivateKey: f.PrivateKey, Certificate: string(ssh.MarshalAuthorizedKey(cert))},
+			sshdial.Config{PrivateKey: f.PrivateKey, Certificate: string(ssh.MarshalAuthorizedKey(cert))},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,32 +105,32 @@ func TestRefusedLogin(t *testing.T) {
 	yes, no := true, false
 	for name, c := range map[string]struct {
 		server meshtest.Login
-		client meshclient.SSHConfig
+		client sshdial.Config
 		want   string
 	}{
 		"nothing to show": {
-			client: meshclient.SSHConfig{Agent: &no},
+			client: sshdial.Config{Agent: &no},
 			want: `ADDRESS refused the login of user root.
 Tried: nothing.
 The server offers: publickey.
 No key, agent or password is configured: set private_key, agent or password in the provider's ssh.`,
 		},
 		"strange keys": {
-			client: meshclient.SSHConfig{PrivateKey: stranger, Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, inAgent)), User: "deploy"},
+			client: sshdial.Config{PrivateKey: stranger, Agent: &yes, AgentSocket: serveAgent(t, rawKey(t, inAgent)), User: "deploy"},
 			want: `ADDRESS refused the login of user deploy.
 Tried: publickey ` + key + ` (private_key), publickey ` + second + ` (agent).
 The server offers: publickey.`,
 		},
 		"wrong password": {
 			meshtest.Login{Password: "right", NoKeys: true},
-			meshclient.SSHConfig{PrivateKey: stranger, Password: "wrong", Agent: &no},
+			sshdial.Config{PrivateKey: stranger, Password: "wrong", Agent: &no},
 			`ADDRESS refused the login of user root.
 Tried: password.
 Not tried: publickey ` + key + ` (private_key): the server takes no keys.
 The server offers: password.`,
 		},
 		"password where none is taken": {
-			client: meshclient.SSHConfig{Password: "pw", Agent: &yes, AgentSocket: serveAgent(t)},
+			client: sshdial.Config{Password: "pw", Agent: &yes, AgentSocket: serveAgent(t)},
 			want: `ADDRESS refused the login of user root.
 Tried: nothing.
 Not tried: password: the server takes none; agent: it holds no key.
@@ -142,7 +143,7 @@ The server offers: publickey.`,
 			cfg.SSH = c.client
 			cfg.SSH.KnownHosts = []string{}
 			err := ask(t, cfg)
-			auth, ok := errors.AsType[*meshclient.AuthError](err)
+			auth, ok := errors.AsType[*sshdial.AuthError](err)
 			if !ok {
 				t.Fatalf("got %v", err)
 			}
@@ -166,7 +167,7 @@ func TestTooManyKeys(t *testing.T) {
 	cfg := f.ClientConfig()
 	cfg.SSH.PrivateKey = keys.String()
 	err := ask(t, cfg)
-	if _, ok := errors.AsType[*meshclient.AuthError](err); !ok {
+	if _, ok := errors.AsType[*sshdial.AuthError](err); !ok {
 		t.Fatalf("got %v", err)
 	}
 	wantText(t, err, "too many authentication failures", "name the right one", "publickey SHA256:")
@@ -180,7 +181,7 @@ func TestRefusedLoginIsNotRetried(t *testing.T) {
 	n.SetLogin(meshtest.Login{NoKeys: true, Password: "right", Tried: func() { logins++ }})
 	cfg := f.ClientConfig()
 	cfg.SSH.Password = "wrong"
-	if _, ok := errors.AsType[*meshclient.AuthError](ask(t, cfg)); !ok || logins != 1 {
+	if _, ok := errors.AsType[*sshdial.AuthError](ask(t, cfg)); !ok || logins != 1 {
 		t.Errorf("%d logins", logins)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // What a login prints before our command runs is passed over, at every step.
@@ -49,7 +49,7 @@ func TestLogin_NoCommands_QuotesTheHost(t *testing.T) {
 			f, n := installed(t)
 			n.SetLogin(meshtest.Login{Prints: c.prints, Forced: true})
 			err := ask(t, f.ClientConfig())
-			if _, ok := errors.AsType[*meshclient.LoginError](err); !ok {
+			if _, ok := errors.AsType[*sshdial.LoginError](err); !ok {
 				t.Fatalf("it is %v", err)
 			}
 			wantText(t, err, c.want, "ssh.user", n.Addr())
@@ -114,7 +114,7 @@ func TestMaxSessions_None_SaysSo(t *testing.T) {
 	f, n := installed(t)
 	n.SetLogin(meshtest.Login{MaxSessions: -1})
 	err := ask(t, f.ClientConfig())
-	if _, ok := errors.AsType[*meshclient.SessionsError](err); !ok {
+	if _, ok := errors.AsType[*sshdial.SessionsError](err); !ok {
 		t.Fatalf("it is %v", err)
 	}
 	wantText(t, err, "MaxSessions", n.Addr())

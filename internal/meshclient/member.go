@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // member is one agent that a commit goes to: a host of the provider block, a
 // node, or both in one.
 type member struct {
-	ep      *Endpoint
+	ep      *sshdial.Endpoint
 	host    string // its entry in Config.Hosts, "" for none
 	node    string // its name in the next record, "" when it only keeps it
 	view    NodeView
@@ -72,7 +73,7 @@ func (c *Client) nodeMember(snap *Snapshot, n *mesh.Node, op *operation) *member
 	m := &member{node: n.Name, view: snap.Nodes[n.Name]}
 	ep, err := c.nodeEndpoint(n)
 	if err != nil {
-		ep, m.view = Unroutable(n.Name, n.Address.String()), NodeView{Err: err}
+		ep, m.view = sshdial.Unroutable(n.Name, n.Address.String()), NodeView{Err: err}
 	}
 	m.ep = ep
 	return m
@@ -81,7 +82,7 @@ func (c *Client) nodeMember(snap *Snapshot, n *mesh.Node, op *operation) *member
 // hostMember finds the provider's host that is the same machine as node m.
 func (c *Client) hostMember(hosts []*member, next *mesh.Record, m *member) *member {
 	if m.joining == nil {
-		ep := c.hostOf(next, m.node, func(ep *Endpoint) *mesh.Status {
+		ep := c.hostOf(next, m.node, func(ep *sshdial.Endpoint) *mesh.Status {
 			return hosts[slices.Index(c.hosts, ep)].view.Status
 		})
 		if ep == nil {
@@ -102,7 +103,7 @@ func (c *Client) hostMember(hosts []*member, next *mesh.Record, m *member) *memb
 // host; an agent that was restarted in between, or is too old to say, is told by
 // the rest. Clones may share a host key or addresses behind NAT; that they share
 // both and the host name is left out of account.
-func (c *Client) sameMachine(a *Endpoint, as *mesh.Status, b *Endpoint, bs *mesh.Status) bool {
+func (c *Client) sameMachine(a *sshdial.Endpoint, as *mesh.Status, b *sshdial.Endpoint, bs *mesh.Status) bool {
 	if as != nil && bs != nil && as.Instance != "" && as.Instance == bs.Instance {
 		return true
 	}

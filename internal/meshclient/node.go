@@ -6,6 +6,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // PutNode joins a host (it installs the agent there) or changes a node. The
@@ -72,7 +73,7 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 
 // describeNode checks that the host can be the node, and fills in what only
 // the host knows.
-func (c *Client) describeNode(r *mesh.Record, ep *Endpoint, s *mesh.Status, n *mesh.Node) error {
+func (c *Client) describeNode(r *mesh.Record, ep *sshdial.Endpoint, s *mesh.Status, n *mesh.Node) error {
 	if s.Record != nil && s.Record.UID != r.UID {
 		return &ForeignError{Host: ep.Name, Cluster: s.Record.Cluster.Name, UID: s.Record.UID}
 	}
@@ -86,7 +87,7 @@ func (c *Client) describeNode(r *mesh.Record, ep *Endpoint, s *mesh.Status, n *m
 				"set address to its own and ssh.host to the other.", ep.Address(), n.Address, prose.ListOr(addressesOf(&s.Host), "no IPv4 address"))}
 	}
 	n.UnderlayMTU = link.MTU
-	if key := c.pool.Seen(ep); n.SSH.HostKey == "" && key != "" && c.cfg.SSH.HostKeyPolicy != HostKeyInsecure {
+	if key := c.pool.Seen(ep); n.SSH.HostKey == "" && key != "" && c.cfg.SSH.HostKeyPolicy != sshdial.HostKeyInsecure {
 		n.SSH.HostKey = key
 	}
 	return nil
@@ -94,13 +95,13 @@ func (c *Client) describeNode(r *mesh.Record, ep *Endpoint, s *mesh.Status, n *m
 
 // leaveAsFound removes an agent that was installed for a join that came to
 // nothing. The caller may have left: cleaning up is done all the same.
-func (c *Client) leaveAsFound(ctx context.Context, ep *Endpoint) {
+func (c *Client) leaveAsFound(ctx context.Context, ep *sshdial.Endpoint) {
 	if c.hostAt(ep) == nil {
 		c.leaveKeeperAsFound(ctx, ep)
 	}
 }
 
-func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *Endpoint) {
+func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *sshdial.Endpoint) {
 	ctx, cancel := c.detach(ctx, uninstallTimeout)
 	defer cancel()
 	if err := c.uninstall(ctx, ep); err != nil {
@@ -109,7 +110,7 @@ func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *Endpoint) {
 }
 
 // hostAt returns the provider's host with the same endpoint.
-func (c *Client) hostAt(ep *Endpoint) *Endpoint {
+func (c *Client) hostAt(ep *sshdial.Endpoint) *sshdial.Endpoint {
 	for _, h := range c.hosts {
 		if h.Key() == ep.Key() {
 			return h

@@ -7,6 +7,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // RemoveNode drains a node, takes it out of the record, so that the others stop
@@ -65,8 +66,8 @@ type leaving struct {
 	*Client
 	name  string
 	force bool
-	ep    *Endpoint // as the record has it; else as the provider has it
-	host  *Endpoint // the provider's host that it is, nil for none
+	ep    *sshdial.Endpoint // as the record has it; else as the provider has it
+	host  *sshdial.Endpoint // the provider's host that it is, nil for none
 	// silent is why the host cannot be asked, elsewhere whose it is by now.
 	silent    error
 	elsewhere string
@@ -83,7 +84,7 @@ func (l *leaving) find(r *mesh.Record) bool {
 	ep, err := l.nodeEndpoint(n)
 	if err != nil {
 		// No way leads there; the name is enough to take it out.
-		ep, l.silent = Unroutable(l.name, n.Address.String()), err
+		ep, l.silent = sshdial.Unroutable(l.name, n.Address.String()), err
 	}
 	l.ep = ep
 	return true
@@ -163,7 +164,7 @@ const leftBehind = "What was set up there stays: the agent, which goes on with t
 
 // whyNotCleaned is what a failed command said, or why none could be given.
 func whyNotCleaned(err error) string {
-	if failed, ok := errors.AsType[*CommandError](err); ok {
+	if failed, ok := errors.AsType[*sshdial.CommandError](err); ok {
 		return prose.Clean(failed.Error())
 	}
 	return silence(err)
@@ -171,4 +172,4 @@ func whyNotCleaned(err error) string {
 
 // forget drops what is known of a host that is given up: one that is set up
 // anew at the same address has another host key, and is worth waiting for.
-func (c *Client) forget(ep *Endpoint) { c.pool.Forget(ep) }
+func (c *Client) forget(ep *sshdial.Endpoint) { c.pool.Forget(ep) }

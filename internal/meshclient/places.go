@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // places are the hosts and nodes that the Terraform state knows. They are asked
@@ -27,7 +28,7 @@ type places struct {
 // place is one of them. It is asked once in the life of the client.
 type place struct {
 	cluster, name string // name is for messages
-	ep            *Endpoint
+	ep            *sshdial.Endpoint
 
 	mu    sync.Mutex
 	asked bool

@@ -6,14 +6,15 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // hostEndpoints makes the endpoints of Config.Hosts, in its order.
-func hostEndpoints(r *Router, entries []string) ([]*Endpoint, error) {
+func hostEndpoints(r *sshdial.Router, entries []string) ([]*sshdial.Endpoint, error) {
 	if len(entries) == 0 {
-		return nil, &ConfigError{"hosts", "There must be at least one host: the SSH addresses of one, three or five hosts of the cluster."}
+		return nil, &sshdial.ConfigError{Attribute: "hosts", Detail: "There must be at least one host: the SSH addresses of one, three or five hosts of the cluster."}
 	}
-	hosts := make([]*Endpoint, 0, len(entries))
+	hosts := make([]*sshdial.Endpoint, 0, len(entries))
 	seen := map[string]string{}
 	for _, entry := range entries {
 		ep, err := r.Host(entry)
@@ -23,7 +24,7 @@ func hostEndpoints(r *Router, entries []string) ([]*Endpoint, error) {
 		// A host counted twice would hold a majority by itself.
 		route := ep.CanonicalRoute()
 		if twin, ok := seen[route]; ok {
-			return nil, &ConfigError{"hosts", fmt.Sprintf("%q and %q are the same host (%s): name every host once.", twin, entry, ep.Address())}
+			return nil, &sshdial.ConfigError{Attribute: "hosts", Detail: fmt.Sprintf("%q and %q are the same host (%s): name every host once.", twin, entry, ep.Address())}
 		}
 		seen[route] = entry
 		hosts = append(hosts, ep)
@@ -32,13 +33,13 @@ func hostEndpoints(r *Router, entries []string) ([]*Endpoint, error) {
 }
 
 // nodeEndpoint makes the endpoint of a node as its record describes it.
-func (c *Client) nodeEndpoint(n *mesh.Node) (*Endpoint, error) {
-	ep, err := c.router.Own(OwnSettings{
+func (c *Client) nodeEndpoint(n *mesh.Node) (*sshdial.Endpoint, error) {
+	ep, err := c.router.Own(sshdial.OwnSettings{
 		Name: n.Name, User: n.SSH.User, Host: cmp.Or(n.SSH.Host, n.Address.String()), Port: n.SSH.Port,
 		HostKey: n.SSH.HostKey, HostKeySource: "host_key of node " + n.Name,
 		BastionHost: n.SSH.BastionHost, BastionPort: n.SSH.BastionPort, BastionUser: n.SSH.BastionUser,
 	})
-	if bad, ok := errors.AsType[*OwnSettingsError](err); ok {
+	if bad, ok := errors.AsType[*sshdial.OwnSettingsError](err); ok {
 		e := &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: bad.Detail}
 		if bad.BadHost {
 			e.Summary = "Invalid SSH host"

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func TestConfigErrors_Hosts(t *testing.T) {
@@ -19,8 +20,8 @@ func TestConfigErrors_Hosts(t *testing.T) {
 		"bad port":       {[]string{"h:0"}, "1–65535"},
 		"the same twice": {[]string{"h", "root@h:22"}, "same host"},
 	} {
-		_, err := New(Config{Hosts: c.hosts, SSH: SSHConfig{KnownHosts: []string{}}})
-		e, ok := errors.AsType[*ConfigError](err)
+		_, err := New(Config{Hosts: c.hosts, SSH: sshdial.Config{KnownHosts: []string{}}})
+		e, ok := errors.AsType[*sshdial.ConfigError](err)
 		if !ok || e.Attribute != "hosts" || !strings.Contains(e.Detail, c.says) {
 			t.Errorf("%s: got %v, want hosts: …%s…", name, err, c.says)
 		}
@@ -29,7 +30,7 @@ func TestConfigErrors_Hosts(t *testing.T) {
 
 func TestNodeRoute(t *testing.T) {
 	t.Parallel()
-	c, err := New(Config{Hosts: []string{"192.0.2.1:2201"}, SSH: SSHConfig{Port: 2201, KnownHosts: []string{}}})
+	c, err := New(Config{Hosts: []string{"192.0.2.1:2201"}, SSH: sshdial.Config{Port: 2201, KnownHosts: []string{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

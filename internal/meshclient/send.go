@@ -9,6 +9,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // send commits the proposal to everyone who prepared it. From here on no
@@ -121,7 +122,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 
 // settled asks for a member's state, and again while it is still applying the
 // record that it has taken.
-func (r *commitRun) settled(ctx context.Context, ep *Endpoint, hash string) (*mesh.Status, error) {
+func (r *commitRun) settled(ctx context.Context, ep *sshdial.Endpoint, hash string) (*mesh.Status, error) {
 	for {
 		s, err := r.status(ctx, ep, hash, readPatience)
 		if err != nil || s.Hash != hash || s.AppliedGeneration == s.Generation || len(s.Problems) > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // ask takes a snapshot with a fresh client and returns what it had against the
@@ -80,7 +81,7 @@ func TestHostKeyPolicy(t *testing.T) {
 				}
 				return
 			}
-			if _, ok := errors.AsType[*meshclient.HostKeyError](err); !ok {
+			if _, ok := errors.AsType[*sshdial.HostKeyError](err); !ok {
 				t.Fatalf("got %v", err)
 			}
 			wantText(t, err, c.want...)
@@ -112,7 +113,7 @@ func TestHostKeyChanges(t *testing.T) {
 	n.Cut()
 	eventually(t, "a new connection is refused", func() bool {
 		_, err := newestStatus(c, t)
-		_, ok := errors.AsType[*meshclient.HostKeyError](err)
+		_, ok := errors.AsType[*sshdial.HostKeyError](err)
 		return ok
 	})
 	// What the Terraform state has pinned ends a connection that is open.
@@ -196,7 +197,7 @@ func TestSudo(t *testing.T) {
 	} {
 		n.SetLogin(meshtest.Login{SudoRefused: says})
 		err := ask(t, cfg)
-		if _, ok := errors.AsType[*meshclient.SudoError](err); !ok {
+		if _, ok := errors.AsType[*sshdial.SudoError](err); !ok {
 			t.Errorf("%q is understood as %v", says, err)
 			continue
 		}
@@ -226,11 +227,11 @@ func TestAgentDown(t *testing.T) {
 
 func TestBastion(t *testing.T) {
 	t.Parallel()
-	for name, through := range map[string]func(*meshclient.SSHConfig, *meshtest.Node, *meshtest.Node){
-		"bastion": func(s *meshclient.SSHConfig, gate, _ *meshtest.Node) {
-			s.Bastion = meshclient.BastionConfig{Host: "127.0.0.1", Port: gate.Port(), User: "jump", HostKey: gate.HostKey}
+	for name, through := range map[string]func(*sshdial.Config, *meshtest.Node, *meshtest.Node){
+		"bastion": func(s *sshdial.Config, gate, _ *meshtest.Node) {
+			s.Bastion = sshdial.BastionConfig{Host: "127.0.0.1", Port: gate.Port(), User: "jump", HostKey: gate.HostKey}
 		},
-		"proxy_jump": func(s *meshclient.SSHConfig, gate, outer *meshtest.Node) {
+		"proxy_jump": func(s *sshdial.Config, gate, outer *meshtest.Node) {
 			s.ProxyJump = fmt.Sprintf("a@%s, b@%s", outer.Addr(), gate.Addr())
 		},
 	} {
@@ -250,7 +251,7 @@ func TestBastion(t *testing.T) {
 			}
 			gate.SetLogin(meshtest.Login{NoKeys: true, Password: "other"})
 			err := ask(t, cfg)
-			auth, ok := errors.AsType[*meshclient.AuthError](err)
+			auth, ok := errors.AsType[*sshdial.AuthError](err)
 			if !ok || auth.Address != gate.Addr() {
 				t.Errorf("the bastion refuses: %v", err)
 			}

@@ -1,12 +1,12 @@
-package meshclient
+package sshdial
 
 import "time"
 
 // DefaultTimeout is Config.Timeout where none is set.
 const DefaultTimeout = 30 * time.Second
 
-// SSHConfig is how to reach and log in to every host that says nothing else.
-type SSHConfig struct {
+// Config is how to reach and log in to every host that says nothing else.
+type Config struct {
 	User string // default root
 	Port uint16 // default 22
 	// PrivateKey is PEM content; several concatenated keys are all tried.

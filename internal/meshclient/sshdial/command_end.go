@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"cmp"

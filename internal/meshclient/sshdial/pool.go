@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"cmp"
@@ -54,7 +54,7 @@ type Pool struct {
 // NewPool dials nothing yet. http is what the connections' HTTP clients speak
 // with. detach makes a context for a dial that may outlive the caller's, with a
 // bound on its time; it should end when the pool is closed.
-func NewPool(cfg SSHConfig, http HTTPCommand, detach func(context.Context, time.Duration) (context.Context, context.CancelFunc)) *Pool {
+func NewPool(cfg Config, http HTTPCommand, detach func(context.Context, time.Duration) (context.Context, context.CancelFunc)) *Pool {
 	return &Pool{
 		keys: newHostKeys(cfg.HostKeyPolicy), timeout: cmp.Or(max(cfg.Timeout, 0), DefaultTimeout), http: http, detach: detach, dials: semaphore.NewWeighted(parallelDials),
 		gates: map[string]*semaphore.Weighted{}, conns: map[string]*Conn{}, failed: map[string]time.Duration{},

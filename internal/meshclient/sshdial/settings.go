@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"cmp"
@@ -11,9 +11,9 @@ import (
 
 // NewRouter checks the settings. It reads files (known_hosts, ~/.ssh) and
 // never dials. Errors are *ConfigError.
-func NewRouter(cfg SSHConfig) (*Router, error) { return newRouter(cfg, ownSurroundings()) }
+func NewRouter(cfg Config) (*Router, error) { return newRouter(cfg, ownSurroundings()) }
 
-func newRouter(cfg SSHConfig, around surroundings) (*Router, error) {
+func newRouter(cfg Config, around surroundings) (*Router, error) {
 	r := &Router{ssh: cfg, around: around}
 	for _, step := range []func() error{r.readPolicy, r.readLogins, r.readHostKeys, r.readWays} {
 		if err := step(); err != nil {

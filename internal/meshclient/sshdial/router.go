@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"cmp"
@@ -38,7 +38,7 @@ func (s surroundings) expand(path string) string {
 // Router knows the way to every host: it makes endpoints of the settings, of what
 // is known of a host itself, and of ~/.ssh/config. It is safe for concurrent use.
 type Router struct {
-	ssh        SSHConfig
+	ssh        Config
 	around     surroundings
 	login      *login
 	bastion    *login

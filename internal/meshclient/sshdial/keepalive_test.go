@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"context"
@@ -93,7 +93,7 @@ func connect(t *testing.T, keptAlive *atomic.Int64) (c *Conn, silent *atomic.Boo
 			_ = r.Reply(false, nil) // as sshd does
 		}
 	}()
-	p := NewPool(SSHConfig{HostKeyPolicy: HostKeyInsecure}, HTTPCommand{}, nil)
+	p := NewPool(Config{HostKeyPolicy: HostKeyInsecure}, HTTPCommand{}, nil)
 	c, err = p.handshake(t.Context(), &Endpoint{Host: "192.0.2.1", Port: 22, User: "root", login: &login{password: "x"}}, near)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestSilentHandshakeEnds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			near, far, _ := newWire()
 			defer far.Close()
-			p := NewPool(SSHConfig{HostKeyPolicy: HostKeyInsecure, Timeout: timeout}, HTTPCommand{}, nil)
+			p := NewPool(Config{HostKeyPolicy: HostKeyInsecure, Timeout: timeout}, HTTPCommand{}, nil)
 			start := time.Now()
 			_, err := p.handshake(t.Context(), &Endpoint{Host: "192.0.2.1", Port: 22, User: "root", login: &login{password: "x"}}, awaitGreeting(near, p.patience()))
 			if err == nil || !strings.Contains(err.Error(), "no SSH greeting within "+greeting.String()) {

@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"errors"
@@ -44,7 +44,7 @@ func TestUserConfig_UnknownParts_AreSaid(t *testing.T) {
 		".ssh/config":        "User first\n" + oddConfig + "Host x\n  User y\n",
 		".ssh/conf.d/a.conf": "Match exec true\n  Port 1\nHost n4\n  Port 4444\n",
 	})
-	r, err := newRouter(SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}, around)
+	r, err := newRouter(Config{UseSSHConfig: true, KnownHosts: []string{}}, around)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestUserConfig_UnknownParts_AreSaid(t *testing.T) {
 func TestUserConfig_ProxyCommand_IsRefused(t *testing.T) {
 	t.Parallel()
 	around := home(t, map[string]string{".ssh/config": oddConfig})
-	cfg := SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}
+	cfg := Config{UseSSHConfig: true, KnownHosts: []string{}}
 	_, err := way(cfg, around, "vpn")
 	if e, ok := errors.AsType[*ConfigError](err); !ok || e.Attribute != "use_ssh_config" || !strings.Contains(e.Detail, "ProxyCommand vpn --to %h for host vpn") {
 		t.Errorf("it is %v", err)
@@ -94,7 +94,7 @@ func TestUserConfig_ProxyCommand_IsRefused(t *testing.T) {
 func TestUserConfig_IncludeInACircle_Ends(t *testing.T) {
 	t.Parallel()
 	around := home(t, map[string]string{".ssh/config": "Include config\nHost h\n  User u\n"})
-	r, err := newRouter(SSHConfig{UseSSHConfig: true, KnownHosts: []string{}}, around)
+	r, err := newRouter(Config{UseSSHConfig: true, KnownHosts: []string{}}, around)
 	if err != nil || !strings.Contains(strings.Join(r.Warnings(), "\n"), "include each other") {
 		t.Errorf("%v", err)
 	}

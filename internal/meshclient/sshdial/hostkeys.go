@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"bytes"
@@ -49,9 +49,9 @@ func parseHostKey(s string) (ssh.PublicKey, error) {
 }
 
 // hostKeys decides which host keys are accepted, and remembers them. Known
-// keys come, in this order, from the endpoint's own host_key (attribute or
-// record), from PinHostKey (the Terraform state), from known_hosts, and from
-// the first connection of this process.
+// keys come, in this order, from the endpoint's own key (a setting of all
+// hosts, or its OwnSettings), from PinHostKey and Repin, from known_hosts, and
+// from the first connection of this process.
 type hostKeys struct {
 	policy HostKeyPolicy
 	mu     sync.Mutex

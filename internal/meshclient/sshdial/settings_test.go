@@ -1,4 +1,4 @@
-package meshclient
+package sshdial
 
 import (
 	"errors"
@@ -34,7 +34,7 @@ func testdata(t *testing.T, name string) string {
 }
 
 // way is the endpoint of a host.
-func way(cfg SSHConfig, around surroundings, host string) (*Endpoint, error) {
+func way(cfg Config, around surroundings, host string) (*Endpoint, error) {
 	r, err := newRouter(cfg, around)
 	if err != nil {
 		return nil, err
@@ -47,25 +47,25 @@ func TestConfigErrors(t *testing.T) {
 	encrypted := testdata(t, "encrypted_ed25519")
 	yes := true
 	for name, c := range map[string]struct {
-		cfg       SSHConfig
+		cfg       Config
 		attribute string
 		says      string
 	}{
-		"policy":             {SSHConfig{HostKeyPolicy: "ask"}, "host_key_policy", "strict, accept-new or insecure"},
-		"a file's name":      {SSHConfig{PrivateKey: "~/.ssh/id_ed25519"}, "private_key", "file("},
-		"cut off key":        {SSHConfig{PrivateKey: encrypted[:100]}, "private_key", "cannot be read"},
-		"encrypted":          {SSHConfig{PrivateKey: encrypted}, "private_key", "set passphrase"},
-		"wrong passphrase":   {SSHConfig{PrivateKey: encrypted, Passphrase: "no"}, "private_key", "passphrase does not open"},
-		"bastion encrypted":  {SSHConfig{Bastion: BastionConfig{PrivateKey: encrypted}}, "bastion.private_key", "unencrypted key"},
-		"no certificate":     {SSHConfig{Certificate: "x"}, "certificate", "-cert.pub"},
-		"certificate is key": {SSHConfig{Certificate: someKey}, "certificate", "plain public key"},
-		"host_key":           {SSHConfig{HostKey: "SHA256:abc"}, "host_key", "TYPE BASE64"},
-		"bastion.host_key":   {SSHConfig{Bastion: BastionConfig{HostKey: "x"}}, "bastion.host_key", "TYPE BASE64"},
-		"bastion.host":       {SSHConfig{Bastion: BastionConfig{Host: "a b"}}, "bastion.host", "name or an address"},
-		"known_hosts":        {SSHConfig{KnownHosts: []string{"/none/such"}}, "known_hosts", "/none/such"},
-		"both ways":          {SSHConfig{Bastion: BastionConfig{Host: "b"}, ProxyJump: "c"}, "proxy_jump", "keep one"},
-		"proxy_jump":         {SSHConfig{ProxyJump: "a,,b"}, "proxy_jump", "no SSH address"},
-		"agent without one":  {SSHConfig{Agent: &yes}, "agent", "SSH_AUTH_SOCK"},
+		"policy":             {Config{HostKeyPolicy: "ask"}, "host_key_policy", "strict, accept-new or insecure"},
+		"a file's name":      {Config{PrivateKey: "~/.ssh/id_ed25519"}, "private_key", "file("},
+		"cut off key":        {Config{PrivateKey: encrypted[:100]}, "private_key", "cannot be read"},
+		"encrypted":          {Config{PrivateKey: encrypted}, "private_key", "set passphrase"},
+		"wrong passphrase":   {Config{PrivateKey: encrypted, Passphrase: "no"}, "private_key", "passphrase does not open"},
+		"bastion encrypted":  {Config{Bastion: BastionConfig{PrivateKey: encrypted}}, "bastion.private_key", "unencrypted key"},
+		"no certificate":     {Config{Certificate: "x"}, "certificate", "-cert.pub"},
+		"certificate is key": {Config{Certificate: someKey}, "certificate", "plain public key"},
+		"host_key":           {Config{HostKey: "SHA256:abc"}, "host_key", "TYPE BASE64"},
+		"bastion.host_key":   {Config{Bastion: BastionConfig{HostKey: "x"}}, "bastion.host_key", "TYPE BASE64"},
+		"bastion.host":       {Config{Bastion: BastionConfig{Host: "a b"}}, "bastion.host", "name or an address"},
+		"known_hosts":        {Config{KnownHosts: []string{"/none/such"}}, "known_hosts", "/none/such"},
+		"both ways":          {Config{Bastion: BastionConfig{Host: "b"}, ProxyJump: "c"}, "proxy_jump", "keep one"},
+		"proxy_jump":         {Config{ProxyJump: "a,,b"}, "proxy_jump", "no SSH address"},
+		"agent without one":  {Config{Agent: &yes}, "agent", "SSH_AUTH_SOCK"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +76,7 @@ func TestConfigErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := way(SSHConfig{PrivateKey: encrypted, Passphrase: "opens it"}, home(t, nil), "h"); err != nil {
+	if _, err := way(Config{PrivateKey: encrypted, Passphrase: "opens it"}, home(t, nil), "h"); err != nil {
 		t.Error(err)
 	}
 }
@@ -99,23 +99,23 @@ Host round
 Host about
   ProxyJump round
 `})
-	plain := SSHConfig{}
+	plain := Config{}
 	for name, c := range map[string]struct {
-		ssh  SSHConfig
+		ssh  Config
 		host string
 		want string
 	}{
 		"defaults":             {plain, "192.0.2.1", "root@192.0.2.1:22"},
-		"port of its own":      {SSHConfig{Port: 2222}, "192.0.2.1:22", "root@192.0.2.1:22"},
-		"provider's":           {SSHConfig{Port: 2222, User: "u"}, "192.0.2.1", "u@192.0.2.1:2222"},
-		"user of its own":      {SSHConfig{User: "u"}, "a@192.0.2.1", "a@192.0.2.1:22"},
+		"port of its own":      {Config{Port: 2222}, "192.0.2.1:22", "root@192.0.2.1:22"},
+		"provider's":           {Config{Port: 2222, User: "u"}, "192.0.2.1", "u@192.0.2.1:2222"},
+		"user of its own":      {Config{User: "u"}, "a@192.0.2.1", "a@192.0.2.1:22"},
 		"IPv6":                 {plain, "2001:db8::1", "root@[2001:db8::1]:22"},
-		"bastion":              {SSHConfig{User: "u", Port: 2222, Bastion: BastionConfig{Host: "b"}}, "h", "u@h:2222 via u@b:22"},
-		"bastion's user":       {SSHConfig{Bastion: BastionConfig{Host: "b", User: "j", Port: 23}}, "h", "root@h:22 via j@b:23"},
-		"proxy_jump":           {SSHConfig{ProxyJump: "a@b:23,c"}, "h", "root@h:22 via root@c:22 via a@b:23"},
-		"ssh_config":           {SSHConfig{UseSSHConfig: true}, "n1", "deploy@10.0.0.1:2201 via jump@10.9.9.9:22 via root@outer:22"},
-		"ssh_config, but user": {SSHConfig{UseSSHConfig: true, User: "u"}, "a@n1:22", "a@10.0.0.1:22 via jump@10.9.9.9:22 via u@outer:22"},
-		"bastion wins":         {SSHConfig{UseSSHConfig: true, Bastion: BastionConfig{Host: "gate"}}, "n1", "deploy@10.0.0.1:2201 via jump@10.9.9.9:22"},
+		"bastion":              {Config{User: "u", Port: 2222, Bastion: BastionConfig{Host: "b"}}, "h", "u@h:2222 via u@b:22"},
+		"bastion's user":       {Config{Bastion: BastionConfig{Host: "b", User: "j", Port: 23}}, "h", "root@h:22 via j@b:23"},
+		"proxy_jump":           {Config{ProxyJump: "a@b:23,c"}, "h", "root@h:22 via root@c:22 via a@b:23"},
+		"ssh_config":           {Config{UseSSHConfig: true}, "n1", "deploy@10.0.0.1:2201 via jump@10.9.9.9:22 via root@outer:22"},
+		"ssh_config, but user": {Config{UseSSHConfig: true, User: "u"}, "a@n1:22", "a@10.0.0.1:22 via jump@10.9.9.9:22 via u@outer:22"},
+		"bastion wins":         {Config{UseSSHConfig: true, Bastion: BastionConfig{Host: "gate"}}, "n1", "deploy@10.0.0.1:2201 via jump@10.9.9.9:22"},
 		"not asked to read it": {plain, "n1", "root@n1:22"},
 	} {
 		c.ssh.KnownHosts = []string{}
@@ -128,7 +128,7 @@ Host about
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
-	_, err := way(SSHConfig{UseSSHConfig: true}, around, "round")
+	_, err := way(Config{UseSSHConfig: true}, around, "round")
 	if err == nil || !strings.Contains(err.Error(), "lead back") {
 		t.Errorf("a ProxyJump in a circle: %v", err)
 	}
@@ -144,7 +144,7 @@ func TestUserConfigFiles(t *testing.T) {
 		".ssh/hosts":       "h " + someKey + "\n",
 		".ssh/known_hosts": "other " + someKey + "\n",
 	})
-	r, err := newRouter(SSHConfig{UseSSHConfig: true, Passphrase: "opens it"}, around)
+	r, err := newRouter(Config{UseSSHConfig: true, Passphrase: "opens it"}, around)
 	if err != nil {
 		t.Fatal(err)
 	}

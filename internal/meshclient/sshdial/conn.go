@@ -1,4 +1,5 @@
-package meshclient
+// Package sshdial connects to hosts over SSH and runs commands there as root.
+package sshdial
 
 import (
 	"context"
