@@ -108,7 +108,7 @@ func (c *Client) PinHostKey(address, key string) {
 	if key == "" {
 		return
 	}
-	c.pool.PinHostKey(c.router.Resolve(address), key)
+	c.pool.PinHostKey(c.router.Resolve(address), key, "the Terraform state")
 }
 
 // HostKey returns the key that address ("host:port") showed, else the one that

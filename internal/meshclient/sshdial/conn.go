@@ -1,4 +1,3 @@
-// Package sshdial connects to hosts over SSH and runs commands there as root.
 package sshdial
 
 import (

@@ -63,11 +63,11 @@ func newHostKeys(policy HostKeyPolicy) *hostKeys {
 	return &hostKeys{policy: policy, pinned: map[string]knownKey{}, seen: map[string]ssh.PublicKey{}}
 }
 
-func (h *hostKeys) pin(address, text string) {
+func (h *hostKeys) pin(address, text, source string) {
 	key, _ := parseHostKey(text)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pinned[address] = knownKey{key, "the Terraform state"}
+	h.pinned[address] = knownKey{key, source}
 }
 
 // forget drops the keys that were pinned for or seen at ep's address.

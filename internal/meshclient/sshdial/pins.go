@@ -5,9 +5,10 @@ import "errors"
 // PinHostKey makes key (authorized_keys form) the only one that address
 // ("host:port", as Endpoint.Address and Router.Resolve give it) may show, unless
 // the endpoint has a host key of its own. A connection that was accepted with
-// another key is closed. A key that cannot be read refuses every one.
-func (p *Pool) PinHostKey(address, key string) {
-	p.keys.pin(address, key)
+// another key is closed. A key that cannot be read refuses every one. source says
+// in errors where the key comes from.
+func (p *Pool) PinHostKey(address, key, source string) {
+	p.keys.pin(address, key, source)
 	p.recheck(address)
 }
 

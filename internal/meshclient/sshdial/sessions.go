@@ -62,8 +62,8 @@ func (s *sessions) refused() (alone bool) {
 }
 
 // session opens a channel that is released when it has ended at the other end as
-// well. A command (needed) takes precedence over the channels to the agent
-// that are idle; those are closed where the server takes no more.
+// well. A command (needed) takes precedence over the HTTP sessions that
+// are idle; those are closed where the server takes no more.
 func (c *Conn) session(ctx context.Context, needed bool) (*ssh.Session, error) {
 	retry := firstRetry
 	var refusedSince time.Time // with no session of ours
