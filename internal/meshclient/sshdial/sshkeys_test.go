@@ -1,4 +1,4 @@
-package meshclient_test
+package sshdial_test
 
 import (
 	"crypto/rand"
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func parse(t *testing.T, key string) ssh.PublicKey {
@@ -24,15 +24,15 @@ func parse(t *testing.T, key string) ssh.PublicKey {
 func fingerprint(t *testing.T, key string) string { return ssh.FingerprintSHA256(parse(t, key)) }
 
 // write makes a known_hosts file the only one of the configuration.
-func write(t *testing.T, cfg *meshclient.Config, path, content string) {
+func write(t *testing.T, cfg *sshdial.Config, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg.SSH.KnownHosts = []string{path}
+	cfg.KnownHosts = []string{path}
 }
 
-func knows(t *testing.T, cfg *meshclient.Config, path, address, key string) {
+func knows(t *testing.T, cfg *sshdial.Config, path, address, key string) {
 	t.Helper()
 	write(t, cfg, path, knownhosts.Line([]string{address}, parse(t, key)))
 }
