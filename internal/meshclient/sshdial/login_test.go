@@ -97,7 +97,7 @@ func TestLogin(t *testing.T) {
 
 func TestRefusedLogin(t *testing.T) {
 	t.Parallel()
-	f, n := installed(t)
+	_, n := installed(t)
 	stranger, signer := meshtest.NewKey(t)
 	inAgent, agentSigner := meshtest.NewKey(t)
 	key, second := ssh.FingerprintSHA256(signer.PublicKey()), ssh.FingerprintSHA256(agentSigner.PublicKey())
@@ -138,8 +138,7 @@ The server offers: publickey.`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			n.SetLogin(c.server)
-			cfg := f.ClientConfig().SSH
-			cfg = c.client
+			cfg := c.client
 			cfg.KnownHosts = []string{}
 			err := ask(t, n, cfg)
 			auth, ok := errors.AsType[*sshdial.AuthError](err)
