@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // Drift says in sentences, "node n2: …" sorted by node, what the nodes that
@@ -36,7 +37,7 @@ func (s *Snapshot) drifts() map[mesh.Object][]string {
 			continue
 		}
 		for _, p := range v.Status.Problems {
-			text := who + sentence(p.Text)
+			text := who + prose.Sentence(p.Text)
 			all[p.Object] = append(all[p.Object], text)
 			if p.Object != self && !hasObject(s.Record, p.Object) {
 				all[self] = append(all[self], text)
@@ -131,7 +132,7 @@ func (s *Snapshot) keepers(hash string) []string {
 			sentences = append(sentences, who+text)
 		}
 		for _, p := range s.reports("", v.Status, mesh.ClusterObject) {
-			sentences = append(sentences, who+sentence(p.Text))
+			sentences = append(sentences, who+prose.Sentence(p.Text))
 		}
 	}
 	return sentences

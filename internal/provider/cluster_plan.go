@@ -13,6 +13,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // ValidateConfig asks mesh about the settings together; each alone has its
@@ -118,7 +119,7 @@ func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create
 // route would lead away from that host.
 func hostsInPool(hosts []string, c mesh.Cluster) error {
 	for _, entry := range hosts {
-		if a, ok := meshclient.TargetAddress(entry); ok && c.AddressPool.Contains(a) {
+		if a, ok := sshdial.TargetAddress(entry); ok && c.AddressPool.Contains(a) {
 			return inPool(c, "the host "+entry+" of the provider", a)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // subject is what a diagnostic is about.
@@ -119,17 +120,17 @@ func explain(err error) (summary, detail string) {
 		return "Too few hosts answer", sentence(err.Error()) + " What Terraform knows is kept as it is."
 	}
 	var (
-		auth        *meshclient.AuthError
-		hostKey     *meshclient.HostKeyError
-		unreachable *meshclient.UnreachableError
+		auth        *sshdial.AuthError
+		hostKey     *sshdial.HostKeyError
+		unreachable *sshdial.UnreachableError
 		noAgent     *meshclient.NoAgentError
 		leave       *meshclient.LeaveError
 		foreign     *meshclient.ForeignError
 		busy        *meshclient.BusyError
 		down        *meshclient.AgentDownError
-		sudo        *meshclient.SudoError
-		login       *meshclient.LoginError
-		sessions    *meshclient.SessionsError
+		sudo        *sshdial.SudoError
+		login       *sshdial.LoginError
+		sessions    *sshdial.SessionsError
 		version     *meshclient.VersionError
 		other       *otherClusterError
 		lost        *meshclient.LostError
@@ -190,7 +191,7 @@ const lostSummary = "Hosts without the cluster's record"
 
 // addConfigError points at the attribute of the provider block.
 func addConfigError(diags *diag.Diagnostics, err error) {
-	var cfg *meshclient.ConfigError
+	var cfg *sshdial.ConfigError
 	if !errors.As(err, &cfg) {
 		diags.AddError("Invalid provider configuration", sentence(err.Error()))
 		return
