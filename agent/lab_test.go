@@ -317,7 +317,7 @@ func TestAgentOnTheLabsNodes(t *testing.T) {
 		}
 	})
 	t.Run("a listener on a new port is named", func(t *testing.T) { expectListenerNamed(t, rec) })
-	t.Run("what is broken shows, and a restart mends it", func(t *testing.T) { expectRepair(t, rec, addresses) })
+	t.Run("what is broken shows, and a restart repairs it", func(t *testing.T) { expectRepair(t, rec, addresses) })
 	t.Run("a host that leaves is empty and keeps the record", func(t *testing.T) { expectLeave(t, rec) })
 }
 

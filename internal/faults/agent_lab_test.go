@@ -10,13 +10,13 @@ import (
 )
 
 // during does something while the client asks, and notes what became of it. do returns what the plan said.
-func (w *world) during(t *testing.T, name, node string, do func() (mended string, said []string)) Outage {
+func (w *world) during(t *testing.T, name, node string, do func() (repaired string, said []string)) Outage {
 	t.Helper()
 	from := w.mark(t)
-	mended, said := do()
+	repaired, said := do()
 	to := w.served(t, time.Minute)
 	outage := w.between(from, to, w.targets...)
-	w.note(Row{Fault: name, Node: node, Outage: outage, Mended: mended, Said: said})
+	w.note(Row{Fault: name, Node: node, Outage: outage, Repaired: repaired, Said: said})
 	return outage
 }
 
@@ -32,7 +32,7 @@ func untroubled(t *testing.T, o Outage) {
 func (w *world) agentFaults(t *testing.T) {
 	t.Run("kill -9 of the agent", func(t *testing.T) {
 		untroubled(t, w.during(t, "kill -9 of the agent", "n2", func() (string, []string) {
-			return w.On(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; mended $t 60") + " s", nil
+			return w.On(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; repaired $t 60") + " s", nil
 		}))
 	})
 	t.Run("the agent stopped", func(t *testing.T) {
@@ -41,7 +41,7 @@ func (w *world) agentFaults(t *testing.T) {
 			said := w.plan(t)
 			mustSay(t, said, `node n3: `)
 			ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
-			w.On(t, "n3", "mended $(now) 60")
+			w.On(t, "n3", "repaired $(now) 60")
 			return "by the apply", said
 		}))
 		w.inSync(t)
@@ -54,7 +54,7 @@ iptables -t nat -A DOCKER -i docker0 -j RETURN; iptables -t nat -A DOCKER ! -i d
 			mustSay(t, said, `No changes`)
 			return "", said
 		}))
-		w.On(t, "n1", "restore; untouched; mended $(now) 60")
+		w.On(t, "n1", "restore; untouched; repaired $(now) 60")
 	})
 	t.Run("another program fights for a jump", func(t *testing.T) {
 		untroubled(t, w.during(t, "another program fights for a jump", "n2", func() (string, []string) {
@@ -70,7 +70,7 @@ done
 echo 'put back each time' >&2; exit 1`)
 			said := w.plan(t)
 			mustSay(t, said, `ROUTINGMESH-IN .*is not jumped to from INPUT\. Something on this host keeps`)
-			return w.On(t, "n2", "mended $(now) 90") + " s", said
+			return w.On(t, "n2", "repaired $(now) 90") + " s", said
 		}))
 	})
 }

@@ -13,12 +13,12 @@ func TestAccLabFaults(t *testing.T) {
 	w := newWorld(t)
 	w.begin(t, mixed, "table.txt")
 	for _, f := range kernelFaults {
-		t.Run(f.name, func(t *testing.T) { w.mends(t, f, w.targets...) })
+		t.Run(f.name, func(t *testing.T) { w.repairs(t, f, w.targets...) })
 	}
 	w.asSaved(t)
-	t.Run("found by the timer", func(t *testing.T) { w.mendsByTimer(t, interruptingFaults) })
+	t.Run("found by the timer", func(t *testing.T) { w.repairsByTimer(t, interruptingFaults) })
 	t.Run("quiet ones found by the timer", func(t *testing.T) {
-		untroubled(t, w.during(t, "quiet ones found by the timer", "all", func() (string, []string) { w.mendsByTimer(t, quietFaults); return "", nil }))
+		untroubled(t, w.during(t, "quiet ones found by the timer", "all", func() (string, []string) { w.repairsByTimer(t, quietFaults); return "", nil }))
 	})
 	w.asSaved(t)
 	w.agentFaults(t)

@@ -70,13 +70,13 @@ func TestSentences(t *testing.T) {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	got := Table([]Row{
-		{Fault: "vx0 deleted", Node: "n1", Firewall: "ufw", Outage: Outage{Seconds: 1.234, Failed: 7, Asked: 90}, Mended: "0.9 s", Said: []string{"node n1: a.", "node n1: b."}},
+		{Fault: "vx0 deleted", Node: "n1", Firewall: "ufw", Outage: Outage{Seconds: 1.234, Failed: 7, Asked: 90}, Repaired: "0.9 s", Said: []string{"node n1: a.", "node n1: b."}},
 		{Fault: "kill -9", Node: "n2", Outage: Outage{Asked: 80}},
 	})
-	want := `fault       | node | firewall | s to serve | failed of N | mended | plan said
-vx0 deleted | n1   | ufw      | 1.2        | 7 of 90     | 0.9 s  | node n1: a.
-            |      |          |            |             |        | node n1: b.
-kill -9     | n2   | –        | 0          | 0 of 80     | –      | –
+	want := `fault       | node | firewall | s to serve | failed of N | repaired | plan said
+vx0 deleted | n1   | ufw      | 1.2        | 7 of 90     | 0.9 s    | node n1: a.
+            |      |          |            |             |          | node n1: b.
+kill -9     | n2   | –        | 0          | 0 of 80     | –        | –
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.TrimSuffix(want, "\n"))

@@ -118,7 +118,7 @@ func (w *world) guide(t *testing.T, pattern string) string {
 // Without a limit no request may fail.
 func (w *world) outlives(t *testing.T, f fault) {
 	o := w.during(t, f.name, f.node, func() (string, []string) {
-		took := w.On(t, f.node, fmt.Sprintf("t=$(now)\n%s\nmended $t %d", f.inject, byTimer))
+		took := w.On(t, f.node, fmt.Sprintf("t=$(now)\n%s\nrepaired $t %d", f.inject, byTimer))
 		said := w.plan(t)
 		mustSay(t, said[:1], "^No changes")
 		return took + " s", said
@@ -149,7 +149,7 @@ within 60 warns nothing`)
 func (w *world) dropped(t *testing.T) {
 	w.during(t, "a file without the guide's rules", "n2", func() (string, []string) {
 		// connections of before would go on to pass
-		w.On(t, "n2", "nft -f $dir/strict.nft; conntrack -F 2>/dev/null; mended $(now) 60; within 30 warns 'inet filter input'; within 30 warns 'inet filter forward'")
+		w.On(t, "n2", "nft -f $dir/strict.nft; conntrack -F 2>/dev/null; repaired $(now) 60; within 30 warns 'inet filter input'; within 30 warns 'inet filter forward'")
 		said := w.plan(t)
 		mustSay(t, said, `^Warning: A firewall drops the mesh's packets on node n2`)
 		w.On(t, "n2", "commands=$(agent | jq -r '.warnings[] | select(.code == \"firewall\").text' | grep -o 'Run `[^`]*`' | sed 's/^Run .//; s/.$//'); echo \"$commands\" > $dir/commands; . $dir/commands; within 60 warns nothing")
@@ -158,7 +158,7 @@ func (w *world) dropped(t *testing.T) {
 		mustSay(t, w.plan(t), "^No changes")
 		return "by the commands of the warning", said
 	})
-	w.On(t, "n2", "systemctl restart nftables; mended $(now) 60")
+	w.On(t, "n2", "systemctl restart nftables; repaired $(now) 60")
 }
 
 // limit is one way of the guide to limit who may reach a published port.

@@ -24,7 +24,7 @@ type fault struct {
 	takesOthers bool
 }
 
-// What the agent sees at once has to be mended within 2 s; the rest is for asking, in an emulated machine whose cores others use as well: it
+// What the agent sees at once has to be repaired within 2 s; the rest is for asking, in an emulated machine whose cores others use as well: it
 // is still a third of the timer's period. What nothing but the timer sees has a period of it (30 s), and a bit.
 const (
 	atOnce  = 10
@@ -73,8 +73,8 @@ var quietFaults = []fault{
 	{name: "the record's file", node: "n1", inject: "rm /var/lib/routingmesh/record.json", limit: byTimer, says: `/var/lib/routingmesh/record.json`},
 }
 
-// mends does the fault while the client asks, and waits until the agent has mended it by itself.
-func (w *world) mends(t *testing.T, f fault, through ...Target) {
+// repairs does the fault while the client asks, and waits until the agent has repaired it by itself.
+func (w *world) repairs(t *testing.T, f fault, through ...Target) {
 	t.Helper()
 	from := w.mark(t)
 	restore := ""
@@ -84,19 +84,19 @@ func (w *world) mends(t *testing.T, f fault, through ...Target) {
 	out := w.On(t, f.node, fmt.Sprintf(`r=$(repairs); t=$(now)
 %s
 well $t %g
-[ $(jq .repairs $dir/status) -gt $r ] || { echo 'mended, but not counted in repairs' >&2; exit 1; }
+[ $(jq .repairs $dir/status) -gt $r ] || { echo 'repaired, but not counted in repairs' >&2; exit 1; }
 %s`, f.inject, f.limit, restore))
 	to := w.served(t, 30*time.Second)
 	outage := w.between(from, to, through...)
-	w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Mended: out + " s"})
+	w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Repaired: out + " s"})
 	if outage.Seconds > f.limit {
 		t.Errorf("for %.1f s requests failed (%s); allowed are %g s", outage.Seconds, outage.First, f.limit)
 	}
 }
 
-// mendsByTimer does all faults, and then waits for all, so that one period of the timer is waited for. A request counts for the fault whose
+// repairsByTimer does all faults, and then waits for all, so that one period of the timer is waited for. A request counts for the fault whose
 // node it went to.
-func (w *world) mendsByTimer(t *testing.T, faults []fault) {
+func (w *world) repairsByTimer(t *testing.T, faults []fault) {
 	t.Helper()
 	from, begun, perNode := w.mark(t), map[string]string{}, map[string]int{}
 	w.OnAll(t, "repairs > $dir/repairs")
@@ -108,13 +108,13 @@ func (w *world) mendsByTimer(t *testing.T, faults []fault) {
 	for _, f := range faults {
 		waits[f.node] += fmt.Sprintf("well %s %g\n", begun[f.name], f.limit)
 	}
-	mended := w.OnEach(t, waits)
+	repaired := w.OnEach(t, waits)
 	to := w.served(t, 30*time.Second)
 	for _, f := range faults {
 		outage := w.between(from, to, Through(w.targets, w.Nodes[f.node].Address)...)
-		mine, rest, _ := strings.Cut(mended[f.node], "\n")
-		mended[f.node] = rest
-		w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Mended: mine + " s"})
+		mine, rest, _ := strings.Cut(repaired[f.node], "\n")
+		repaired[f.node] = rest
+		w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Repaired: mine + " s"})
 		if outage.Seconds > f.limit {
 			t.Errorf("%s: for %.1f s requests failed (%s); allowed are %g s", f.name, outage.Seconds, outage.First, f.limit)
 		}
@@ -137,7 +137,7 @@ func (w *world) note(r Row) {
 }
 
 // reports does the faults once more where the agents only report: a batch of them is two faults for each node. The plan says each in words,
-// nothing mends it until the apply, and that mends exactly this.
+// nothing repairs it until the apply, and that repairs exactly this.
 func (w *world) reports(t *testing.T) {
 	t.Run("report", func(t *testing.T) {
 		w.apply(t, "repair=report")
@@ -176,6 +176,6 @@ func (w *world) reportsBatch(t *testing.T, batch []fault) {
 	}
 	ok(t, w.main.Apply(within(t, 3*time.Minute), func(string) {}))
 	w.OnEach(t, restore)
-	w.OnAll(t, "mended $(now) 60; untouched") // nothing but the apply has mended it
+	w.OnAll(t, "repaired $(now) 60; untouched") // nothing but the apply has repaired it
 	w.served(t, 30*time.Second)
 }

@@ -78,7 +78,7 @@ func (w *world) downDuringChanges(t *testing.T) {
 	o.Seconds = w.between(on, to, w.targets...).Seconds
 	w.On(t, "n2", "nft -f $dir/nft")
 	said := w.plan(t)
-	mustSay(t, said, `node n2: at generation \d+, cluster is at \d+`)
+	mustSay(t, said, `node n2: has an older configuration \(generation \d+, the cluster has \d+\)`)
 	w.note(Row{Fault: "down during changes", Node: "n2", Outage: o, Said: said})
 	w.apply(t, more(8096))
 	w.apply(t)
@@ -151,7 +151,7 @@ cat /etc/ssh/ssh_host_*.pub > $dir/pub`)
 	again := `-replace=routingmesh_node.this["n2"]`
 	ok(t, w.main.Apply(within(t, 4*time.Minute), func(string) {}, again))
 	to := w.served(t, time.Minute)
-	w.note(Row{Fault: "rebuilt from scratch", Node: "n2", Outage: w.between(from, to, w.targets...), Mended: "by apply -replace", Said: said})
+	w.note(Row{Fault: "rebuilt from scratch", Node: "n2", Outage: w.between(from, to, w.targets...), Repaired: "by apply -replace", Said: said})
 	w.On(t, "n2", "nft -f $dir/nft")
 	w.apply(t, `forced=["n2"]`)
 	w.oldKeys(t, "n2")

@@ -13,21 +13,21 @@ type Row struct {
 	// Firewall is whose rules are on the node besides the mesh's.
 	Firewall string
 	Outage
-	// Mended says how long it took until the node was again as before, in words; "" where nothing was to mend.
-	Mended string
+	// Repaired says how long it took until the node was again as before, in words; "" where nothing was to repair.
+	Repaired string
 	// Said is what terraform plan said while the fault was there.
 	Said []string
 }
 
 // Table is what the tests print: one line per fault, the sentences of the plan below each other.
 func Table(rows []Row) string {
-	cells := [][]string{{"fault", "node", "firewall", "s to serve", "failed of N", "mended", "plan said"}}
+	cells := [][]string{{"fault", "node", "firewall", "s to serve", "failed of N", "repaired", "plan said"}}
 	for _, r := range rows {
 		said := r.Said
 		if len(said) == 0 {
 			said = []string{"–"}
 		}
-		cells = append(cells, []string{r.Fault, r.Node, dash(r.Firewall), seconds(r.Seconds), fmt.Sprintf("%d of %d", r.Failed, r.Asked), dash(r.Mended), said[0]})
+		cells = append(cells, []string{r.Fault, r.Node, dash(r.Firewall), seconds(r.Seconds), fmt.Sprintf("%d of %d", r.Failed, r.Asked), dash(r.Repaired), said[0]})
 		for _, more := range said[1:] {
 			cells = append(cells, []string{"", "", "", "", "", "", more})
 		}

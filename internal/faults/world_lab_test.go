@@ -170,7 +170,7 @@ func (w *world) whole(t *testing.T) {
 // asSaved wants every node to have of the mesh, and of others, what it had.
 func (w *world) asSaved(t *testing.T) {
 	t.Helper()
-	w.OnAll(t, "mended $(now) 60 >/dev/null; untouched")
+	w.OnAll(t, "repaired $(now) 60 >/dev/null; untouched")
 }
 
 // between is what the client saw between two marks of it; each request that failed goes to the log.

@@ -82,7 +82,7 @@ type Status struct {
 	Overlay map[string]PeerProbe `json:"overlay,omitempty"`
 	// SelfTest says what the agent's own tests cover; nil on a host that is no node.
 	SelfTest *SelfTest `json:"self_test,omitempty"`
-	// Repairs is how many objects the agent has mended by itself since it was
+	// Repairs is how many objects the agent has repaired by itself since it was
 	// installed: what something else had removed or changed.
 	Repairs uint64 `json:"repairs"`
 }
@@ -208,8 +208,8 @@ type AbortRequest struct {
 	Holder string `json:"holder"`
 }
 
-// RepairRequest asks a node to mend what it reports as problems of the objects,
-// and nothing else; without objects, all of it. A node mends at once even when
+// RepairRequest asks a node to repair what it reports as problems of the objects,
+// and nothing else; without objects, all of it. A node repairs at once even when
 // its cluster's repair is RepairReport or it has backed off.
 type RepairRequest struct {
 	Objects []Object `json:"objects,omitempty"`

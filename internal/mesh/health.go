@@ -81,6 +81,17 @@ func (h *HealthCheck) Period() time.Duration {
 	return h.Interval() - share
 }
 
+// webOnly is the first setting that is there and that only http and https have.
+func (h *HealthCheck) webOnly() string {
+	switch {
+	case h.Path != "":
+		return "path"
+	case h.Host != "":
+		return "host"
+	}
+	return "expected_status"
+}
+
 // check returns the first setting that is out of range.
 func (h *HealthCheck) check() (attribute, detail string) {
 	web := h.Type == CheckHTTP || h.Type == CheckHTTPS
@@ -88,7 +99,7 @@ func (h *HealthCheck) check() (attribute, detail string) {
 	case !web && h.Type != CheckTCP:
 		return "type", fmt.Sprintf("The type must be tcp, http or https, not %q.", string(h.Type))
 	case !web && h.Path+h.Host+h.Status != "":
-		return "type", "Path, host and expected_status are for the types http and https."
+		return "type", fmt.Sprintf("%s needs the type http or https; the type is tcp.", h.webOnly())
 	case web && (!strings.HasPrefix(h.Path, "/") || strings.ContainsFunc(h.Path, unprintable)):
 		return "path", fmt.Sprintf("The path must begin with / and have no spaces, as in /healthz, not %q.", h.Path)
 	case strings.ContainsFunc(h.Host, unprintable):

@@ -200,7 +200,7 @@ func (r *reservations) why(k PortKey) string {
 	}
 	for _, own := range r.own {
 		if own.port == k.Port {
-			return fmt.Sprintf("Port %s is where the nodes' agents listen (%s of the cluster): publishing it would keep the clients of the one from the other. "+
+			return fmt.Sprintf("Port %s is where the nodes' agents listen (%s of the cluster): published traffic and requests to that address would collide. "+
 				"Choose another published_port, or another %s.", k, own.attribute, own.attribute)
 		}
 	}

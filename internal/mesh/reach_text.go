@@ -40,14 +40,14 @@ func (r *reach) sentence(g group) string {
 
 func (r *reach) underlaySentence(g group, peers string) string {
 	if g.role == everyone {
-		return "Nothing passes between any two nodes: the overlay is silent, and so is a ping to each other's own address. Are the nodes' addresses those at which " +
-			"they reach each other, with routes to them and no firewall that drops everything?"
+		return "No node reaches any other, neither over the overlay nor by a ping to its own address. Check that the nodes' addresses are those at which " +
+			"they reach each other, the routes to them, and the firewalls."
 	}
 	up := "Is the host up"
 	if r.reports[g.object] != nil {
 		up = "Its agent answers, so the host is up"
 	}
-	return fmt.Sprintf("Nothing passes between node %s and %s: the overlay is silent, and so is a ping to each other's own address. "+
+	return fmt.Sprintf("Node %s is cut off from %s: neither the overlay's packets nor a ping to each other's own address get through. "+
 		"%s; is %s the address at which the other nodes reach it, with a route to it and no firewall that drops everything?",
 		g.object, peers, up, r.rec.Nodes[g.object].Address)
 }

@@ -75,10 +75,10 @@ type Cluster struct {
 type RepairMode string
 
 const (
-	// RepairAutomatic mends it at once. It is kept as "" in a record.
+	// RepairAutomatic repairs it at once. It is kept as "" in a record.
 	RepairAutomatic RepairMode = ""
 	// RepairReport only reports it: a change of the cluster or a terraform apply
-	// of the drift mends it.
+	// of the drift repairs it.
 	RepairReport RepairMode = "report"
 )
 

@@ -34,7 +34,7 @@ func TestServiceBalanceRules(t *testing.T) {
 		"affinity for no time":    {Service{Affinity: &Affinity{PrefixLength: 32}}, "session_affinity", "1s–744h"},
 		"affinity of everybody":   {Service{Affinity: &Affinity{TimeoutSeconds: 1}}, "session_affinity", "1–32 bits"},
 		"a check of another type": {Service{HealthCheck: check(tcpCheck(), func(h *HealthCheck) { h.Type = "exec" })}, "health_check", "health_check.type: "},
-		"a path for tcp":          {Service{HealthCheck: check(tcpCheck(), func(h *HealthCheck) { h.Path = "/" })}, "health_check", "are for the types http"},
+		"a path for tcp":          {Service{HealthCheck: check(tcpCheck(), func(h *HealthCheck) { h.Path = "/" })}, "health_check", "path needs the type http"},
 		"a path that is none":     {Service{HealthCheck: check(webCheck(), func(h *HealthCheck) { h.Path = "x" })}, "health_check", "health_check.path: "},
 		"a header in the path":    {Service{HealthCheck: check(webCheck(), func(h *HealthCheck) { h.Path = "/ HTTP/1.0\r\nX: y" })}, "health_check", "no spaces"},
 		"a header in the host":    {Service{HealthCheck: check(webCheck(), func(h *HealthCheck) { h.Host = "a\r\nX: y" })}, "health_check", "health_check.host: "},

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // How long an agent may take. A commit includes the apply to the kernel.
@@ -28,16 +28,6 @@ const (
 	maxAnswer       = 64 << 20 // bytes; a record of 10,000 ports has 1 MB
 )
 
-// agentClient speaks HTTP/1.1 with the agent over `dial-stdio`.
-func (c *conn) agentClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return c.openStdio(ctx, agentScript("dial-stdio", agentDirs...))
-		},
-		MaxConnsPerHost: agentChannels, MaxIdleConnsPerHost: agentChannels, DisableCompression: true,
-	}}
-}
-
 // call is one request to an agent.
 type call struct {
 	path     string
@@ -49,15 +39,15 @@ type call struct {
 }
 
 // do makes the call once. Errors are *mesh.Refusal for what the agent refuses,
-// and those of the connection: *UnreachableError, *NoAgentError, ….
-func (c *Client) do(ctx context.Context, ep *endpoint, k call) error {
-	conn, err := c.pool.get(ctx, ep, min(k.patience, c.cfg.SSH.Timeout))
+// and those of the connection: *sshdial.UnreachableError, *NoAgentError, ….
+func (c *Client) do(ctx context.Context, ep *sshdial.Endpoint, k call) error {
+	conn, err := c.pool.Get(ctx, ep, min(k.patience, c.cfg.SSH.Timeout))
 	if err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, k.timeout, &slowError{k})
 	defer cancel()
-	err = conn.roundTrip(limited, k)
+	err = roundTrip(limited, conn.HTTP(), k)
 	switch {
 	case err == nil, isRefusal(err):
 		return err
@@ -66,7 +56,7 @@ func (c *Client) do(ctx context.Context, ep *endpoint, k call) error {
 	case limited.Err() != nil:
 		err = context.Cause(limited)
 	}
-	return conn.transportError(err)
+	return agentError(conn.HTTPError(err))
 }
 
 // slowError is a call that the agent did not answer in time.
@@ -78,16 +68,16 @@ func (e *slowError) Error() string {
 
 // repeatable makes a call that does no harm when it is made twice, once more if
 // the connection broke: it may have been idle for long.
-func (c *Client) repeatable(ctx context.Context, ep *endpoint, k call) error {
+func (c *Client) repeatable(ctx context.Context, ep *sshdial.Endpoint, k call) error {
 	err := c.do(ctx, ep, k)
-	broken, ok := errors.AsType[*UnreachableError](err)
+	broken, ok := errors.AsType[*sshdial.UnreachableError](err)
 	if _, slow := errors.AsType[*slowError](err); ok && broken.Attempts == 0 && !slow && ctx.Err() == nil {
 		return c.do(ctx, ep, k)
 	}
 	return err
 }
 
-func (c *conn) roundTrip(ctx context.Context, k call) error {
+func roundTrip(ctx context.Context, agent *http.Client, k call) error {
 	method, body := http.MethodGet, io.Reader(nil)
 	if k.body != nil {
 		data, err := json.Marshal(k.body)
@@ -105,7 +95,7 @@ func (c *conn) roundTrip(ctx context.Context, k call) error {
 	// Without a body to send again the transport cannot repeat a request on a
 	// connection that died: whether a mutation is repeated is for us to say.
 	req.GetBody = nil
-	resp, err := c.http.Do(req)
+	resp, err := agent.Do(req)
 	if err != nil {
 		return err
 	}
@@ -136,20 +126,9 @@ func refusalOf(resp *http.Response, data []byte) *mesh.Refusal {
 	return &r
 }
 
-// transportError takes the HTTP client's words off an error.
-func (c *conn) transportError(err error) error {
-	if ours, ok := errors.AsType[*sessionError](err); ok {
-		return ours.err
-	}
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
-	return &UnreachableError{Host: c.ep.name, Address: c.ep.address(), Err: err}
-}
-
 // status asks an agent for its state; known is the hash of a record that need
 // not be sent again.
-func (c *Client) status(ctx context.Context, ep *endpoint, known string, patience time.Duration) (*mesh.Status, error) {
+func (c *Client) status(ctx context.Context, ep *sshdial.Endpoint, known string, patience time.Duration) (*mesh.Status, error) {
 	var s mesh.Status
 	k := call{path: mesh.PathStatus, answer: &s, timeout: statusTimeout, patience: patience}
 	if known != "" {
@@ -163,9 +142,9 @@ func (c *Client) status(ctx context.Context, ep *endpoint, known string, patienc
 
 // checkStatus refuses an answer that this program would misread. The status
 // comes with the error: a write replaces an agent that is too old.
-func checkStatus(ep *endpoint, s *mesh.Status) error {
+func checkStatus(ep *sshdial.Endpoint, s *mesh.Status) error {
 	fail := func(format string, args ...any) error {
-		return &VersionError{Address: ep.address(), API: s.API, Version: s.Version, Detail: fmt.Sprintf(format, args...)}
+		return &VersionError{Address: ep.Address(), API: s.API, Version: s.Version, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case s.API > mesh.APIVersion:
@@ -199,6 +178,6 @@ func (c *Client) prepare(ctx context.Context, m *member, p *proposal) (problems 
 	return problems, err
 }
 
-func (c *Client) abort(ctx context.Context, ep *endpoint) error {
+func (c *Client) abort(ctx context.Context, ep *sshdial.Endpoint) error {
 	return c.repeatable(ctx, ep, call{path: mesh.PathAbort, body: mesh.AbortRequest{Holder: c.holder}, timeout: abortTimeout})
 }

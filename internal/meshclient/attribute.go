@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // failOps ends the operations that members object to. true means that there
@@ -42,10 +43,10 @@ func (r *commitRun) failOps(ctx context.Context, p *proposal) bool {
 // joinError is why a host cannot become a node.
 func joinError(a answer) error {
 	if f := a.refusal(mesh.Foreign); f != nil {
-		return &ForeignError{Host: a.ep.name, Text: f.Text}
+		return &ForeignError{Host: a.ep.Name, Text: f.Text}
 	}
 	if isRefusal(a.err) {
-		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: sentence(a.err.Error())}}}}
+		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: prose.Sentence(a.err.Error())}}}}
 	}
 	return a.err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // CleanHost removes the agent from the host of a node that is no longer in the
@@ -15,7 +16,7 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 	if err != nil {
 		return err
 	}
-	ep, err := c.router.node(&n)
+	ep, err := c.nodeEndpoint(&n)
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 // provider's hosts that keeps the record, the agent stays for that: without it
 // nobody could find the cluster again. DestroyCluster removes it. host is nil
 // when it is none of the provider's.
-func (c *Client) cleanHost(ctx context.Context, ep, host *endpoint, r *mesh.Record) (kept string, err error) {
+func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *mesh.Record) (kept string, err error) {
 	if host == nil {
 		return "", c.uninstall(ctx, ep)
 	}
@@ -75,20 +76,20 @@ func (c *Client) cleanHost(ctx context.Context, ep, host *endpoint, r *mesh.Reco
 		return "", notCleaned(host, "%s does not answer now, and may be all else that keeps the record, so that this host was not cleaned. "+
 			"Run the apply again when %s answers.", silent, silent)
 	}
-	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.address()})
+	c.log(ctx, "the agent stays as keeper of the record", map[string]any{"host": ep.Address()})
 	if over {
 		return "", nil
 	}
 	return fmt.Sprintf("The agent stays on %s: it is the last of the provider's hosts that keeps the record of cluster %s, which still has %s and %s. "+
-		"It serves no traffic, and destroying the cluster removes it.", ep.address(), r.Cluster.Name,
+		"It serves no traffic, and destroying the cluster removes it.", ep.Address(), r.Cluster.Name,
 		counted(len(r.Nodes), "node"), counted(len(r.Services), "service")), nil
 }
 
 // lastKeeper says that the host has a record and no other host of the provider
 // answers with one.
-func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
+func (c *Client) lastKeeper(snap *Snapshot, host *sshdial.Endpoint) bool {
 	own := false
-	for _, other := range c.router.hosts {
+	for _, other := range c.hosts {
 		if s := snap.statusAt(other); s != nil && s.Generation > 0 {
 			if other != host {
 				return false
@@ -102,30 +103,30 @@ func (c *Client) lastKeeper(snap *Snapshot, host *endpoint) bool {
 // silentHost is one of the provider's hosts that could not be asked, "" when
 // all could: it may have the record, and then the one that leaves is not the last.
 func (c *Client) silentHost(snap *Snapshot) string {
-	for _, host := range c.router.hosts {
-		if err := snap.Hosts[host.name].Err; err != nil && !isNoAgent(err) {
-			return host.name
+	for _, host := range c.hosts {
+		if err := snap.Hosts[host.Name].Err; err != nil && !isNoAgent(err) {
+			return host.Name
 		}
 	}
 	return ""
 }
 
 // notCleaned is the error of a host that left the record and could not be cleaned.
-func notCleaned(host *endpoint, format string, args ...any) error {
+func notCleaned(host *sshdial.Endpoint, format string, args ...any) error {
 	return &ProblemsError{Committed: true, Problems: []NodeProblem{
-		{host.name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(format, args...)}},
+		{host.Name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(format, args...)}},
 	}}
 }
 
 // handedOn is an error while nobody but the host has the record that it has: a
 // commit may have reached it alone, and would be lost with it.
-func handedOn(snap *Snapshot, host *endpoint) error {
+func handedOn(snap *Snapshot, host *sshdial.Endpoint) error {
 	own := snap.statusAt(host)
 	if own == nil || own.Generation == 0 {
 		return nil
 	}
 	for entry, v := range snap.Hosts {
-		if entry != host.name && v.Status != nil && v.Status.Generation >= own.Generation {
+		if entry != host.Name && v.Status != nil && v.Status.Generation >= own.Generation {
 			return nil
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 const (
-	defaultTimeout = 30 * time.Second
 	// readPatience bounds how long a read waits for a host that does not answer;
 	// a host being created is waited for by the write that needs it.
 	readPatience = 10 * time.Second
@@ -23,9 +23,9 @@ const (
 // for concurrent use and holds no state outside itself.
 type Client struct {
 	cfg    Config
-	router *router
-	keys   *hostKeys
-	pool   *pool
+	router *sshdial.Router
+	hosts  []*sshdial.Endpoint // of Config.Hosts, in its order
+	pool   *sshdial.Pool
 	agents agentBinaries
 	holder string // of the lease: random, so that two processes are told apart
 	cache  *snapshotCache
@@ -41,45 +41,42 @@ type Client struct {
 	close   context.CancelFunc
 }
 
-// New checks the configuration; it never dials. Errors are *ConfigError.
-func New(cfg Config) (*Client, error) { return newClient(cfg, ownSurroundings()) }
-
-func newClient(cfg Config, around surroundings) (*Client, error) {
+// New checks the configuration; it never dials. Errors are *sshdial.ConfigError.
+func New(cfg Config) (*Client, error) {
 	if err := checkUnreachable(cfg.OnUnreachable); err != nil {
 		return nil, err
 	}
-	r, err := newRouter(cfg, around)
+	r, err := sshdial.NewRouter(cfg.SSH)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := hostEndpoints(r, cfg.Hosts)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.SSH.Timeout <= 0 {
-		cfg.SSH.Timeout = defaultTimeout
+		cfg.SSH.Timeout = sshdial.DefaultTimeout
 	}
 	c := &Client{
-		cfg: cfg, router: r, keys: newHostKeys(cfg.SSH.HostKeyPolicy),
+		cfg: cfg, router: r, hosts: hosts,
 		agents: agentBinaries{source: cfg.AgentBinary}, holder: rand.Text(), writing: make(chan struct{}, 1),
 		removals: newRemovals(),
 	}
 	c.closed, c.close = context.WithCancel(context.Background())
-	c.pool = newPool(c.keys, cfg.SSH.Timeout, c.detach)
+	c.pool = sshdial.NewPool(cfg.SSH, sshdial.HTTPCommand{What: "the call of the agent", Script: agentScript("dial-stdio", agentDirs...)}, c.detach)
 	c.cache = &snapshotCache{fetch: c.fetchSnapshot, detach: c.detach}
 	c.queue = &queue{run: c.commitBatch, detach: c.detach}
 	return c, nil
 }
 
 // Warnings says what of ~/.ssh/config is passed over, one sentence each.
-func (c *Client) Warnings() []string {
-	if c.router.config == nil {
-		return nil
-	}
-	return c.router.config.warnings
-}
+func (c *Client) Warnings() []string { return c.router.Warnings() }
 
 // Close waits for the commit in flight and closes every connection.
 func (c *Client) Close() error {
 	c.queue.close()
 	c.close()
-	c.pool.close()
+	c.pool.Close(ErrClosed)
 	return nil
 }
 
@@ -111,22 +108,20 @@ func (c *Client) PinHostKey(address, key string) {
 	if key == "" {
 		return
 	}
-	address = c.router.resolve(address)
-	c.keys.pin(address, key)
-	c.pool.recheck(address)
+	c.pool.PinHostKey(c.router.Resolve(address), key, "the Terraform state")
 }
 
 // HostKey returns the key that address ("host:port") showed, else the one that
 // is pinned, in authorized_keys form; "" when there is none.
-func (c *Client) HostKey(address string) string { return c.keys.get(c.router.resolve(address)) }
+func (c *Client) HostKey(address string) string { return c.pool.HostKey(c.router.Resolve(address)) }
 
 // HostKeys returns the keys of the configured hosts that were connected so
 // far, by "host:port".
 func (c *Client) HostKeys() map[string]string {
 	keys := map[string]string{}
-	for _, ep := range c.router.hosts {
-		if key := c.keys.seenAt(ep); key != nil {
-			keys[ep.address()] = authorizedKey(key)
+	for _, ep := range c.hosts {
+		if key := c.pool.Seen(ep); key != "" {
+			keys[ep.Address()] = key
 		}
 	}
 	return keys

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // CreateCluster installs the agent on the hosts and commits a first record to
@@ -28,7 +29,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	if len(failures)*2 >= len(c.router.hosts) {
+	if len(failures)*2 >= len(c.hosts) {
 		return nil, &HostsError{"Nothing was created: more than half of the provider's hosts must answer.", failures}
 	}
 	c.cache.drop()
@@ -36,7 +37,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 		objects: []mesh.Object{mesh.ClusterObject}, create: record,
 		apply: func(r *mesh.Record) error {
 			if r.UID != record.UID {
-				return &ForeignError{Host: c.router.hosts[0].name, Cluster: r.Cluster.Name, UID: r.UID}
+				return &ForeignError{Host: c.hosts[0].Name, Cluster: r.Cluster.Name, UID: r.UID}
 			}
 			return nil
 		},
@@ -80,16 +81,16 @@ func (c *Client) allHosts(ctx context.Context) error {
 
 // readyHosts installs the agent on every host, and returns where there was none;
 // a host that has a record ends it.
-func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, installed []*endpoint, err error) {
-	errs, bare := make([]error, len(c.router.hosts)), make([]bool, len(c.router.hosts))
+func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, installed []*sshdial.Endpoint, err error) {
+	errs, bare := make([]error, len(c.hosts)), make([]bool, len(c.hosts))
 	var g errgroup.Group
 	var oneByOne keyedMutex
-	for i, ep := range c.router.hosts {
+	for i, ep := range c.hosts {
 		g.Go(func() error {
 			s, err := c.status(ctx, ep, "", c.cfg.SSH.Timeout)
 			if s == nil || s.Record == nil {
 				// Two names of one host must not install at the same time.
-				unlock := oneByOne.lock(c.keys.get(ep.address()))
+				unlock := oneByOne.lock(c.pool.HostKey(ep.Address()))
 				s, bare[i], err = c.ready(ctx, ep)
 				unlock()
 				if err == nil && s.Record == nil {
@@ -111,7 +112,7 @@ func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, instal
 			failures = append(failures, HostFailure{c.cfg.Hosts[i], err})
 		}
 		if bare[i] {
-			installed = append(installed, c.router.hosts[i])
+			installed = append(installed, c.hosts[i])
 		}
 	}
 	return failures, installed, ctx.Err()
@@ -147,14 +148,14 @@ func (c *Client) wakeKeepers(ctx context.Context) error {
 		return err
 	}
 	var stopped []*member
-	for _, ep := range c.router.hosts {
-		if v := snap.Hosts[ep.name]; v.Node == "" && isDown(v.Err) {
-			stopped = append(stopped, &member{ep: ep, host: ep.name})
+	for _, ep := range c.hosts {
+		if v := snap.Hosts[ep.Name]; v.Node == "" && isDown(v.Err) {
+			stopped = append(stopped, &member{ep: ep, host: ep.Name})
 		}
 	}
 	each(stopped, func(_ int, m *member) {
 		if _, _, err := c.ready(ctx, m.ep); err != nil {
-			c.log(ctx, "the agent could not be started", map[string]any{"host": m.ep.address(), "error": err.Error()})
+			c.log(ctx, "the agent could not be started", map[string]any{"host": m.ep.Address(), "error": err.Error()})
 		}
 	})
 	if len(stopped) > 0 {

@@ -51,7 +51,7 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 	for _, f := range append(left, failed...) {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("Host %s was not cleaned (%s). %s", f.Host, whyNotCleaned(f.Err), leftBehind))
 	}
-	for i, ep := range c.router.hosts {
+	for i, ep := range c.hosts {
 		if slices.ContainsFunc(left, func(f HostFailure) bool { return f.Host == c.cfg.Hosts[i] }) {
 			c.forget(ep)
 		}
@@ -72,9 +72,9 @@ func (c *Client) silentHosts(snap *Snapshot) []HostFailure {
 }
 
 func (c *Client) uninstallHosts(ctx context.Context, snap *Snapshot) []HostFailure {
-	errs := make([]error, len(c.router.hosts))
+	errs := make([]error, len(c.hosts))
 	var g errgroup.Group
-	for i, ep := range c.router.hosts {
+	for i, ep := range c.hosts {
 		if snap.Hosts[c.cfg.Hosts[i]].Status == nil {
 			continue
 		}

@@ -2,7 +2,10 @@ package meshclient
 
 import (
 	"context"
-	"time"
+	"fmt"
+	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // Config says which hosts hold the record and how to reach them.
@@ -11,7 +14,7 @@ type Config struct {
 	// one, three or five hosts of the cluster. They are asked first and hold
 	// the writer's lease.
 	Hosts []string
-	SSH   SSHConfig
+	SSH   sshdial.Config
 	// OnUnreachable says what a change does about nodes that cannot take it.
 	OnUnreachable UnreachablePolicy
 	// Log gets what happens below the surface; nil logs nothing. It never
@@ -39,62 +42,9 @@ const (
 	UnreachableFail UnreachablePolicy = "fail"
 )
 
-// SSHConfig is how to reach and log in to every host that says nothing else.
-type SSHConfig struct {
-	User string // default root
-	Port uint16 // default 22
-	// PrivateKey is PEM content; several concatenated keys are all tried.
-	PrivateKey string
-	Passphrase string // of PrivateKey
-	// Certificate is an OpenSSH user certificate for one of the private keys,
-	// in authorized_keys form.
-	Certificate string
-	Password    string
-	// Agent uses the SSH agent; nil uses it where there is a socket.
-	Agent       *bool
-	AgentSocket string // default $SSH_AUTH_SOCK
-	Bastion     BastionConfig
-	// ProxyJump is a chain of hosts to go through, as in ssh -J.
-	ProxyJump string
-	// HostKey is the key, in authorized_keys form, of every host that has no
-	// own.
-	HostKey string
-	// KnownHosts are known_hosts files; nil takes ~/.ssh/known_hosts if it is
-	// there.
-	KnownHosts    []string
-	HostKeyPolicy HostKeyPolicy
-	// UseSSHConfig reads Host, HostName, User, Port, IdentityFile, ProxyJump
-	// and UserKnownHostsFile from ~/.ssh/config.
-	UseSSHConfig bool
-	// Sudo puts "sudo -n" before commands; nil does when the user is not root.
-	Sudo *bool
-	// Timeout bounds dial and login of one connection, retries included;
-	// default 30 s.
-	Timeout time.Duration
+func checkUnreachable(p UnreachablePolicy) error {
+	if !slices.Contains([]UnreachablePolicy{UnreachableDefault, UnreachableWarn, UnreachableFail}, p) {
+		return &sshdial.ConfigError{Attribute: "on_unreachable", Detail: fmt.Sprintf("%q is no policy: want warn or fail.", p)}
+	}
+	return nil
 }
-
-// BastionConfig is a host to go through. What is empty is as for the hosts.
-type BastionConfig struct {
-	Host        string
-	Port        uint16
-	User        string
-	Password    string
-	PrivateKey  string
-	Certificate string
-	HostKey     string
-}
-
-// HostKeyPolicy says what to do about a host whose key is not known. A key
-// that is known and differs is refused by all but HostKeyInsecure.
-type HostKeyPolicy string
-
-const (
-	// HostKeyDefault is HostKeyAcceptNew.
-	HostKeyDefault HostKeyPolicy = ""
-	// HostKeyStrict refuses a host whose key is not known.
-	HostKeyStrict HostKeyPolicy = "strict"
-	// HostKeyAcceptNew accepts the first key seen and holds the host to it.
-	HostKeyAcceptNew HostKeyPolicy = "accept-new"
-	// HostKeyInsecure accepts any key.
-	HostKeyInsecure HostKeyPolicy = "insecure"
-)

@@ -43,7 +43,7 @@ func (c *Client) counters(ctx context.Context, n *mesh.Node, v NodeView) (*mesh.
 	if v.Status == nil {
 		return nil, v.Err
 	}
-	ep, err := c.router.node(n)
+	ep, err := c.nodeEndpoint(n)
 	if err != nil {
 		return nil, err
 	}

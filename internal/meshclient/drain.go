@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 const (
@@ -78,7 +79,7 @@ func (c *Client) waitDrained(ctx context.Context, members []*member, told time.D
 
 // lastDrains is drains, and one short look all the same where ctx has ended: who
 // is not to wait must know what for.
-func (c *Client) lastDrains(ctx context.Context, ep *endpoint) (*mesh.Drains, error) {
+func (c *Client) lastDrains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Drains, error) {
 	if ctx.Err() != nil {
 		short, cancel := c.detach(ctx, lastLook)
 		defer cancel()
@@ -87,7 +88,7 @@ func (c *Client) lastDrains(ctx context.Context, ep *endpoint) (*mesh.Drains, er
 	return c.drains(ctx, ep)
 }
 
-func (c *Client) drains(ctx context.Context, ep *endpoint) (*mesh.Drains, error) {
+func (c *Client) drains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Drains, error) {
 	var got mesh.Drains
 	err := c.repeatable(ctx, ep, call{path: mesh.PathDrains, answer: &got, timeout: drainsTimeout, patience: readPatience})
 	return &got, err

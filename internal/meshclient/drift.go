@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // Drift says in sentences, "node n2: …" sorted by node, what the nodes that
@@ -36,7 +37,7 @@ func (s *Snapshot) drifts() map[mesh.Object][]string {
 			continue
 		}
 		for _, p := range v.Status.Problems {
-			text := who + sentence(p.Text)
+			text := who + prose.Sentence(p.Text)
 			all[p.Object] = append(all[p.Object], text)
 			if p.Object != self && !hasObject(s.Record, p.Object) {
 				all[self] = append(all[self], text)
@@ -102,13 +103,13 @@ func (s *Snapshot) standing(name string, v NodeView, hash string) string {
 func (s *Snapshot) lag(st *mesh.Status, hash string) string {
 	switch {
 	case st.Generation == 0:
-		return fmt.Sprintf("its agent has no record, cluster is at generation %d.", s.Record.Generation)
+		return fmt.Sprintf("its agent has no configuration, and the cluster has generation %d; the next apply sends it.", s.Record.Generation)
 	case st.Generation != s.Record.Generation:
-		return fmt.Sprintf("at generation %d, cluster is at %d.", st.Generation, s.Record.Generation)
+		return fmt.Sprintf("has an older configuration (generation %d, the cluster has %d); the next apply updates it.", st.Generation, s.Record.Generation)
 	case st.Hash != hash:
 		return fmt.Sprintf("its generation %d is another than the cluster's: two writers changed the cluster at once.", st.Generation)
 	case st.AppliedGeneration != st.Generation && len(st.Problems) == 0:
-		return fmt.Sprintf("at generation %d, and has not applied it whole.", st.Generation)
+		return fmt.Sprintf("has not applied all of its configuration (generation %d).", st.Generation)
 	}
 	return ""
 }
@@ -131,7 +132,7 @@ func (s *Snapshot) keepers(hash string) []string {
 			sentences = append(sentences, who+text)
 		}
 		for _, p := range s.reports("", v.Status, mesh.ClusterObject) {
-			sentences = append(sentences, who+sentence(p.Text))
+			sentences = append(sentences, who+prose.Sentence(p.Text))
 		}
 	}
 	return sentences

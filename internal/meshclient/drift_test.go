@@ -89,7 +89,7 @@ func TestDriftOfSilentNode(t *testing.T) {
 		},
 		"no routingmesh-agent is installed there, so that nothing keeps its part of the mesh as it should be.": func(n *meshtest.Node) { n.SetInstalled(false) },
 		`its host belongs to the cluster "other".`:                                                             func(n *meshtest.Node) { n.SetRecord(other.Next(), "") },
-		"its agent has no record, cluster is at generation 5.": func(n *meshtest.Node) {
+		"its agent has no configuration, and the cluster has generation 5; the next apply sends it.": func(n *meshtest.Node) {
 			n.SetInstalled(false)
 			n.SetInstalled(true)
 		},
@@ -115,8 +115,8 @@ func TestDriftOfNodeThatIsBehind(t *testing.T) {
 	}
 	n2.SetRecord(old, "n2")
 	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Object][]string{
-		"node/n2": {"node n2: at generation 5, cluster is at 7."},
-		"node/n3": {"node n3: at generation 6, cluster is at 7."},
+		"node/n2": {"node n2: has an older configuration (generation 5, the cluster has 7); the next apply updates it."},
+		"node/n3": {"node n3: has an older configuration (generation 6, the cluster has 7); the next apply updates it."},
 	})
 	now := f.Node("n1").Record()
 	n3.SetRecord(now, "n3")
@@ -135,7 +135,7 @@ func TestDriftOfNodeThatIsBehind(t *testing.T) {
 	n2.SetRecord(now, "n2")
 	n2.SetApplied(6)
 	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Object][]string{
-		"node/n2": {"node n2: at generation 7, and has not applied it whole."},
+		"node/n2": {"node n2: has not applied all of its configuration (generation 7)."},
 	})
 }
 
@@ -151,7 +151,7 @@ func TestDriftOfKeeper(t *testing.T) {
 	wider.MTU = 1400
 	must(t)(c.UpdateCluster(deadline(t), wider))
 	n2.SetRecord(old, "")
-	lags := map[mesh.Object][]string{"cluster": {at + "at generation 1, cluster is at 2."}}
+	lags := map[mesh.Object][]string{"cluster": {at + "has an older configuration (generation 1, the cluster has 2); the next apply updates it."}}
 	wantDrift(t, snapshotOf(t, fresh(t, f)), lags)
 	n2.SetDown(true)
 	wantDrift(t, snapshotOf(t, fresh(t, f)), map[mesh.Object][]string{"cluster": {at + "cannot be reached over SSH; it keeps the record that it last had."}})

@@ -7,21 +7,12 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // ErrClosed is returned by every call after Close.
 var ErrClosed = errors.New("meshclient: the client is closed")
-
-// ConfigError is a setting of the provider block that cannot work.
-type ConfigError struct {
-	// Attribute is a path below the provider block: "hosts" for Config.Hosts,
-	// "on_unreachable" for Config.OnUnreachable, else below its ssh: "private_key", "bastion.private_key".
-	Attribute string
-	// Detail says what and what to do, in sentences; never with a secret.
-	Detail string
-}
-
-func (e *ConfigError) Error() string { return e.Attribute + ": " + e.Detail }
 
 // NodeProblem is a problem on one node.
 type NodeProblem struct {
@@ -71,7 +62,7 @@ type LeaveError struct {
 func (e *LeaveError) Error() string {
 	return fmt.Sprintf("Node %s was not removed, and nothing was changed: its host must be cleaned, and cannot be asked. %s\n"+
 		"Bring it back, or, if it is gone for good, set force_remove = true on the node, apply that, and remove it again: the node is then taken out of "+
-		"the cluster, and its host left as it is.", e.Node, sentence(e.Err.Error()))
+		"the cluster, and its host left as it is.", e.Node, prose.Sentence(e.Err.Error()))
 }
 
 func (e *LeaveError) Unwrap() error { return e.Err }
@@ -102,7 +93,7 @@ type BusyError struct {
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("another writer holds the cluster's lease and did not give it back within %s: %s "+
 		"Wait for the other Terraform run to end, then run again; a writer that died lets go after %s.",
-		e.Waited.Round(100*time.Millisecond), sentence(e.Text), mesh.LeaseTTL)
+		e.Waited.Round(100*time.Millisecond), prose.Sentence(e.Text), mesh.LeaseTTL)
 }
 
 // VersionError is an agent, or a record, that this provider cannot read.
@@ -128,7 +119,9 @@ func isDown(err error) bool {
 	return ok
 }
 
-func asUnreachable(err error) (*UnreachableError, bool) { return errors.AsType[*UnreachableError](err) }
+func asUnreachable(err error) (*sshdial.UnreachableError, bool) {
+	return errors.AsType[*sshdial.UnreachableError](err)
+}
 
 // HostFailure is why one host or node did not answer or did not agree.
 type HostFailure struct {
@@ -157,12 +150,4 @@ func (e *HostsError) Unwrap() []error {
 		errs = append(errs, h.Err)
 	}
 	return errs
-}
-
-func sentence(s string) string {
-	s = strings.TrimSpace(s)
-	if s == "" || strings.HasSuffix(s, ".") || strings.HasSuffix(s, "?") {
-		return s
-	}
-	return s + "."
 }

@@ -11,26 +11,27 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // fetchSnapshot asks the hosts first; the record they have names the others.
 func (c *Client) fetchSnapshot(ctx context.Context) (*Snapshot, error) {
 	f := &fetch{client: c, asked: map[string]NodeView{}, nodes: map[string]NodeView{}}
-	f.ask(ctx, c.router.hosts, "")
+	f.ask(ctx, c.hosts, "")
 	f.choose()
 	f.heedRecord(ctx)
 	// Another node may have a newer record, which may name more nodes: each
 	// round asks those not asked before, so there are few.
 	for f.record != nil {
 		before := f.record
-		var more []*endpoint
+		var more []*sshdial.Endpoint
 		missing := f.uncovered()
 		for _, ep := range missing {
 			more = append(more, ep)
 		}
 		f.ask(ctx, more, f.hash)
 		for name, ep := range missing {
-			f.nodes[name] = f.asked[ep.key()]
+			f.nodes[name] = f.asked[ep.Key()]
 		}
 		f.choose()
 		if f.record == before {
@@ -50,7 +51,7 @@ type fetch struct {
 	hash   string // of record
 }
 
-func (f *fetch) ask(ctx context.Context, eps []*endpoint, known string) {
+func (f *fetch) ask(ctx context.Context, eps []*sshdial.Endpoint, known string) {
 	var g errgroup.Group
 	g.SetLimit(parallelCalls)
 	for _, ep := range eps {
@@ -61,7 +62,7 @@ func (f *fetch) ask(ctx context.Context, eps []*endpoint, known string) {
 			}
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.asked[ep.key()] = NodeView{s, err}
+			f.asked[ep.Key()] = NodeView{s, err}
 			return nil
 		})
 	}
@@ -73,8 +74,8 @@ func (f *fetch) ask(ctx context.Context, eps []*endpoint, known string) {
 // too; the others are foreign.
 func (f *fetch) choose() {
 	votes := map[string]int{} // by UID and by hash
-	for _, ep := range f.client.router.hosts {
-		if s := f.asked[ep.key()].Status; s != nil && s.Record != nil {
+	for _, ep := range f.client.hosts {
+		if s := f.asked[ep.Key()].Status; s != nil && s.Record != nil {
 			votes[s.Record.UID]++
 			votes[s.Hash]++
 		}
@@ -96,13 +97,13 @@ func (f *fetch) choose() {
 
 // uncovered returns the nodes of the record that have not been asked yet. A
 // host that says it is a node is that node, whatever name it was reached by.
-func (f *fetch) uncovered() map[string]*endpoint {
-	missing := map[string]*endpoint{}
+func (f *fetch) uncovered() map[string]*sshdial.Endpoint {
+	missing := map[string]*sshdial.Endpoint{}
 	for name, n := range f.record.Nodes {
 		if _, ok := f.nodes[name]; ok || f.hostOf(name) != nil {
 			continue
 		}
-		ep, err := f.client.router.node(n)
+		ep, err := f.client.nodeEndpoint(n)
 		if err != nil {
 			f.nodes[name] = NodeView{Err: err}
 		} else {
@@ -112,25 +113,25 @@ func (f *fetch) uncovered() map[string]*endpoint {
 	return missing
 }
 
-func (f *fetch) hostOf(name string) *endpoint {
-	return f.client.hostOf(f.record, name, func(ep *endpoint) *mesh.Status { return f.asked[ep.key()].Status })
+func (f *fetch) hostOf(name string) *sshdial.Endpoint {
+	return f.client.hostOf(f.record, name, func(ep *sshdial.Endpoint) *mesh.Status { return f.asked[ep.Key()].Status })
 }
 
 // statusAt looks up what a host of the provider block said.
-func (s *Snapshot) statusAt(host *endpoint) *mesh.Status { return s.Hosts[host.name].Status }
+func (s *Snapshot) statusAt(host *sshdial.Endpoint) *mesh.Status { return s.Hosts[host.Name].Status }
 
 // hostOf returns the host of the provider block that is the named node: by
 // what it says itself, else by the endpoint.
-func (c *Client) hostOf(r *mesh.Record, name string, status func(*endpoint) *mesh.Status) *endpoint {
+func (c *Client) hostOf(r *mesh.Record, name string, status func(*sshdial.Endpoint) *mesh.Status) *sshdial.Endpoint {
 	key := ""
 	if n := r.Nodes[name]; n != nil {
-		if ep, err := c.router.node(n); err == nil {
-			key = ep.key()
+		if ep, err := c.nodeEndpoint(n); err == nil {
+			key = ep.Key()
 		}
 	}
-	for _, host := range c.router.hosts {
+	for _, host := range c.hosts {
 		s := status(host)
-		if (s != nil && s.Node == name && s.Generation > 0) || host.key() == key {
+		if (s != nil && s.Node == name && s.Generation > 0) || host.Key() == key {
 			return host
 		}
 	}
@@ -139,17 +140,17 @@ func (c *Client) hostOf(r *mesh.Record, name string, status func(*endpoint) *mes
 
 func (f *fetch) snapshot() *Snapshot {
 	s := &Snapshot{Record: f.record, hash: f.hash, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{}}
-	for i, ep := range f.client.router.hosts {
-		s.Hosts[f.client.cfg.Hosts[i]] = HostView{NodeView: f.ours(ep.name, f.asked[ep.key()]), Address: ep.address()}
+	for i, ep := range f.client.hosts {
+		s.Hosts[f.client.cfg.Hosts[i]] = HostView{NodeView: f.ours(ep.Name, f.asked[ep.Key()]), Address: ep.Address()}
 	}
 	if f.record == nil {
 		return s
 	}
 	for name := range f.record.Nodes {
 		if ep := f.hostOf(name); ep != nil {
-			v := s.Hosts[ep.name]
+			v := s.Hosts[ep.Name]
 			v.Node = name
-			s.Hosts[ep.name], s.Nodes[name] = v, v.NodeView
+			s.Hosts[ep.Name], s.Nodes[name] = v, v.NodeView
 		} else {
 			s.Nodes[name] = f.ours(name, f.nodes[name])
 		}

@@ -2,9 +2,9 @@ package meshclient
 
 import (
 	"context"
-	"errors"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // heedRecord holds the provider's hosts to the keys that the record has of them
@@ -14,11 +14,10 @@ import (
 // state of the cluster. Those to whom that makes a difference are asked again,
 // and the record is chosen anew.
 func (f *fetch) heedRecord(ctx context.Context) {
-	var again []*endpoint
-	for _, ep := range f.client.router.hosts {
-		if n := f.nodeAt(ep); n != nil && f.client.keys.overruled(ep, n.SSH.HostKey, f.asked[ep.key()].Err) {
-			f.client.keys.pinRecord(ep, n)
-			f.client.pool.recheck(ep.address())
+	var again []*sshdial.Endpoint
+	for _, ep := range f.client.hosts {
+		if n := f.nodeAt(ep); n != nil && f.client.pool.Contradicts(ep, n.SSH.HostKey, f.asked[ep.Key()].Err) {
+			f.client.pool.Repin(ep, n.SSH.HostKey, "the cluster's record, of node "+n.Name)
 			again = append(again, ep)
 		}
 	}
@@ -31,44 +30,14 @@ func (f *fetch) heedRecord(ctx context.Context) {
 }
 
 // nodeAt returns the node of the record that is reached as ep is.
-func (f *fetch) nodeAt(ep *endpoint) *mesh.Node {
+func (f *fetch) nodeAt(ep *sshdial.Endpoint) *mesh.Node {
 	if f.record == nil {
 		return nil
 	}
 	for _, n := range f.record.Nodes {
-		if at, err := f.client.router.node(n); err == nil && at.route() == ep.route() {
+		if at, err := f.client.nodeEndpoint(n); err == nil && at.Route() == ep.Route() {
 			return n
 		}
 	}
 	return nil
-}
-
-// overruled tells whether the record's key decides otherwise than err, what came
-// of asking ep, does. What is configured, and known_hosts, count more than it.
-func (h *hostKeys) overruled(ep *endpoint, recorded string, err error) bool {
-	key, bad := parseHostKey(recorded)
-	if bad != nil || ep.hostKey.set() || h.policy == HostKeyInsecure {
-		return false
-	}
-	if refused, ok := errors.AsType[*HostKeyError](err); ok {
-		// A host has keys of several types, and shows the one that is asked for: that
-		// it showed another type than the record has decides nothing.
-		same := refused.Key == authorizedKey(key) || refused.Type != key.Type()
-		return refused.Address == ep.address() && same && !refused.Revoked
-	}
-	seen := h.seenAt(ep)
-	if seen == nil || sameKey(seen, key) {
-		return false
-	}
-	_, unknown := ep.knownHosts.check(ep.address(), seen)
-	return ep.knownHosts == nil || unknown != nil
-}
-
-// pinRecord makes the record's key the known one, and forgets what was seen.
-func (h *hostKeys) pinRecord(ep *endpoint, n *mesh.Node) {
-	key, _ := parseHostKey(n.SSH.HostKey) // read before
-	h.forget(ep)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.pinned[ep.address()] = knownKey{key, "the cluster's record, of node " + n.Name}
 }

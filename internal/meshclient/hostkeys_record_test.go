@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // A run that has no pins, as an apply has none, holds the hosts to the record,
@@ -19,11 +19,11 @@ func TestRecordHoldsTheHosts(t *testing.T) {
 	n3.SetHostKeys(other)
 	n3.Cut()
 	for name, tc := range map[string]struct {
-		change  func(*meshclient.SSHConfig)
+		change  func(*sshdial.Config)
 		refused bool
 	}{
-		"first sight": {func(*meshclient.SSHConfig) {}, true},
-		"insecure":    {func(s *meshclient.SSHConfig) { s.HostKeyPolicy = meshclient.HostKeyInsecure }, false},
+		"first sight": {func(*sshdial.Config) {}, true},
+		"insecure":    {func(s *sshdial.Config) { s.HostKeyPolicy = sshdial.HostKeyInsecure }, false},
 	} {
 		cfg := f.ClientConfig()
 		tc.change(&cfg.SSH)
@@ -32,7 +32,7 @@ func TestRecordHoldsTheHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, refused := errors.AsType[*meshclient.HostKeyError](snap.Nodes["n3"].Err)
+		_, refused := errors.AsType[*sshdial.HostKeyError](snap.Nodes["n3"].Err)
 		if refused != tc.refused || snap.Nodes["n1"].Status == nil {
 			t.Errorf("%s: n3: %v, n1: %v", name, snap.Nodes["n3"].Err, snap.Nodes["n1"].Err)
 		}
@@ -77,7 +77,7 @@ func TestRecordOverrulesTheState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, refused := errors.AsType[*meshclient.HostKeyError](snap.Nodes["n3"].Err); !refused {
+		if _, refused := errors.AsType[*sshdial.HostKeyError](snap.Nodes["n3"].Err); !refused {
 			t.Errorf("pinned to %q: n3: %v", pin, snap.Nodes["n3"].Err)
 		}
 	}

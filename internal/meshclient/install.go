@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 const (
@@ -18,7 +19,7 @@ const (
 )
 
 // installScript takes the gzipped agent on stdin, puts it where programs may run
-// and where the agent may be installed (agent/layout.go; /tmp is often mounted
+// and where the agent may be installed (agent/internal/layout/place.go; /tmp is often mounted
 // noexec, /usr read-only), and lets it install itself.
 func installScript(bases ...string) string {
 	return `umask 077; d=; ` +
@@ -28,12 +29,12 @@ func installScript(bases ...string) string {
 		`a=$d/routingmesh-agent; gzip -dc >$a && chmod 700 $a && $a install; c=$?; rm -rf $d; exit $c`
 }
 
-// installBases are where agent/layout.go installs, in its order.
+// installBases are where agent/internal/layout/place.go installs, in its order.
 var installBases = []string{"/usr/local/lib", "/opt", "/var/lib"}
 
 // install puts this provider's agent on the host and starts it.
-func (c *Client) install(ctx context.Context, ep *endpoint) error {
-	_, err, _ := c.installs.Do(ep.key(), func() (any, error) {
+func (c *Client) install(ctx context.Context, ep *sshdial.Endpoint) error {
+	_, err, _ := c.installs.Do(ep.Key(), func() (any, error) {
 		ctx, cancel := c.detach(ctx, installTimeout)
 		defer cancel()
 		return nil, c.installOnce(ctx, ep)
@@ -41,41 +42,41 @@ func (c *Client) install(ctx context.Context, ep *endpoint) error {
 	return err
 }
 
-func (c *Client) installOnce(ctx context.Context, ep *endpoint) error {
-	conn, err := c.pool.get(ctx, ep, c.cfg.SSH.Timeout)
+func (c *Client) installOnce(ctx context.Context, ep *sshdial.Endpoint) error {
+	conn, err := c.pool.Get(ctx, ep, c.cfg.SSH.Timeout)
 	if err != nil {
 		return err
 	}
-	uname, err := conn.exec(ctx, "asking for the architecture", "uname -sm", nil)
+	uname, err := conn.Exec(ctx, "asking for the architecture", "uname -sm", nil)
 	if err != nil {
-		return err
+		return agentError(err)
 	}
 	arch, err := architecture(uname)
 	if err != nil {
-		return fmt.Errorf("%s: %w", ep.address(), err)
+		return fmt.Errorf("%s: %w", ep.Address(), err)
 	}
 	binary := c.agents.get(arch)
 	if binary.err != nil {
 		return binary.err
 	}
-	c.log(ctx, "installing the agent", map[string]any{"host": ep.address(), "arch": arch, "sha256": binary.sha256})
-	_, err = conn.exec(ctx, "installing the agent", installScript(installBases...), bytes.NewReader(binary.gz))
-	conn.http.CloseIdleConnections() // they led to the agent that was replaced
-	return err
+	c.log(ctx, "installing the agent", map[string]any{"host": ep.Address(), "arch": arch, "sha256": binary.sha256})
+	_, err = conn.Exec(ctx, "installing the agent", installScript(installBases...), bytes.NewReader(binary.gz))
+	conn.HTTP().CloseIdleConnections() // they led to the agent that was replaced
+	return agentError(err)
 }
 
 // uninstall removes the agent and all it did; a host without one is fine.
-func (c *Client) uninstall(ctx context.Context, ep *endpoint) error {
+func (c *Client) uninstall(ctx context.Context, ep *sshdial.Endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
 	defer cancel()
-	conn, err := c.pool.get(ctx, ep, min(readPatience, c.cfg.SSH.Timeout))
+	conn, err := c.pool.Get(ctx, ep, min(readPatience, c.cfg.SSH.Timeout))
 	if err != nil {
 		return err
 	}
-	c.log(ctx, "uninstalling the agent", map[string]any{"host": ep.address()})
-	_, err = conn.exec(ctx, "uninstalling the agent", agentScript("uninstall", agentDirs...), nil)
-	conn.http.CloseIdleConnections()
-	if isNoAgent(err) {
+	c.log(ctx, "uninstalling the agent", map[string]any{"host": ep.Address()})
+	_, err = conn.Exec(ctx, "uninstalling the agent", agentScript("uninstall", agentDirs...), nil)
+	conn.HTTP().CloseIdleConnections()
+	if err = agentError(err); isNoAgent(err) {
 		return nil
 	}
 	return err
@@ -106,15 +107,15 @@ func (c *Client) outdated(s *mesh.Status) bool {
 // ready makes sure that the host runs this provider's agent: installs it where
 // there is none, replaces another one, and one that has stopped. It tells
 // whether there was none.
-func (c *Client) ready(ctx context.Context, ep *endpoint) (s *mesh.Status, installed bool, err error) {
+func (c *Client) ready(ctx context.Context, ep *sshdial.Endpoint) (s *mesh.Status, installed bool, err error) {
 	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
 	switch {
 	case isNoAgent(err):
 		installed = true
 	case s != nil && c.outdated(s):
-		c.log(ctx, "replacing the agent", map[string]any{"host": ep.address(), "from": s.Version})
+		c.log(ctx, "replacing the agent", map[string]any{"host": ep.Address(), "from": s.Version})
 	case isDown(err):
-		c.log(ctx, "starting the agent again", map[string]any{"host": ep.address()})
+		c.log(ctx, "starting the agent again", map[string]any{"host": ep.Address()})
 	default:
 		return s, false, err
 	}

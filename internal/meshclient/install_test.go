@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial/shelltest"
 )
 
 // runScript runs the install script as the login shell would, with a shell
@@ -17,15 +19,16 @@ func runScript(t *testing.T, shell, agent string, cut int, bases ...string) (std
 	if _, err := w.Write([]byte(agent)); err != nil || w.Close() != nil {
 		t.Fatal(err)
 	}
-	h := newHostPrograms(t, map[string]string{"sudo": asSudo})
-	out, errOut, code := h.run(shell, commandLine(installScript(bases...), true), gz.String()[:gz.Len()-cut])
+	h := shelltest.New(t, map[string]string{"sudo": shelltest.AsSudo})
+	out, errOut, code := h.Run(shell, rootLine(installScript(bases...), true), gz.String()[:gz.Len()-cut])
 	_, out, _ = strings.Cut(out, rootMark+"\n")
-	return out, after(errOut, rootMark), code
+	_, errOut, _ = strings.Cut(errOut, rootMark+"\n")
+	return out, errOut, code
 }
 
 func TestInstallScript(t *testing.T) {
 	t.Parallel()
-	for _, shell := range loginShells() {
+	for _, shell := range shelltest.LoginShells() {
 		base := t.TempDir()
 		out, errOut, code := runScript(t, shell, "#!/bin/sh\necho \"$0 $1\"\n", 0, "/nowhere", base)
 		path, args, _ := strings.Cut(strings.TrimSpace(out), " ")

@@ -30,7 +30,7 @@ func (p *proposal) left(c *Client, sent []answer) *Snapshot {
 		}
 		for i, entry := range c.cfg.Hosts {
 			if entry == a.host {
-				s.Hosts[entry] = HostView{NodeView: view, Address: c.router.hosts[i].address(), Node: a.node}
+				s.Hosts[entry] = HostView{NodeView: view, Address: c.hosts[i].Address(), Node: a.node}
 			}
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/rig/rigtest"
 )
 
@@ -27,6 +28,15 @@ type loginLab struct {
 	*rigtest.World
 	t      *testing.T
 	client *Client
+}
+
+func testdata(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 func (l *loginLab) on(script string) string {
@@ -63,9 +73,9 @@ func newLoginLab(t *testing.T) *loginLab {
 		t.Fatal(err)
 	}
 	no := false
-	l.client, err = New(Config{Hosts: []string{"127.0.0.1:2622"}, SSH: SSHConfig{
-		PrivateKey: string(key), Agent: &no, HostKeyPolicy: HostKeyInsecure, KnownHosts: []string{}, Timeout: 2 * time.Minute,
-		Bastion: BastionConfig{Host: ssh["hostname"] + ":" + ssh["port"], User: "root"},
+	l.client, err = New(Config{Hosts: []string{"127.0.0.1:2622"}, SSH: sshdial.Config{
+		PrivateKey: string(key), Agent: &no, HostKeyPolicy: sshdial.HostKeyInsecure, KnownHosts: []string{}, Timeout: 2 * time.Minute,
+		Bastion: sshdial.BastionConfig{Host: ssh["hostname"] + ":" + ssh["port"], User: "root"},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -74,13 +84,13 @@ func newLoginLab(t *testing.T) *loginLab {
 	return l
 }
 
-func (l *loginLab) endpoint(user, port string) *endpoint {
+func (l *loginLab) endpoint(user, port string) *sshdial.Endpoint {
 	l.t.Helper()
-	ep, err := l.client.router.host(user + "@127.0.0.1:" + port)
+	ep, err := l.client.router.Host(user + "@127.0.0.1:" + port)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	ep.sudo = user != "lroot"
+	ep.Sudo = user != "lroot"
 	return ep
 }
 
@@ -133,9 +143,9 @@ func TestAccLogins(t *testing.T) {
 	l.all(ctx, "before an install", hasNone, "2622", working...)
 	l.all(ctx, "MaxStartups 1", hasNone, "2623", "lsh", "lbash", "lzsh")
 	for user, check := range map[string]func(error) error{
-		"ldeno": says[*SudoError]("Passwort"), "lrs": says[*SudoError]("sudo-rs: interactive authentication is required"),
-		"lnologin": says[*LoginError]("currently not available"), "lsftp": says[*LoginError]("sftp"),
-		"lcloud": says[*LoginError](`Please login as the user "ubuntu" rather than the user "root".`), "lms0": says[*SessionsError]("MaxSessions"),
+		"ldeno": says[*sshdial.SudoError]("Passwort"), "lrs": says[*sshdial.SudoError]("sudo-rs: interactive authentication is required"),
+		"lnologin": says[*sshdial.LoginError]("currently not available"), "lsftp": says[*sshdial.LoginError]("sftp"),
+		"lcloud": says[*sshdial.LoginError](`Please login as the user "ubuntu" rather than the user "root".`), "lms0": says[*sshdial.SessionsError]("MaxSessions"),
 	} {
 		if err := check(l.status(ctx, user, "2622")); err != nil {
 			t.Errorf("%s: %v", user, err)

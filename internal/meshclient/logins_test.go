@@ -1,14 +1,12 @@
 package meshclient_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 )
 
@@ -28,33 +26,6 @@ func TestLogin_Prints_IsPassedOver(t *testing.T) {
 			must(t)(c.PutNode(deadline(t), "demo", n.MeshNode(), true))
 			if n.Record() == nil || len(n.Record().Nodes) != 1 {
 				t.Errorf("the node has the record %+v", n.Record())
-			}
-		})
-	}
-}
-
-// A login that prints in place of running the command is no host that cannot be
-// reached, and its words are quoted without what a terminal would do with them.
-func TestLogin_NoCommands_QuotesTheHost(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct{ prints, want string }{
-		"cloud-init":  {"Please login as the user \"ubuntu\" rather than the user \"root\".\n\n", `The host says: Please login as the user "ubuntu" rather than the user "root". (exit status 142)`},
-		"nologin":     {"This account is currently not available.\n", "This account is currently not available. (exit status 142)"},
-		"terminal":    {"\x1b[2J\x1b]0;title\x07red\x1b[31m\x00\u202e\xff\r\n", "The host says: red? (exit"},
-		"nothing":     {"", "does not run commands in it (exit status 142)"},
-		"much of all": {strings.Repeat("a", 300_000), " … aaa"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f, n := installed(t)
-			n.SetLogin(meshtest.Login{Prints: c.prints, Forced: true})
-			err := ask(t, f.ClientConfig())
-			if _, ok := errors.AsType[*meshclient.LoginError](err); !ok {
-				t.Fatalf("it is %v", err)
-			}
-			wantText(t, err, c.want, "ssh.user", n.Addr())
-			if strings.Contains(err.Error(), "cannot be reached") || len(err.Error()) > 2000 {
-				t.Errorf("%d bytes: %v", len(err.Error()), err)
 			}
 		})
 	}
@@ -105,28 +76,6 @@ func TestMaxSessions_WholeLife(t *testing.T) {
 				t.Errorf("MaxSessions %d: %s has %d connections; installed: %v", limit, n.Name, n.Connections(), n.Installed())
 			}
 		}
-	}
-}
-
-// A server that opens no session at all is told from one that cannot be reached.
-func TestMaxSessions_None_SaysSo(t *testing.T) {
-	t.Parallel()
-	f, n := installed(t)
-	n.SetLogin(meshtest.Login{MaxSessions: -1})
-	err := ask(t, f.ClientConfig())
-	if _, ok := errors.AsType[*meshclient.SessionsError](err); !ok {
-		t.Fatalf("it is %v", err)
-	}
-	wantText(t, err, "MaxSessions", n.Addr())
-}
-
-// With MaxStartups 1 the logins of several users to one host come in turns.
-func TestMaxStartups_One_ComesThrough(t *testing.T) {
-	t.Parallel()
-	f, n := installed(t)
-	n.SetLogin(meshtest.Login{MaxStartups: 1})
-	if err := ask(t, f.ClientConfig()); err != nil {
-		t.Error(err)
 	}
 }
 

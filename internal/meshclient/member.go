@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // member is one agent that a commit goes to: a host of the provider block, a
 // node, or both in one.
 type member struct {
-	ep      *endpoint
+	ep      *sshdial.Endpoint
 	host    string // its entry in Config.Hosts, "" for none
 	node    string // its name in the next record, "" when it only keeps it
 	view    NodeView
@@ -27,7 +28,7 @@ func (m *member) String() string {
 }
 
 // name is what a NodeProblem calls it.
-func (m *member) name() string { return cmp.Or(m.node, m.ep.address()) }
+func (m *member) name() string { return cmp.Or(m.node, m.ep.Address()) }
 
 // absent says that there is no agent to send anything to. Only what could not
 // be reached a moment ago is tried again.
@@ -38,7 +39,7 @@ func (m *member) absent() bool {
 // members lists whom the next record goes to, each machine once.
 func (c *Client) members(snap *Snapshot, next *mesh.Record, ops []*operation) []*member {
 	var list []*member
-	for i, ep := range c.router.hosts {
+	for i, ep := range c.hosts {
 		entry := c.cfg.Hosts[i]
 		list = append(list, &member{ep: ep, host: entry, view: snap.Hosts[entry].NodeView})
 	}
@@ -52,7 +53,7 @@ func (c *Client) members(snap *Snapshot, next *mesh.Record, ops []*operation) []
 	for _, name := range next.NodeNames() {
 		m := c.nodeMember(snap, next.Nodes[name], joins[name])
 		if h := c.hostMember(hosts, next, m); h != nil {
-			if h.ep.key() == m.ep.key() {
+			if h.ep.Key() == m.ep.Key() {
 				h.ep = m.ep // it knows the host key of the record
 			}
 			if h.node, h.joining = name, m.joining; m.joining != nil {
@@ -70,9 +71,9 @@ func (c *Client) nodeMember(snap *Snapshot, n *mesh.Node, op *operation) *member
 		return &member{ep: op.join.ep, node: n.Name, view: NodeView{Status: op.join.status}, joining: op}
 	}
 	m := &member{node: n.Name, view: snap.Nodes[n.Name]}
-	ep, err := c.router.node(n)
+	ep, err := c.nodeEndpoint(n)
 	if err != nil {
-		ep, m.view = &endpoint{name: n.Name, host: n.Address.String(), port: defaultPort}, NodeView{Err: err}
+		ep, m.view = sshdial.Unroutable(n.Name, n.Address.String()), NodeView{Err: err}
 	}
 	m.ep = ep
 	return m
@@ -81,16 +82,16 @@ func (c *Client) nodeMember(snap *Snapshot, n *mesh.Node, op *operation) *member
 // hostMember finds the provider's host that is the same machine as node m.
 func (c *Client) hostMember(hosts []*member, next *mesh.Record, m *member) *member {
 	if m.joining == nil {
-		ep := c.hostOf(next, m.node, func(ep *endpoint) *mesh.Status {
-			return hosts[slices.Index(c.router.hosts, ep)].view.Status
+		ep := c.hostOf(next, m.node, func(ep *sshdial.Endpoint) *mesh.Status {
+			return hosts[slices.Index(c.hosts, ep)].view.Status
 		})
 		if ep == nil {
 			return nil
 		}
-		return hosts[slices.Index(c.router.hosts, ep)]
+		return hosts[slices.Index(c.hosts, ep)]
 	}
 	for _, h := range hosts {
-		if h.ep.key() == m.ep.key() || c.sameMachine(h.ep, h.view.Status, m.ep, m.view.Status) {
+		if h.ep.Key() == m.ep.Key() || c.sameMachine(h.ep, h.view.Status, m.ep, m.view.Status) {
 			return h
 		}
 	}
@@ -102,12 +103,12 @@ func (c *Client) hostMember(hosts []*member, next *mesh.Record, m *member) *memb
 // host; an agent that was restarted in between, or is too old to say, is told by
 // the rest. Clones may share a host key or addresses behind NAT; that they share
 // both and the host name is left out of account.
-func (c *Client) sameMachine(a *endpoint, as *mesh.Status, b *endpoint, bs *mesh.Status) bool {
+func (c *Client) sameMachine(a *sshdial.Endpoint, as *mesh.Status, b *sshdial.Endpoint, bs *mesh.Status) bool {
 	if as != nil && bs != nil && as.Instance != "" && as.Instance == bs.Instance {
 		return true
 	}
-	ka, kb := c.keys.seenAt(a), c.keys.seenAt(b)
-	return as != nil && bs != nil && ka != nil && kb != nil && sameKey(ka, kb) &&
+	ka, kb := c.pool.Seen(a), c.pool.Seen(b)
+	return as != nil && bs != nil && ka != "" && ka == kb &&
 		as.Host.Hostname == bs.Host.Hostname && slices.Equal(addressesOf(&as.Host), addressesOf(&bs.Host))
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // PutNode joins a host (it installs the agent there) or changes a node. The
@@ -38,17 +40,17 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 	if err := apply(snap.Record.Successor(snap.hash), n); err != nil {
 		return nil, err
 	}
-	ep, err := c.router.node(&n)
+	ep, err := c.nodeEndpoint(&n)
 	if err != nil {
 		return nil, err
 	}
 	// A node that leaves the same host takes its agent with it.
-	if err := c.removals.hostFree(ctx, ep.route()); err != nil {
+	if err := c.removals.hostFree(ctx, ep.Route()); err != nil {
 		return nil, err
 	}
 	status, installed, err := c.ready(ctx, ep)
 	if err == nil {
-		if host := c.hostAt(ep); snap.Nodes[n.Name].Err != nil || (host != nil && snap.Hosts[host.name].Err != nil) {
+		if host := c.hostAt(ep); snap.Nodes[n.Name].Err != nil || (host != nil && snap.Hosts[host.Name].Err != nil) {
 			c.cache.drop() // it says that this host is silent
 		}
 		err = c.describeNode(snap.Record, ep, status, &n)
@@ -71,9 +73,9 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 
 // describeNode checks that the host can be the node, and fills in what only
 // the host knows.
-func (c *Client) describeNode(r *mesh.Record, ep *endpoint, s *mesh.Status, n *mesh.Node) error {
+func (c *Client) describeNode(r *mesh.Record, ep *sshdial.Endpoint, s *mesh.Status, n *mesh.Node) error {
 	if s.Record != nil && s.Record.UID != r.UID {
-		return &ForeignError{Host: ep.name, Cluster: s.Record.Cluster.Name, UID: s.Record.UID}
+		return &ForeignError{Host: ep.Name, Cluster: s.Record.Cluster.Name, UID: s.Record.UID}
 	}
 	if s.Node != "" && s.Node != n.Name && r.Nodes[s.Node] != nil {
 		return c.alreadyNode(r, ep, s, n)
@@ -82,35 +84,35 @@ func (c *Client) describeNode(r *mesh.Record, ep *endpoint, s *mesh.Status, n *m
 	if !ok {
 		return &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "address", Detail: fmt.Sprintf(
 			"The host at %s has no interface with the address %s. It has %s. If the node is reached by another address than it has itself (NAT), "+
-				"set address to its own and ssh.host to the other.", ep.address(), n.Address, listOr(addressesOf(&s.Host), "no IPv4 address"))}
+				"set address to its own and ssh.host to the other.", ep.Address(), n.Address, prose.ListOr(addressesOf(&s.Host), "no IPv4 address"))}
 	}
 	n.UnderlayMTU = link.MTU
-	if key := c.keys.seenAt(ep); n.SSH.HostKey == "" && key != nil && c.cfg.SSH.HostKeyPolicy != HostKeyInsecure {
-		n.SSH.HostKey = authorizedKey(key)
+	if key := c.pool.Seen(ep); n.SSH.HostKey == "" && key != "" && c.cfg.SSH.HostKeyPolicy != sshdial.HostKeyInsecure {
+		n.SSH.HostKey = key
 	}
 	return nil
 }
 
 // leaveAsFound removes an agent that was installed for a join that came to
 // nothing. The caller may have left: cleaning up is done all the same.
-func (c *Client) leaveAsFound(ctx context.Context, ep *endpoint) {
+func (c *Client) leaveAsFound(ctx context.Context, ep *sshdial.Endpoint) {
 	if c.hostAt(ep) == nil {
 		c.leaveKeeperAsFound(ctx, ep)
 	}
 }
 
-func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *endpoint) {
+func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *sshdial.Endpoint) {
 	ctx, cancel := c.detach(ctx, uninstallTimeout)
 	defer cancel()
 	if err := c.uninstall(ctx, ep); err != nil {
-		c.log(ctx, "the agent could not be removed again", map[string]any{"host": ep.address(), "error": err.Error()})
+		c.log(ctx, "the agent could not be removed again", map[string]any{"host": ep.Address(), "error": err.Error()})
 	}
 }
 
 // hostAt returns the provider's host with the same endpoint.
-func (c *Client) hostAt(ep *endpoint) *endpoint {
-	for _, h := range c.router.hosts {
-		if h.key() == ep.key() {
+func (c *Client) hostAt(ep *sshdial.Endpoint) *sshdial.Endpoint {
+	for _, h := range c.hosts {
+		if h.Key() == ep.Key() {
 			return h
 		}
 	}

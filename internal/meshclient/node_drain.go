@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // balancerNotice is how long a node that leaves still serves after its health
@@ -21,7 +22,7 @@ type DrainedError struct {
 }
 
 func (e *DrainedError) Error() string {
-	return fmt.Sprintf("%s\n%s", sentence(e.Err.Error()), e.Consequence())
+	return fmt.Sprintf("%s\n%s", prose.Sentence(e.Err.Error()), e.Consequence())
 }
 
 // Consequence says what the node is like now, and what to do.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // RemoveNode drains a node, takes it out of the record, so that the others stop
@@ -33,7 +35,7 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force boo
 	l := &leaving{Client: c, name: name, force: force, host: c.hostOf(snap.Record, name, snap.statusAt)}
 	found := l.find(snap.Record)
 	if l.ep != nil {
-		defer c.removals.begin("", l.ep.route())()
+		defer c.removals.begin("", l.ep.Route())()
 	}
 	if !found {
 		return l.commit(ctx, cluster) // it has gone; who has not heard of it yet is told
@@ -64,8 +66,8 @@ type leaving struct {
 	*Client
 	name  string
 	force bool
-	ep    *endpoint // as the record has it; else as the provider has it
-	host  *endpoint // the provider's host that it is, nil for none
+	ep    *sshdial.Endpoint // as the record has it; else as the provider has it
+	host  *sshdial.Endpoint // the provider's host that it is, nil for none
 	// silent is why the host cannot be asked, elsewhere whose it is by now.
 	silent    error
 	elsewhere string
@@ -79,10 +81,10 @@ func (l *leaving) find(r *mesh.Record) bool {
 	if n == nil {
 		return l.ep != nil
 	}
-	ep, err := l.router.node(n)
+	ep, err := l.nodeEndpoint(n)
 	if err != nil {
 		// No way leads there; the name is enough to take it out.
-		ep, l.silent = &endpoint{name: l.name, host: n.Address.String(), port: defaultPort}, err
+		ep, l.silent = sshdial.Unroutable(l.name, n.Address.String()), err
 	}
 	l.ep = ep
 	return true
@@ -138,7 +140,7 @@ func (l *leaving) clean(ctx context.Context, result *Result) error {
 		result.Warnings = append(result.Warnings, fmt.Sprintf(format, args...))
 	}
 	if l.elsewhere != "" {
-		warn("The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.address(), l.elsewhere)
+		warn("The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.Address(), l.elsewhere)
 		return nil
 	}
 	err := l.silent
@@ -152,7 +154,7 @@ func (l *leaving) clean(ctx context.Context, result *Result) error {
 		return err
 	}
 	l.forget(l.ep)
-	warn("Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.address(), whyNotCleaned(err), leftBehind)
+	warn("Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.Address(), whyNotCleaned(err), leftBehind)
 	return nil
 }
 
@@ -162,15 +164,12 @@ const leftBehind = "What was set up there stays: the agent, which goes on with t
 
 // whyNotCleaned is what a failed command said, or why none could be given.
 func whyNotCleaned(err error) string {
-	if failed, ok := errors.AsType[*CommandError](err); ok {
-		return oneLine(failed.Error())
+	if failed, ok := errors.AsType[*sshdial.CommandError](err); ok {
+		return prose.Clean(failed.Error())
 	}
 	return silence(err)
 }
 
 // forget drops what is known of a host that is given up: one that is set up
 // anew at the same address has another host key, and is worth waiting for.
-func (c *Client) forget(ep *endpoint) {
-	c.keys.forget(ep)
-	c.pool.forget(ep)
-}
+func (c *Client) forget(ep *sshdial.Endpoint) { c.pool.Forget(ep) }

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
@@ -125,7 +125,7 @@ func TestRemoveNode(t *testing.T) {
 	ctx := deadline(t)
 	f.Node("n3").SetDown(true)
 	_, err := c.RemoveNode(ctx, "demo", "n3", false)
-	if _, ok := errors.AsType[*meshclient.UnreachableError](err); !ok {
+	if _, ok := errors.AsType[*sshdial.UnreachableError](err); !ok {
 		t.Fatalf("got %v", err)
 	}
 	if f.Node("n1").Record().Nodes["n3"] == nil || f.TotalRequests(mesh.PathPrepare) != 0 {

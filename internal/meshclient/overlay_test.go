@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func overlaySnapshot(t *testing.T, nodes int, sees func(node, peer string) *mesh.PeerProbe) *Snapshot {
@@ -71,8 +72,8 @@ func TestOverlayWarnings_HostOff_IsOneSentence(t *testing.T) {
 		}
 		return nil
 	})
-	s.Nodes["n3"] = NodeView{Err: &UnreachableError{}}
-	wantOverlay(t, s, "node/n3: Nothing passes between node n3 and n1, n10 and 17 more")
+	s.Nodes["n3"] = NodeView{Err: &sshdial.UnreachableError{}}
+	wantOverlay(t, s, "node/n3: Node n3 is cut off from n1, n10 and 17 more")
 }
 
 // A node of an agent that tests nothing has no say.

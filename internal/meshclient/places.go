@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // places are the hosts and nodes that the Terraform state knows. They are asked
@@ -27,7 +28,7 @@ type places struct {
 // place is one of them. It is asked once in the life of the client.
 type place struct {
 	cluster, name string // name is for messages
-	ep            *endpoint
+	ep            *sshdial.Endpoint
 
 	mu    sync.Mutex
 	asked bool
@@ -37,7 +38,7 @@ type place struct {
 // RememberHost says that the Terraform state knows address ("host:port") as a
 // host of the cluster.
 func (c *Client) RememberHost(cluster, address string) {
-	if ep, err := c.router.host(address); err == nil {
+	if ep, err := c.router.Host(address); err == nil {
 		c.places.add(&place{cluster: cluster, name: "host " + address, ep: ep})
 	}
 }
@@ -47,7 +48,7 @@ func (c *Client) RememberNode(cluster string, n mesh.Node) {
 	if !n.Address.IsValid() && n.SSH.Host == "" {
 		return
 	}
-	if ep, err := c.router.node(&n); err == nil {
+	if ep, err := c.nodeEndpoint(&n); err == nil {
 		c.places.add(&place{cluster: cluster, name: "node " + n.Name, ep: ep})
 	}
 }
@@ -56,7 +57,7 @@ func (c *Client) RememberNode(cluster string, n mesh.Node) {
 func (p *places) add(one *place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := one.cluster + " " + one.ep.route()
+	key := one.cluster + " " + one.ep.Route()
 	if old := p.known[key]; old == nil || (strings.HasPrefix(old.name, "host ") && strings.HasPrefix(one.name, "node ")) {
 		if p.known == nil {
 			p.known = map[string]*place{}
@@ -77,7 +78,7 @@ func (p *place) String() string {
 	if strings.HasPrefix(p.name, "host ") {
 		return p.name
 	}
-	return fmt.Sprintf("%s (%s)", p.name, p.ep.address())
+	return fmt.Sprintf("%s (%s)", p.name, p.ep.Address())
 }
 
 func (p *place) ask(ctx context.Context, c *Client) NodeView {
@@ -119,14 +120,14 @@ func (c *Client) elsewhere(ctx context.Context, s *Snapshot, force bool) error {
 			lost.Cluster = cmp.Or(lost.Cluster, p.cluster)
 		case v.Status != nil && v.Status.Record != nil && v.Status.Record.Cluster.Name == p.cluster:
 			lost.Have = append(lost.Have, p.String())
-			lost.Address, lost.Cluster = cmp.Or(lost.Address, p.ep.address()), p.cluster
+			lost.Address, lost.Cluster = cmp.Or(lost.Address, p.ep.Address()), p.cluster
 		}
 	}
 	if len(lost.Have) == 0 && (force || len(lost.Silent) == 0) {
 		return nil
 	}
-	for _, ep := range c.router.hosts {
-		lost.Hosts = append(lost.Hosts, LostHost{ep.name, isNoAgent(s.Hosts[ep.name].Err), was[ep.route()]})
+	for _, ep := range c.hosts {
+		lost.Hosts = append(lost.Hosts, LostHost{ep.Name, isNoAgent(s.Hosts[ep.Name].Err), was[ep.Route()]})
 	}
 	return lost
 }
@@ -136,12 +137,12 @@ func (c *Client) elsewhere(ctx context.Context, s *Snapshot, force bool) error {
 func (c *Client) otherPlaces() (others []*place, was map[string]bool) {
 	was = map[string]bool{}
 	asked := map[string]bool{}
-	for _, ep := range c.router.hosts {
-		asked[ep.route()] = true
+	for _, ep := range c.hosts {
+		asked[ep.Route()] = true
 	}
 	for _, p := range c.places.all() {
-		was[p.ep.route()] = true
-		if !asked[p.ep.route()] {
+		was[p.ep.Route()] = true
+		if !asked[p.ep.Route()] {
 			others = append(others, p)
 		}
 	}

@@ -27,7 +27,7 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 	p.answers = make([]answer, len(p.members))
 	for _, m := range p.members {
 		if !m.absent() {
-			r.held[m.ep.key()] = m
+			r.held[m.ep.Key()] = m
 		}
 	}
 	each(p.members, func(i int, m *member) {
@@ -58,7 +58,7 @@ func (r *commitRun) letGo(ctx context.Context) {
 	clear(r.held)
 	each(held, func(_ int, m *member) {
 		if err := r.abort(ctx, m.ep); err != nil {
-			r.log(ctx, "the lease could not be given back", map[string]any{"host": m.ep.address(), "error": err.Error()})
+			r.log(ctx, "the lease could not be given back", map[string]any{"host": m.ep.Address(), "error": err.Error()})
 		}
 	})
 }
@@ -78,7 +78,7 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 	r.upgraded = true
 	errs := make([]error, len(old))
 	each(old, func(i int, m *member) {
-		r.log(ctx, "replacing the agent", map[string]any{"host": m.ep.address()})
+		r.log(ctx, "replacing the agent", map[string]any{"host": m.ep.Address()})
 		errs[i] = r.install(ctx, m.ep)
 	})
 	for i, err := range errs {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // operation is one resource's change to the record.
@@ -22,7 +23,7 @@ type operation struct {
 	create *mesh.Record
 	join   *join // the host that it brings in, nil for other changes
 	// gone is the host that a forced removal gives up, nil for other changes.
-	gone *endpoint
+	gone *sshdial.Endpoint
 
 	ctx    context.Context
 	done   chan struct{} // closed when result and err are set
@@ -37,7 +38,7 @@ type operation struct {
 // join is a host that becomes a node, or a node that changes.
 type join struct {
 	node   string
-	ep     *endpoint
+	ep     *sshdial.Endpoint
 	status *mesh.Status
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // probeAllUpTo is the number of nodes up to which a join has every node try the
@@ -38,14 +39,14 @@ func (r *commitRun) reach(ctx context.Context, p *proposal, sent []answer) []str
 		defer mu.Unlock()
 		if err != nil {
 			warnings = append(warnings, fmt.Sprintf("%s could not try the overlay to the other nodes: %s Run `routingmesh-agent check` there.",
-				m, sentence(err.Error())))
+				m, prose.Sentence(err.Error())))
 		} else {
 			reports[m.node] = report
 		}
 	})
 	slices.Sort(warnings)
 	for _, problem := range mesh.Reach(tried, reports) {
-		warnings = append(warnings, sentence(problem.Text))
+		warnings = append(warnings, prose.Sentence(problem.Text))
 	}
 	return warnings
 }

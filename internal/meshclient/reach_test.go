@@ -10,6 +10,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func TestJoinTriesTheOverlay(t *testing.T) {
@@ -135,7 +136,7 @@ func TestCounters(t *testing.T) {
 	if len(counters) != 1 || counters["n1"].Ports[0].Connections != 5 {
 		t.Errorf("%+v", counters)
 	}
-	_, unreachable := errors.AsType[*meshclient.UnreachableError](errs["n2"])
+	_, unreachable := errors.AsType[*sshdial.UnreachableError](errs["n2"])
 	_, down := errors.AsType[*meshclient.AgentDownError](errs["n3"])
 	if len(errs) != 2 || !unreachable || !down {
 		t.Errorf("%v", errs)

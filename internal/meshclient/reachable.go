@@ -36,7 +36,7 @@ func (r *commitRun) missed(p *proposal, m *member, err error) []HostFailure {
 		return nil
 	}
 	for _, op := range p.ops {
-		if op.gone != nil && op.gone.route() == m.ep.route() {
+		if op.gone != nil && op.gone.Route() == m.ep.Route() {
 			return nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func allOrNothing(t testing.TB, f *meshtest.Fleet, hosts ...string) *meshclient.Client {
@@ -24,7 +25,7 @@ func TestOnUnreachable(t *testing.T) {
 	f.Node("n2").SetAgentVersion("old", mesh.APIVersion)
 	f.Node("n3").SetDown(true)
 	_, err := allOrNothing(t, f, "n1").PutPort(deadline(t), "demo", port(8000), true)
-	if _, ok := errors.AsType[*meshclient.UnreachableError](err); !ok || committed(err) {
+	if _, ok := errors.AsType[*sshdial.UnreachableError](err); !ok || committed(err) {
 		t.Fatalf("%+v", err)
 	}
 	wantText(t, err, "Nothing was changed", `on_unreachable is "fail"`, "node n3: "+f.Node("n3").Addr()+" cannot be reached")
@@ -76,7 +77,7 @@ func TestOnUnreachableSettings(t *testing.T) {
 	cfg := f.ClientConfig()
 	cfg.OnUnreachable = "ignore"
 	_, err := meshclient.New(cfg)
-	if setting, ok := errors.AsType[*meshclient.ConfigError](err); !ok || setting.Attribute != "on_unreachable" {
+	if setting, ok := errors.AsType[*sshdial.ConfigError](err); !ok || setting.Attribute != "on_unreachable" {
 		t.Errorf("%+v", err)
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // behind says that somebody who answers does not have the record that counts,
-// whole: a commit mends that, and nothing else does. Those who are silent are
+// whole: a commit repairs that, and nothing else does. Those who are silent are
 // no reason to send anything.
 func (r *commitRun) behind(snap *Snapshot, members []*member) bool {
 	hash := snap.hash
@@ -35,7 +36,7 @@ type errand struct {
 	err     error
 }
 
-// repair asks the nodes that report problems of the operations' objects to mend
+// repair asks the nodes that report problems of the operations' objects to repair
 // them. The record stays as it is.
 func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation, members []*member) (again bool) {
 	errands, broken := repairs(snap, ops, members)
@@ -44,7 +45,7 @@ func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation
 	}
 	each(broken, func(i int, m *member) {
 		e := errands[i]
-		r.log(ctx, "repairing", map[string]any{"host": m.ep.address(), "objects": e.objects})
+		r.log(ctx, "repairing", map[string]any{"host": m.ep.Address(), "objects": e.objects})
 		var got mesh.RepairResponse
 		e.err = r.repeatable(ctx, m.ep, call{
 			path: mesh.PathRepair, body: mesh.RepairRequest{Objects: e.objects}, answer: &got,
@@ -103,7 +104,7 @@ func unrepaired(snap *Snapshot, op *operation, errands []*errand) []NodeProblem 
 		}
 		if e.err != nil {
 			problems = append(problems, NodeProblem{e.name(), mesh.Problem{Object: op.objects[0], Text: fmt.Sprintf(
-				"It could not be asked to repair what is missing there: %s", sentence(e.err.Error()))}})
+				"It could not be asked to repair what is missing there: %s", prose.Sentence(e.err.Error()))}})
 			continue
 		}
 		for _, p := range e.left {

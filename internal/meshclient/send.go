@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // send commits the proposal to everyone who prepared it. From here on no
@@ -29,7 +31,7 @@ func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 	for _, a := range sent {
 		if a.err == nil {
 			taken++
-			delete(r.held, a.ep.key())
+			delete(r.held, a.ep.Key())
 		}
 	}
 	if taken == 0 {
@@ -81,7 +83,7 @@ func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind
 				text = fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
 					"it starts from what the nodes then have", p.next.Generation, strings.TrimSuffix(text, "."))
 			}
-			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Object: op.objects[0], Text: sentence(text)}})
+			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Object: op.objects[0], Text: prose.Sentence(text)}})
 		}
 		var result *Result
 		if kind.Committed {
@@ -120,7 +122,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 
 // settled asks for a member's state, and again while it is still applying the
 // record that it has taken.
-func (r *commitRun) settled(ctx context.Context, ep *endpoint, hash string) (*mesh.Status, error) {
+func (r *commitRun) settled(ctx context.Context, ep *sshdial.Endpoint, hash string) (*mesh.Status, error) {
 	for {
 		s, err := r.status(ctx, ep, hash, readPatience)
 		if err != nil || s.Hash != hash || s.AppliedGeneration == s.Generation || len(s.Problems) > 0 {

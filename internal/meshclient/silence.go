@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // silence puts why an agent could not be asked into words that stay the same
@@ -13,11 +14,11 @@ import (
 func silence(err error) string {
 	var (
 		slow    *slowError
-		key     *HostKeyError
+		key     *sshdial.HostKeyError
 		down    *AgentDownError
-		sudo    *SudoError
-		login   *LoginError
-		limit   *SessionsError
+		sudo    *sshdial.SudoError
+		login   *sshdial.LoginError
+		limit   *sshdial.SessionsError
 		version *VersionError
 		foreign *ForeignError
 	)
@@ -52,7 +53,7 @@ func silence(err error) string {
 	return "its routingmesh-agent cannot be asked"
 }
 
-func hostKeySilence(e *HostKeyError) string {
+func hostKeySilence(e *sshdial.HostKeyError) string {
 	switch {
 	case e.Revoked:
 		return "shows a revoked SSH host key"
@@ -84,7 +85,7 @@ func isUnreachable(err error) bool {
 }
 
 func isAuth(err error) bool {
-	_, ok := errors.AsType[*AuthError](err)
+	_, ok := errors.AsType[*sshdial.AuthError](err)
 	return ok
 }
 

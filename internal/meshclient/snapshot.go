@@ -29,8 +29,8 @@ type Snapshot struct {
 type NodeView struct {
 	Status *mesh.Status
 	// Err is set when Status is nil: *NoAgentError when the host answered and
-	// has no agent, else *UnreachableError, *AuthError, *HostKeyError,
-	// *AgentDownError, *SudoError, *VersionError or *ForeignError.
+	// has no agent, else *sshdial.UnreachableError, *sshdial.AuthError, *sshdial.HostKeyError,
+	// *AgentDownError, *sshdial.SudoError, *VersionError or *ForeignError.
 	Err error
 }
 

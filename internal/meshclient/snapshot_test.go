@@ -10,6 +10,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 func TestSnapshotAsksEveryNodeOnce(t *testing.T) {
@@ -93,7 +94,7 @@ func loginsAtOnce(t *testing.T, bastion bool) int {
 	cfg := f.ClientConfig("n1")
 	if bastion {
 		gate := f.Add("gate")
-		cfg.SSH.Bastion = meshclient.BastionConfig{Host: "127.0.0.1", Port: gate.Port(), User: "jump", HostKey: gate.HostKey}
+		cfg.SSH.Bastion = sshdial.BastionConfig{Host: "127.0.0.1", Port: gate.Port(), User: "jump", HostKey: gate.HostKey}
 	}
 	snap, err := newClient(t, cfg).Snapshot(deadline(t))
 	if err != nil || len(snap.Nodes) != 24 {
@@ -199,7 +200,7 @@ func TestSnapshotOfUnreachableNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unreachable, ok := errors.AsType[*meshclient.UnreachableError](snap.Nodes["n2"].Err)
+	unreachable, ok := errors.AsType[*sshdial.UnreachableError](snap.Nodes["n2"].Err)
 	if !ok || unreachable.Host != "n2" || unreachable.Address != f.Node("n2").Addr() || unreachable.Attempts < 2 {
 		t.Errorf("n2: %+v", snap.Nodes["n2"].Err)
 	}

@@ -2,8 +2,6 @@ package meshclient
 
 import (
 	"fmt"
-	"net/netip"
-	"strings"
 	"sync"
 )
 
@@ -25,8 +23,8 @@ func (e *TwinHostsError) Error() string {
 
 // twins looks for two of the provider's hosts that are one.
 func (c *Client) twins(s *Snapshot) error {
-	for i, a := range c.router.hosts {
-		for _, b := range c.router.hosts[:i] {
+	for i, a := range c.hosts {
+		for _, b := range c.hosts[:i] {
 			as, bs := s.statusAt(a), s.statusAt(b)
 			if as == nil || bs == nil {
 				continue
@@ -37,28 +35,11 @@ func (c *Client) twins(s *Snapshot) error {
 				same = c.sameMachine(b, bs, a, as)
 			}
 			if same {
-				return &TwinHostsError{b.name, a.name, as.Node}
+				return &TwinHostsError{b.Name, a.Name, as.Node}
 			}
 		}
 	}
 	return nil
-}
-
-// canonicalHost spells a name or address as others of the same meaning are
-// spelled: names are equal in any case and with a dot at their end.
-func canonicalHost(host string) string {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.Unmap().String()
-	}
-	return strings.TrimSuffix(strings.ToLower(host), ".")
-}
-
-// canonicalRoute is ep's route with canonical hosts.
-func canonicalRoute(ep *endpoint) string {
-	if ep == nil {
-		return ""
-	}
-	return fmt.Sprintf("%s port %d via %s", canonicalHost(ep.host), ep.port, canonicalRoute(ep.via))
 }
 
 // keyedMutex is one mutex per key.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
 // Warning is what keeps traffic from flowing, as one or more nodes say it in the
@@ -22,7 +23,7 @@ type Warning struct {
 
 // String is the warning as a sentence that begins with its nodes.
 func (w Warning) String() string {
-	text := sentence(w.Text)
+	text := prose.Sentence(w.Text)
 	if len(w.Nodes) == 1 && strings.HasPrefix(text, "Node "+w.Nodes[0]+" ") {
 		return text // mesh.Reach's begin so
 	}
@@ -123,7 +124,7 @@ func newWarnings(sent []answer, reach []string) map[string][]mesh.Warning {
 			continue
 		}
 		for _, w := range a.warnings {
-			if !a.warnedBefore(w) && !slices.Contains(reach, sentence(w.Text)) {
+			if !a.warnedBefore(w) && !slices.Contains(reach, prose.Sentence(w.Text)) {
 				fresh[a.node] = append(fresh[a.node], w)
 			}
 		}

@@ -71,7 +71,7 @@ func nodeDataSchema() map[string]schema.Attribute {
 		"generation":     readNumber("Version of the record that the node has; lower than the cluster's where it lags. Null where it does not answer."),
 		"agent_version":  readText("Version of the node agent. Null where it does not answer."),
 		"kernel_release": readText("Kernel release of the host. Null where it does not answer."),
-		"repairs":        readNumber("How many objects the agent has mended by itself since it was installed. Null where it does not answer."),
+		"repairs":        readNumber("How many objects the agent has repaired by itself since it was installed. Null where it does not answer."),
 		"drift":          readDrift("As `drift` of `routingmesh_node`."),
 	}
 }

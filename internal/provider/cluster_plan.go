@@ -13,6 +13,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // ValidateConfig asks mesh about the settings together; each alone has its
@@ -118,7 +119,7 @@ func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create
 // route would lead away from that host.
 func hostsInPool(hosts []string, c mesh.Cluster) error {
 	for _, entry := range hosts {
-		if a, ok := meshclient.TargetAddress(entry); ok && c.AddressPool.Contains(a) {
+		if a, ok := sshdial.TargetAddress(entry); ok && c.AddressPool.Contains(a) {
 			return inPool(c, "the host "+entry+" of the provider", a)
 		}
 	}
@@ -139,7 +140,7 @@ func (c *plannedCluster) publishedOwn(settings mesh.Cluster) []*mesh.Error {
 			return
 		}
 		warnings = append(warnings, &mesh.Error{Object: mesh.ClusterObject, Attribute: attribute, Detail: fmt.Sprintf(
-			"Port %s is published by service %q. Unless that ends in this same plan, %s: choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
+			"Port %s is published by service %q, so %s. Remove that port in the same plan, or choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
 	}
 	check("vxlan_port", mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}, "the nodes are cut off from each other")
 	for attribute, address := range map[string]string{"health_address": settings.HealthAddress, "metrics_address": settings.MetricsAddress} {

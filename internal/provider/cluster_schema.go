@@ -76,7 +76,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 			},
 			"repair": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(repairAutomatic),
-				MarkdownDescription: "What the nodes do about what something else has removed or changed of the mesh (`iptables -F`, a deleted link): `automatic` mends it at once and counts it in the nodes' `repairs`; " +
+				MarkdownDescription: "What the nodes do about what something else has removed or changed of the mesh (`iptables -F`, a deleted link): `automatic` repairs it at once and counts it in the nodes' `repairs`; " +
 					"`report` leaves it as it is until an apply of the `drift`. Default: `automatic`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(repairAutomatic, string(mesh.RepairReport))},
 			},

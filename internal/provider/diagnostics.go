@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // subject is what a diagnostic is about.
@@ -119,17 +120,17 @@ func explain(err error) (summary, detail string) {
 		return "Too few hosts answer", sentence(err.Error()) + " What Terraform knows is kept as it is."
 	}
 	var (
-		auth        *meshclient.AuthError
-		hostKey     *meshclient.HostKeyError
-		unreachable *meshclient.UnreachableError
+		auth        *sshdial.AuthError
+		hostKey     *sshdial.HostKeyError
+		unreachable *sshdial.UnreachableError
 		noAgent     *meshclient.NoAgentError
 		leave       *meshclient.LeaveError
 		foreign     *meshclient.ForeignError
 		busy        *meshclient.BusyError
 		down        *meshclient.AgentDownError
-		sudo        *meshclient.SudoError
-		login       *meshclient.LoginError
-		sessions    *meshclient.SessionsError
+		sudo        *sshdial.SudoError
+		login       *sshdial.LoginError
+		sessions    *sshdial.SessionsError
 		version     *meshclient.VersionError
 		other       *otherClusterError
 		lost        *meshclient.LostError
@@ -151,7 +152,7 @@ func explain(err error) (summary, detail string) {
 		return "Cannot reach " + unreachable.Address, sentence(err.Error()) + " What Terraform knows is kept as it is."
 	case errors.As(err, &noAgent):
 		return "No agent on " + noAgent.Address, sentence(err.Error()) +
-			" Was the host set up anew? Then terraform apply -replace of its node installs the agent again."
+			" If the host was reinstalled, terraform apply -replace=ADDRESS installs the agent again; terraform state list shows the ADDRESS of its routingmesh_node."
 	case errors.As(err, &down):
 		return "Agent does not run on " + down.Address, sentence(err.Error())
 	case errors.As(err, &sudo):
@@ -178,14 +179,19 @@ func explain(err error) (summary, detail string) {
 	case errors.Is(err, context.Canceled):
 		return "Interrupted", "Terraform was interrupted. A change that was under way is brought to its end by the nodes: the next plan shows it. (" + err.Error() + ")"
 	}
-	return "Unexpected error", sentence(err.Error())
+	return "Unexpected error", unexpected(err)
+}
+
+// unexpected is for an error that has no words of its own.
+func unexpected(err error) string {
+	return sentence(err.Error()) + "\n\nThis should not happen. Please report it at https://github.com/routingmesh/terraform-provider-routingmesh/issues, with the output of the same command with TF_LOG=debug."
 }
 
 const lostSummary = "Hosts without the cluster's record"
 
 // addConfigError points at the attribute of the provider block.
 func addConfigError(diags *diag.Diagnostics, err error) {
-	var cfg *meshclient.ConfigError
+	var cfg *sshdial.ConfigError
 	if !errors.As(err, &cfg) {
 		diags.AddError("Invalid provider configuration", sentence(err.Error()))
 		return

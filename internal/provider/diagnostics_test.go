@@ -13,6 +13,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 var web8080 = mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
@@ -51,20 +52,20 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 			"No node confirmed the change", "", []string{"node n2: nginx (pid 77)"},
 		},
 		"cannot leave": {
-			&meshclient.LeaveError{Node: "n2", Err: &meshclient.UnreachableError{Address: "n2:22", Err: errors.New("no route")}},
+			&meshclient.LeaveError{Node: "n2", Err: &sshdial.UnreachableError{Address: "n2:22", Err: errors.New("no route")}},
 			"Node n2 cannot be removed", "", []string{"no route", "force_remove = true"},
 		},
 		"login": {
-			fmt.Errorf("asking: %w", &meshclient.AuthError{User: "root", Address: "n2:22", Tried: []string{"publickey SHA256:abc"}, Offered: []string{"password"}}),
+			fmt.Errorf("asking: %w", &sshdial.AuthError{User: "root", Address: "n2:22", Tried: []string{"publickey SHA256:abc"}, Offered: []string{"password"}}),
 			"Cannot log in to n2:22", "", []string{"SHA256:abc", "offers: password"},
 		},
-		"host key":    {&meshclient.HostKeyError{Address: "n2:22", Fingerprint: "SHA256:new"}, "Host key of n2:22 refused", "", []string{"SHA256:new"}},
-		"unreachable": {&meshclient.UnreachableError{Address: "n2:22", Err: errors.New("no route")}, "Cannot reach n2:22", "", []string{"no route", "kept"}},
+		"host key":    {&sshdial.HostKeyError{Address: "n2:22", Fingerprint: "SHA256:new"}, "Host key of n2:22 refused", "", []string{"SHA256:new"}},
+		"unreachable": {&sshdial.UnreachableError{Address: "n2:22", Err: errors.New("no route")}, "Cannot reach n2:22", "", []string{"no route", "kept"}},
 		"no agent":    {&meshclient.NoAgentError{Address: "n2:22"}, "No agent on n2:22", "", []string{"-replace"}},
 		"agent down":  {&meshclient.AgentDownError{Address: "n2:22"}, "Agent does not run on n2:22", "", []string{"journalctl"}},
-		"sudo":        {&meshclient.SudoError{Address: "n2:22", User: "ops"}, "Cannot become root on n2:22", "", []string{"sudo"}},
-		"no commands": {&meshclient.LoginError{Address: "n2:22", User: "root", Said: `Please login as the user "ubuntu"`}, "Cannot run commands on n2:22", "", []string{"ubuntu", "ssh.user"}},
-		"no session":  {&meshclient.SessionsError{Address: "n2:22"}, "No session on n2:22", "", []string{"MaxSessions"}},
+		"sudo":        {&sshdial.SudoError{Address: "n2:22", User: "ops"}, "Cannot become root on n2:22", "", []string{"sudo"}},
+		"no commands": {&sshdial.LoginError{Address: "n2:22", User: "root", Said: `Please login as the user "ubuntu"`}, "Cannot run commands on n2:22", "", []string{"ubuntu", "ssh.user"}},
+		"no session":  {&sshdial.SessionsError{Address: "n2:22"}, "No session on n2:22", "", []string{"MaxSessions"}},
 		"version":     {&meshclient.VersionError{Address: "n2:22"}, "Agent of another version on n2:22", "", nil},
 		"foreign":     {&meshclient.ForeignError{Host: "n2", Cluster: "other"}, "Host belongs to another cluster", "", []string{"other"}},
 		"busy":        {&meshclient.BusyError{Waited: time.Second, Text: "held by x"}, "Another change is under way", "", []string{"held by x"}},
@@ -73,7 +74,7 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 			"Too few hosts answer", "", []string{"No majority", "a: x", "b: y"},
 		},
 		"one host": {
-			&meshclient.HostsError{Hosts: []meshclient.HostFailure{{Host: "n2", Err: &meshclient.AuthError{Address: "n2:22"}}}}, "Cannot log in to n2:22", "", nil,
+			&meshclient.HostsError{Hosts: []meshclient.HostFailure{{Host: "n2", Err: &sshdial.AuthError{Address: "n2:22"}}}}, "Cannot log in to n2:22", "", nil,
 		},
 		"other cluster": {&otherClusterError{want: "demo", have: "prod"}, "Hosts of another cluster", "", []string{`"prod"`, `"demo"`, "alias"}},
 		"no hosts":      {errNoHosts, "Hosts not known yet", "", nil},
@@ -106,7 +107,7 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 func TestWarnedOnce(t *testing.T) {
 	b := base{data: &providerData{said: map[string]bool{}}}
 	var diags diag.Diagnostics
-	b.data.warnSilent(&diags, "n1", &meshclient.HostKeyError{Address: "n1:22"})
+	b.data.warnSilent(&diags, "n1", &sshdial.HostKeyError{Address: "n1:22"})
 	for range 2 {
 		b.addWarnings(&diags, &meshclient.Result{Warnings: []string{
 			"node n1 cannot be reached (n1:22: no route); it keeps serving generation 4 and is brought level by the next apply.",
@@ -115,8 +116,8 @@ func TestWarnedOnce(t *testing.T) {
 			"Node n3 does not reach n1 over the overlay.",
 		}})
 	}
-	b.data.warnSilent(&diags, "n2", &meshclient.UnreachableError{Address: "n2:22"})
-	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply mends that
+	b.data.warnSilent(&diags, "n2", &sshdial.UnreachableError{Address: "n2:22"})
+	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply repairs that
 	var got []string
 	for _, d := range diags {
 		got = append(got, d.Detail()[:7])
@@ -147,7 +148,7 @@ func TestConfigErrorsPointAtTheProviderBlock(t *testing.T) {
 		"bastion.private_key": path.Root("ssh").AtName("bastion_private_key"),
 	} {
 		var diags diag.Diagnostics
-		addConfigError(&diags, &meshclient.ConfigError{Attribute: attribute, Detail: "no PEM"})
+		addConfigError(&diags, &sshdial.ConfigError{Attribute: attribute, Detail: "no PEM"})
 		at, ok := diags[0].(diag.DiagnosticWithPath)
 		if !ok || !at.Path().Equal(want) {
 			t.Errorf("%s: %v", attribute, diags)

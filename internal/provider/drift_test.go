@@ -206,7 +206,7 @@ func TestFirewallMode(t *testing.T) {
 }
 
 // TestRepairMode goes to the record and back in place, and the count of what
-// the agents mend by themselves is never a diff.
+// the agents repair by themselves is never a diff.
 func TestRepairMode(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t, "n1")

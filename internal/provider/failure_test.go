@@ -158,7 +158,7 @@ func TestNodeDown(t *testing.T) {
 	}
 	m.Node("n3").SetDown(false)
 	out, _ := w.plan()
-	says(t, out, fmt.Sprintf(`- "node n3: at generation %d, cluster is at %d."`, generation, generation+2), "0 to add, 1 to change")
+	says(t, out, fmt.Sprintf(`- "node n3: has an older configuration (generation %d, the cluster has %d); the next apply updates it."`, generation, generation+2), "0 to add, 1 to change")
 	w.apply()
 	w.settled()
 	m.level("8080/tcp", "8081/tcp", "8082/tcp")

@@ -69,7 +69,7 @@ func TestNodeGone(t *testing.T) {
 				t.Error("force_remove made a commit")
 			}
 			w.write(config(""))
-			says(t, w.apply(), "0 added, 0 changed, 1 destroyed", "Warning: Done, but something needs attention",
+			says(t, w.apply(), "0 added, 0 changed, 1 destroyed", "Warning: Applied; something needs attention",
 				"Node n4 was taken out of the cluster, and its host at", "run `routingmesh-agent uninstall` on it")
 			if m.record().Nodes["n4"] != nil {
 				t.Error("n4 is in the record")

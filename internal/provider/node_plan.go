@@ -101,13 +101,13 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 			warning = renamed("routingmesh_node", fmt.Sprintf("The node %s of the cluster has the underlay address %s", name, n.Address),
 				"the host leaves the mesh and joins again", "a host can be one node of one cluster")
 		case !leaves:
-			warning = fmt.Sprintf("The node %s of the cluster has the underlay address %s. Unless it is destroyed in this same apply, this will fail: "+
-				"to rename a node, use a moved block and change its name.", name, n.Address)
+			warning = fmt.Sprintf("The node %s of the cluster has the underlay address %s. If that node is destroyed in the same apply, ignore this. "+
+				"If it was renamed, add a moved block; otherwise choose another address.", name, n.Address)
 		}
 	}
 	if capacity := c.planned.Cluster.Capacity(); warning == "" && taken > capacity {
 		warning = fmt.Sprintf("The address pool %s has room for %d nodes, and with those that the cluster has already there are %d. "+
-			"Unless some leave in this same apply, this will fail.", c.planned.Cluster.AddressPool, capacity, taken)
+			"If some of those leave in the same apply, ignore this; otherwise take a larger pool or a longer node_prefix_length.", c.planned.Cluster.AddressPool, capacity, taken)
 	}
 	return warning, nil
 }

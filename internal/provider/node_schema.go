@@ -67,7 +67,7 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			"repairs": schema.Int64Attribute{
 				CustomType: integerType{},
 				Computed:   true,
-				MarkdownDescription: "How many objects the agent has mended by itself since it was installed, as last read: rules, links, routes and the like that something else had removed or changed. " +
+				MarkdownDescription: "How many objects the agent has repaired by itself since it was installed, as last read: rules, links, routes and the like that something else had removed or changed. " +
 					"A number that keeps growing says that another program on the host fights the mesh. It is never a reason for an update.",
 				PlanModifiers: []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown()},
 			},

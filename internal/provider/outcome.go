@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // What an update does, in the words of subject.doing.
@@ -81,12 +82,12 @@ func (b *base) addWarnings(diags *diag.Diagnostics, res *meshclient.Result) {
 		return
 	}
 	for _, w := range res.Warnings {
-		kind := w
+		kind, summary := w, "Applied; something needs attention"
 		if lags := lagging.FindStringSubmatch(w); lags != nil {
-			kind = silentNode(lags[1])
+			kind, summary = silentNode(lags[1]), fmt.Sprintf("Applied; node %s is behind", lags[1])
 		}
 		if b.data.first(kind) {
-			diags.AddWarning("Done, but something needs attention", sentence(w))
+			diags.AddWarning(summary, sentence(w))
 		}
 	}
 	b.addNewTraffic(diags, res, "")
@@ -103,10 +104,10 @@ func silentNode(node string) string { return "silent " + node }
 // warnSilent says once that a node cannot be asked.
 func (d *providerData) warnSilent(diags *diag.Diagnostics, node string, why error) {
 	if asType[*meshclient.NoAgentError](why) || !d.first(silentNode(node)) {
-		return // a node without an agent is drift, and mended by an apply
+		return // a node without an agent is drift, and repaired by an apply
 	}
 	advice := "If it is gone for good: set force_remove = true on it and apply, then remove it."
-	if asType[*meshclient.HostKeyError](why) {
+	if asType[*sshdial.HostKeyError](why) {
 		advice = "If it was set up anew: set force_remove = true on it and apply, then apply with -replace of it."
 	}
 	diags.AddWarning(fmt.Sprintf("Node %s cannot be read", node), sentence(why.Error())+
@@ -127,9 +128,9 @@ func (d *providerData) warnKeepers(diags *diag.Diagnostics, snap *meshclient.Sna
 // cannotBeAsked tells whether err is that nobody is let in, so that neither an
 // answer nor an apply is to be expected.
 func cannotBeAsked(err error) bool {
-	return asType[*meshclient.UnreachableError](err) || asType[*meshclient.AuthError](err) ||
-		asType[*meshclient.HostKeyError](err) || asType[*meshclient.SudoError](err) ||
-		asType[*meshclient.LoginError](err) || asType[*meshclient.SessionsError](err)
+	return asType[*sshdial.UnreachableError](err) || asType[*sshdial.AuthError](err) ||
+		asType[*sshdial.HostKeyError](err) || asType[*sshdial.SudoError](err) ||
+		asType[*sshdial.LoginError](err) || asType[*sshdial.SessionsError](err)
 }
 
 func asType[E error](err error) bool {

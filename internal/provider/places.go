@@ -41,7 +41,7 @@ func setPlaces(ctx context.Context, private privateSetter, r *mesh.Record) diag.
 	}
 	text, err := json.Marshal(saved)
 	if err != nil {
-		return diag.Diagnostics{diag.NewErrorDiagnostic("Unexpected error", sentence(err.Error()))}
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unexpected error", unexpected(err))}
 	}
 	return private.SetKey(ctx, placesKey, text)
 }

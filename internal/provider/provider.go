@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 var _ provider.Provider = (*meshProvider)(nil)
@@ -92,7 +93,7 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 	if passed := client.Warnings(); len(passed) > 0 {
 		resp.Diagnostics.AddAttributeWarning(path.Root("ssh").AtName("use_ssh_config"), "Parts of ~/.ssh/config are passed over", strings.Join(passed, "\n"))
 	}
-	data.client, data.pins = client, cfg.SSH.HostKeyPolicy != meshclient.HostKeyInsecure
+	data.client, data.pins = client, cfg.SSH.HostKeyPolicy != sshdial.HostKeyInsecure
 	data.hosts = cfg.Hosts
 	data.walk.sshPort, data.failUnreachable = cfg.SSH.Port, cfg.OnUnreachable == meshclient.UnreachableFail
 }

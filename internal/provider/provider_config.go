@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 type providerModel struct {
@@ -85,7 +86,7 @@ func (m *providerModel) clientConfig(ctx context.Context) (meshclient.Config, di
 	cfg := meshclient.Config{
 		Hosts:         s.list(path.Root("hosts"), m.Hosts, "ROUTINGMESH_HOSTS"),
 		OnUnreachable: s.onUnreachable(m.OnUnreachable),
-		SSH: meshclient.SSHConfig{
+		SSH: sshdial.Config{
 			User:          s.text(ssh.User, "USER"),
 			Port:          s.port(ssh.Port, "port"),
 			PrivateKey:    s.privateKey(ssh.PrivateKey),
@@ -96,10 +97,10 @@ func (m *providerModel) clientConfig(ctx context.Context) (meshclient.Config, di
 			ProxyJump:     s.text(ssh.ProxyJump, "PROXY_JUMP"),
 			HostKey:       s.text(ssh.HostKey, "HOST_KEY"),
 			KnownHosts:    s.list(path.Root("ssh").AtName("known_hosts"), ssh.KnownHosts, "ROUTINGMESH_SSH_KNOWN_HOSTS"),
-			HostKeyPolicy: meshclient.HostKeyPolicy(s.text(ssh.HostKeyPolicy, "HOST_KEY_POLICY")),
+			HostKeyPolicy: sshdial.HostKeyPolicy(s.text(ssh.HostKeyPolicy, "HOST_KEY_POLICY")),
 			Sudo:          s.flag(ssh.Sudo, "sudo"),
 			Timeout:       s.duration(ssh.Timeout),
-			Bastion: meshclient.BastionConfig{
+			Bastion: sshdial.BastionConfig{
 				Host:        s.text(ssh.BastionHost, "BASTION_HOST"),
 				Port:        s.port(ssh.BastionPort, "bastion_port"),
 				User:        s.text(ssh.BastionUser, "BASTION_USER"),

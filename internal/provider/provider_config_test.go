@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // providerConfig builds a configuration of the provider block; what is not in
@@ -73,10 +74,10 @@ var everything = map[string]any{
 
 func wantEverything() meshclient.Config {
 	yes, no := true, false
-	return meshclient.Config{Hosts: []string{"a", "b", "c"}, OnUnreachable: meshclient.UnreachableFail, SSH: meshclient.SSHConfig{
+	return meshclient.Config{Hosts: []string{"a", "b", "c"}, OnUnreachable: meshclient.UnreachableFail, SSH: sshdial.Config{
 		User: "ops", Port: 2222, PrivateKey: "KEY", Passphrase: "pass", Certificate: "CERT", Password: "word", Agent: &yes,
-		Bastion:   meshclient.BastionConfig{Host: "b", Port: 2200, User: "jump", Password: "bword", PrivateKey: "BKEY", Certificate: "BCERT", HostKey: "BHK"},
-		ProxyJump: "a,b", HostKey: "HK", KnownHosts: []string{"/k1", "/k2"}, HostKeyPolicy: meshclient.HostKeyStrict,
+		Bastion:   sshdial.BastionConfig{Host: "b", Port: 2200, User: "jump", Password: "bword", PrivateKey: "BKEY", Certificate: "BCERT", HostKey: "BHK"},
+		ProxyJump: "a,b", HostKey: "HK", KnownHosts: []string{"/k1", "/k2"}, HostKeyPolicy: sshdial.HostKeyStrict,
 		UseSSHConfig: true, Sudo: &no, Timeout: 45 * time.Second,
 	}}
 }

@@ -106,8 +106,8 @@ func (c *plannedCluster) portInUse(cluster, id string, p mesh.PublishedPort) str
 		return renamed("routingmesh_published_port", fmt.Sprintf("The cluster has the published port %s already", old),
 			"the port is closed for a moment, and its connections end", fmt.Sprintf("import it (id %q), or choose another published_port", old))
 	case !c.leaving[mesh.PortObject(k)]:
-		return fmt.Sprintf("Port %s is published by service %q of the cluster as it is. Unless that ends in this same apply, this will fail: "+
-			"choose another published_port, or move the port with a moved block.", k, other.Service)
+		return fmt.Sprintf("Service %[2]q of the cluster publishes port %[1]s. If that port is destroyed in the same apply, ignore this; otherwise choose another published_port. "+
+			"If the resource was renamed, add a moved block.", k, other.Service)
 	}
 	return ""
 }

@@ -37,7 +37,7 @@ func TestApplyWaitsForDrains(t *testing.T) {
 	w.apply()
 	n3.SetDrains(drains, 0)
 	w.write(config(first, `timeouts = { update = "3s" }`))
-	says(t, w.apply(), "Warning: Done, but something needs attention",
+	says(t, w.apply(), "Warning: Applied; something needs attention",
 		"The change is done. 3 connections of endpoint b of service web (node n2): still open, and given until", "Do not stop the process before.")
 	n3.SetDrains(mesh.Drains{}, 0)
 	w.settled()

@@ -203,7 +203,7 @@ func TestPlanRefusesServing(t *testing.T) {
 		m.refused(`session_affinity = .*must be 1s–744h`, rest, of(`session_affinity = { timeout = "745h" }`)),
 		m.refused(`session_affinity.netmask value must be between 1 and 32`, rest, of(`session_affinity = { timeout = "1m", netmask = 33 }`)),
 		m.refused(`health_check.type value must be one of`, rest, of(`health_check = { type = "exec" }`)),
-		m.refused(`health_check = .*are for the types http and https`, rest, of(`health_check = { path = "/" }`)),
+		m.refused(`path needs the type http or https; the type is tcp`, rest, of(`health_check = { path = "/" }`)),
 		m.refused(`health_check = .*must begin with /`, rest, of(`health_check = { type = "http", path = "healthz" }`)),
 		m.refused(`health_check = .*200,204,300-399`, rest, of(`health_check = { type = "http", expected_status = "2xx" }`)),
 		m.refused(`Invalid health check of the service.*health_check = .*health_check.interval: The interval must be 200ms–1h0m0s, not 100ms`, rest, of(`health_check = { interval = "100ms", timeout = "100ms" }`)),

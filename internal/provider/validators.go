@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // rule is a validator of strings made of a function that says what is wrong.
@@ -63,11 +63,11 @@ var (
 		return err
 	}}
 	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", checkAddress}
-	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", meshclient.CheckHostKey}
-	sshHostRule = rule{"Invalid SSH host", "a host name or an address, without user and port", meshclient.CheckHost}
-	sshUserRule = rule{"Invalid SSH user", "a user name", meshclient.CheckUser}
+	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", sshdial.CheckHostKey}
+	sshHostRule = rule{"Invalid SSH host", "a host name or an address, without user and port", sshdial.CheckHost}
+	sshUserRule = rule{"Invalid SSH user", "a user name", sshdial.CheckUser}
 	bastionRule = rule{"Invalid SSH host", "host, host:port or user@host:port", func(s string) error {
-		_, err := meshclient.CheckTarget(s)
+		_, err := sshdial.CheckTarget(s)
 		return err
 	}}
 )
@@ -181,13 +181,13 @@ func checkHosts(hosts []string) error {
 
 func checkHostCount(n int) error {
 	if n != 1 && n != 3 && n != 5 {
-		return fmt.Errorf("%d hosts are named: name one, three or five. A change needs a majority of them, and an even number has no more to lose than the odd one below it", n)
+		return fmt.Errorf("%d hosts are listed. List 1, 3 or 5: a change needs a majority of them, so %d tolerate no more failures than %d", n, n, n-1)
 	}
 	return nil
 }
 
 func checkHost(s string, seen map[string]string) error {
-	canonical, err := meshclient.CheckTarget(s)
+	canonical, err := sshdial.CheckTarget(s)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		plan func(*walk) (string, error)
 		want string // in the warning, "" for none
 	}{
-		"port of another service": {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("api", 8080)) }, `published by service "web"`},
+		"port of another service": {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("api", 8080)) }, `Service "web" of the cluster publishes port 8080/tcp`},
 		"port that leaves": {func(w *walk) (string, error) {
 			w.leave("demo", mesh.PortObject(web8080))
 			return w.planPort("demo", "", portOf("api", 8080))
@@ -89,7 +89,7 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 			c := recorded(t).Cluster
 			c.HealthAddress = ":8080"
 			return joined(w.planCluster("demo", c, true, false))
-		}, `8080/tcp is published by service "web". Unless that ends in this same plan, this will fail: choose another health_address`},
+		}, `8080/tcp is published by service "web", so this will fail. Remove that port in the same plan, or choose another health_address`},
 		"metrics address of a port that leaves": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.MetricsAddress = "127.0.0.1:8080"

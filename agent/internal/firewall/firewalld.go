@@ -168,8 +168,8 @@ func (f *Firewalld) Lacks() bool {
 	return f.seen.running && (f.seen.panics || len(w.lacks(f.seen)) > 0 || w.lacksLink(f.seen))
 }
 
-// Mend implements reconcile.File.
-func (f *Firewalld) Mend(ctx context.Context) error {
+// Repair implements reconcile.File.
+func (f *Firewalld) Repair(ctx context.Context) error {
 	_, err := f.tell(ctx, func() wanted {
 		f.mu.Lock()
 		defer f.mu.Unlock()

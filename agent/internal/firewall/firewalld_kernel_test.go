@@ -48,11 +48,11 @@ func (w *world) until(what string, so func() bool) {
 	}
 }
 
-// mended waits until something is missing, and has it put there.
-func (w *world) mended(after string) {
+// repaired waits until something is missing, and has it put there.
+func (w *world) repaired(after string) {
 	w.Helper()
 	w.until("something is missing after "+after, func() bool { return w.f.Check().Fault != "" })
-	if err := w.f.Mend(w.Context()); err != nil {
+	if err := w.f.Repair(w.Context()); err != nil {
 		w.Fatal(err)
 	}
 	if fault := w.f.Check().Fault; fault != "" {
@@ -116,22 +116,22 @@ func TestFirewalld(t *testing.T) {
 	r2, r3 := acceptVXLAN(netip.MustParseAddr("192.0.2.2"), 4789), acceptVXLAN(netip.MustParseAddr("192.0.2.3"), 4789)
 	w.until("firewalld answers", func() bool { f := New(t.Context(), w.f.Options); return f.seen.running })
 	w.addRule("public", r3) // what was there before
-	w.mended("a start")
+	w.repaired("a start")
 	w.want("public", trusted, r2, r3)
 	t.Run("reload", func(*testing.T) {
 		before := w.changed.Load()
 		w.do(busName + ".reload")
 		w.addRule("public", r3)
-		w.mended("a reload")
+		w.repaired("a reload")
 		w.want("public", trusted, r2, r3)
 		w.until("the host is looked at once more", func() bool { return w.changed.Load() >= before+2 })
 	})
 	t.Run("another default zone", func(*testing.T) {
 		w.do(busName+".setDefaultZone", "internal")
-		w.mended("a change of the default zone")
+		w.repaired("a change of the default zone")
 		w.want("internal", trusted, r2, r3)
 		w.do(busName+".setDefaultZone", "public")
-		w.mended("its end")
+		w.repaired("its end")
 		w.want("internal", trusted)
 		w.want("public", trusted, r2, r3)
 	})
@@ -147,7 +147,7 @@ func TestFirewalld(t *testing.T) {
 	t.Run("report", func(t *testing.T) { w.reports(t, r3) })
 	t.Run("leave", func(t *testing.T) {
 		w.f.Keep(w.rec, "n1")
-		w.mended("manage again")
+		w.repaired("manage again")
 		if n, err := w.f.Leave(t.Context()); err != nil || n != 2 {
 			t.Errorf("took back %d, %v; want the rule for n2 and rmesh0's zone", n, err)
 		}
@@ -163,7 +163,7 @@ func (w *world) reports(t *testing.T, kept string) {
 	report := record()
 	report.Cluster.Firewall = mesh.FirewallReport
 	w.f.Keep(report, "n1")
-	w.mended("report")
+	w.repaired("report")
 	w.want("public", "", kept)
 	warnings := w.f.Warnings()
 	if len(warnings) != 1 {

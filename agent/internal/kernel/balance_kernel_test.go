@@ -48,7 +48,7 @@ func TestServiceSettingsChangeInPlace(t *testing.T) {
 	s.serveOn(s.a, state.VirtualServer{Proto: "udp", Scheduler: "mh"}, 8080, place{1, 81, 1})
 }
 
-// What somebody changes about a service is seen, and mended.
+// What somebody changes about a service is seen, and repaired.
 func TestServiceSettingsAreSeen(t *testing.T) {
 	m := newMachine(t, "a")
 	want := desired(t, 1, 2)

@@ -52,12 +52,12 @@ func TestTheCanarySeesLegacyTables(t *testing.T) {
 		if w.ChainsUntouched() {
 			t.Errorf("%s was not seen", name)
 		}
-		until(t, mendedWithin, name+" wakes", w.Pending)
+		until(t, repairedWithin, name+" wakes", w.Pending)
 		m.reach(want, 1)
 		w.Cover(kernel.Full)
 	}
 	m.mesh("/usr/sbin/iptables-legacy -t raw -F")
-	until(t, mendedWithin, "a flush in the mesh wakes", w.Pending)
+	until(t, repairedWithin, "a flush in the mesh wakes", w.Pending)
 }
 
 // What the canary costs, once a second.
@@ -94,5 +94,5 @@ func TestLostEventsAreAReasonToLook(t *testing.T) {
 		m.run(`ip link add d0 type dummy; ip link set d0 up
 seq 1 300 | sed 's|.*|route add 198.18.0.0/32 dev d0 metric &|' | ip -batch -`)
 	}))
-	until(t, mendedWithin, "the watch wakes", w.Pending)
+	until(t, repairedWithin, "the watch wakes", w.Pending)
 }

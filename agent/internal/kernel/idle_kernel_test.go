@@ -25,7 +25,7 @@ func (m *machine) knows(port string) int {
 }
 
 // The timeouts of IPVS and of the mesh's conntrack are what is asked for, what
-// somebody changes about them is mended, and the host's own stay.
+// somebody changes about them is repaired, and the host's own stay.
 func TestTimeouts(t *testing.T) {
 	m := newMachine(t, "a")
 	const own = "sysctl -n net.netfilter.nf_conntrack_tcp_timeout_established net.netfilter.nf_conntrack_udp_timeout net.netfilter.nf_conntrack_udp_timeout_stream"

@@ -145,7 +145,7 @@ func (s *trio) outOfOrder(port uint16) {
 	s.a.mesh("sysctl -qw net.ipv4.vs.expire_nodest_conn=1")
 }
 
-// What a crash in the middle of a move leaves is mended: the destination that was
+// What a crash in the middle of a move leaves is repaired: the destination that was
 // out, and the setting.
 func TestAMoveThatWasCutShortConverges(t *testing.T) {
 	s := newTrio(t)

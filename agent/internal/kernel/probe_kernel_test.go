@@ -34,25 +34,25 @@ func probedRecord(nodes int) *mesh.Record {
 func TestProbe(t *testing.T) {
 	const dropLarge = "-p udp --dport 4789 -m length --length 1423:65535 -j DROP" // an inner packet of more than 1372
 	tests := []struct {
-		name    string
-		on      int // the machine that is broken
-		broken  string
-		mended  string
-		want    []string // what each sentence begins with
-		probing string   // who is asked, all when empty
+		name     string
+		on       int // the machine that is broken
+		broken   string
+		repaired string
+		want     []string // what each sentence begins with
+		probing  string   // who is asked, all when empty
 	}{
 		{name: "all is well"},
-		{name: "input is dropped", on: 2, broken: "iptables -t raw -I PREROUTING -p udp --dport 4789 -j DROP", mended: "iptables -t raw -D PREROUTING 1",
+		{name: "input is dropped", on: 2, broken: "iptables -t raw -I PREROUTING -p udp --dport 4789 -j DROP", repaired: "iptables -t raw -D PREROUTING 1",
 			want: []string{"node/b: Node b does not let in the overlay packets of a and c: they arrive on its links"}},
-		{name: "output is dropped", on: 2, broken: "iptables -I OUTPUT -p udp --dport 4789 -j DROP", mended: "iptables -D OUTPUT 1",
+		{name: "output is dropped", on: 2, broken: "iptables -I OUTPUT -p udp --dport 4789 -j DROP", repaired: "iptables -D OUTPUT 1",
 			want: []string{"node/b: Node b does not reach a and c over the overlay: what it sends to UDP port 4789 there never arrives"}},
-		{name: "large packets in", on: 2, broken: "iptables -t raw -I PREROUTING " + dropLarge, mended: "iptables -t raw -D PREROUTING 1",
+		{name: "large packets in", on: 2, broken: "iptables -t raw -I PREROUTING " + dropLarge, repaired: "iptables -t raw -D PREROUTING 1",
 			want: []string{"node/b: Large packets from a and c to node b are lost on the overlay: 1372 bytes pass, the overlay's 1450 do not. A link on the way carries less than the nodes' own links. Set mtu = 1370 on the cluster"}},
-		{name: "off the wire", on: 3, broken: "ip link set eth0 down", mended: "ip link set eth0 up",
-			want: []string{"node/c: Nothing passes between node c and a and b: the overlay is silent, and so is a ping"}},
-		{name: "one is asked and does not let in", on: 2, broken: "iptables -t raw -I PREROUTING -p udp --dport 4789 -j DROP", mended: "iptables -t raw -D PREROUTING 1",
+		{name: "off the wire", on: 3, broken: "ip link set eth0 down", repaired: "ip link set eth0 up",
+			want: []string{"node/c: Node c is cut off from a and b: neither the overlay's packets nor a ping"}},
+		{name: "one is asked and does not let in", on: 2, broken: "iptables -t raw -I PREROUTING -p udp --dport 4789 -j DROP", repaired: "iptables -t raw -D PREROUTING 1",
 			probing: "b", want: []string{"node/b: Node b does not let in the overlay packets of a and c"}},
-		{name: "one is asked, large packets", on: 2, broken: "iptables -t raw -I PREROUTING " + dropLarge, mended: "iptables -t raw -D PREROUTING 1",
+		{name: "one is asked, large packets", on: 2, broken: "iptables -t raw -I PREROUTING " + dropLarge, repaired: "iptables -t raw -D PREROUTING 1",
 			probing: "a", want: []string{"node/b: Large packets between node b and a are lost on the overlay: 1372 bytes pass"}},
 	}
 	machines := probed(t)
@@ -61,7 +61,7 @@ func TestProbe(t *testing.T) {
 			if tt.on > 0 {
 				m := machines[tt.on-1]
 				m.run(tt.broken)
-				defer m.run(tt.mended)
+				defer m.run(tt.repaired)
 			}
 			wantReach(t, machines, tt.probing, tt.want)
 		})

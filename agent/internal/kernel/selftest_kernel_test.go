@@ -67,9 +67,9 @@ func TestSelfTest(t *testing.T) {
 		name string
 		on   *machine
 		// broken is done on the machine, and the tester is to say this and no more.
-		broken, mended string
-		tester         *selftest.Tester
-		want           []string
+		broken, repaired string
+		tester           *selftest.Tester
+		want             []string
 	}{
 		{"forward", b, "iptables -I FORWARD -o rmesh0 -j DROP", "iptables -D FORWARD 1", testB,
 			[]string{"path: A test packet to any published tcp port does not get from the host into the mesh on node b"}},
@@ -99,7 +99,7 @@ func TestSelfTest(t *testing.T) {
 			t.Logf("%s: %q", tests[i].name, got)
 		}
 		for _, i := range round {
-			tests[i].on.run(tests[i].mended)
+			tests[i].on.run(tests[i].repaired)
 		}
 		for _, i := range round {
 			until(t, 2*time.Minute, "all is well after "+tests[i].name, func() bool { return fine(tests[i].tester) })

@@ -75,7 +75,7 @@ func (s *trio) serveOn(m *machine, v state.VirtualServer, port uint16, places ..
 }
 
 // settle is reach without the chains, and so without programs: the lab's nodes may
-// be slow. Two rounds, as the order of destinations is mended in a second one.
+// be slow. Two rounds, as the order of destinations is repaired in a second one.
 func (m *machine) settle(desired state.State) {
 	m.t.Helper()
 	for range 2 {

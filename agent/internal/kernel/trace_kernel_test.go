@@ -74,20 +74,20 @@ func TestTrace(t *testing.T) {
 	}
 	tests := []struct {
 		host, mesh string
-		mend       string // in the same namespace
+		repair     string // in the same namespace
 		want       string
 	}{
-		{host: "ipset del routingmesh-tcp 8080", mend: "ipset add routingmesh-tcp 8080", want: "1: No member 8080 in routingmesh-tcp"},
-		{host: "iptables -t nat -D PREROUTING 1", mend: "iptables -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j ROUTINGMESH", want: "2: No rule of nat PREROUTING jumps to ROUTINGMESH"},
-		{host: "iptables -t nat -D ROUTINGMESH 2", mend: "iptables -t nat -I ROUTINGMESH 2 -p tcp -m set --match-set routingmesh-tcp dst -j DNAT --to-destination 10.255.1.1",
+		{host: "ipset del routingmesh-tcp 8080", repair: "ipset add routingmesh-tcp 8080", want: "1: No member 8080 in routingmesh-tcp"},
+		{host: "iptables -t nat -D PREROUTING 1", repair: "iptables -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j ROUTINGMESH", want: "2: No rule of nat PREROUTING jumps to ROUTINGMESH"},
+		{host: "iptables -t nat -D ROUTINGMESH 2", repair: "iptables -t nat -I ROUTINGMESH 2 -p tcp -m set --match-set routingmesh-tcp dst -j DNAT --to-destination 10.255.1.1",
 			want: "3: No rule sends what is for the ports of routingmesh-tcp into the mesh"},
-		{host: "sysctl -qw net.ipv4.ip_forward=0", mend: "sysctl -qw net.ipv4.ip_forward=1", want: "4: The sysctl net.ipv4.ip_forward is not 1"},
-		{host: "iptables -D FORWARD -j ROUTINGMESH-FWD", mend: "iptables -I FORWARD -j ROUTINGMESH-FWD", want: "4: ROUTINGMESH-FWD does not accept"},
-		{mesh: "iptables -t nat -D POSTROUTING 1", mend: "iptables -t nat -I POSTROUTING -m conntrack --ctorigdst 10.255.1.1 -j SNAT --to-source 10.255.1.1", want: "8: No rule gives what was for 10.255.1.1"},
-		{mesh: "bridge fdb del 02:52:0a:ff:02:01 dev vx0 dst 192.168.77.2", mend: "bridge fdb replace 02:52:0a:ff:02:01 dev vx0 dst 192.168.77.2", want: "10: There is no FDB entry of 02:52:0a:ff:02:01"},
-		{mesh: "ip neigh del 10.255.2.1 dev vx0", mend: "ip neigh replace 10.255.2.1 lladdr 02:52:0a:ff:02:01 dev vx0 nud permanent", want: "10: There is no neighbour 10.255.2.1"},
-		{mesh: "ip route del 10.255.2.0/24", mend: "ip route add 10.255.2.0/24 via 10.255.2.1 dev vx0 src 10.255.1.1 onlink", want: "10: There is no route to 10.255.2.2 over vx0"},
-		{host: "ip link set rmesh0 down", mend: "ip link set rmesh0 up", want: "5: rmesh0 is not as it should be: down"},
+		{host: "sysctl -qw net.ipv4.ip_forward=0", repair: "sysctl -qw net.ipv4.ip_forward=1", want: "4: The sysctl net.ipv4.ip_forward is not 1"},
+		{host: "iptables -D FORWARD -j ROUTINGMESH-FWD", repair: "iptables -I FORWARD -j ROUTINGMESH-FWD", want: "4: ROUTINGMESH-FWD does not accept"},
+		{mesh: "iptables -t nat -D POSTROUTING 1", repair: "iptables -t nat -I POSTROUTING -m conntrack --ctorigdst 10.255.1.1 -j SNAT --to-source 10.255.1.1", want: "8: No rule gives what was for 10.255.1.1"},
+		{mesh: "bridge fdb del 02:52:0a:ff:02:01 dev vx0 dst 192.168.77.2", repair: "bridge fdb replace 02:52:0a:ff:02:01 dev vx0 dst 192.168.77.2", want: "10: There is no FDB entry of 02:52:0a:ff:02:01"},
+		{mesh: "ip neigh del 10.255.2.1 dev vx0", repair: "ip neigh replace 10.255.2.1 lladdr 02:52:0a:ff:02:01 dev vx0 nud permanent", want: "10: There is no neighbour 10.255.2.1"},
+		{mesh: "ip route del 10.255.2.0/24", repair: "ip route add 10.255.2.0/24 via 10.255.2.1 dev vx0 src 10.255.1.1 onlink", want: "10: There is no route to 10.255.2.2 over vx0"},
+		{host: "ip link set rmesh0 down", repair: "ip link set rmesh0 up", want: "5: rmesh0 is not as it should be: down"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestTrace(t *testing.T) {
 			}
 			in(spoil)
 			broken := traced(t, a, 8080).Broken()
-			in(tt.mend)
+			in(tt.repair)
 			if broken == nil || !strings.HasPrefix(fmt.Sprintf("%d: %s", broken.Number, broken.Broken), tt.want) {
 				t.Errorf("broken: %+v", broken)
 			}

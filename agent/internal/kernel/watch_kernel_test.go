@@ -17,8 +17,8 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// mendedWithin is the promise for links, routes, sets and chains.
-const mendedWithin = 2 * time.Second
+// repairedWithin is the promise for links, routes, sets and chains.
+const repairedWithin = 2 * time.Second
 
 // watch starts a Watch that runs until the test ends.
 func (m *machine) watch(t *testing.T) *kernel.Watch {
@@ -84,7 +84,7 @@ func (m *machine) reconciler(w reconcile.Watch) *reconcile.Reconciler {
 
 // Each source of events, and each part of the canary, with the reconciler behind
 // it: what somebody breaks is whole again in time.
-func TestWhatSomebodyBreaksIsMendedInTime(t *testing.T) {
+func TestRepair_InTime(t *testing.T) {
 	tests := []struct{ name, host, mesh string }{
 		{name: "veth down", host: "ip link set rmesh0 down"},
 		{name: "veth deleted", host: "ip link del rmesh0"},
@@ -138,8 +138,8 @@ func TestWhatSomebodyBreaksIsMendedInTime(t *testing.T) {
 			if test.mesh != "" {
 				m.mesh(test.mesh)
 			}
-			took := until(t, mendedWithin, "repair", func() bool { return r.Repairs() > before })
-			t.Logf("mended after %s", took.Round(time.Millisecond))
+			took := until(t, repairedWithin, "repair", func() bool { return r.Repairs() > before })
+			t.Logf("repaired after %s", took.Round(time.Millisecond))
 			if _, problems := r.Status(context.Background()); len(problems) > 0 {
 				t.Errorf("left: %v", problems)
 			}
@@ -149,7 +149,7 @@ func TestWhatSomebodyBreaksIsMendedInTime(t *testing.T) {
 
 // What others do with their own wakes nobody; a change of their own rules wakes,
 // but nothing is written and their rules stay as they are.
-func TestWhatOthersDoWithTheirOwnMendsNothing(t *testing.T) {
+func TestWhatOthersDoWithTheirOwnRepairsNothing(t *testing.T) {
 	m := newMachine(t, "a")
 	m.run("iptables -N OTHERS; iptables -A OTHERS -s 203.0.113.0/24 -j DROP; iptables -A FORWARD -j OTHERS")
 	counted := &writes{Kernel: m.Kernel}
@@ -174,7 +174,7 @@ ipset create others hash:ip; ipset add others 203.0.113.7`)
 	if before == changed {
 		t.Fatal("the test changed nothing")
 	}
-	until(t, mendedWithin, "the canary sees other rules", w.Pending)
+	until(t, repairedWithin, "the canary sees other rules", w.Pending)
 	r.Repair(context.Background())
 	if w.Pending() || !w.ChainsUntouched() {
 		t.Error("a pass that found nothing to do left something to look at")

@@ -111,9 +111,9 @@ func TestWhereAllFailAllAreKeptAndTheLogSaysSo(t *testing.T) {
 	})
 }
 
-// TestAChangeOfConditionsMendsNothingElse: neither what is held back nor what an
+// TestAChangeOfConditionsRepairsNothingElse: neither what is held back nor what an
 // administrator has broken and wants to be told of.
-func TestAChangeOfConditionsMendsNothingElse(t *testing.T) {
+func TestAChangeOfConditionsRepairsNothingElse(t *testing.T) {
 	for _, repair := range []mesh.RepairMode{mesh.RepairAutomatic, mesh.RepairReport} {
 		t.Run("repair="+string(repair), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

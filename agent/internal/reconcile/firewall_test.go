@@ -24,9 +24,9 @@ func (f *fakeFirewall) Keep(rec *mesh.Record, node string) {
 	}
 }
 
-func (f *fakeFirewall) Mend(ctx context.Context) error {
+func (f *fakeFirewall) Repair(ctx context.Context) error {
 	f.told++
-	return f.fakeFile.Mend(ctx)
+	return f.fakeFile.Repair(ctx)
 }
 
 func (f *fakeFirewall) Leave(context.Context) (int, error) { return f.told, f.stuck }

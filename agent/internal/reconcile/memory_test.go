@@ -36,7 +36,7 @@ func TestOnlyTheAgentsOwnRepairsCountAndTheyOutliveIt(t *testing.T) {
 	delete(k.has, member)
 	r.Resume(t.Context(), rec, "n1") // somebody did that meanwhile
 	if n := r.Repairs(); n != 3 {
-		t.Errorf("%d after a start that mended one", n)
+		t.Errorf("%d after a start that repaired one", n)
 	}
 	memory.Repairs = filepath.Join(dir, "no such folder", "repairs.json")
 	r, _, log = newWatched(k, Options{Memory: memory})
@@ -93,20 +93,20 @@ func (f *fakeFile) Check() state.OwnFile {
 	return state.OwnFile{What: "systemd unit", Path: "/etc/unit", Fault: f.fault}
 }
 
-func (f *fakeFile) Mend(context.Context) error {
+func (f *fakeFile) Repair(context.Context) error {
 	if f.fails == nil {
 		f.fault = ""
 	}
 	return f.fails
 }
 
-func TestTheAgentsOwnFilesAreMendedLikeTheKernel(t *testing.T) {
+func TestRepair_OwnFiles(t *testing.T) {
 	k := newFakeKernel()
 	file := &fakeFile{fault: "is missing"}
 	r, _, _ := newWatched(k, Options{Files: []File{file}})
 	r.Repair(t.Context())
 	if file.fault == "" {
-		t.Error("mended without a record")
+		t.Error("repaired without a record")
 	}
 	expect(t, "problems", texts(r.Commit(t.Context(), record(t, 0), "n1")), "")
 	file.fault = "is missing"

@@ -43,13 +43,13 @@ type Watch interface {
 	Own(ops []state.Op) bool
 }
 
-// File is a file of the agent's own that is mended like kernel state.
+// File is a file of the agent's own that is repaired like kernel state.
 type File interface {
 	// Check says how the file is, cheaply: its Fault is "" when it is right, or
 	// when it is none of this agent's business at the moment.
 	Check() state.OwnFile
-	// Mend makes it right.
-	Mend(ctx context.Context) error
+	// Repair makes it right.
+	Repair(ctx context.Context) error
 }
 
 // Firewall is a service of the host's that is told what to let through, and then
@@ -91,7 +91,7 @@ type Options struct {
 type noFirewall struct{}
 
 func (noFirewall) Check() state.OwnFile               { return state.OwnFile{} }
-func (noFirewall) Mend(context.Context) error         { return nil }
+func (noFirewall) Repair(context.Context) error       { return nil }
 func (noFirewall) Keep(*mesh.Record, string)          {}
 func (noFirewall) Leave(context.Context) (int, error) { return 0, nil }
 func (noFirewall) Flushes() uint64                    { return 0 }

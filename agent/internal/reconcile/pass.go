@@ -130,17 +130,17 @@ func (r *Reconciler) apply(ctx context.Context, ops []state.Op) {
 	}
 	for _, op := range ops {
 		if key := op.Object().Key(); key.Kind == state.KindOwnFile {
-			if err := r.mendFile(ctx, key.Name); err != nil {
+			if err := r.repairFile(ctx, key.Name); err != nil {
 				r.track.refused[key] = err
 			}
 		}
 	}
 }
 
-func (r *Reconciler) mendFile(ctx context.Context, path string) error {
+func (r *Reconciler) repairFile(ctx context.Context, path string) error {
 	for _, f := range r.Files {
 		if f.Check().Path == path {
-			return f.Mend(ctx)
+			return f.Repair(ctx)
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 )
 
 func TestWhatTheKernelDoesNotTakeIsTriedAgainLessAndLessOften(t *testing.T) {
-	tests := map[string]struct{ breaks, mends func(*fakeKernel) }{
+	tests := map[string]struct{ breaks, repairs func(*fakeKernel) }{
 		"refused": {
 			func(k *fakeKernel) { k.refuses[toward(2)] = errors.New("no memory") },
 			func(k *fakeKernel) { clear(k.refuses) },
@@ -51,7 +51,7 @@ func TestWhatTheKernelDoesNotTakeIsTriedAgainLessAndLessOften(t *testing.T) {
 					if n := strings.Count(log.String(), "it is tried again"); name == "refused" && n != 1 {
 						t.Errorf("said %d times:\n%s", n, log)
 					}
-					test.mends(k)
+					test.repairs(k)
 				})
 				time.Sleep(20 * time.Second)
 				between(r, func() {
@@ -65,7 +65,7 @@ func TestWhatTheKernelDoesNotTakeIsTriedAgainLessAndLessOften(t *testing.T) {
 	}
 }
 
-func TestWhatARepairMendsOfTheConditionsIsNoRepair(t *testing.T) {
+func TestWhatARepairRepairsOfTheConditionsIsNoRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, k, h, w, _ := checkedReconciler(Options{})
 		r.Commit(t.Context(), webOf(t, nil), "n1")
@@ -161,11 +161,11 @@ func TestVerdictsThatChangedWhileNoAgentRanAreNoDriftAndNoRepair(t *testing.T) {
 				problems := r.Resume(t.Context(), rec, "n1")
 				want := map[mesh.OnUnhealthy]string{mesh.KeepConnections: "0 1 0", mesh.CutConnections: "- 1 -"}[onUnhealthy]
 				expect(t, "weights", k.weights(), want)
-				mended, told := uint64(1), 0
+				repaired, told := uint64(1), 0
 				if repair == mesh.RepairReport {
-					mended, told = 0, 1
+					repaired, told = 0, 1
 				}
-				if r.Repairs() != mended || len(problems) != told {
+				if r.Repairs() != repaired || len(problems) != told {
 					t.Errorf("%d repairs, problems %s", r.Repairs(), texts(problems))
 				}
 			})

@@ -16,22 +16,22 @@ func TestWhatKeepsVanishingIsHeldBackWhileOthersGoOn(t *testing.T) {
 		r, w, log := newWatched(k, Options{})
 		r.Commit(t.Context(), record(t, 0), "n1")
 		running(t, r)
-		var mended []time.Duration
+		var repaired []time.Duration
 		begin := time.Now()
 		for time.Since(begin) < 30*time.Minute { // somebody removes it as soon as it is there
 			between(r, func() {
 				if k.has[tcpSet] != nil {
-					mended = append(mended, time.Since(begin))
+					repaired = append(repaired, time.Since(begin))
 					delete(k.has, tcpSet)
 				}
 			})
 			w.see()
 			time.Sleep(500 * time.Millisecond)
 		}
-		if n := len(mended); n < 9 || n > 13 { // 3 at once, then 10, 20, 40, 80, 160, 300 s apart …
-			t.Errorf("mended at %v", mended)
+		if n := len(repaired); n < 9 || n > 13 { // 3 at once, then 10, 20, 40, 80, 160, 300 s apart …
+			t.Errorf("repaired at %v", repaired)
 		}
-		if last := mended[len(mended)-1] - mended[len(mended)-2]; last < maxQuarantine || last > maxQuarantine+2*time.Second {
+		if last := repaired[len(repaired)-1] - repaired[len(repaired)-2]; last < maxQuarantine || last > maxQuarantine+2*time.Second {
 			t.Errorf("the last two are %s apart", last)
 		}
 		if n := strings.Count(log.String(), "less and less often"); n != 1 {

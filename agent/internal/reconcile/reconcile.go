@@ -162,7 +162,7 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 	return r.applied, r.problems(p)
 }
 
-// Repairs is how many objects were mended because something else had broken
+// Repairs is how many objects were repaired because something else had broken
 // them, since the agent was installed.
 func (r *Reconciler) Repairs() uint64 {
 	r.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// Repair looks at everything and mends what others have broken, or only reports
+// Repair looks at everything and repairs what others have broken, or only reports
 // it, as the record wants. Without a record it does nothing.
 func (r *Reconciler) Repair(ctx context.Context) {
 	r.mu.Lock()
@@ -46,10 +46,10 @@ func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 // noteRepairs counts, logs, and sees who keeps undoing it.
 func (r *Reconciler) noteRepairs(out outcome, before map[state.Key]error) {
 	done := slices.DeleteFunc(slices.Clone(out.done), func(op state.Op) bool { return r.track.pending.keys[op.Object().Key()] }) // nobody has broken that
-	mended := slices.DeleteFunc(slices.Clone(done), func(op state.Op) bool { return out.left.has(op.Object().Key()) })
-	r.logRepairs(mended, out.left, before)
-	if len(mended) > 0 {
-		r.repairs += uint64(len(mended))
+	repaired := slices.DeleteFunc(slices.Clone(done), func(op state.Op) bool { return out.left.has(op.Object().Key()) })
+	r.logRepairs(repaired, out.left, before)
+	if len(repaired) > 0 {
+		r.repairs += uint64(len(repaired))
 		r.Memory.saveRepairs(r.repairs, r.Log)
 	}
 	for _, op := range r.track.quarantine.note(done, out.left, time.Now()) {
@@ -86,7 +86,7 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 	return problems
 }
 
-// RepairObjects mends what is wrong with the objects, or everything when there
+// RepairObjects repairs what is wrong with the objects, or everything when there
 // are none, whatever the record says of repairs and however often it was tried.
 // What is missing because something else is missing belongs to that one's object.
 // It returns what is still wrong with them.

@@ -82,7 +82,7 @@ func TestEndlessEventsDoNotPutOffARepair(t *testing.T) {
 		}
 		between(r, func() {
 			if k.has[member] == nil {
-				t.Error("not mended within 1.5 s")
+				t.Error("not repaired within 1.5 s")
 			}
 		})
 	})
@@ -104,7 +104,7 @@ func TestASlowPassForNothingPutsOffARepairForSecondsOnly(t *testing.T) {
 		time.Sleep(maxCooldown + 2*k.slow)
 		between(r, func() {
 			if k.has[member] == nil {
-				t.Errorf("not mended within %s", maxCooldown+2*k.slow)
+				t.Errorf("not repaired within %s", maxCooldown+2*k.slow)
 			}
 		})
 	})
@@ -127,7 +127,7 @@ func TestWhatAPassHasCoveredIsNoReasonForAnother(t *testing.T) {
 	})
 }
 
-func TestReportMendsNothingAndSaysEachThingOnce(t *testing.T) {
+func TestReportRepairsNothingAndSaysEachThingOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newFakeKernel()
 		r, w, log := newWatched(k, Options{})
@@ -159,7 +159,7 @@ func TestReportMendsNothingAndSaysEachThingOnce(t *testing.T) {
 	})
 }
 
-func TestARepairOfAnObjectMendsWhatHangsOnItsCauseAndNothingElse(t *testing.T) {
+func TestARepairOfAnObjectRepairsWhatHangsOnItsCauseAndNothingElse(t *testing.T) {
 	all := newFakeKernel()
 	r, _, _ := newWatched(all, Options{})
 	r.Commit(t.Context(), record(t, 0), "n1")
@@ -284,7 +284,7 @@ func TestALookReadsChainsThatMayHaveChanged(t *testing.T) {
 	delete(k.has, member)
 	look(kernel.Traffic)
 	if k.has[member] == nil || r.repairs != 1 {
-		t.Errorf("what is missing is not mended, %d repairs", r.repairs)
+		t.Errorf("what is missing is not repaired, %d repairs", r.repairs)
 	}
 	w.see()
 	look(kernel.Full)
@@ -297,7 +297,7 @@ func TestALookReadsChainsThatMayHaveChanged(t *testing.T) {
 	look(kernel.Full)
 	look(kernel.Traffic)
 	if k.has[natChain] == nil {
-		t.Error("the chain is not mended")
+		t.Error("the chain is not repaired")
 	}
 }
 

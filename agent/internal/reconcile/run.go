@@ -128,12 +128,12 @@ func (r *Reconciler) resyncIfPending(ctx context.Context) (looked, busy bool) {
 	return true, r.resync(ctx)
 }
 
-// logRepairs writes one line per object that was mended, and what could not be:
+// logRepairs writes one line per object that was repaired, and what could not be:
 // once, not in every pass (before holds the previous pass's refusals).
-func (r *Reconciler) logRepairs(mended []state.Op, left plan, before map[state.Key]error) {
-	for i, op := range mended {
+func (r *Reconciler) logRepairs(repaired []state.Op, left plan, before map[state.Key]error) {
+	for i, op := range repaired {
 		if i == maxLogged {
-			r.Log.Warn("more repairs than are worth a line each", "all", len(mended))
+			r.Log.Warn("more repairs than are worth a line each", "all", len(repaired))
 			break
 		}
 		r.Log.Warn("repaired", "what", op.Object().String(), "was", op.Sentence())

@@ -8,7 +8,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// repair mends what was asked for. It changes no record, so it needs no lease;
+// repair repairs what was asked for. It changes no record, so it needs no lease;
 // but it waits for a commit that is under way, and a commit for it.
 func (s *Server) repair(w http.ResponseWriter, req *http.Request) {
 	var body mesh.RepairRequest

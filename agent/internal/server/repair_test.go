@@ -75,12 +75,12 @@ func TestARecordFileThatIsLostOrChangedIsWrittenAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(what, what)
-		if err := store.Mend(t.Context()); err != nil {
+		if err := store.Repair(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		check("mended", "")
+		check("repaired", "")
 		if have, err := os.ReadFile(path); err != nil || string(have) != string(whole) {
-			t.Errorf("%s: mended as %q, %v", what, have, err)
+			t.Errorf("%s: repaired as %q, %v", what, have, err)
 		}
 	}
 	if err := os.WriteFile(path, whole, 0o600); err != nil { // touched, and the same

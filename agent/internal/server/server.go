@@ -25,11 +25,11 @@ type Reconciler interface {
 	Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
 	// Resume takes up the record that was there when the agent started.
 	Resume(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
-	// RepairObjects mends the objects, all without any, and returns what is left.
+	// RepairObjects repairs the objects, all without any, and returns what is left.
 	RepairObjects(ctx context.Context, objects []mesh.Object) []mesh.Problem
 	// Status returns the last generation applied whole and what differs now.
 	Status(ctx context.Context) (applied uint64, problems []mesh.Problem)
-	// Repairs counts what was mended because others had broken it.
+	// Repairs counts what was repaired because others had broken it.
 	Repairs() uint64
 	// Drains lists what drains, Draining counts it.
 	Drains(ctx context.Context) (*mesh.Drains, error)

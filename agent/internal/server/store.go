@@ -168,8 +168,8 @@ func (s *Store) fault() string {
 	return ""
 }
 
-// Mend implements reconcile.File.
-func (s *Store) Mend(context.Context) error {
+// Repair implements reconcile.File.
+func (s *Store) Repair(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault() == "" {

@@ -4,7 +4,7 @@ import "fmt"
 
 // OwnFile is a file that the agent itself needs on the host: its program, the
 // link to it, its unit, its record. It is no kernel state, but drifts and is
-// mended like it. So is what a firewall service of the host was told.
+// repaired like it. So is what a firewall service of the host was told.
 type OwnFile struct {
 	// What it is to a person: "program", "systemd unit".
 	What string

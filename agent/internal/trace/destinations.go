@@ -37,14 +37,14 @@ func (t *tracer) destinations() {
 			step.Text += ": " + quiet
 			continue
 		case d.Weight == 0:
-			step.Broken = "Its weight is 0: it gets no new connection. " + mend
+			step.Broken = "Its weight is 0: it gets no new connection. " + repair
 		case t.isLocal(d):
 			t.local(step, d)
 		default:
 			t.overlay(step, d, node)
 		}
 		if t.Record != nil && names[d.Addr] == "" && step.Broken == "" {
-			step.Broken = "The record has no such endpoint of this port: somebody has added the destination. " + mend
+			step.Broken = "The record has no such endpoint of this port: somebody has added the destination. " + repair
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (t *tracer) local(step *Step, d kernel.Destination) {
 	target := mesh.PortKey{Port: d.Addr.Port(), Protocol: t.trace.Port.Protocol}
 	set := state.SetPrefix + "ep-" + string(target.Protocol)
 	if r, ok := t.route(state.Mesh, d.Addr.Addr()); !ok || r.Dev != state.MeshLink {
-		step.Broken = fmt.Sprintf("There is no route to %s over %s in the mesh's namespace. %s", d.Addr.Addr(), state.MeshLink, mend)
+		step.Broken = fmt.Sprintf("There is no route to %s over %s in the mesh's namespace. %s", d.Addr.Addr(), state.MeshLink, repair)
 		return
 	}
 	if broken := t.input(set, target); broken != "" {
@@ -145,12 +145,12 @@ func (t *tracer) input(set string, target mesh.PortKey) string {
 	}
 	const chain = state.ChainPrefix + "-IN"
 	if _, _, ok := find(t.HostChains, "filter", "INPUT", "-j "+chain); !ok {
-		return fmt.Sprintf("No rule of filter INPUT jumps to %s, so another rule or the policy (%s) may drop it. %s", chain, input.Policy, mend)
+		return fmt.Sprintf("No rule of filter INPUT jumps to %s, so another rule or the policy (%s) may drop it. %s", chain, input.Policy, repair)
 	}
 	_, member := has(t.Facts, state.SetMember{Set: set, Port: target.Port})
 	_, _, rule := find(t.HostChains, "filter", chain, "--match-set "+set+" dst", "-j ACCEPT")
 	if !member || !rule {
-		return fmt.Sprintf("%s does not accept port %d of %s, so another rule or the policy (%s) may drop it. %s", chain, target.Port, set, input.Policy, mend)
+		return fmt.Sprintf("%s does not accept port %d of %s, so another rule or the policy (%s) may drop it. %s", chain, target.Port, set, input.Policy, repair)
 	}
 	return ""
 }
@@ -176,27 +176,27 @@ func (t *tracer) overlay(step *Step, d kernel.Destination, node *mesh.Node) {
 	route, routed := t.route(state.Mesh, d.Addr.Addr())
 	switch {
 	case !ok:
-		step.Broken = fmt.Sprintf("There is no link %s: no other node is reached. %s", state.OverlayLink, mend)
+		step.Broken = fmt.Sprintf("There is no link %s: no other node is reached. %s", state.OverlayLink, repair)
 		return
 	case vx.Fault != "":
-		step.Broken = fmt.Sprintf("%s is not as it should be: %s. %s", state.OverlayLink, vx.Fault, mend)
+		step.Broken = fmt.Sprintf("%s is not as it should be: %s. %s", state.OverlayLink, vx.Fault, repair)
 		return
 	case !routed || route.Dev != state.OverlayLink:
-		step.Broken = fmt.Sprintf("There is no route to %s over %s: the packet goes elsewhere. %s", d.Addr.Addr(), state.OverlayLink, mend)
+		step.Broken = fmt.Sprintf("There is no route to %s over %s: the packet goes elsewhere. %s", d.Addr.Addr(), state.OverlayLink, repair)
 		return
 	}
 	neigh, ok := has(t.Facts, state.Neigh{Addr: route.Via})
 	if !ok {
-		step.Broken = fmt.Sprintf("There is no neighbour %s on %s: the packet finds no MAC address. %s", route.Via, state.OverlayLink, mend)
+		step.Broken = fmt.Sprintf("There is no neighbour %s on %s: the packet finds no MAC address. %s", route.Via, state.OverlayLink, repair)
 		return
 	}
 	fdb, ok := has(t.Facts, state.FDB{MAC: neigh.MAC})
 	if !ok {
-		step.Broken = fmt.Sprintf("There is no FDB entry of %s on %s: the packet is not sent to any host. %s", neigh.MAC, state.OverlayLink, mend)
+		step.Broken = fmt.Sprintf("There is no FDB entry of %s on %s: the packet is not sent to any host. %s", neigh.MAC, state.OverlayLink, repair)
 		return
 	}
 	if node != nil && fdb.Dst != node.Address {
-		step.Broken = fmt.Sprintf("The FDB entry of %s leads to %s, but node %s has %s. %s", neigh.MAC, fdb.Dst, node.Name, node.Address, mend)
+		step.Broken = fmt.Sprintf("The FDB entry of %s leads to %s, but node %s has %s. %s", neigh.MAC, fdb.Dst, node.Name, node.Address, repair)
 		return
 	}
 	step.Details = append(step.Details, fmt.Sprintf("%s: %s via %s, %s, to %s", state.OverlayLink, route.Dst, route.Via, neigh.MAC, fdb.Dst))

@@ -11,18 +11,18 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// mend is what to do about something of ours that is missing.
-const mend = "The agent mends it (see `routingmesh-agent status`), or terraform apply does."
+// repair is what to do about something of ours that is missing.
+const repair = "The agent repairs it (see `routingmesh-agent status`), or terraform apply does."
 
 func (t *tracer) member() {
 	key := t.trace.Port
 	if _, in := has(t.Facts, state.SetMember{Set: t.set, Port: key.Port}); !in {
-		t.broken(hostSpace, "ipset "+t.set, "No member %d in %s: nothing gets in. %s", key.Port, t.set, mend)
+		t.broken(hostSpace, "ipset "+t.set, "No member %d in %s: nothing gets in. %s", key.Port, t.set, repair)
 		return
 	}
 	s := t.step(hostSpace, fmt.Sprintf("ipset %s has port %d", t.set, key.Port))
 	if t.Record != nil && t.port == nil {
-		s.Broken = fmt.Sprintf("The record has no port %s: the member is left from before, or somebody has added it. %s", key, mend)
+		s.Broken = fmt.Sprintf("The record has no port %s: the member is left from before, or somebody has added it. %s", key, repair)
 	}
 }
 
@@ -35,7 +35,7 @@ func (t *tracer) jumps() {
 		rule, place, ok := find(t.HostChains, "nat", hook.name, "-j "+chain)
 		if !ok {
 			s.Text = "nat " + hook.name
-			s.Broken = fmt.Sprintf("No rule of nat %s jumps to %s: what comes from %s does not get in. %s", hook.name, chain, hook.who, mend)
+			s.Broken = fmt.Sprintf("No rule of nat %s jumps to %s: what comes from %s does not get in. %s", hook.name, chain, hook.who, repair)
 			return
 		}
 		texts = append(texts, fmt.Sprintf("%s (rule %d)", hook.name, place))
@@ -63,7 +63,7 @@ func (t *tracer) translation() {
 	_, to, named := strings.Cut(rule.Text, "--to-destination ")
 	vip, err := netip.ParseAddr(strings.TrimSpace(to))
 	if !ok || !named || err != nil {
-		t.broken(hostSpace, "nat "+state.ChainPrefix, "No rule sends what is for the ports of %s into the mesh. %s", t.set, mend)
+		t.broken(hostSpace, "nat "+state.ChainPrefix, "No rule sends what is for the ports of %s into the mesh. %s", t.set, repair)
 		return
 	}
 	t.vip = vip
@@ -75,7 +75,7 @@ func (t *tracer) forward() {
 	forward := chainOf(t.HostChains, "filter", "FORWARD")
 	text := fmt.Sprintf("filter FORWARD (policy %s)", forward.Policy)
 	if t.isOff(state.Host, "net.ipv4.ip_forward") {
-		t.broken(hostSpace, text, "The sysctl net.ipv4.ip_forward is not 1 on this host: only what it sends itself gets in. %s", mend)
+		t.broken(hostSpace, text, "The sysctl net.ipv4.ip_forward is not 1 on this host: only what it sends itself gets in. %s", repair)
 		return
 	}
 	_, place, ok := find(t.HostChains, "filter", "FORWARD", "-j "+chain)
@@ -86,7 +86,7 @@ func (t *tracer) forward() {
 			t.step(hostSpace, text+" accepts it, without our rules")
 			return
 		}
-		t.broken(hostSpace, text, "%s does not accept the mesh's packets there, so another rule or the policy may drop them. %s", chain, mend)
+		t.broken(hostSpace, text, "%s does not accept the mesh's packets there, so another rule or the policy may drop them. %s", chain, repair)
 		return
 	}
 	s := t.step(hostSpace, fmt.Sprintf("%s, rule %d → %s accepts it", text, place, chain), Count{"packets in", in.Packets}, Count{"packets out", out.Packets})
@@ -97,11 +97,11 @@ func (t *tracer) link() {
 	veth, ok := has(t.Facts, state.Veth{})
 	switch r, routed := t.route(state.Host, t.vip); {
 	case !ok:
-		t.broken(hostSpace, "link "+state.HostLink, "There is no link %s: the packet cannot leave the host for the mesh. %s", state.HostLink, mend)
+		t.broken(hostSpace, "link "+state.HostLink, "There is no link %s: the packet cannot leave the host for the mesh. %s", state.HostLink, repair)
 	case veth.Fault != "":
-		t.broken(hostSpace, "link "+state.HostLink, "%s is not as it should be: %s. %s", state.HostLink, veth.Fault, mend)
+		t.broken(hostSpace, "link "+state.HostLink, "%s is not as it should be: %s. %s", state.HostLink, veth.Fault, repair)
 	case !routed || r.Dev != state.HostLink:
-		t.broken(hostSpace, "route to "+t.vip.String(), "There is no route to %s over %s: the packet goes elsewhere. %s", t.vip, state.HostLink, mend)
+		t.broken(hostSpace, "route to "+t.vip.String(), "There is no route to %s over %s: the packet goes elsewhere. %s", t.vip, state.HostLink, repair)
 	default:
 		t.step(hostSpace, fmt.Sprintf("%s is up, mtu %d, and has the route to %s", state.HostLink, veth.MTU, t.vip), linkCounts(t.Links[state.HostLink])...)
 	}
@@ -125,15 +125,15 @@ func (t *tracer) namespace() {
 	text := "network namespace " + state.Namespace
 	switch {
 	case !ok:
-		t.broken(meshSpace, text, "There is no network namespace %s. %s", state.Namespace, mend)
+		t.broken(meshSpace, text, "There is no network namespace %s. %s", state.Namespace, repair)
 	case ns.Fault != "":
-		t.broken(meshSpace, text, "The mesh's namespace is not as it should be: %s. %s", ns.Fault, mend)
+		t.broken(meshSpace, text, "The mesh's namespace is not as it should be: %s. %s", ns.Fault, repair)
 	case !vip:
-		t.broken(meshSpace, text, "It does not have the address %s, so the packet is not for it. %s", t.vip, mend)
+		t.broken(meshSpace, text, "It does not have the address %s, so the packet is not for it. %s", t.vip, repair)
 	case t.isOff(state.Mesh, "net.ipv4.ip_forward"):
-		t.broken(meshSpace, text, "The sysctl net.ipv4.ip_forward is not 1 in it: IPVS hands nothing on. %s", mend)
+		t.broken(meshSpace, text, "The sysctl net.ipv4.ip_forward is not 1 in it: IPVS hands nothing on. %s", repair)
 	case t.isOff(state.Mesh, "net.ipv4.vs.conntrack"):
-		t.broken(meshSpace, text, "The sysctl net.ipv4.vs.conntrack is not 1 in it: endpoints answer the client past the mesh. %s", mend)
+		t.broken(meshSpace, text, "The sysctl net.ipv4.vs.conntrack is not 1 in it: endpoints answer the client past the mesh. %s", repair)
 	default:
 		t.step(meshSpace, fmt.Sprintf("%s has %s", text, t.vip))
 	}
@@ -153,9 +153,9 @@ func (t *tracer) server() {
 	s, ok := t.ipvs()
 	switch {
 	case !ok:
-		t.broken(meshSpace, name, "There is no IPVS service %s:%s: the client is refused. %s", t.vip, t.trace.Port, mend)
+		t.broken(meshSpace, name, "There is no IPVS service %s:%s: the client is refused. %s", t.vip, t.trace.Port, repair)
 	case len(s.Destinations) == 0:
-		why := mend
+		why := repair
 		if t.port != nil && len(t.Record.LiveEndpoints(t.Record.Services[t.port.Service])) == 0 {
 			why = fmt.Sprintf("Service %s has no endpoint in the cluster: add one.", t.port.Service)
 		}
@@ -198,7 +198,7 @@ func (t *tracer) source() {
 	_, to, _ := strings.Cut(rule.Text, "--to-source ")
 	switch {
 	case !ok:
-		t.broken(meshSpace, "nat POSTROUTING", "No rule gives what was for %s a source address of the mesh: endpoints answer the client past it. %s", t.vip, mend)
+		t.broken(meshSpace, "nat POSTROUTING", "No rule gives what was for %s a source address of the mesh: endpoints answer the client past it. %s", t.vip, repair)
 	case t.set == hostTCP:
 		t.step(meshSpace, fmt.Sprintf("nat POSTROUTING: the client's address stays; SNAT to %s for one on this node", to), Count{"packets", rule.Packets})
 	default:

@@ -49,7 +49,7 @@ var (
 	lastApplyAt       = describe("last_apply_timestamp_seconds", "When the last commit reached the kernel.")
 	problems          = describe("problems", "What the last look at the kernel found that is not as the record asks.")
 	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host.", "code")
-	repairs           = describe("repairs_total", "Objects that the agent has mended because something else had broken them, since it was installed.")
+	repairs           = describe("repairs_total", "Objects that the agent has repaired because something else had broken them, since it was installed.")
 )
 
 // collector asks for the numbers whenever it is asked.

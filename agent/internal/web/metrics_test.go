@@ -78,7 +78,7 @@ routingmesh_problems 3
 # HELP routingmesh_record_generation Generation of the cluster's record that the agent keeps to.
 # TYPE routingmesh_record_generation gauge
 routingmesh_record_generation 7
-# HELP routingmesh_repairs_total Objects that the agent has mended because something else had broken them, since it was installed.
+# HELP routingmesh_repairs_total Objects that the agent has repaired because something else had broken them, since it was installed.
 # TYPE routingmesh_repairs_total counter
 routingmesh_repairs_total 12
 # HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host.

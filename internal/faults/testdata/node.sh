@@ -57,8 +57,8 @@ repairs() { agent | jq .repairs; }
 
 # well START LIMIT: waits until the agent reports no problem; prints the seconds since START. Its answer stays in $dir/status.
 well() { await "$1" "$2" true; }
-# mended START LIMIT: the same, and everything of the mesh is as saved, which takes this script longer to see than the agent to mend.
-mended() { await "$1" "$2" as_saved; }
+# repaired START LIMIT: the same, and everything of the mesh is as saved, which takes this script longer to see than the agent to repair.
+repaired() { await "$1" "$2" as_saved; }
 as_saved() { diff <(ours 2>&1) $dir/ours > $dir/diff; }
 
 await() {
@@ -69,7 +69,7 @@ await() {
     at=$(now)
     if [ "$problems" = '[]' ] && $met; then break; fi
     if awk "BEGIN {exit !($at - $start > $limit)}"; then
-      echo "after $limit s it is not mended; the agent says $problems; what differs (< is now, > was): $(cat $dir/diff)" >&2
+      echo "after $limit s it is not repaired; the agent says $problems; what differs (< is now, > was): $(cat $dir/diff)" >&2
       return 1
     fi
     sleep 0.1

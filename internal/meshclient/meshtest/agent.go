@@ -125,7 +125,7 @@ func (a *agent) commit(w http.ResponseWriter, req mesh.CommitRequest, halfway bo
 }
 
 // apply brings the kernel to the record: what something else has broken is
-// mended, what the kernel refuses is not.
+// repaired, what the kernel refuses is not.
 func (a *agent) apply() {
 	if a.record == nil {
 		return

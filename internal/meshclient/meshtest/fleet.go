@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // TB is what hosts need of a testing.TB; a program that is no test has its own.
@@ -107,7 +108,7 @@ func (f *Fleet) ClientConfig(names ...string) meshclient.Config {
 	no := false
 	return meshclient.Config{
 		Hosts:       f.Hosts(names...),
-		SSH:         meshclient.SSHConfig{PrivateKey: f.PrivateKey, Agent: &no, KnownHosts: []string{}},
+		SSH:         sshdial.Config{PrivateKey: f.PrivateKey, Agent: &no, KnownHosts: []string{}},
 		AgentBinary: AgentBinary("this version"),
 	}
 }

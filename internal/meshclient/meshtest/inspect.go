@@ -19,7 +19,7 @@ func (a *agent) problems() []mesh.Problem {
 	return found
 }
 
-// repair mends what was broken of the objects, and answers with what is left.
+// repair repairs what was broken of the objects, and answers with what is left.
 func (a *agent) repair(req mesh.RepairRequest) mesh.RepairResponse {
 	asked := func(p mesh.Problem) bool { return len(req.Objects) == 0 || slices.Contains(req.Objects, p.Object) }
 	left := []mesh.Problem{}
@@ -95,7 +95,7 @@ func (n *Node) SetCounters(c mesh.Counters) {
 	n.counters = c
 }
 
-// SetRepairs sets how much the agent has mended by itself.
+// SetRepairs sets how much the agent has repaired by itself.
 func (n *Node) SetRepairs(repairs uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/report"
+)
+
+func (p *program) traceCommand() *cobra.Command {
+	cmd := plain(forPeople, "trace PORT[/udp]", "show a packet's way to a published port, and where it is broken",
+		"Show a packet's way on this node to a published port, step by step, with live counters,\nand where it is broken.\n\n"+
+			"It needs root, and no running agent. It exits with 4 if the way is broken.", nil)
+	cmd.Args = onePort
+	cmd.Example = "  routingmesh-agent trace 8080\n  routingmesh-agent trace 53/udp --json"
+	return withJSON(cmd, "trace", func(ctx context.Context, args []string, asJSON bool) error {
+		return p.reporter().Trace(ctx, args[0], asJSON)
+	})
+}
+
+func onePort(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return errors.New("trace takes one argument, a published port: as in 8080 or 53/udp")
+	}
+	return report.CheckPort(args[0])
+}

@@ -1,0 +1,60 @@
+// Package node opens what the agent and its commands work on: the kernel, firewalld
+// and the host, with the files that the layout has for them.
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/firewall"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
+)
+
+// Firewalld is that of this host, which may have none. Without a watch nobody is
+// told that it may have flushed the host's rules.
+func Firewalld(ctx context.Context, l layout.Layout, watch *kernel.Watch, log *slog.Logger) (*firewall.Firewalld, error) {
+	told, err := host.OpenOriginals(l.ToldFirewalld(), log)
+	if err != nil {
+		return nil, err
+	}
+	options := firewall.Options{Originals: told, Log: log}
+	if watch != nil {
+		options.Changed = watch.Reloaded
+	}
+	return firewall.New(ctx, options), nil
+}
+
+// OpenKernel opens the interfaces of the host's kernel.
+func OpenKernel(l layout.Layout, log *slog.Logger) (*kernel.Kernel, error) {
+	originals, err := host.OpenOriginals(l.Originals(), log)
+	if err != nil {
+		return nil, err
+	}
+	k, err := kernel.New(kernel.Options{Originals: originals})
+	if err != nil {
+		return nil, fmt.Errorf("open the kernel's interfaces: %w", err)
+	}
+	return k, nil
+}
+
+// Host is what can be read of this host.
+func Host(l layout.Layout) *host.Host {
+	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements, Translated: firewall.Translated}
+}
+
+// requirements puts what the host lacks into sentences, and what the mesh cannot
+// work beside.
+func requirements(ctx context.Context) []string {
+	var texts []string
+	if b, err := kernel.ReadBackends(ctx); err == nil && b.Mixed() != "" { // an error is one of a missing program, see below
+		texts = append(texts, b.Mixed())
+	}
+	for _, m := range kernel.Requirements(ctx) {
+		texts = append(texts, fmt.Sprintf("The host lacks %s: %s. %s.", m.What, strings.TrimSuffix(m.Why, "."), strings.TrimSuffix(m.Fix, ".")))
+	}
+	return texts
+}

@@ -1,0 +1,150 @@
+package report
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/agenttest"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+func testChecker(t *testing.T) *checker {
+	t.Helper()
+	r, _, _ := newReporter(t)
+	return newChecker(r, nil)
+}
+
+func (r *report) text(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	agenttest.Must(t, r.write(&b))
+	return b.String()
+}
+
+func TestCheckForPeople(t *testing.T) {
+	c := testChecker(t)
+	st := agenttest.Status(t)
+	agenttest.Serve(t, c.Socket(), map[string]any{
+		"GET " + mesh.PathStatus: st,
+		"POST " + mesh.PathProbe: mesh.ProbeResponse{Peers: map[string]mesh.PeerProbe{"n2": {Wire: []netip.Addr{netip.MustParseAddr("192.0.2.2")}, Underlay: true}}},
+	})
+	agenttest.Must(t, c.agent(t.Context()))
+	c.record()
+	c.found(host.Finding{Check: "requirements", Good: "all there", Notes: []string{"The VXLAN device flannel.1 shares the port."}})
+	c.forwarding([]kernel.Chain{{Table: "filter", Name: "FORWARD", Policy: "DROP", Rules: []kernel.Rule{{Text: "-j DOCKER-USER"}, {Text: "-j ROUTINGMESH-FWD"}}}}, nil)
+	agenttest.Must(t, c.inKernel(t.Context()))
+	c.overlay(t.Context())
+	want := `ok    agent            version 1.2.3 runs
+ok    record           cluster demo, generation 7: this host is node n1 of 2
+ok    requirements     all there
+warn  requirements     The VXLAN device flannel.1 shares the port.
+warn  forwarding       The mesh's accept in filter FORWARD is rule 2 (policy DROP): the rules before it see the
+                       mesh's packets first. ` + "`routingmesh-agent trace`" + ` shows them.
+FAIL  kernel           node/n1: Link rmesh0 is down.
+FAIL  kernel           port/8080/tcp: IPVS has no service 10.255.0.1:8080/tcp.
+FAIL  kernel           port/8080/tcp: No member 8080 in routingmesh-tcp.
+FAIL  overlay          Node n1 does not let in the overlay packets of n2: they arrive on its links (UDP port 4789),
+                       but not in its mesh. A firewall of this host drops them, in spite of the accept in the chain
+                       ROUTINGMESH-IN: find the rule with ` + "`nft list ruleset`" + `, and let UDP port 4789 of the other
+                       nodes pass.
+
+4 checks failed.
+`
+	if got := c.report.text(t); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
+}
+
+func TestCheckOfANodeThatIsWell(t *testing.T) {
+	c := testChecker(t)
+	st := agenttest.Status(t)
+	st.Problems = nil
+	agenttest.Serve(t, c.Socket(), map[string]any{
+		"GET " + mesh.PathStatus: st,
+		"POST " + mesh.PathProbe: mesh.ProbeResponse{Peers: map[string]mesh.PeerProbe{"n2": {Answered: 1450, Underlay: true}}},
+	})
+	agenttest.Must(t, c.agent(t.Context()))
+	c.forwarding(nil, nil)
+	agenttest.Must(t, c.inKernel(t.Context()))
+	c.overlay(t.Context())
+	got := c.report.text(t)
+	if c.report.failed() != 0 || !strings.Contains(got, "the other node answers, and packets of 1450 bytes pass") || !strings.HasSuffix(got, "All is well.\n") {
+		t.Error(got)
+	}
+}
+
+func TestCheckWithoutAnAgent(t *testing.T) {
+	c := testChecker(t)
+	agenttest.Must(t, c.agent(t.Context()))
+	if c.record(); c.report.failed() != 0 || !strings.Contains(c.report.text(t), "not installed on this host") {
+		t.Errorf("a host that has nothing of ours:\n%s", c.report.text(t))
+	}
+	c.report = &report{}
+	agenttest.Must(t, os.MkdirAll(c.StateDir(), 0o700))
+	st := agenttest.Status(t)
+	agenttest.Must(t, server.NewStore(c.StateDir()).Save(server.Stored{Node: "n1", Record: st.Record}))
+	agenttest.Must(t, c.agent(t.Context()))
+	if c.record(); c.report.failed() != 1 || c.stored.Node != "n1" || !strings.Contains(c.report.text(t), "It does not run: traffic goes on") {
+		t.Errorf("a node whose agent is stopped:\n%s", c.report.text(t))
+	}
+	c.report = &report{}
+	agenttest.Must(t, os.WriteFile(c.Path("var/lib/routingmesh/record.json"), []byte("{"), 0o600))
+	agenttest.Must(t, c.agent(t.Context()))
+	if c.report.failed() != 2 {
+		t.Errorf("a torn record:\n%s", c.report.text(t))
+	}
+}
+
+func TestCheckSaysWhatItCannotFindOut(t *testing.T) {
+	c := testChecker(t)
+	agenttest.Serve(t, c.Socket(), map[string]any{"GET " + mesh.PathStatus: agenttest.Status(t), "POST " + mesh.PathProbe: "The agent could not try the overlay: no."})
+	agenttest.Must(t, c.agent(t.Context()))
+	c.forwarding(nil, errors.New("no iptables-save"))
+	c.overlay(t.Context())
+	got := c.report.text(t)
+	for _, want := range []string{"The host's iptables cannot be read: no iptables-save.", "The overlay could not be tried: The agent could not try the overlay: no."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	many := make([]string, 30)
+	if c.report.failures("kernel", "", many); c.report.Findings[len(c.report.Findings)-1].Text != "… and 10 more of this kind." {
+		t.Error(c.report.Findings)
+	}
+}
+
+func TestPortToTrace(t *testing.T) {
+	rec := agenttest.Status(t).Record // publishes 8080/tcp and 53/udp
+	for arg, want := range map[string]string{"8080": "8080/tcp", "8080/udp": "8080/udp", "53": "53/udp", "53/tcp": "53/tcp", "7": "7/tcp"} {
+		if key, err := portToTrace(rec, arg); err != nil || key.String() != want {
+			t.Errorf("%s: %s, %v", arg, key, err)
+		}
+	}
+	for _, arg := range []string{"", "web", "0", "70000", "8080/sctp", "8080/", "-1"} {
+		if key, err := portToTrace(nil, arg); err == nil {
+			t.Errorf("%q: %s", arg, key)
+		}
+	}
+}
+
+func TestCheckSelfTest_SaysWhatIsCovered(t *testing.T) {
+	for path, want := range map[mesh.PathTest]finding{
+		mesh.PathOff:    {"self-test", unsure, "The path of published ports is not tested: there is no TUN."},
+		mesh.PathFails:  {"self-test", failed, "The path of published ports fails: see the warnings of `routingmesh-agent status`."},
+		mesh.PathPasses: {"self-test", fine, "test packets pass through the published ports (3 are tested); 1 of 2 other nodes answer over the overlay"},
+	} {
+		c := &checker{report: &report{}, status: &mesh.Status{SelfTest: &mesh.SelfTest{Peers: 2, Answering: 1, Ports: 3, Path: path, Off: "there is no TUN"}}}
+		c.selfTest()
+		if got := c.report.Findings; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/node"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/trace"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Trace shows a packet's way on this node to a published port. It reads the
+// kernel itself, so it works without the agent.
+func (r *Reporter) Trace(ctx context.Context, port string, asJSON bool) error {
+	if err := r.NeedRoot("reading the kernel's state"); err != nil {
+		return err
+	}
+	stored, err := server.NewStore(r.StateDir()).Read()
+	if err != nil {
+		fmt.Fprintf(r.Stderr, "routingmesh-agent: the record on disk cannot be read, so names are missing: %v\n", err)
+		stored = server.Stored{}
+	}
+	key, err := portToTrace(stored.Record, port)
+	if err != nil {
+		return err
+	}
+	k, err := node.OpenKernel(r.Layout, r.Log)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, Listening: node.Host(r.Layout).Listening}
+	if err := facts.Gather(ctx, k); err != nil {
+		return fmt.Errorf("read the kernel's state: %w", err)
+	}
+	var counters mesh.Counters
+	if err := r.agent().Ask(ctx, http.MethodGet, mesh.PathCounters, nil, &counters); err == nil {
+		facts.Counters = &counters // without an agent the trace does without
+		facts.Warnings = r.warned(ctx, stored)
+	}
+	t := trace.Of(facts, key)
+	if asJSON {
+		err = r.writeJSON(t)
+	} else {
+		err = t.Write(r.Stdout)
+	}
+	if err == nil && !t.Through() {
+		err = ErrBroken
+	}
+	return err
+}
+
+// warned is what the agent warns of, none where it cannot be asked.
+func (r *Reporter) warned(ctx context.Context, stored server.Stored) []mesh.Warning {
+	path := mesh.PathStatus
+	if stored.Record != nil {
+		path += "?known=" + stored.Record.Hash() // which is not sent again then
+	}
+	var st mesh.Status
+	if err := r.agent().Ask(ctx, http.MethodGet, path, nil, &st); err != nil {
+		fmt.Fprintf(r.Stderr, "routingmesh-agent: the agent does not say what it warns of: %v\n", err)
+	}
+	return st.Warnings
+}
+
+// CheckPort says what is wrong with the argument that names the port of a trace.
+func CheckPort(port string) error {
+	_, err := portToTrace(nil, port)
+	return err
+}
+
+// portToTrace reads "8080", "8080/tcp" or "53/udp". Without a protocol it is tcp,
+// or udp where only that is published.
+func portToTrace(rec *mesh.Record, port string) (mesh.PortKey, error) {
+	if strings.Contains(port, "/") {
+		return mesh.ParsePortKey(port)
+	}
+	key, err := mesh.ParsePortKey(port + "/" + string(mesh.TCP))
+	if err != nil {
+		return key, fmt.Errorf("%q is no port: want PORT or PORT/PROTOCOL, as in 8080 or 53/udp", port)
+	}
+	udp := mesh.PortKey{Port: key.Port, Protocol: mesh.UDP}
+	if rec != nil && rec.Ports[key] == nil && rec.Ports[udp] != nil {
+		return udp, nil
+	}
+	return key, nil
+}
