@@ -44,7 +44,7 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 // routes that do not depend on other nodes.
 func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 	mtu := rec.MTU()
-	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
+	S, H, P, T := self.MeshAddress(), self.HostAddress(), self.HostModeAddress(), self.SelfTestAddress()
 	s.Put(
 		state.NetNS{},
 		state.Veth{MTU: mtu},
@@ -58,6 +58,9 @@ func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 		state.Route{NS: state.Host, Table: state.MainTable, Dst: rec.Cluster.AddressPool, Via: S, Dev: state.HostLink, Src: H},
 		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: only(H), Dev: state.MeshLink, Src: S},
 		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: everywhere(), Via: H, Dev: state.MeshLink, OnLink: true},
+		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: only(T), Via: H, Dev: state.MeshLink, OnLink: true},
+		// What nobody has would go to the host, and come back, until its TTL is over.
+		state.Route{NS: state.Mesh, Table: state.MainTable, Dst: rec.Cluster.AddressPool, Unreachable: true},
 	)
 }
 

@@ -36,6 +36,7 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 	answers := func(p mesh.Protocol) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
 	}
+	frame := ofOverlay(rec.Cluster.VXLANPort, rec.Cluster.VNI)
 	// What the host's conntrack calls INVALID (a segment outside of the window) is
 	// not translated. It must not leave half translated, nor meet the host's own
 	// stack, whose reset would end a connection that works (kubernetes#74839).
@@ -65,6 +66,8 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				// First what comes most often, and what is not ours next: the name of
 				// the link is what costs most to match, so it is matched once.
 				fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
+				// The device takes a frame from anyone, and INPUT may accept everything.
+				frame+" -j DROP",
 				invalid(ingressSet(mesh.TCP)),
 				invalid(hostModeSet),
 				"! -i "+state.HostLink+" -j RETURN",
@@ -73,17 +76,28 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				"-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
 				answers(mesh.TCP),
 				answers(mesh.UDP),
-				// The answer to a client on this host. What is for an endpoint is
-				// accepted by then: INVALID or not, its own stack knows.
-				"-p tcp -m conntrack --ctstate INVALID -j DROP",
+				// Other nodes have business with the endpoints alone: the rest of what
+				// listens here is reached, or not, by the host's own addresses. What is
+				// left is answers to clients on this host, of which INVALID ones must not
+				// meet its stack. What is for an endpoint is accepted by then: INVALID or
+				// not, its own stack knows.
+				"! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP",
 			),
 		},
 		state.Chain{
 			Table: "filter", Name: state.ChainPrefix + "-FWD", Hooks: "FORWARD",
 			Rules: rules(
+				// Someone behind this node (a container that it masquerades) would speak to
+				// the other nodes with this node's address, which they trust.
+				frame+fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
+				// Into the mesh by published ports only, out of it answers only: the host
+				// forwards since it is a node, and must not be a router into the overlay,
+				// nor the overlay's way out. DNAT on the way out is somebody else's, of an
+				// endpoint that is a container's published port.
 				fmt.Sprintf("-o %s -m conntrack --ctstate DNAT -j ACCEPT", state.HostLink),
+				fmt.Sprintf("-o %s -j DROP", state.HostLink),
 				fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
-				fmt.Sprintf("-i %s -m conntrack --ctstate INVALID -j DROP", state.HostLink),
+				fmt.Sprintf("-i %s -m conntrack ! --ctstate DNAT -j DROP", state.HostLink),
 			),
 		},
 	)
@@ -114,9 +128,14 @@ func meshChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				// the links apart: every packet meets these rules, and to match a
 				// link's name costs several times as much.
 				fmt.Sprintf("-s %s -d %s/32 -j CT --notrack", rec.Cluster.AddressPool, H),
+				fmt.Sprintf("-d %s/32 -j ACCEPT", H),
 				fmt.Sprintf("-d %s/32 -j ACCEPT", S),
 				fmt.Sprintf("-d %s/32 -j ACCEPT", P),
 				fmt.Sprintf("-s %s/32 -d %s -j CT --notrack", H, rec.Cluster.AddressPool),
+				fmt.Sprintf("-s %s/32 -j ACCEPT", H),
+				// Nobody else is here: another node that sends what is for neither would
+				// have this one pass it on. Its sources rp_filter judges.
+				"-j DROP",
 			),
 		},
 	)

@@ -21,6 +21,7 @@ type node int
 func (n node) S() netip.Addr           { return addr("10.255.%d.1", n) }
 func (n node) H() netip.Addr           { return addr("10.255.%d.2", n) }
 func (n node) P() netip.Addr           { return addr("10.255.%d.3", n) }
+func (n node) T() netip.Addr           { return addr("10.255.%d.4", n) }
 func (n node) underlay() netip.Addr    { return addr("192.168.77.%d", n) }
 func (n node) block() netip.Prefix     { return netip.MustParsePrefix(fmt.Sprintf("10.255.%d.0/24", n)) }
 func (n node) mac() string             { return fmt.Sprintf("02:52:0a:ff:%02x:01", int(n)) }
@@ -48,6 +49,8 @@ func desired(t *testing.T, self node, others ...node) state.State {
 		state.Rule{From: self.H(), Table: 10255, Priority: 10255},
 		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.H()), Dev: "host0", Src: self.S()},
 		state.Route{NS: state.Mesh, Table: 254, Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: self.H(), Dev: "host0", OnLink: true},
+		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.T()), Via: self.H(), Dev: "host0", OnLink: true},
+		state.Route{NS: state.Mesh, Table: 254, Dst: netip.MustParsePrefix("10.255.0.0/16"), Unreachable: true},
 	)
 	for _, name := range []string{"tcp", "udp", "host-tcp", "ep-tcp", "ep-udp"} {
 		s.Put(state.Set{Name: "routingmesh-" + name, Type: state.BitmapPort})
@@ -69,8 +72,11 @@ func desired(t *testing.T, self node, others ...node) state.State {
 	return s
 }
 
+// ofVNI2100 is tcpdump's notation, too: ldxb 4*([0]&0xf); ld [x + 12]; and #0xffffff00; jeq #2100<<8; ret.
+const ofVNI2100 = "6,177 0 0 0,64 0 0 12,84 0 0 4294967040,21 0 1 537600,6 0 0 1,6 0 0 0"
+
 func chains(s state.State, self node) {
-	fill := strings.NewReplacer("$S", self.S().String(), "$H", self.H().String(), "$P", self.P().String())
+	fill := strings.NewReplacer("$S", self.S().String(), "$H", self.H().String(), "$P", self.P().String(), "$VNI", ofVNI2100)
 	rules := func(lines string) string {
 		return strings.ReplaceAll(strings.TrimSpace(fill.Replace(lines)), "\n\t\t", "\n")
 	}
@@ -84,25 +90,31 @@ func chains(s state.State, self node) {
 		! -s $H/32 -o rmesh0 -m addrtype --src-type LOCAL -j SNAT --to-source $H`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-IN", Hooks: "INPUT", Rules: rules(`
 		-p udp -m udp --dport 4789 -m set --match-set routingmesh-peers src -j ACCEPT
+		-p udp -m udp --dport 4789 -m bpf --bytecode "$VNI" -j DROP
 		! -d $H/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set routingmesh-tcp dst -j DROP
 		! -d $H/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set routingmesh-host-tcp dst -j DROP
 		! -i rmesh0 -j RETURN
 		-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
 		-p tcp -m set --match-set routingmesh-ep-tcp dst -j ACCEPT
 		-p udp -m set --match-set routingmesh-ep-udp dst -j ACCEPT
-		-p tcp -m conntrack --ctstate INVALID -j DROP`)},
+		! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-FWD", Hooks: "FORWARD", Rules: rules(`
+		-p udp -m udp --dport 4789 -m bpf --bytecode "$VNI" -m set --match-set routingmesh-peers dst -j DROP
 		-o rmesh0 -m conntrack --ctstate DNAT -j ACCEPT
+		-o rmesh0 -j DROP
 		-i rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-		-i rmesh0 -m conntrack --ctstate INVALID -j DROP`)},
+		-i rmesh0 -m conntrack ! --ctstate DNAT -j DROP`)},
 		state.Chain{NS: state.Mesh, Table: "nat", Name: "POSTROUTING", Rules: rules(`
 		-m conntrack --ctorigdst $S -j SNAT --to-source $S
 		-s $H/32 -m conntrack --ctorigdst $P -j SNAT --to-source $S`)},
 		state.Chain{NS: state.Mesh, Table: "raw", Name: "PREROUTING", Rules: rules(`
 		-s 10.255.0.0/16 -d $H/32 -j CT --notrack
+		-d $H/32 -j ACCEPT
 		-d $S/32 -j ACCEPT
 		-d $P/32 -j ACCEPT
-		-s $H/32 -d 10.255.0.0/16 -j CT --notrack`)},
+		-s $H/32 -d 10.255.0.0/16 -j CT --notrack
+		-s $H/32 -j ACCEPT
+		-j DROP`)},
 	)
 }
 

@@ -137,5 +137,5 @@ func TestLoopbackOfANodeIsNotReachedFromTheMesh(t *testing.T) {
 // dropped is the counter of the rule that guards the loopback addresses.
 func dropped(m *machine) string {
 	m.t.Helper()
-	return m.run("iptables -nvxL ROUTINGMESH-IN 5 | awk '{print $1}'")
+	return m.run("iptables -nvxL ROUTINGMESH-IN 6 | awk '{print $1}'")
 }

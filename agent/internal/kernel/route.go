@@ -61,12 +61,17 @@ func routeOf(ns state.NS, r netlink.Route, link string) state.Route {
 		Dev:    link,
 		Src:    toAddr(r.Src),
 		OnLink: r.Flags&unix.RTNH_F_ONLINK != 0,
+
+		Unreachable: r.Type == unix.RTN_UNREACHABLE,
 	}
 }
 
 // putRoute replaces whatever goes to the same destination in the same table:
 // there is no moment without a route.
 func (k *Kernel) putRoute(_ context.Context, _ state.Object, r state.Route) error {
+	if r.Unreachable {
+		return k.putUnreachable(r)
+	}
 	s, l, err := k.needLink(r.NS, r.Dev)
 	if err != nil {
 		return err
@@ -88,6 +93,14 @@ func (k *Kernel) putRoute(_ context.Context, _ state.Object, r state.Route) erro
 		request.Flags = unix.RTNH_F_ONLINK
 	}
 	return s.nl.RouteReplace(&request)
+}
+
+func (k *Kernel) putUnreachable(r state.Route) error {
+	s, err := k.needSpace(r.NS)
+	if err != nil {
+		return err
+	}
+	return s.nl.RouteReplace(&netlink.Route{Table: r.Table, Dst: toIPNet(r.Dst), Type: unix.RTN_UNREACHABLE, Protocol: routeProtocol})
 }
 
 func (k *Kernel) removeRoute(_ context.Context, r state.Route) error {

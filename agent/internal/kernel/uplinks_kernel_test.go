@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/vishvananda/netlink"
 )
 
 // A host with two uplinks and a rule by source, and the commands of the guide for it: what
@@ -15,11 +13,7 @@ import (
 func TestTwoUplinks_TheGuidesCommandsBringAnswersBack(t *testing.T) {
 	a, _, c := newMesh(t, false)
 	router := newMachine(t, "r")
-	a.in(func() error {
-		link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "eth0", PeerNamespace: netlink.NsFd(int(router.ns))}
-		link.Name = "eth1"
-		return netlink.LinkAdd(link)
-	})
+	a.link("eth1", router)
 	a.run(`ip addr add 198.51.100.10/24 dev eth1; ip link set eth1 up
 ip route add default via 192.168.77.100 dev eth0
 ip route add default via 198.51.100.1 dev eth1 table 200; ip rule add from 198.51.100.10 lookup 200

@@ -31,13 +31,19 @@ func newWire(t *testing.T) wire {
 func (w wire) plug(m *machine, a netip.Addr) {
 	w.t.Helper()
 	port := "p" + m.name
-	w.in(func() error {
-		link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "eth0", PeerNamespace: netlink.NsFd(int(m.ns))}
-		link.Name = port
-		return netlink.LinkAdd(link)
-	})
+	w.link(port, m)
 	w.run(fmt.Sprintf("ip link set %s master br0; ip link set %s up", port, port))
 	m.run(fmt.Sprintf("ip addr add %s/24 dev eth0; ip link set eth0 up", a))
+}
+
+// link connects two machines: it is called so here, and eth0 there.
+func (m *machine) link(name string, to *machine) {
+	m.t.Helper()
+	m.in(func() error {
+		link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "eth0", PeerNamespace: netlink.NsFd(int(to.ns))}
+		link.Name = name
+		return netlink.LinkAdd(link)
+	})
 }
 
 // strict makes a host's firewall drop what nothing accepts, as many do.

@@ -15,6 +15,8 @@ type Route struct {
 	Dev    string
 	Src    netip.Addr
 	OnLink bool
+	// Unreachable refuses what is for Dst; such a route has no link.
+	Unreachable bool
 }
 
 // Key implements Object.
@@ -23,11 +25,16 @@ func (r Route) Key() Key {
 }
 func (r Route) String() string {
 	var b strings.Builder
+	if r.Unreachable {
+		b.WriteString("unreachable ")
+	}
 	fmt.Fprintf(&b, "route %s", r.Dst)
 	if r.Via.IsValid() {
 		fmt.Fprintf(&b, " via %s", r.Via)
 	}
-	fmt.Fprintf(&b, " dev %s", r.Dev)
+	if r.Dev != "" {
+		fmt.Fprintf(&b, " dev %s", r.Dev)
+	}
 	if r.Src.IsValid() {
 		fmt.Fprintf(&b, " src %s", r.Src)
 	}

@@ -105,7 +105,7 @@ func ManagedSysctls(v KernelVersion) []ManagedSysctl {
 	}
 	for _, link := range []string{"all", "default", OverlayLink, MeshLink} {
 		all = append(all,
-			mesh("net.ipv4.conf."+link+".rp_filter", "0", "client addresses arrive on host0 and vx0 from anywhere"),
+			mesh("net.ipv4.conf."+link+".rp_filter", "1", "another node sends with addresses of its own block, the host with none of another's: a packet that comes from where no answer would go is forged"),
 			mesh("net.ipv4.conf."+link+".send_redirects", "0", "a packet may leave by the link it came in on; nobody should be told of a shorter way"),
 		)
 	}
