@@ -163,6 +163,11 @@ type privateGetter interface {
 	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
 }
 
+type privateState interface {
+	privateGetter
+	privateSetter
+}
+
 func setMTUConfigured(ctx context.Context, private privateSetter, configured bool) diag.Diagnostics {
 	return private.SetKey(ctx, mtuKey, fmt.Appendf(nil, "%t", configured))
 }

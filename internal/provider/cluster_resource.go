@@ -71,7 +71,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	plan.ID, plan.Drift = types.StringValue(name), leftUndone(err)
 	plan.settle(r.hostKeys(types.MapNull(types.StringType), nil))
 	if res != nil {
-		resp.Diagnostics.Append(setPlaces(ctx, resp.Private, res.Record)...)
+		resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, res.Record)...)
 	}
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, !config.MTU.IsNull())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -107,7 +107,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	r.data.warnKeepers(&resp.Diagnostics, snap)
 	state.HostKeys = r.hostKeys(state.HostKeys, snap)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
-	resp.Diagnostics.Append(setPlaces(ctx, resp.Private, snap.Record)...)
+	resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

@@ -1,21 +1,24 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// Where a cluster is besides the provider's hosts is kept in the private state
-// of the cluster and of the services, and in the addresses of the nodes: before
-// a Read says that all is deleted, because the hosts have no record, these are
-// asked. The private state has some of the nodes only, since one that has the
-// record is enough; a node of the state adds itself.
+// Where a cluster is besides the provider's hosts is kept in the private state of
+// every resource of it: before a Read says that all is deleted, or a Delete that
+// nothing is left to remove from, because the hosts have no record, these are asked.
+// Each resource has its own, for Terraform handles them in any order, and a state may
+// have ports only. The private state has some of the nodes only, since one that has
+// the record is enough; a node of the state adds itself.
 const (
 	placesKey = "places"
 	maxPlaces = 8
@@ -28,10 +31,54 @@ type savedPlace struct {
 	SSH     mesh.SSH `json:"ssh"`
 }
 
-// setPlaces notes where the record is; r may be nil.
-func setPlaces(ctx context.Context, private privateSetter, r *mesh.Record) diag.Diagnostics {
-	if r == nil {
+// notePlaces notes where the record is; r may be nil. What was noted before is left
+// alone where it is the same: a walk of a thousand ports writes nothing.
+func (b *base) notePlaces(ctx context.Context, private privateState, r *mesh.Record) diag.Diagnostics {
+	if r == nil || b.data == nil {
 		return nil
+	}
+	text, err := b.data.places.of(r)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unexpected error", unexpected(err))}
+	}
+	if before, _ := private.GetKey(ctx, placesKey); bytes.Equal(before, text) {
+		return nil
+	}
+	return private.SetKey(ctx, placesKey, text)
+}
+
+// knowPlaces tells the client what notePlaces has noted.
+func (b *base) knowPlaces(ctx context.Context, cluster string, private privateGetter) {
+	if b.data == nil || b.data.client == nil {
+		return
+	}
+	text, _ := private.GetKey(ctx, placesKey)
+	var saved []savedPlace
+	if text == nil || !b.data.places.news(cluster, text) || json.Unmarshal(text, &saved) != nil {
+		return // of a state from before places were noted, or known already
+	}
+	for _, p := range saved {
+		n := mesh.Node{Name: p.Name, SSH: p.SSH}
+		n.Address, _ = netip.ParseAddr(p.Address)
+		b.data.client.RememberNode(cluster, n)
+	}
+}
+
+// placesText spares a walk of a thousand resources to write and read the same text a
+// thousand times. The zero value is ready.
+type placesText struct {
+	mu     sync.Mutex
+	record *mesh.Record
+	text   []byte
+	known  map[string]bool // by cluster and text
+}
+
+// of is the text for a record.
+func (p *placesText) of(r *mesh.Record) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.record == r {
+		return p.text, nil
 	}
 	saved := []savedPlace{}
 	for _, name := range r.NodeNames() {
@@ -40,27 +87,25 @@ func setPlaces(ctx context.Context, private privateSetter, r *mesh.Record) diag.
 		}
 	}
 	text, err := json.Marshal(saved)
-	if err != nil {
-		return diag.Diagnostics{diag.NewErrorDiagnostic("Unexpected error", unexpected(err))}
+	if err == nil {
+		p.record, p.text = r, text
 	}
-	return private.SetKey(ctx, placesKey, text)
+	return text, err
 }
 
-// knowPlaces tells the client what setPlaces has noted.
-func (b *base) knowPlaces(ctx context.Context, cluster string, private privateGetter) {
-	if b.data == nil || b.data.client == nil {
-		return
+// news tells whether a text of the cluster is the first such one.
+func (p *placesText) news(cluster string, text []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := cluster + " " + string(text)
+	if p.known[key] {
+		return false
 	}
-	var saved []savedPlace
-	text, _ := private.GetKey(ctx, placesKey)
-	if text == nil || json.Unmarshal(text, &saved) != nil {
-		return // of a state from before places were noted
+	if p.known == nil {
+		p.known = map[string]bool{}
 	}
-	for _, p := range saved {
-		n := mesh.Node{Name: p.Name, SSH: p.SSH}
-		n.Address, _ = netip.ParseAddr(p.Address)
-		b.data.client.RememberNode(cluster, n)
-	}
+	p.known[key] = true
+	return true
 }
 
 // know tells the client what the state knows of the hosts: the keys that they
@@ -82,8 +127,8 @@ func (r *clusterResource) know(ctx context.Context, state *clusterModel, private
 	r.knowPlaces(ctx, cluster, private)
 }
 
-// know tells the client where the node is.
-func (r *nodeResource) know(ctx context.Context, state *nodeModel) {
+// know tells the client where the node is, and where else the cluster is.
+func (r *nodeResource) know(ctx context.Context, state *nodeModel, private privateGetter) {
 	if r.data == nil || r.data.client == nil {
 		return
 	}
@@ -97,4 +142,5 @@ func (r *nodeResource) know(ctx context.Context, state *nodeModel) {
 		n.SSH.HostKey = bareKey(key)
 	}
 	r.data.client.RememberNode(cluster, n)
+	r.knowPlaces(ctx, cluster, private)
 }

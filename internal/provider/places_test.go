@@ -86,3 +86,24 @@ func TestLost_StateOfServices(t *testing.T) {
 	// does not have them yet.
 	says(t, infra.fails("plan"), "Hosts without the cluster's record", `The cluster "demo" exists: node n2`)
 }
+
+// TestLost_OneResource: each resource knows by itself where else the cluster is.
+// Terraform destroys in any order, so that no other may have told the client before.
+func TestLost_OneResource(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1", "n2")
+	infra, team := m.workspace(), m.workspace()
+	host := m.Node("n1").Addr()
+	infra.write(m.one(host, cluster(), m.nodes(), service("web", "n2")))
+	infra.apply()
+	infra.apply() // the private state of the first node has the second one now
+	team.write(m.one(host, block("routingmesh_published_port", "http", []string{`service_id = "demo/web"`, `published_port = 8080`, `target_port = 80`})))
+	team.apply()
+	m.Node("n1").SetInstalled(false)
+	const want = `The cluster "demo" exists: node n2`
+	says(t, team.fails("destroy", "-auto-approve", "-refresh=false"), want)
+	says(t, team.fails("plan"), want)
+	for _, address := range []string{"routingmesh_node.n1", "routingmesh_node.n2", "routingmesh_service.web"} {
+		says(t, infra.fails("destroy", "-auto-approve", "-refresh=false", "-target="+address), want)
+	}
+}

@@ -51,7 +51,7 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
 	if res != nil {
-		resp.Diagnostics.Append(setPlaces(ctx, resp.Private, res.Record)...)
+		resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, res.Record)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
@@ -96,7 +96,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
 	state.Drift = driftOf(snap, mesh.ServiceObject(name))
-	resp.Diagnostics.Append(setPlaces(ctx, resp.Private, snap.Record)...)
+	resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
