@@ -157,6 +157,7 @@ func (p *probes) iptables() {
 		{"match set (xt_set)", "filter", "-A PROBE -p tcp -m set --match-set " + probeSet + " dst -j RETURN"},
 		{"match addrtype (xt_addrtype)", "nat", "-A PROBE -m addrtype --dst-type LOCAL -j RETURN"},
 		{"match conntrack (nf_conntrack, xt_conntrack)", "filter", "-A PROBE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT --ctorigdst 192.0.2.1 -j ACCEPT"},
+		{"match bpf (xt_bpf)", "filter", `-A PROBE -p udp -m bpf --bytecode "1,6 0 0 0" -j DROP`},
 		{"CT --notrack (iptable_raw, xt_CT)", "raw", "-A PROBE -j CT --notrack"},
 	}
 	for _, r := range rules {
