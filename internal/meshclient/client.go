@@ -3,6 +3,7 @@ package meshclient
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -115,16 +116,40 @@ func (c *Client) PinHostKey(address, key string) {
 // is pinned, in authorized_keys form; "" when there is none.
 func (c *Client) HostKey(address string) string { return c.pool.HostKey(c.router.Resolve(address)) }
 
-// HostKeys returns the keys of the configured hosts that were connected so
-// far, by "host:port".
+// HostKeys returns the keys of the configured hosts, and of the bastions on the way to
+// them and to the nodes, by "host:port"; as seen, else as pinned; "" of one of
+// which neither is known. The nodes' own keys are in the record.
 func (c *Client) HostKeys() map[string]string {
 	keys := map[string]string{}
-	for _, ep := range c.hosts {
-		if key := c.pool.Seen(ep); key != "" {
-			keys[ep.Address()] = key
-		}
+	for _, ep := range slices.Concat(c.hosts, c.bastions()) {
+		keys[ep.Address()] = c.pool.HostKey(ep.Address())
 	}
 	return keys
+}
+
+// HoldToKnown makes the provider's hosts and their bastions show keys that are known: an
+// apply that changes what exists has met them before, so that one at first sight is
+// somebody else's, or a plan's refresh is missing.
+func (c *Client) HoldToKnown() { c.pool.HoldToKnown(slices.Concat(c.hosts, c.bastions())...) }
+
+// bastions are those on the way to the hosts, and to the nodes of the last snapshot.
+func (c *Client) bastions() (bastions []*sshdial.Endpoint) {
+	ways := slices.Clone(c.hosts)
+	if snap := c.LastSnapshot(); snap != nil && snap.Record != nil {
+		for _, name := range snap.Record.NodeNames() {
+			if ep, err := c.nodeEndpoint(snap.Record.Nodes[name]); err == nil {
+				ways = append(ways, ep)
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, ep := range ways {
+		for via := ep.Via; via != nil && !known[via.Route()]; via = via.Via {
+			known[via.Route()] = true
+			bastions = append(bastions, via)
+		}
+	}
+	return bastions
 }
 
 // Result is what a change led to. It comes with an error too when the change

@@ -36,8 +36,11 @@ type place struct {
 }
 
 // RememberHost says that the Terraform state knows address ("host:port") as a
-// host of the cluster.
+// host of the cluster. A bastion is none.
 func (c *Client) RememberHost(cluster, address string) {
+	if slices.ContainsFunc(c.bastions(), func(ep *sshdial.Endpoint) bool { return ep.Address() == address }) {
+		return
+	}
 	if ep, err := c.router.Host(address); err == nil {
 		c.places.add(&place{cluster: cluster, name: "host " + address, ep: ep})
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -202,27 +201,24 @@ func (r *clusterResource) pin(keys types.Map) {
 	}
 }
 
-// hostKeys are the keys of the hosts that were connected to, and those in the
-// state of hosts that could not be reached. A host that a snapshot no longer
-// has is no longer named by the provider, and loses its pin.
-func (r *clusterResource) hostKeys(state types.Map, snap *meshclient.Snapshot) types.Map {
+// hostKeys are the keys of the hosts and bastions that were connected to, and those in
+// the state of which that could not be done. After a read (all) one that is no longer
+// on any way is no longer named by the provider, and loses its pin.
+func (r *clusterResource) hostKeys(state types.Map, all bool) types.Map {
 	if r.data == nil || r.data.client == nil {
 		return types.MapNull(types.StringType)
 	}
-	named := map[string]bool{}
-	if snap != nil {
-		for _, h := range snap.Hosts {
-			named[h.Address] = true
-		}
-	}
+	current := r.data.client.HostKeys()
 	keys := map[string]attr.Value{}
 	for address, key := range state.Elements() {
-		if snap == nil || named[address] {
+		if _, named := current[address]; named || !all {
 			keys[address] = key
 		}
 	}
-	for address, key := range r.data.client.HostKeys() {
-		keys[address] = types.StringValue(key)
+	for address, key := range current {
+		if key != "" {
+			keys[address] = types.StringValue(key)
+		}
 	}
 	return types.MapValueMust(types.StringType, keys)
 }

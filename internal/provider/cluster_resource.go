@@ -69,9 +69,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		plan.fromMesh(res.Record)
 	}
 	plan.ID, plan.Drift = types.StringValue(name), leftUndone(err)
-	plan.settle(r.hostKeys(types.MapNull(types.StringType), nil))
+	plan.settle(r.hostKeys(types.MapNull(types.StringType), false))
 	if res != nil {
-		resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, res.Record)...)
+		resp.Diagnostics.Append(r.note(ctx, resp.Private, res.Record)...)
 	}
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, !config.MTU.IsNull())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -88,7 +88,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	name := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: types.StringValue(name)})...)
-	r.know(ctx, &state, req.Private)
+	r.knowHosts(ctx, &state, req.Private)
 	snap, gone, err := r.snapshot(ctx, name)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	addError(&resp.Diagnostics, clusterSubject("reading", name), err)
@@ -105,9 +105,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	state.ForceRemove = settled(state.ForceRemove)
 	state.Drift = driftOf(snap, mesh.ClusterObject)
 	r.data.warnKeepers(&resp.Diagnostics, snap)
-	state.HostKeys = r.hostKeys(state.HostKeys, snap)
+	state.HostKeys = r.hostKeys(state.HostKeys, true)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
-	resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, snap.Record)...)
+	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -122,7 +122,8 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, clusterIdentity{Name: plan.Name})...)
-	r.know(ctx, &state, req.Private)
+	r.knowHosts(ctx, &state, req.Private)
+	r.holdToKnown()
 	if changed := !plan.sameSettings(&state); changed || plan.Drift.IsUnknown() {
 		client, err := r.client()
 		var res *meshclient.Result
@@ -141,7 +142,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 			plan.Drift = driftOf(snap, mesh.ClusterObject)
 		}
 	}
-	plan.settle(r.hostKeys(state.HostKeys, nil))
+	plan.settle(r.hostKeys(state.HostKeys, false))
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, !config.MTU.IsNull())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -154,7 +155,8 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.know(ctx, &state, req.Private)
+	r.knowHosts(ctx, &state, req.Private)
+	r.holdToKnown()
 	client, err := r.client()
 	if err == nil {
 		var res *meshclient.Result

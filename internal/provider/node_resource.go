@@ -52,7 +52,7 @@ func (r *nodeResource) Create(ctx context.Context, req resource.CreateRequest, r
 	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
 	plan.settle(res)
 	if res != nil {
-		resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, res.Record)...)
+		resp.Diagnostics.Append(r.note(ctx, resp.Private, res.Record)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
@@ -84,7 +84,7 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	id := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 	cluster, name, _ := mesh.SplitID(id)
-	r.know(ctx, &state, req.Private)
+	r.knowNode(ctx, &state, req.Private)
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Nodes[name] == nil {
@@ -103,7 +103,7 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		return
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Nodes[name])...)
-	resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, snap.Record)...)
+	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	state.ForceRemove = settled(state.ForceRemove)
 	state.Drift = driftOf(snap, mesh.NodeObject(name))
 	if st := snap.Nodes[name].Status; st != nil {
@@ -124,7 +124,8 @@ func (r *nodeResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
-	r.know(ctx, &state, req.Private)
+	r.knowNode(ctx, &state, req.Private)
+	r.holdToKnown()
 	res, done := r.update(ctx, &plan, &state, &resp.Diagnostics)
 	if !done {
 		return
@@ -181,7 +182,8 @@ func (r *nodeResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.know(ctx, &state, req.Private)
+	r.knowNode(ctx, &state, req.Private)
+	r.holdToKnown()
 	err := r.remove(ctx, &state, cutOff(ctx, req.Private), &resp.Diagnostics)
 	addError(&resp.Diagnostics, nodeSubject("destroying", state.ID.ValueString()), err)
 	if err != nil && !asType[*meshclient.LostError](err) { // of that, nothing was begun

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,9 +20,13 @@ import (
 // Each resource has its own, for Terraform handles them in any order, and a state may
 // have ports only. The private state has some of the nodes only, since one that has
 // the record is enough; a node of the state adds itself.
+//
+// The keys of the hosts are there for the same reason: an apply reads no state of the
+// cluster, whose host_keys have them, and neither does a second state.
 const (
-	placesKey = "places"
-	maxPlaces = 8
+	placesKey   = "places"
+	maxPlaces   = 8
+	hostKeysKey = "host_keys"
 )
 
 // savedPlace is how a node was reached.
@@ -31,30 +36,39 @@ type savedPlace struct {
 	SSH     mesh.SSH `json:"ssh"`
 }
 
-// notePlaces notes where the record is; r may be nil. What was noted before is left
-// alone where it is the same: a walk of a thousand ports writes nothing.
-func (b *base) notePlaces(ctx context.Context, private privateState, r *mesh.Record) diag.Diagnostics {
-	if r == nil || b.data == nil {
+// note notes where the record is, and the keys of the hosts; r may be nil. What was
+// noted before is left alone where it is the same: a walk of a thousand ports writes
+// nothing.
+func (b *base) note(ctx context.Context, private privateState, r *mesh.Record) (diags diag.Diagnostics) {
+	if r == nil || b.data == nil || b.data.client == nil {
 		return nil
 	}
-	text, err := b.data.places.of(r)
+	texts, err := b.data.known.of(r, b.data.client.HostKeys)
 	if err != nil {
 		return diag.Diagnostics{diag.NewErrorDiagnostic("Unexpected error", unexpected(err))}
 	}
-	if before, _ := private.GetKey(ctx, placesKey); bytes.Equal(before, text) {
-		return nil
+	for key, text := range texts {
+		if before, _ := private.GetKey(ctx, key); !bytes.Equal(before, text) {
+			diags.Append(private.SetKey(ctx, key, text)...)
+		}
 	}
-	return private.SetKey(ctx, placesKey, text)
+	return diags
 }
 
-// knowPlaces tells the client what notePlaces has noted.
-func (b *base) knowPlaces(ctx context.Context, cluster string, private privateGetter) {
+// know tells the client what note has noted, before anything is dialled.
+func (b *base) know(ctx context.Context, cluster string, private privateGetter) {
 	if b.data == nil || b.data.client == nil {
 		return
 	}
+	var keys map[string]string
+	if text, _ := private.GetKey(ctx, hostKeysKey); b.data.pins && text != nil && b.data.known.news(hostKeysKey, text) && json.Unmarshal(text, &keys) == nil {
+		for address, key := range keys {
+			b.data.client.PinHostKey(address, key)
+		}
+	}
 	text, _ := private.GetKey(ctx, placesKey)
 	var saved []savedPlace
-	if text == nil || !b.data.places.news(cluster, text) || json.Unmarshal(text, &saved) != nil {
+	if text == nil || !b.data.known.news(cluster, text) || json.Unmarshal(text, &saved) != nil {
 		return // of a state from before places were noted, or known already
 	}
 	for _, p := range saved {
@@ -64,21 +78,35 @@ func (b *base) knowPlaces(ctx context.Context, cluster string, private privateGe
 	}
 }
 
-// placesText spares a walk of a thousand resources to write and read the same text a
-// thousand times. The zero value is ready.
-type placesText struct {
-	mu     sync.Mutex
-	record *mesh.Record
-	text   []byte
-	known  map[string]bool // by cluster and text
+// holdToKnown is for changes of what exists: its hosts were met before.
+func (b *base) holdToKnown() {
+	if b.data != nil && b.data.client != nil && b.data.pins {
+		b.data.client.HoldToKnown()
+	}
 }
 
-// of is the text for a record.
-func (p *placesText) of(r *mesh.Record) ([]byte, error) {
+// knownTexts spares a walk of a thousand resources to write and read the same texts a
+// thousand times. The zero value is ready.
+type knownTexts struct {
+	mu     sync.Mutex
+	record *mesh.Record
+	texts  map[string][]byte
+	read   map[string]bool // by cluster, or key of the private state, and text
+}
+
+// of has the texts for a record by their key in the private state. keys has those of
+// the hosts, "" where none is known.
+func (p *knownTexts) of(r *mesh.Record, keys func() map[string]string) (map[string][]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.record == r {
-		return p.text, nil
+		return p.texts, nil
+	}
+	known := keys()
+	maps.DeleteFunc(known, func(_, key string) bool { return key == "" })
+	hostKeys, err := json.Marshal(known)
+	if err != nil {
+		return nil, err
 	}
 	saved := []savedPlace{}
 	for _, name := range r.NodeNames() {
@@ -86,31 +114,32 @@ func (p *placesText) of(r *mesh.Record) ([]byte, error) {
 			saved = append(saved, savedPlace{name, n.Address.String(), n.SSH})
 		}
 	}
-	text, err := json.Marshal(saved)
-	if err == nil {
-		p.record, p.text = r, text
+	places, err := json.Marshal(saved)
+	if err != nil {
+		return nil, err
 	}
-	return text, err
+	p.record, p.texts = r, map[string][]byte{placesKey: places, hostKeysKey: hostKeys}
+	return p.texts, nil
 }
 
-// news tells whether a text of the cluster is the first such one.
-func (p *placesText) news(cluster string, text []byte) bool {
+// news tells whether a text is the first such one.
+func (p *knownTexts) news(of string, text []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := cluster + " " + string(text)
-	if p.known[key] {
+	key := of + " " + string(text)
+	if p.read[key] {
 		return false
 	}
-	if p.known == nil {
-		p.known = map[string]bool{}
+	if p.read == nil {
+		p.read = map[string]bool{}
 	}
-	p.known[key] = true
+	p.read[key] = true
 	return true
 }
 
-// know tells the client what the state knows of the hosts: the keys that they
+// knowHosts tells the client what the state knows of the hosts: the keys that they
 // are held to, and where else the cluster is. It comes before anything is dialled.
-func (r *clusterResource) know(ctx context.Context, state *clusterModel, private privateGetter) {
+func (r *clusterResource) knowHosts(ctx context.Context, state *clusterModel, private privateGetter) {
 	r.pin(state.HostKeys)
 	if r.data == nil || r.data.client == nil {
 		return
@@ -124,11 +153,11 @@ func (r *clusterResource) know(ctx context.Context, state *clusterModel, private
 	for _, address := range addresses {
 		r.data.client.RememberHost(cluster, address)
 	}
-	r.knowPlaces(ctx, cluster, private)
+	r.know(ctx, cluster, private)
 }
 
-// know tells the client where the node is, and where else the cluster is.
-func (r *nodeResource) know(ctx context.Context, state *nodeModel, private privateGetter) {
+// knowNode tells the client where the node is, and where else the cluster is.
+func (r *nodeResource) knowNode(ctx context.Context, state *nodeModel, private privateGetter) {
 	if r.data == nil || r.data.client == nil {
 		return
 	}
@@ -142,5 +171,5 @@ func (r *nodeResource) know(ctx context.Context, state *nodeModel, private priva
 		n.SSH.HostKey = bareKey(key)
 	}
 	r.data.client.RememberNode(cluster, n)
-	r.knowPlaces(ctx, cluster, private)
+	r.know(ctx, cluster, private)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // one is a configuration with one host, by its address, and the nodes.
@@ -57,7 +59,10 @@ func TestLost_WrongHost(t *testing.T) {
 	says(t, w.fails("apply", "-auto-approve"), "Hosts without the cluster's record", `The cluster "demo" exists: host `+n1.Addr()+" has its record",
 		n2.Addr()+" has no agent, and the state does not know it as a host or node of the cluster. Is it the wrong host",
 		`Name the cluster's own hosts in hosts, for example hosts = ["`+n1.Addr()+`"]`)
+	// Without a refresh nobody has met that host before.
+	w.write(strings.Replace(m.one(n2.Addr(), cluster(), m.node("n1")), "agent = false", fmt.Sprintf("agent = false, host_key = %q", n2.HostKey), 1))
 	says(t, w.fails("apply", "-auto-approve", "-refresh=false", "-replace=routingmesh_cluster.main"), "Hosts without the cluster's record")
+	w.write(m.one(n2.Addr(), cluster(), m.node("n1")))
 	n1.SetDown(true)
 	says(t, w.fails("plan"), "Hosts without the cluster's record", "could not be asked, and may have it", "terraform state rm")
 	if n2.Installed() {
@@ -105,5 +110,34 @@ func TestLost_OneResource(t *testing.T) {
 	says(t, team.fails("plan"), want)
 	for _, address := range []string{"routingmesh_node.n1", "routingmesh_node.n2", "routingmesh_service.web"} {
 		says(t, infra.fails("destroy", "-auto-approve", "-refresh=false", "-target="+address), want)
+	}
+}
+
+// TestPins_ApplyWalk: an apply holds the hosts to the keys that the plan has seen, also a
+// saved plan's, and one of a state that has neither the cluster nor a node.
+func TestPins_ApplyWalk(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	host := m.Node("n1").Addr()
+	infra, team := m.workspace(), m.workspace()
+	infra.write(m.one(host, cluster(), m.nodes(), service("web", "n1")))
+	infra.apply()
+	port := func(target int) string {
+		return m.one(host, block("routingmesh_published_port", "http", []string{`service_id = "demo/web"`, `published_port = 8080`, fmt.Sprintf("target_port = %d", target)}))
+	}
+	team.write(port(80))
+	team.apply()
+	team.write(port(81))
+	team.plan("-out=saved")
+	record, own := m.record(), m.Node("n1").HostKey
+	m.Node("n1").Rebuild() // an impostor, with a record of its own
+	m.Node("n1").SetInstalled(true)
+	m.Node("n1").SetRecord(record, "n1")
+	for _, args := range [][]string{{"apply", "saved"}, {"destroy", "-auto-approve", "-refresh=false"}, {"plan"}} {
+		says(t, team.fails(args...), "Error: Host key of "+host+" refused", "from the Terraform state")
+	}
+	says(t, infra.fails("destroy", "-auto-approve", "-refresh=false"), "Error: Host key of "+host+" refused")
+	if m.record().Ports[mesh.PortKey{Port: 8080, Protocol: mesh.TCP}].Target != 80 || own == m.Node("n1").HostKey {
+		t.Error("the impostor was told to change the port")
 	}
 }

@@ -44,9 +44,9 @@ type providerData struct {
 	// failUnreachable is on_unreachable = "fail".
 	failUnreachable bool
 	// hosts are the provider's, as configured.
-	hosts  []string
-	walk   *walk
-	places placesText
+	hosts []string
+	walk  *walk
+	known knownTexts
 
 	mu sync.Mutex
 	// said has the warnings that this walk has shown.

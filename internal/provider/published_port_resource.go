@@ -74,7 +74,7 @@ func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, r
 	plan.fromMesh(cluster, &p)
 	plan.Drift = leftUndone(err)
 	if res != nil {
-		resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, res.Record)...)
+		resp.Diagnostics.Append(r.note(ctx, resp.Private, res.Record)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(plan.ID.ValueString()))...)
@@ -101,7 +101,7 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	id := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(id))...)
 	cluster, service, k, _ := mesh.SplitPortID(id)
-	r.knowPlaces(ctx, cluster, req.Private)
+	r.know(ctx, cluster, req.Private)
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	// Published by another service, this one's port is as gone as when closed.
@@ -116,7 +116,7 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if snap == nil {
 		return
 	}
-	resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, snap.Record)...)
+	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	before := state
 	state.fromMesh(cluster, snap.Record.Ports[k])
 	state.Drift = driftOf(snap, mesh.PortObject(k))
@@ -143,7 +143,8 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, portIdentityOf(state.ID.ValueString()))...)
 	if changed := !plan.samePort(&state); changed || plan.Drift.IsUnknown() {
 		cluster, service, _ := mesh.SplitID(plan.ServiceID.ValueString())
-		r.knowPlaces(ctx, cluster, req.Private)
+		r.know(ctx, cluster, req.Private)
+		r.holdToKnown()
 		p := plan.toMesh(service)
 		_, err := r.put(ctx, cluster, p, false, &resp.Diagnostics)
 		if addChanged(&resp.Diagnostics, portSubject(changing(changed), plan.ServiceID.ValueString(), p.Key()), err) {
@@ -171,7 +172,8 @@ func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	client, err := r.client()
 	var res *meshclient.Result
 	if err == nil {
-		r.knowPlaces(ctx, cluster, req.Private)
+		r.know(ctx, cluster, req.Private)
+		r.holdToKnown()
 		res, err = client.RemovePort(ctx, cluster, service, k)
 	}
 	addError(&resp.Diagnostics, portSubject("destroying", mesh.ServiceID(cluster, service), k), err)

@@ -51,7 +51,7 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
 	if res != nil {
-		resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, res.Record)...)
+		resp.Diagnostics.Append(r.note(ctx, resp.Private, res.Record)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
@@ -80,7 +80,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	id := state.ID.ValueString()
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 	cluster, name, _ := mesh.SplitID(id)
-	r.knowPlaces(ctx, cluster, req.Private)
+	r.know(ctx, cluster, req.Private)
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Services[name] == nil {
@@ -96,7 +96,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
 	state.Drift = driftOf(snap, mesh.ServiceObject(name))
-	resp.Diagnostics.Append(r.notePlaces(ctx, resp.Private, snap.Record)...)
+	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -111,7 +111,8 @@ func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(state.ID.ValueString()))...)
 	cluster, _, _ := mesh.SplitID(state.ID.ValueString())
-	r.knowPlaces(ctx, cluster, req.Private)
+	r.know(ctx, cluster, req.Private)
+	r.holdToKnown()
 	if changed := !plan.sameService(&state); changed || plan.Drift.IsUnknown() {
 		_, err := r.put(ctx, &plan, false, &resp.Diagnostics)
 		if addChanged(&resp.Diagnostics, serviceSubject(changing(changed), state.ID.ValueString()), err) {
@@ -134,7 +135,8 @@ func (r *serviceResource) Delete(ctx context.Context, req resource.DeleteRequest
 	var res *meshclient.Result
 	if err == nil {
 		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
-		r.knowPlaces(ctx, cluster, req.Private)
+		r.know(ctx, cluster, req.Private)
+		r.holdToKnown()
 		res, err = client.RemoveService(ctx, cluster, name)
 	}
 	addError(&resp.Diagnostics, serviceSubject("destroying", state.ID.ValueString()), err)

@@ -72,7 +72,7 @@ func (p *Pool) handshake(ctx context.Context, ep *Endpoint, tcp net.Conn) (*Conn
 	// A channel of a bastion has no deadlines: closing is what ends it.
 	stop := context.AfterFunc(ctx, func() { tcp.Close() })
 	defer stop()
-	login := newAttempt(ctx, ep)
+	login := newAttempt(ctx, ep, func() bool { return p.keys.trusted(ep) })
 	defer login.close()
 	var shown ssh.PublicKey
 	var keyErr error

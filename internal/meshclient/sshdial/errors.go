@@ -83,6 +83,8 @@ type HostKeyError struct {
 	// Known is empty when the host is unknown.
 	Known   []KnownHostKey
 	Revoked bool
+	// Held tells that it is unknown where Pool.HoldToKnown wants a known one.
+	Held bool
 	// Fingerprint, Type and Key (authorized_keys form) are what the host showed.
 	Fingerprint, Type, Key string
 }
@@ -93,9 +95,14 @@ func (e *HostKeyError) Error() string {
 	case e.Revoked:
 		return fmt.Sprintf("%s shows the host key %s, which is revoked by %s. Do not connect.", e.Address, shown, e.Known[0].Source)
 	case len(e.Known) == 0:
-		return fmt.Sprintf("%s is not a known host, and host_key_policy is \"strict\". It shows the host key %s.\n"+
+		why := `host_key_policy is "strict"`
+		if e.Held {
+			why = "an apply that changes or removes something does not accept a key at first sight. Plan again, with a refresh: that pins the key for the apply. " +
+				"Or make it known"
+		}
+		return fmt.Sprintf("%s is not a known host, and %s. It shows the host key %s.\n"+
 			"Compare that with `ssh-keygen -lf` of the .pub files in /etc/ssh on the host itself. If it is the same, set host_key = %q, "+
-			"or add this line to a known_hosts file: %s %s", e.Address, shown, e.Key, knownHostsName(e.Address), e.Key)
+			"or add this line to a known_hosts file: %s %s", e.Address, why, shown, e.Key, knownHostsName(e.Address), e.Key)
 	}
 	known := make([]string, 0, len(e.Known))
 	for _, k := range e.Known {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -44,6 +45,14 @@ func TestHostKeyPolicy(t *testing.T) {
 			func(c *sshdial.Config) { write(t, c, known+"3", "@revoked * "+n.HostKey) },
 			[]string{"revoked by known_hosts " + known + "3:1"},
 		},
+		"revoked, insecure": {
+			func(c *sshdial.Config) { write(t, c, known+"6", "@revoked * "+n.HostKey); c.HostKeyPolicy = "insecure" },
+			[]string{"revoked by known_hosts " + known + "6:1"},
+		},
+		"a wildcard on another port than 22": {change: func(c *sshdial.Config) {
+			write(t, c, known+"7", "127.0.0.* "+n.HostKey)
+			c.HostKeyPolicy = "strict"
+		}},
 		"known_hosts with lines that cannot be read": {change: func(c *sshdial.Config) {
 			write(t, c, known+"4", "nonsense\nhost ssh-future AAAA\n"+knownhosts.Line([]string{n.Addr()}, parse(t, n.HostKey)))
 			c.HostKeyPolicy = "strict"
@@ -72,6 +81,23 @@ func TestHostKeyPolicy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Thousands of lines with one that cannot be read cost no file each.
+func TestKnownHosts_Large(t *testing.T) {
+	t.Parallel()
+	f, n := installed(t)
+	cfg := f.ClientConfig().SSH
+	_, other := meshtest.NewKey(t)
+	line := "host.example " + string(ssh.MarshalAuthorizedKey(other.PublicKey()))
+	write(t, &cfg, filepath.Join(t.TempDir(), "known_hosts"), strings.Repeat(line, 3000)+"host ssh-future AAAA\n"+
+		knownhosts.Line([]string{n.Addr()}, parse(t, n.HostKey)))
+	cfg.HostKeyPolicy = "strict"
+	start := time.Now()
+	if err := ask(t, n, cfg); err != nil {
+		t.Error(err)
+	}
+	t.Log(time.Since(start))
 }
 
 // A server shows the kind of key that the client prefers; what is known must

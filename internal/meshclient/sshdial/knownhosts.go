@@ -4,21 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// knownHosts is a set of known_hosts files, read once.
+// knownHosts is a set of known_hosts files, read once. nil knows nothing.
 type knownHosts struct {
-	callback ssh.HostKeyCallback
-	files    map[string]string // where the parser read it → the file's own name
-	cas      map[string]bool   // "FILE:LINE" of @cert-authority lines
+	db    *knownhosts.HostKeyDB
+	files map[string]string // where the parser read it → the file's own name
 }
 
 // readKnownHosts reads the files. A line that OpenSSH would pass over (a key
@@ -28,7 +28,7 @@ func readKnownHosts(files []string) (*knownHosts, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
-	k := &knownHosts{files: map[string]string{}, cas: map[string]bool{}}
+	k := &knownHosts{files: map[string]string{}}
 	contents := make([][]byte, len(files))
 	for i, file := range files {
 		content, err := os.ReadFile(file)
@@ -36,21 +36,12 @@ func readKnownHosts(files []string) (*knownHosts, error) {
 			return nil, err
 		}
 		contents[i], k.files[file] = content, file
-		k.noteAuthorities(file, content)
 	}
 	var err error
-	if k.callback, err = knownhosts.New(files...); err == nil {
+	if k.db, err = knownhosts.NewDB(files...); err == nil {
 		return k, nil
 	}
 	return k, k.readCleaned(files, contents)
-}
-
-func (k *knownHosts) noteAuthorities(file string, content []byte) {
-	for i, line := range bytes.Split(content, []byte("\n")) {
-		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("@cert-authority")) {
-			k.cas[lineKey(file, i+1)] = true
-		}
-	}
 }
 
 // readCleaned reads copies in which the lines that cannot be read are blank,
@@ -64,32 +55,71 @@ func (k *knownHosts) readCleaned(files []string, contents [][]byte) error {
 	var cleaned []string
 	for i, content := range contents {
 		clean := filepath.Join(dir, strconv.Itoa(i))
-		lines := bytes.Split(content, []byte("\n"))
-		for n, line := range lines {
-			if !readableLine(clean, line) {
-				lines[n] = nil
-			}
-		}
-		if err := os.WriteFile(clean, bytes.Join(lines, []byte("\n")), 0o600); err != nil {
+		if err := writeCleaned(clean, content); err != nil {
 			return err
 		}
 		k.files[clean] = files[i]
 		cleaned = append(cleaned, clean)
 	}
-	k.callback, err = knownhosts.New(cleaned...)
+	k.db, err = knownhosts.NewDB(cleaned...)
 	return err
 }
 
-// readableLine asks the parser itself, which reads nothing but files.
-func readableLine(scratch string, line []byte) bool {
-	if os.WriteFile(scratch, line, 0o600) != nil {
-		return false
+// writeCleaned blanks the lines without a key that can be read, and, should the parser
+// refuse what is left, each line that it refuses by itself: it reads nothing but files,
+// and a file for each of thousands of lines takes seconds.
+func writeCleaned(file string, content []byte) error {
+	lines := bytes.Split(content, []byte("\n"))
+	write := func(readable func(line []byte) bool) error {
+		for n, line := range lines {
+			if !readable(line) {
+				lines[n] = nil
+			}
+		}
+		return os.WriteFile(file, bytes.Join(lines, []byte("\n")), 0o600)
 	}
-	_, err := knownhosts.New(scratch)
-	return err == nil
+	err := write(func(line []byte) bool {
+		_, _, _, _, _, err := ssh.ParseKnownHosts(line)
+		return err == nil || errors.Is(err, io.EOF)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := xknownhosts.New(file); err == nil {
+		return nil
+	}
+	return write(func(line []byte) bool {
+		if os.WriteFile(file, line, 0o600) != nil {
+			return false
+		}
+		_, err := xknownhosts.New(file)
+		return err == nil
+	})
 }
 
-func lineKey(file string, line int) string { return fmt.Sprintf("%s:%d", file, line) }
+// revoked returns the line that revokes the key, a certificate's own key or its
+// authority's, or nil.
+func (k *knownHosts) revoked(address string, key ssh.PublicKey) *KnownHostKey {
+	if k == nil {
+		return nil
+	}
+	keys := []ssh.PublicKey{key}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		keys = append(keys, cert.Key, cert.SignatureKey)
+	}
+	for _, key := range keys {
+		var revoked *xknownhosts.RevokedError
+		if errors.As(k.ask(address, key), &revoked) {
+			line := k.describe(revoked.Revoked)
+			return &line
+		}
+	}
+	return nil
+}
+
+func (k *knownHosts) ask(address string, key ssh.PublicKey) error {
+	return k.db.HostKeyCallback()(address, nowhere(), key)
+}
 
 // check returns nil for the right key, and else an error with the keys that
 // are known for the address: none when it is unknown.
@@ -97,49 +127,52 @@ func (k *knownHosts) check(address string, key ssh.PublicKey) ([]KnownHostKey, e
 	if k == nil {
 		return nil, nil
 	}
-	err := k.callback(address, nowhere(), key)
-	var mismatch *knownhosts.KeyError
-	var revoked *knownhosts.RevokedError
-	switch {
-	case err == nil:
+	err := k.ask(address, key)
+	if err == nil {
 		return nil, nil
-	case errors.As(err, &revoked):
-		return []KnownHostKey{k.describe(revoked.Revoked)}, err
-	case errors.As(err, &mismatch):
-		var known []KnownHostKey
-		for _, w := range mismatch.Want {
-			// An authority vouches for certificates; it makes no plain key known.
-			if !k.authority(w) {
-				known = append(known, k.describe(w))
-			}
-		}
-		return known, err
 	}
-	// A host certificate that does not check: expired, another principal.
-	return []KnownHostKey{{Fingerprint: "a certificate authority", Type: err.Error(), Source: "known_hosts"}}, err
+	mismatch, ok := errors.AsType[*xknownhosts.KeyError](err)
+	if !ok {
+		// A host certificate that does not check: expired, another principal.
+		return []KnownHostKey{{Fingerprint: "a certificate authority", Type: err.Error(), Source: "known_hosts"}}, err
+	}
+	authorities := k.authorities(address)
+	var known []KnownHostKey
+	for _, w := range mismatch.Want {
+		// An authority vouches for certificates; it makes no plain key known.
+		if !slices.ContainsFunc(authorities, func(ca ssh.PublicKey) bool { return sameKey(ca, w.Key) }) {
+			known = append(known, k.describe(w))
+		}
+	}
+	return known, err
 }
 
-func (k *knownHosts) authority(w knownhosts.KnownKey) bool {
-	return k.cas[lineKey(k.files[w.Filename], w.Line)]
+func (k *knownHosts) authorities(address string) (authorities []ssh.PublicKey) {
+	for _, key := range k.db.HostKeys(address) {
+		if key.Cert {
+			authorities = append(authorities, key.PublicKey)
+		}
+	}
+	return authorities
 }
 
-func (k *knownHosts) describe(w knownhosts.KnownKey) KnownHostKey {
-	return KnownHostKey{ssh.FingerprintSHA256(w.Key), w.Key.Type(), "known_hosts " + lineKey(k.files[w.Filename], w.Line)}
+// knows says that there is a key or an authority for the address.
+func (k *knownHosts) knows(address string) bool { return k != nil && len(k.db.HostKeys(address)) > 0 }
+
+func (k *knownHosts) describe(w xknownhosts.KnownKey) KnownHostKey {
+	return KnownHostKey{ssh.FingerprintSHA256(w.Key), w.Key.Type(), fmt.Sprintf("known_hosts %s:%d", k.files[w.Filename], w.Line)}
 }
 
-// algorithms lists those of the keys that are known for the address.
+// algorithms lists those of the keys that are known for the address. An authority
+// counts for certificates by any algorithm: its own key says nothing of the host's.
 func (k *knownHosts) algorithms(address string) []string {
 	if k == nil {
 		return nil
 	}
-	var mismatch *knownhosts.KeyError
-	if !errors.As(k.callback(address, nowhere(), noKey{}), &mismatch) {
-		return nil
-	}
 	var algos []string
-	for _, w := range mismatch.Want {
-		types := algorithmsFor(w.Key.Type())
-		if k.authority(w) {
+	for _, key := range k.db.HostKeys(address) {
+		types := algorithmsFor(key.Type())
+		if key.Cert {
 			types = certificateAlgorithms()
 		}
 		for _, t := range types {
@@ -152,18 +185,5 @@ func (k *knownHosts) algorithms(address string) []string {
 }
 
 func certificateAlgorithms() []string {
-	var algos []string
-	for _, a := range ssh.SupportedAlgorithms().HostKeys {
-		if strings.Contains(a, "-cert-") {
-			algos = append(algos, a)
-		}
-	}
-	return algos
+	return slices.DeleteFunc(ssh.SupportedAlgorithms().HostKeys, func(a string) bool { return !isCertificate(a) })
 }
-
-// noKey is a key that no host has, to ask known_hosts which it wants.
-type noKey struct{}
-
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return []byte("none") }
-func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }

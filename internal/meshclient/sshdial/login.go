@@ -19,6 +19,7 @@ type login struct {
 	agentSocket string // "" for none
 	agentMust   bool   // asked for, not just found
 	password    string
+	kept        bool // there is a password, and it is not for this host
 }
 
 // attempt is one login: it notes what was tried and what the server offers,
@@ -31,13 +32,14 @@ type attempt struct {
 	identities []identity // shown to the server if it takes keys
 	agentErr   error
 	agentConn  net.Conn
-	began      bool // the host key was accepted, authentication started
+	trusted    func() bool // the host key was known: it may have the password
+	began      bool        // the host key was accepted, authentication started
 	offered    []string
 	tried      []string // method names that failed
 }
 
-func newAttempt(ctx context.Context, ep *Endpoint) *attempt {
-	a := &attempt{login: ep.login, user: ep.User, address: ep.Address(), identities: slices.Clone(ep.login.keys)}
+func newAttempt(ctx context.Context, ep *Endpoint, trusted func() bool) *attempt {
+	a := &attempt{trusted: trusted, login: ep.login, user: ep.User, address: ep.Address(), identities: slices.Clone(ep.login.keys)}
 	if ep.login.agentSocket != "" {
 		a.askAgent(ctx)
 	}
@@ -81,7 +83,7 @@ func (a *attempt) configure(cfg *ssh.ClientConfig) {
 		cfg.Auth = append(cfg.Auth, ssh.PublicKeys(signers...))
 	}
 	if a.login.password != "" {
-		cfg.Auth = append(cfg.Auth, ssh.Password(a.login.password), ssh.KeyboardInteractive(a.answer))
+		cfg.Auth = append(cfg.Auth, ssh.PasswordCallback(a.secret), ssh.KeyboardInteractive(a.answer))
 	}
 	// Called before every method: the only place where the library says what
 	// the server offers.
@@ -95,8 +97,22 @@ func (a *attempt) configure(cfg *ssh.ClientConfig) {
 	}
 }
 
+// errUnknownHost keeps the password from a host that might be anyone.
+var errUnknownHost = errors.New("the host's key was not known before, and a password is sent to known hosts only: put the key into a known_hosts file, " +
+	"or into host_key (bastion_host_key), after comparing it with `ssh-keygen -lf` of the .pub files in /etc/ssh on the host itself")
+
+func (a *attempt) secret() (string, error) {
+	if !a.trusted() {
+		return "", errUnknownHost
+	}
+	return a.login.password, nil
+}
+
 // answer gives the password to every hidden prompt, as PAM asks for it.
 func (a *attempt) answer(_, _ string, questions []string, echos []bool) ([]string, error) {
+	if len(questions) > 0 && !a.trusted() {
+		return nil, errUnknownHost
+	}
 	answers := make([]string, len(questions))
 	for i := range questions {
 		if !echos[i] {
@@ -115,7 +131,7 @@ func (a *attempt) failure(err error) *AuthError {
 	text := err.Error()
 	reason := ""
 	switch {
-	case strings.Contains(text, "unable to authenticate"), strings.Contains(text, "no common public key signature algorithm"):
+	case errors.Is(err, errUnknownHost), strings.Contains(text, "unable to authenticate"), strings.Contains(text, "no common public key signature algorithm"):
 	case strings.Contains(strings.ToLower(text), "too many authentication failures"):
 		reason = "too many authentication failures (there are more keys than it lets anyone try: name the right one)"
 	default:
@@ -141,7 +157,9 @@ func (a *attempt) describe(cut bool) (tried, notTried []string) {
 	} else if len(keys) > 0 {
 		notTried = append(notTried, strings.Join(keys, ", ")+": the server takes no keys")
 	}
-	if a.login.password != "" {
+	if a.login.password != "" && !a.trusted() && (slices.Contains(a.offered, "password") || slices.Contains(a.offered, "keyboard-interactive")) {
+		notTried = append(notTried, "password: "+errUnknownHost.Error())
+	} else if a.login.password != "" {
 		shown := false
 		for _, m := range []string{"password", "keyboard-interactive"} {
 			if was(m) {
@@ -153,6 +171,8 @@ func (a *attempt) describe(cut bool) (tried, notTried []string) {
 		}
 	}
 	switch {
+	case a.login.kept:
+		notTried = append(notTried, "password: it is for the bastion that the provider's ssh names, not for one of a node's own")
 	case a.agentErr != nil:
 		notTried = append(notTried, fmt.Sprintf("agent: %v", a.agentErr))
 	case a.login.agentSocket != "" && !slices.ContainsFunc(a.identities, func(i identity) bool { return i.source == "agent" }):

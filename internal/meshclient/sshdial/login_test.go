@@ -84,7 +84,7 @@ func TestLogin(t *testing.T) {
 			cfg := f.ClientConfig().SSH
 			no := cfg.Agent
 			cfg = c.client
-			cfg.KnownHosts = []string{}
+			cfg.KnownHosts, cfg.HostKey = []string{}, n.HostKey // a password is for known hosts only
 			if cfg.Agent == nil {
 				cfg.Agent = no
 			}
@@ -128,6 +128,15 @@ Tried: password.
 Not tried: publickey ` + key + ` (private_key): the server takes no keys.
 The server offers: password.`,
 		},
+		"unknown host": {
+			meshtest.Login{Password: "right", NoKeys: true, Tried: func() { t.Error("it was sent the password") }},
+			sshdial.Config{Password: "right", Agent: &no},
+			`ADDRESS refused the login of user root.
+Tried: nothing.
+Not tried: password: the host's key was not known before, and a password is sent to known hosts only: put the key into a known_hosts file, ` +
+				"or into host_key (bastion_host_key), after comparing it with `ssh-keygen -lf` of the .pub files in /etc/ssh on the host itself." + `
+The server offers: password.`,
+		},
 		"password where none is taken": {
 			client: sshdial.Config{Password: "pw", Agent: &yes, AgentSocket: serveAgent(t)},
 			want: `ADDRESS refused the login of user root.
@@ -140,6 +149,9 @@ The server offers: publickey.`,
 			n.SetLogin(c.server)
 			cfg := c.client
 			cfg.KnownHosts = []string{}
+			if !strings.HasPrefix(name, "unknown host") {
+				cfg.HostKey = n.HostKey
+			}
 			err := ask(t, n, cfg)
 			auth, ok := errors.AsType[*sshdial.AuthError](err)
 			if !ok {
@@ -178,7 +190,7 @@ func TestRefusedLoginIsNotRetried(t *testing.T) {
 	logins := 0
 	n.SetLogin(meshtest.Login{NoKeys: true, Password: "right", Tried: func() { logins++ }})
 	cfg := f.ClientConfig().SSH
-	cfg.Password = "wrong"
+	cfg.Password, cfg.HostKey = "wrong", n.HostKey
 	if _, ok := errors.AsType[*sshdial.AuthError](ask(t, n, cfg)); !ok || logins != 1 {
 		t.Errorf("%d logins", logins)
 	}

@@ -12,7 +12,8 @@ type OwnSettings struct {
 	User string
 	Host string // a name or an address; it is needed
 	Port uint16
-	// HostKey is the only key that it may show, in authorized_keys form.
+	// HostKey is the only key that it may show, in authorized_keys form, unless
+	// known_hosts knows the host.
 	HostKey string
 	// HostKeySource says in errors where HostKey is from.
 	HostKeySource string
@@ -39,7 +40,7 @@ func (r *Router) Own(s OwnSettings) (*Endpoint, error) {
 		if err != nil {
 			return nil, &OwnSettingsError{Detail: prose.Sentence("host_key: " + err.Error())}
 		}
-		h.hostKey = knownKey{key, s.HostKeySource}
+		h.hostKey = knownKey{key: key, source: s.HostKeySource}
 	}
 	if s.BastionHost != "" {
 		via, err := r.bastionEndpoint(s.BastionHost, s.BastionPort, s.BastionUser)

@@ -3,13 +3,23 @@ package sshdial
 import "errors"
 
 // PinHostKey makes key (authorized_keys form) the only one that address
-// ("host:port", as Endpoint.Address and Router.Resolve give it) may show, unless
-// the endpoint has a host key of its own. A connection that was accepted with
+// ("host:port", as Endpoint.Address and Router.Resolve give it) may show, unless the
+// configuration, known_hosts or the record knows better. A connection that was accepted with
 // another key is closed. A key that cannot be read refuses every one. source says
 // in errors where the key comes from.
 func (p *Pool) PinHostKey(address, key, source string) {
 	p.keys.pin(address, key, source)
 	p.recheck(address)
+}
+
+// HoldToKnown ends first sight for the endpoints: from now on a key that nothing knows
+// is refused there, as with HostKeyStrict. What this process has seen stays accepted.
+func (p *Pool) HoldToKnown(eps ...*Endpoint) {
+	p.keys.mu.Lock()
+	defer p.keys.mu.Unlock()
+	for _, ep := range eps {
+		p.keys.held[ep.Address()] = true
+	}
 }
 
 // HostKey returns the key that address ("host:port") showed, else the one that
@@ -45,21 +55,17 @@ func (p *Pool) Repin(ep *Endpoint, key, source string) {
 // contradicts: see Pool.Contradicts.
 func (h *hostKeys) contradicts(ep *Endpoint, text string, err error) bool {
 	key, bad := parseHostKey(text)
-	if bad != nil || ep.hostKey.set() || h.policy == HostKeyInsecure {
+	if bad != nil || ep.hostKey.configured || h.policy == HostKeyInsecure {
 		return false
 	}
 	if refused, ok := errors.AsType[*HostKeyError](err); ok {
 		// A host has keys of several types, and shows the one that is asked for: that
 		// it showed a key of another type decides nothing.
 		same := refused.Key == authorizedKey(key) || refused.Type != key.Type()
-		return refused.Address == ep.Address() && same && !refused.Revoked
+		return refused.Address == ep.Address() && same && !refused.Revoked && !ep.knownHosts.knows(ep.Address())
 	}
 	seen := h.seenAt(ep)
-	if seen == nil || sameKey(seen, key) {
-		return false
-	}
-	_, unknown := ep.knownHosts.check(ep.Address(), seen)
-	return ep.knownHosts == nil || unknown != nil
+	return seen != nil && !sameKey(seen, key) && !ep.knownHosts.knows(ep.Address())
 }
 
 // repin forgets what was pinned for and seen at ep.
@@ -68,5 +74,5 @@ func (h *hostKeys) repin(ep *Endpoint, text, source string) {
 	h.forget(ep)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pinned[ep.Address()] = knownKey{key, source}
+	h.pinned[ep.Address()] = knownKey{key: key, source: source}
 }

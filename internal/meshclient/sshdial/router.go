@@ -20,11 +20,14 @@ const (
 type surroundings struct {
 	home   string
 	getenv func(string) string
+	// machineKnownHosts is the machine's own known_hosts file, which its administrator
+	// or a directory service writes.
+	machineKnownHosts string
 }
 
 func ownSurroundings() surroundings {
 	home, _ := os.UserHomeDir()
-	return surroundings{home, os.Getenv}
+	return surroundings{home, os.Getenv, "/etc/ssh/ssh_known_hosts"}
 }
 
 // expand makes a path of "~/.ssh/id", as shells do.
@@ -112,11 +115,14 @@ func (r *Router) bastionEndpoint(host string, port uint16, user string) (*Endpoi
 	if err != nil {
 		return nil, &ConfigError{"bastion.host", prose.Sentence(err.Error())}
 	}
-	key := knownKey{}
-	if host == r.ssh.Bastion.Host {
-		key = r.bastionKey
+	key, l := r.bastionKey, r.bastion
+	if host != r.ssh.Bastion.Host {
+		// Any node may have written it into the record: no password goes there.
+		withoutPassword := *r.bastion
+		withoutPassword.password, withoutPassword.kept = "", r.bastion.password != ""
+		key, l = knownKey{}, &withoutPassword
 	}
-	return r.jump(t.or(user, port).or(r.ssh.Bastion.User, r.ssh.Bastion.Port), key, r.bastion, nil, 0)
+	return r.jump(t.or(user, port).or(r.ssh.Bastion.User, r.ssh.Bastion.Port), key, l, nil, 0)
 }
 
 // jump makes the endpoint of a host to go through. Unlike route it takes

@@ -101,6 +101,9 @@ func (r *Router) readHostKeys() error {
 	if own := filepath.Join(r.around.home, ".ssh", "known_hosts"); r.ssh.KnownHosts == nil && fileExists(own) {
 		files = []string{own}
 	}
+	if fileExists(r.around.machineKnownHosts) {
+		files = append(files, r.around.machineKnownHosts)
+	}
 	if r.knownHosts, err = readKnownHosts(files); err != nil {
 		return &ConfigError{"known_hosts", prose.Sentence("The file cannot be read: " + err.Error())}
 	}
@@ -115,7 +118,7 @@ func readHostKey(attribute, text string) (knownKey, error) {
 	if err != nil {
 		return knownKey{}, &ConfigError{attribute, prose.Sentence("The key cannot be read: " + err.Error())}
 	}
-	return knownKey{key, attribute + " of the provider's ssh"}, nil
+	return knownKey{key, attribute + " of the provider's ssh", true}, nil
 }
 
 func (r *Router) readWays() error {

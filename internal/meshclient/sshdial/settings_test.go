@@ -21,7 +21,7 @@ func home(t *testing.T, files map[string]string) surroundings {
 			t.Fatal(err)
 		}
 	}
-	return surroundings{dir, func(string) string { return "" }}
+	return surroundings{home: dir, getenv: func(string) string { return "" }}
 }
 
 func testdata(t *testing.T, name string) string {
@@ -205,4 +205,33 @@ func FuzzParseHostKey(f *testing.F) {
 			t.Errorf("%q is read as a key of type %s", s, key.Type())
 		}
 	})
+}
+
+// The machine's known_hosts counts beside the user's, and beside files that are configured.
+func TestMachinesKnownHosts(t *testing.T) {
+	t.Parallel()
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFOjkMGT9Gx4dmDhAUcBPONaSLJ0Y2jFqkkgcRqWEcsv"
+	around := home(t, map[string]string{".ssh/known_hosts": "a " + key + "\n", "machine": "b " + key + "\n", "configured": "c " + key + "\n"})
+	around.machineKnownHosts = filepath.Join(around.home, "machine")
+	for _, c := range []struct {
+		configured []string
+		knows      []string
+	}{
+		{nil, []string{"a", "b"}},
+		{[]string{"~/configured"}, []string{"b", "c"}},
+	} {
+		var knows []string
+		for _, host := range []string{"a", "b", "c"} {
+			ep, err := way(Config{KnownHosts: c.configured}, around, host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ep.knownHosts.knows(ep.Address()) {
+				knows = append(knows, host)
+			}
+		}
+		if !slices.Equal(knows, c.knows) {
+			t.Errorf("%v: known are %v, want %v", c.configured, knows, c.knows)
+		}
+	}
 }
