@@ -77,7 +77,7 @@ func bastionSchema() map[string]schema.Attribute {
 		"bastion_host":     text("Host to go through. Environment: `ROUTINGMESH_SSH_BASTION_HOST`.", bastionRule),
 		"bastion_port":     port("Port of sshd on the bastion, 1–65535. Default: 22. Environment: `ROUTINGMESH_SSH_BASTION_PORT`."),
 		"bastion_user":     text("User on the bastion. Default: `user`. Environment: `ROUTINGMESH_SSH_BASTION_USER`.", sshUserRule),
-		"bastion_password": secret("Password on the bastion. Default: `password`. Environment: `ROUTINGMESH_SSH_BASTION_PASSWORD`."),
+		"bastion_password": secret("Password on the bastion, sent only if its key is known. Default: `password`. Environment: `ROUTINGMESH_SSH_BASTION_PASSWORD`."),
 		"bastion_private_key": secret("Private key (PEM content) for the bastion. Default: `private_key`. " +
 			"Environment: `ROUTINGMESH_SSH_BASTION_PRIVATE_KEY`."),
 		"bastion_certificate": text("OpenSSH user certificate for `bastion_private_key`. Environment: `ROUTINGMESH_SSH_BASTION_CERTIFICATE`."),
@@ -94,7 +94,7 @@ func hostKeySchema() map[string]schema.Attribute {
 		"known_hosts": schema.ListAttribute{
 			ElementType: types.StringType,
 			Optional:    true,
-			MarkdownDescription: "Paths of known_hosts files. Default: `~/.ssh/known_hosts` where it exists. " +
+			MarkdownDescription: "Paths of known_hosts files. Default: `~/.ssh/known_hosts` where it exists. `/etc/ssh/ssh_known_hosts` counts in any case. " +
 				"Environment: `ROUTINGMESH_SSH_KNOWN_HOSTS`, separated by commas.",
 		},
 		"host_key_policy": schema.StringAttribute{
