@@ -58,7 +58,7 @@ func loginSchema() map[string]schema.Attribute {
 			"all are tried. Environment: `ROUTINGMESH_SSH_PRIVATE_KEY`, or `ROUTINGMESH_SSH_PRIVATE_KEY_FILE` for a path."),
 		"passphrase":  secret("Passphrase of `private_key`, in OpenSSH's format, PEM or PKCS#8. Environment: `ROUTINGMESH_SSH_PASSPHRASE`."),
 		"certificate": text("OpenSSH user certificate (content) for `private_key`. Environment: `ROUTINGMESH_SSH_CERTIFICATE`."),
-		"password":    secret("Password, also the answer to keyboard-interactive questions. Environment: `ROUTINGMESH_SSH_PASSWORD`."),
+		"password":    secret("Password, also the answer to keyboard-interactive questions; sent only to a host whose key is known. Environment: `ROUTINGMESH_SSH_PASSWORD`."),
 		"agent":       flag("Use the SSH agent. Default: where `SSH_AUTH_SOCK` is set. Environment: `ROUTINGMESH_SSH_AGENT`."),
 		"use_ssh_config": flag("Read `HostName`, `User`, `Port`, `IdentityFile`, `ProxyJump` and `UserKnownHostsFile` from `~/.ssh/config`, and of `Match` only `all` and `host`; what else may change the way to a host is passed over with a warning. A `ProxyCommand` of a host is refused, unless it is `ssh -W %h:%p HOST` or `none`. Default: `false`. " +
 			"Environment: `ROUTINGMESH_SSH_USE_SSH_CONFIG`."),
