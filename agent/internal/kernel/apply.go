@@ -9,9 +9,6 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// extraModules is where distributions keep the modules that a small kernel lacks.
-const extraModules = "Ubuntu: apt install linux-modules-extra-$(uname -r), RHEL and its kin: dnf install kernel-modules-extra, Debian's cloud kernel: apt install linux-image-amd64 or linux-image-arm64"
-
 // OpError is an op that could not be done.
 type OpError struct {
 	Op  state.Op

@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vishvananda/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 )
 
 // The two kinds of iptables. A packet passes the tables of both.
@@ -28,8 +29,8 @@ type Backends struct {
 // ReadBackends looks at the tables of the calling thread's namespace. It asks
 // only for tables that are there, so that it loads no module.
 func ReadBackends(ctx context.Context) (b Backends, err error) {
-	p := &programs{}
-	version, err := p.run(ctx, "", "iptables-save", "-V")
+	p := &program.Runner{}
+	version, err := p.Run(ctx, "", "iptables-save", "-V")
 	if err != nil {
 		return b, err
 	}
@@ -52,18 +53,18 @@ func ReadBackends(ctx context.Context) (b Backends, err error) {
 }
 
 func tablesOfThread() ([]string, error) {
-	ns, err := netns.Get()
+	ns, err := netns.Current()
 	if err != nil {
 		return nil, err
 	}
 	defer ns.Close()
-	return legacyTables(&netspace{ns: ns})
+	return legacyTables(&netns.Space{NS: ns})
 }
 
 // countRules counts by table; a host that lacks the program of one kind has no
 // rules of that kind to speak of.
-func countRules(ctx context.Context, p *programs, into map[string]int, program string, args ...string) error {
-	text, err := p.run(ctx, "", program, args...)
+func countRules(ctx context.Context, run *program.Runner, into map[string]int, name string, args ...string) error {
+	text, err := run.Run(ctx, "", name, args...)
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil
 	}

@@ -21,7 +21,7 @@ type Balancer interface {
 	RemoveVirtual(ctx context.Context, v state.VirtualServer) error
 	RemoveReal(ctx context.Context, r state.RealServer) error
 	// Bulk does ops of one action on servers of one kind (Add or Remove) at once, at
-	// most maxBatch, and returns those that have to be done one by one: which may be
+	// most nlmsg.MaxBatch, and returns those that have to be done one by one: which may be
 	// because they are done already.
 	Bulk(ctx context.Context, ops []state.Op) (left []state.Op)
 	// PutTimeouts sets for how long idle connections are kept.

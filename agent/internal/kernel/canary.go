@@ -10,9 +10,11 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -78,7 +80,7 @@ var setNames = state.SetNames()
 // alternatives lead to has it in its name. It takes too many look-ups of paths for
 // once a second.
 func iptablesIsNFT() bool {
-	path, err := find("iptables-restore")
+	path, err := program.Find("iptables-restore")
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
@@ -91,7 +93,7 @@ type canary struct {
 	sets *ipset
 }
 
-func newCanary(ns netns.NsHandle) (*canary, error) {
+func newCanary(ns netns.Handle) (*canary, error) {
 	sets, err := newIPSet(ns)
 	if err != nil {
 		return nil, err
@@ -123,7 +125,7 @@ func (c *canary) members() (sizes [maxSets]uint32) {
 // meshCanary asks in the mesh's namespace.
 type meshCanary struct{ tableCanary }
 
-func newMeshCanary(ns netns.NsHandle) (*meshCanary, error) {
+func newMeshCanary(ns netns.Handle) (*meshCanary, error) {
 	tables, err := newTableCanary(ns, "nat", "raw")
 	return &meshCanary{tables}, err
 }
@@ -143,19 +145,15 @@ type tableCanary struct {
 	names     []string
 }
 
-func newTableCanary(ns netns.NsHandle, names ...string) (c tableCanary, err error) {
+func newTableCanary(ns netns.Handle, names ...string) (c tableCanary, err error) {
 	c.names = names
-	if c.netfilter, err = nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_NETFILTER); err != nil {
+	if c.netfilter, err = nlmsg.Socket(ns, unix.NETLINK_NETFILTER); err != nil {
 		return c, fmt.Errorf("open a netlink socket for nf_tables: %w", err)
 	}
-	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
-	err = errors.Join(c.netfilter.SetSendTimeout(&timeout), c.netfilter.SetReceiveTimeout(&timeout))
-	if err == nil {
-		err = (&netspace{ns: ns}).do(func() (err error) {
-			c.raw, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
-			return err
-		})
-	}
+	err = netns.Do(ns, func() (err error) {
+		c.raw, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+		return err
+	})
 	if err != nil {
 		c.netfilter.Close()
 		return c, fmt.Errorf("open a socket for the state of netfilter: %w", err)
@@ -171,7 +169,7 @@ func (c *tableCanary) close() {
 // tables is nf_tables' generation, which every change in the namespace raises,
 // or the sizes of the legacy tables. host is set for the host's namespace: asking
 // for a legacy table makes it, so only those are asked for that are there.
-func (c *tableCanary) tables(nft bool, host *netspace) string {
+func (c *tableCanary) tables(nft bool, host *netns.Space) string {
 	if nft {
 		generation, err := nftGeneration(c.netfilter.GetFd())
 		if err != nil {
@@ -194,11 +192,11 @@ func nftGeneration(fd int) (generation uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for m := range netlinkMessages(buf[:n]) {
-		if m.typ == unix.NLMSG_ERROR || len(m.body) < nl.SizeofNfgenmsg {
+	for m := range nlmsg.Messages(buf[:n]) {
+		if m.Type == unix.NLMSG_ERROR || len(m.Body) < nl.SizeofNfgenmsg {
 			break
 		}
-		for typ, value := range attrs(m.body[nl.SizeofNfgenmsg:]) {
+		for typ, value := range nlmsg.Attrs(m.Body[nl.SizeofNfgenmsg:]) {
 			if typ == nftGenerationID && len(value) == 4 {
 				return binary.BigEndian.Uint32(value), nil
 			}

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 )
 
 // legacyInfo is struct ipt_getinfo of include/uapi/linux/netfilter_ipv4/ip_tables.h.
@@ -23,7 +23,7 @@ type legacyInfo struct {
 const getLegacyInfo = 64 // IPT_SO_GET_INFO
 
 // legacy is the number of rules and the size in bytes of each table.
-func (c *tableCanary) legacy(host *netspace) string {
+func (c *tableCanary) legacy(host *netns.Space) string {
 	names := c.names
 	if host != nil {
 		there, err := legacyTables(host)
@@ -37,7 +37,7 @@ func (c *tableCanary) legacy(host *netspace) string {
 	for _, name := range names {
 		var info legacyInfo
 		copy(info.name[:], name)
-		if err := sockopt(c.raw, getLegacyInfo, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil {
+		if err := nlmsg.GetSockopt(c.raw, getLegacyInfo, &info); err != nil {
 			return ""
 		}
 		b.WriteString(" " + name + " " + strconv.FormatUint(uint64(info.entries), 10) + " " + strconv.FormatUint(uint64(info.size), 10))
@@ -46,8 +46,8 @@ func (c *tableCanary) legacy(host *netspace) string {
 }
 
 // legacyTables lists the tables that are there in a namespace.
-func legacyTables(s *netspace) (names []string, err error) {
-	err = s.do(func() error {
+func legacyTables(s *netns.Space) (names []string, err error) {
+	err = s.Do(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
 		names = strings.Fields(string(text))
 		if os.IsNotExist(err) { // the kernel has none of them
@@ -56,15 +56,4 @@ func legacyTables(s *netspace) (names []string, err error) {
 		return err
 	})
 	return names, err
-}
-
-// sockopt asks for an option of level IP.
-func sockopt(fd, option int, into unsafe.Pointer, size uintptr) error {
-	length := uint32(size)
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_IP, uintptr(option),
-		uintptr(into), uintptr(unsafe.Pointer(&length)), 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }

@@ -3,14 +3,15 @@ package kernel
 import (
 	"context"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // saveChains reads all tables of a namespace in one run.
-func (k *Kernel) saveChains(ctx context.Context, s *netspace) (ruleset, error) {
+func (k *Kernel) saveChains(ctx context.Context, s *netns.Space) (ruleset, error) {
 	var text string
-	err := s.do(func() (err error) {
-		text, err = k.programs.run(ctx, "", "iptables-save")
+	err := s.Do(func() (err error) {
+		text, err = k.programs.Run(ctx, "", "iptables-save")
 		return err
 	})
 	if err != nil {
@@ -82,8 +83,8 @@ func (k *Kernel) restoreChains(ctx context.Context, ops []state.Op) error {
 		return nil
 	}
 	k.noteTables(ops, now)
-	err = s.do(func() error {
-		_, err := k.programs.run(ctx, input, "iptables-restore", "--noflush", "-w", "10")
+	err = s.Do(func() error {
+		_, err := k.programs.Run(ctx, input, "iptables-restore", "--noflush", "-w", "10")
 		return err
 	})
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -39,11 +40,11 @@ type Destination struct {
 // The kernel sums them up every two seconds (ip_vs_est), so they lag that much;
 // the connections of this moment do not.
 func (k *Kernel) Servers(ctx context.Context) ([]Server, error) {
-	if there, err := isNamespace(k.namespaceFile()); err != nil || !there {
+	if there, err := netns.IsMounted(k.namespaceFile()); err != nil || !there {
 		return nil, err
 	}
 	var servers []Server
-	err := k.withMesh(func(ns netns.NsHandle) error {
+	err := k.withMesh(func(ns netns.Handle) error {
 		c, err := openCounters(ns)
 		if err != nil || c == nil {
 			return err
@@ -65,7 +66,7 @@ type counters struct {
 }
 
 // openCounters returns nil where the kernel has no IPVS.
-func openCounters(ns netns.NsHandle) (*counters, error) {
+func openCounters(ns netns.Handle) (*counters, error) {
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_GENERIC)
 	if err != nil {
 		return nil, err
@@ -78,13 +79,8 @@ func openCounters(ns netns.NsHandle) (*counters, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_GENERIC)
+	s, err := nlmsg.Socket(ns, unix.NETLINK_GENERIC)
 	if err != nil {
-		return nil, err
-	}
-	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
-	if err := errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout)); err != nil {
-		s.Close()
 		return nil, err
 	}
 	return &counters{family.ID, map[int]*nl.SocketHandle{unix.NETLINK_GENERIC: {Socket: s}}}, nil
@@ -108,7 +104,7 @@ const (
 )
 
 func (c *counters) dump(command uint8, data ...nl.NetlinkRequestData) ([][]byte, error) {
-	return list("IPVS", func() ([][]byte, error) {
+	return nlmsg.List("IPVS", func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(int(c.family), unix.NLM_F_DUMP)
 		req.Sockets = c.sockets
 		req.AddData(&nl.Genlmsg{Command: command, Version: 1})

@@ -7,6 +7,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -16,22 +17,22 @@ func parseServer(message []byte) (Server, bool) {
 	var addr netip.Addr
 	var port, family uint16
 	ours := true
-	for typ, value := range attrs(commandAttr(message, ipvsAttrService)) {
+	for typ, value := range nlmsg.Attrs(commandAttr(message, ipvsAttrService)) {
 		switch typ {
 		case serviceFamily:
-			family = number16(value)
+			family = nlmsg.Uint16(value)
 		case serviceProtocol:
-			if number16(value) == unix.IPPROTO_UDP {
+			if nlmsg.Uint16(value) == unix.IPPROTO_UDP {
 				s.Proto = mesh.UDP
 			}
 		case serviceAddr:
-			addr = inetAddr(value)
+			addr = nlmsg.IPv4(value)
 		case servicePort:
-			port = bigEndian16(value)
+			port = nlmsg.Port(value)
 		case serviceMark:
 			ours = false
 		case serviceScheduler:
-			s.Scheduler = textOf(value)
+			s.Scheduler = nlmsg.Text(value)
 		case serviceStats64:
 			s.Traffic = parseTraffic(value)
 		}
@@ -44,18 +45,18 @@ func parseDestination(message []byte) (Destination, bool) {
 	var d Destination
 	var addr netip.Addr
 	var port uint16
-	for typ, value := range attrs(commandAttr(message, ipvsAttrDest)) {
+	for typ, value := range nlmsg.Attrs(commandAttr(message, ipvsAttrDest)) {
 		switch typ {
 		case destAddr:
-			addr = inetAddr(value)
+			addr = nlmsg.IPv4(value)
 		case destPort:
-			port = bigEndian16(value)
+			port = nlmsg.Port(value)
 		case destWeight:
-			d.Weight = int(number32(value))
+			d.Weight = int(nlmsg.Uint32(value))
 		case destActive:
-			d.Active = number32(value)
+			d.Active = nlmsg.Uint32(value)
 		case destInactive:
-			d.Inactive = number32(value)
+			d.Inactive = nlmsg.Uint32(value)
 		case destStats64:
 			d.Traffic = parseTraffic(value)
 		}
@@ -65,7 +66,7 @@ func parseDestination(message []byte) (Destination, bool) {
 }
 
 func parseTraffic(stats []byte) (t mesh.Traffic) {
-	for typ, value := range attrs(stats) {
+	for typ, value := range nlmsg.Attrs(stats) {
 		if len(value) < 8 {
 			continue
 		}
@@ -89,39 +90,10 @@ func parseTraffic(stats []byte) (t mesh.Traffic) {
 // commandAttr is what is nested in one attribute of a generic netlink message. What
 // is too short reads as nothing.
 func commandAttr(message []byte, which uint16) (nested []byte) {
-	for typ, value := range attrs(message[min(len(message), nl.SizeofGenlmsg):]) {
+	for typ, value := range nlmsg.Attrs(message[min(len(message), nl.SizeofGenlmsg):]) {
 		if typ == which {
 			return value
 		}
 	}
 	return nil
-}
-
-func number16(b []byte) uint16 {
-	if len(b) < 2 {
-		return 0
-	}
-	return binary.NativeEndian.Uint16(b)
-}
-
-func number32(b []byte) uint32 {
-	if len(b) < 4 {
-		return 0
-	}
-	return binary.NativeEndian.Uint32(b)
-}
-
-func bigEndian16(b []byte) uint16 {
-	if len(b) < 2 {
-		return 0
-	}
-	return binary.BigEndian.Uint16(b)
-}
-
-// inetAddr reads the IPv4 address of a union nf_inet_addr.
-func inetAddr(b []byte) netip.Addr {
-	if len(b) < 4 {
-		return netip.Addr{}
-	}
-	return netip.AddrFrom4([4]byte(b))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -121,19 +122,18 @@ func TestWhatIsAsDesiredMakesNoGarbage(t *testing.T) {
 
 // setMessage is the kernel's list of a bitmap:port with so many ports.
 func setMessage(ports int) []byte {
-	c := &netlinkConn{}
-	c.message(0, 0, unix.AF_INET, 0, 0, 0)
-	c.attrText(nl.IPSET_ATTR_SETNAME, "routingmesh-tcp")
-	c.attrText(nl.IPSET_ATTR_TYPENAME, string(state.BitmapPort))
-	all := c.nest(nl.IPSET_ATTR_ADT | nested)
+	c := &nlmsg.Batch{}
+	c.Message(0, 0, unix.AF_INET, 0, 0, 0)
+	c.AttrText(nl.IPSET_ATTR_SETNAME, "routingmesh-tcp")
+	c.AttrText(nl.IPSET_ATTR_TYPENAME, string(state.BitmapPort))
+	all := c.Nest(nl.IPSET_ATTR_ADT | nested)
 	for i := range ports {
-		one := c.nest(nl.IPSET_ATTR_DATA | nested)
-		c.attrPort(nl.IPSET_ATTR_PORT|netOrder, uint16(10000+i))
-		c.end(one)
+		one := c.Nest(nl.IPSET_ATTR_DATA | nested)
+		c.AttrPort(nl.IPSET_ATTR_PORT|netOrder, uint16(10000+i))
+		c.End(one)
 	}
-	c.end(all)
-	c.finish()
-	return c.out[unix.SizeofNlMsghdr:]
+	c.End(all)
+	return c.Bytes()[unix.SizeofNlMsghdr:]
 }
 
 func TestASetIsReadWithoutGarbage(t *testing.T) {

@@ -10,9 +10,10 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -58,7 +59,7 @@ func (k *Kernel) dropEmptyTables(ctx context.Context, ops []state.Op) error {
 		if !now[name].untouched() {
 			continue // others use it by now, or another chain of ours is still there
 		}
-		if err := dropTable(k.host.ns, name, slices.Sorted(maps.Keys(now[name]))); err != nil {
+		if err := dropTable(k.host.NS, name, slices.Sorted(maps.Keys(now[name]))); err != nil {
 			return fmt.Errorf("delete the empty table %s: %w", name, err)
 		}
 		if err := k.originals.Delete(tableKey(name)); err != nil {
@@ -98,16 +99,12 @@ const (
 // something: if anybody has put it in since we looked, it is theirs and stays. A
 // table of iptables-legacy is not known to nf_tables: it belongs to the loaded
 // module, and stays as well.
-func dropTable(ns netns.NsHandle, table string, chains []string) error {
-	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_NETFILTER)
+func dropTable(ns netns.Handle, table string, chains []string) error {
+	s, err := nlmsg.Socket(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
-	if err := errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout)); err != nil {
-		return err
-	}
 	name := func(attr int, value string) []byte { return nl.NewRtAttr(attr, nl.ZeroTerminated(value)).Serialize() }
 	for _, c := range chains {
 		err := transact(s.GetFd(), nftDelChain, slices.Concat(name(nftChainTable, table), name(nftChainName, c)))

@@ -6,9 +6,10 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -24,12 +25,12 @@ type Flow struct {
 
 // FindFlow looks for a tcp connection by the addresses that its first packet had.
 func (k *Kernel) FindFlow(ns state.NS, from, to netip.AddrPort) (f Flow, found bool, err error) {
-	find := func(ns netns.NsHandle) (err error) {
+	find := func(ns netns.Handle) (err error) {
 		f, found, err = findFlow(ns, from, to)
 		return err
 	}
 	if ns == state.Host {
-		err = find(k.host.ns)
+		err = find(k.host.NS)
 	} else {
 		err = k.withMesh(find)
 	}
@@ -39,7 +40,7 @@ func (k *Kernel) FindFlow(ns state.NS, from, to netip.AddrPort) (f Flow, found b
 	return f, found, nil
 }
 
-func findFlow(ns netns.NsHandle, from, to netip.AddrPort) (Flow, bool, error) {
+func findFlow(ns netns.Handle, from, to netip.AddrPort) (Flow, bool, error) {
 	c, err := openConntrack(ns)
 	if err != nil {
 		return Flow{}, false, err
@@ -80,7 +81,7 @@ func tcpTuple(from, to netip.AddrPort) *nl.RtAttr {
 // answered reads IPS_SEEN_REPLY.
 func answered(message []byte) bool {
 	const seenReply = 1 << 1 // enum ip_conntrack_status
-	for typ, value := range setAttrs(message) {
+	for typ, value := range nlmsg.NetfilterAttrs(message) {
 		if typ == nl.CTA_STATUS && len(value) == 4 {
 			return value[3]&seenReply != 0 // it is big-endian
 		}

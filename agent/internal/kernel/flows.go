@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -66,12 +67,12 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 		func() error { return k.readServers(ctx, &f) },
 		func() error { return k.readOpen(&f) },
 		func() error { return k.readAddresses(&f, before) },
-		func() error { return deleteFlows(k.host.ns, len(f.gone) > 0, hostFlows{&f}.stale) },
+		func() error { return deleteFlows(k.host.NS, len(f.gone) > 0, hostFlows{&f}.stale) },
 		func() error {
 			if mesh, err := k.openMesh(); err != nil || mesh == nil {
 				return err
 			}
-			return deleteFlows(k.mesh.ns, false, meshFlows{&f}.stale)
+			return deleteFlows(k.mesh.NS, false, meshFlows{&f}.stale)
 		},
 	)
 	if err != nil {
@@ -101,23 +102,23 @@ func (f *flows) member(state.SetMember) {}
 
 func (k *Kernel) readOpen(f *flows) error {
 	_, err := k.sets.members(setUDP, func(m state.SetMember) { f.open[m.Port] = true })
-	return already(err, unix.ENOENT) // without the set nothing is open
+	return nlmsg.Ignore(err, unix.ENOENT) // without the set nothing is open
 }
 
 func (k *Kernel) readAddresses(f *flows, before []netip.Addr) error {
-	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return k.host.nl.AddrList(nil, netlink.FAMILY_V4) })
+	addrs, err := nlmsg.List("addresses", func() ([]netlink.Addr, error) { return k.host.Netlink.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return err
 	}
-	link, err := k.host.link(state.HostLink)
+	link, err := k.host.Link(state.HostLink)
 	if err != nil {
 		return err
 	}
 	for _, a := range addrs {
 		if link != nil && a.LinkIndex == link.Attrs().Index {
-			f.self = toAddr(a.IP)
+			f.self = nlmsg.ToAddr(a.IP)
 		} else {
-			f.local[toAddr(a.IP)] = true
+			f.local[nlmsg.ToAddr(a.IP)] = true
 		}
 	}
 	now, err := k.meshAddresses()
@@ -140,14 +141,14 @@ func (k *Kernel) meshAddresses() ([]netip.Addr, error) {
 	if err != nil || mesh == nil {
 		return nil, err
 	}
-	lo, err := mesh.link("lo")
+	lo, err := mesh.Link("lo")
 	if err != nil || lo == nil {
 		return nil, err
 	}
-	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return mesh.nl.AddrList(lo, netlink.FAMILY_V4) })
+	addrs, err := nlmsg.List("addresses", func() ([]netlink.Addr, error) { return mesh.Netlink.AddrList(lo, netlink.FAMILY_V4) })
 	var found []netip.Addr
 	for _, a := range addrs {
-		if addr := toAddr(a.IP); !addr.IsLoopback() {
+		if addr := nlmsg.ToAddr(a.IP); !addr.IsLoopback() {
 			found = append(found, addr)
 		}
 	}

@@ -6,8 +6,11 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 )
 
 // conntrack asks for the entries of one namespace. netlink can as well, but reads
@@ -15,15 +18,10 @@ import (
 // sends all of them whatever is asked for, and most are not of udp.
 type conntrack struct{ socket map[int]*nl.SocketHandle }
 
-func openConntrack(ns netns.NsHandle) (*conntrack, error) {
-	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_NETFILTER)
+func openConntrack(ns netns.Handle) (*conntrack, error) {
+	s, err := nlmsg.Socket(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for conntrack: %w", err)
-	}
-	timeout := unix.NsecToTimeval(netlinkTimeout.Nanoseconds())
-	if err := errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout)); err != nil {
-		s.Close()
-		return nil, err
 	}
 	return &conntrack{map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: s}}}, nil
 }
@@ -40,7 +38,7 @@ func (c *conntrack) request(command, flags int) *nl.NetlinkRequest {
 // find returns the entries of udp, or of tcp as well, that match, as the kernel has
 // sent them.
 func (c *conntrack) find(tcp bool, match func(flow) bool) ([][]byte, error) {
-	return list("the connections that conntrack knows", func() (found [][]byte, err error) {
+	return nlmsg.List("the connections that conntrack knows", func() (found [][]byte, err error) {
 		err = c.request(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP).ExecuteIter(unix.NETLINK_NETFILTER, 0, func(message []byte) bool {
 			if f, ok := parseFlow(message, tcp); ok && match(f) {
 				found = append(found, message)
@@ -57,11 +55,11 @@ func (c *conntrack) remove(message []byte) error {
 	req := c.request(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK)
 	req.AddRawData(message[nl.SizeofNfgenmsg:])
 	_, err := req.Execute(unix.NETLINK_NETFILTER, 0)
-	return already(err, unix.ENOENT)
+	return nlmsg.Ignore(err, unix.ENOENT)
 }
 
 // deleteFlows deletes the entries of a namespace that match, of udp or of tcp as well.
-func deleteFlows(ns netns.NsHandle, tcp bool, match func(flow) bool) error {
+func deleteFlows(ns netns.Handle, tcp bool, match func(flow) bool) error {
 	c, err := openConntrack(ns)
 	if err != nil {
 		return err
@@ -69,7 +67,7 @@ func deleteFlows(ns netns.NsHandle, tcp bool, match func(flow) bool) error {
 	defer c.close()
 	stale, err := c.find(tcp, match)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = fmt.Errorf("the kernel does not let conntrack be read (modprobe nf_conntrack_netlink; %s): %w", extraModules, err)
+		err = fmt.Errorf("the kernel does not let conntrack be read (modprobe nf_conntrack_netlink; %s): %w", program.ExtraModules, err)
 	}
 	for _, message := range stale {
 		err = errors.Join(err, c.remove(message))
@@ -87,7 +85,7 @@ const (
 // parseFlow reads an entry of udp, or of tcp as well; false for anything else, and
 // for one of another zone, which is somebody else's.
 func parseFlow(message []byte, tcp bool) (f flow, ok bool) {
-	for typ, value := range setAttrs(message) {
+	for typ, value := range nlmsg.NetfilterAttrs(message) {
 		switch typ {
 		case nl.CTA_TUPLE_ORIG:
 			var protocol byte
@@ -109,17 +107,17 @@ func parseFlow(message []byte, tcp bool) (f flow, ok bool) {
 func parseTuple(tuple []byte) (from, to netip.AddrPort, protocol byte) {
 	var addrs [2]netip.Addr
 	var ports [2]uint16
-	for typ, value := range attrs(tuple) {
-		for what, v := range attrs(value) {
+	for typ, value := range nlmsg.Attrs(tuple) {
+		for what, v := range nlmsg.Attrs(value) {
 			switch {
 			case typ == tupleIP && (what == addressFrom || what == addressTo):
-				addrs[what-addressFrom] = inetAddr(v)
+				addrs[what-addressFrom] = nlmsg.IPv4(v)
 			case typ == tupleProto && what == protocolNumberAttr:
 				if len(v) > 0 {
 					protocol = v[0]
 				}
 			case typ == tupleProto && (what == protocolSrc || what == protocolDst):
-				ports[what-protocolSrc] = bigEndian16(v)
+				ports[what-protocolSrc] = nlmsg.Port(v)
 			}
 		}
 	}

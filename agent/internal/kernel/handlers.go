@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -124,7 +125,7 @@ func sameWrites(ops []state.Op) int {
 		return 1
 	}
 	n := 1
-	for n < min(len(ops), maxBatch) && ops[n].Action == action && ops[n].Object().Key().Kind == kind {
+	for n < min(len(ops), nlmsg.MaxBatch) && ops[n].Action == action && ops[n].Object().Key().Kind == kind {
 		n++
 	}
 	return n

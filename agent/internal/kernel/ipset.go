@@ -8,9 +8,10 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -18,7 +19,7 @@ import (
 // need it. netlink has one too, but it panics on an error that is no errno,
 // writes to the log what it does not know about a newer kernel's sets, and can
 // only list a set with all its members: somebody else's may have a million.
-type ipset struct{ conn *netlinkConn }
+type ipset struct{ conn *nlmsg.Conn }
 
 // Of include/uapi/linux/netfilter/ipset/ip_set.h.
 const (
@@ -26,37 +27,36 @@ const (
 	listHeader    = 1 << 2 // IPSET_FLAG_LIST_HEADER
 	netOrder      = unix.NLA_F_NET_BYTEORDER
 	nested        = unix.NLA_F_NESTED
-	attrTypeMask  = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 )
 
-func newIPSet(ns netns.NsHandle) (*ipset, error) {
-	conn, err := dialNetlink(ns, unix.NETLINK_NETFILTER)
+func newIPSet(ns netns.Handle) (*ipset, error) {
+	conn, err := nlmsg.Dial(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for ipset: %w", err)
 	}
 	return &ipset{conn}, nil
 }
 
-func (s *ipset) close() { s.conn.close() }
+func (s *ipset) close() { s.conn.Close() }
 
 // message begins a command on a set; "" for all. Without NLM_F_EXCL the kernel
 // takes what is already so as done: a member that is in, or out, and a set that is
 // there.
 func (s *ipset) message(command int, set string) {
 	flags := uint16(nl.GetIpsetFlags(command)) &^ unix.NLM_F_ACK
-	s.conn.message(uint16(command|unix.NFNL_SUBSYS_IPSET<<8), flags, unix.AF_INET, nl.NFNETLINK_V0, 0, 0)
-	s.conn.attr(nl.IPSET_ATTR_PROTOCOL, nl.IPSET_PROTOCOL)
+	s.conn.Message(uint16(command|unix.NFNL_SUBSYS_IPSET<<8), flags, unix.AF_INET, nl.NFNETLINK_V0, 0, 0)
+	s.conn.Attr(nl.IPSET_ATTR_PROTOCOL, nl.IPSET_PROTOCOL)
 	if set != "" {
-		s.conn.attrText(nl.IPSET_ATTR_SETNAME, set)
+		s.conn.AttrText(nl.IPSET_ATTR_SETNAME, set)
 	}
 }
 
 // do sends one command; each is shown the attributes of the answers.
 func (s *ipset) do(each func(attributes iter.Seq2[uint16, []byte])) error {
 	if each == nil {
-		return setError(s.conn.do(nil))
+		return setError(s.conn.Do(nil))
 	}
-	return setError(s.conn.do(func(message []byte) { each(setAttrs(message)) }))
+	return setError(s.conn.Do(func(message []byte) { each(nlmsg.NetfilterAttrs(message)) }))
 }
 
 // setError has words for ipset's own errors.
@@ -70,9 +70,9 @@ func setError(err error) error {
 
 // listFlags asks for less than everything.
 func (s *ipset) listFlags(flags uint32) {
-	at := s.conn.nest(nl.IPSET_ATTR_FLAGS | netOrder)
-	s.conn.out = binary.BigEndian.AppendUint32(s.conn.out, flags)
-	s.conn.end(at)
+	at := s.conn.Nest(nl.IPSET_ATTR_FLAGS | netOrder)
+	s.conn.Append(binary.BigEndian.AppendUint32(nil, flags)...)
+	s.conn.End(at)
 }
 
 func (s *ipset) names() (names []string, err error) {
@@ -81,7 +81,7 @@ func (s *ipset) names() (names []string, err error) {
 	err = s.do(func(attributes iter.Seq2[uint16, []byte]) {
 		for typ, value := range attributes {
 			if typ == nl.IPSET_ATTR_SETNAME {
-				names = append(names, textOf(value))
+				names = append(names, nlmsg.Text(value))
 			}
 		}
 	})
@@ -107,7 +107,7 @@ func (s *ipset) size(name string) (n uint32, err error) {
 func (s *ipset) members(name string, each func(state.SetMember)) (state.Set, error) {
 	set := state.Set{Name: name}
 	s.message(nl.IPSET_CMD_LIST, name)
-	err := s.conn.do(func(message []byte) { parseSet(&set, message, each) })
+	err := s.conn.Do(func(message []byte) { parseSet(&set, message, each) })
 	return set, setError(err)
 }
 
@@ -116,7 +116,7 @@ func (s *ipset) has(m state.SetMember) (bool, error) {
 	s.message(nl.IPSET_CMD_TEST, m.Set)
 	s.memberData(m)
 	err := s.do(nil)
-	return err == nil, already(err, nl.IPSetError(nl.IPSET_ERR_EXIST), unix.ENOENT)
+	return err == nil, nlmsg.Ignore(err, nl.IPSetError(nl.IPSET_ERR_EXIST), unix.ENOENT)
 }
 
 func (s *ipset) create(set state.Set) error {
@@ -125,15 +125,15 @@ func (s *ipset) create(set state.Set) error {
 		family, revision = unix.AF_INET, 1
 	}
 	s.message(nl.IPSET_CMD_CREATE, set.Name)
-	s.conn.attrText(nl.IPSET_ATTR_TYPENAME, string(set.Type))
-	s.conn.attr(nl.IPSET_ATTR_REVISION, revision)
-	s.conn.attr(nl.IPSET_ATTR_FAMILY, family)
-	data := s.conn.nest(nl.IPSET_ATTR_DATA | nested)
+	s.conn.AttrText(nl.IPSET_ATTR_TYPENAME, string(set.Type))
+	s.conn.Attr(nl.IPSET_ATTR_REVISION, revision)
+	s.conn.Attr(nl.IPSET_ATTR_FAMILY, family)
+	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
 	if set.Type == state.BitmapPort {
-		s.conn.attrPort(nl.IPSET_ATTR_PORT_FROM|netOrder, 0)
-		s.conn.attrPort(nl.IPSET_ATTR_PORT_TO|netOrder, 65535)
+		s.conn.AttrPort(nl.IPSET_ATTR_PORT_FROM|netOrder, 0)
+		s.conn.AttrPort(nl.IPSET_ATTR_PORT_TO|netOrder, 65535)
 	}
-	s.conn.end(data)
+	s.conn.End(data)
 	return s.do(nil)
 }
 
@@ -145,7 +145,7 @@ func (s *ipset) destroy(name string) error {
 // swap exchanges what two sets hold, while rules go on to refer to both.
 func (s *ipset) swap(a, b string) error {
 	s.message(nl.IPSET_CMD_SWAP, a)
-	s.conn.attrText(nl.IPSET_ATTR_SETNAME2, b)
+	s.conn.AttrText(nl.IPSET_ATTR_SETNAME2, b)
 	return s.do(nil)
 }
 
@@ -162,7 +162,7 @@ func (s *ipset) del(m state.SetMember) error {
 // bulk adds members, or removes them, at once and returns the ops that have to be
 // done one by one.
 func (s *ipset) bulk(ops []state.Op) (left []state.Op) {
-	first := s.conn.seq + 1
+	first := s.conn.NextSeq()
 	for _, op := range ops {
 		m, _ := op.Object().(state.SetMember)
 		command := nl.IPSET_CMD_ADD
@@ -171,7 +171,7 @@ func (s *ipset) bulk(ops []state.Op) (left []state.Op) {
 		}
 		s.change(command, m)
 	}
-	failed, err := s.conn.exchange(nil)
+	failed, err := s.conn.Exchange(nil)
 	if err != nil {
 		return ops
 	}
@@ -190,13 +190,13 @@ func (s *ipset) change(command int, m state.SetMember) {
 }
 
 func (s *ipset) memberData(m state.SetMember) {
-	data := s.conn.nest(nl.IPSET_ATTR_DATA | nested)
+	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
 	if m.Addr.IsValid() {
-		ip, addr := s.conn.nest(nl.IPSET_ATTR_IP|nested), m.Addr.As4()
-		s.conn.attr(nl.IPSET_ATTR_IPADDR_IPV4|netOrder, addr[:]...)
-		s.conn.end(ip)
+		ip, addr := s.conn.Nest(nl.IPSET_ATTR_IP|nested), m.Addr.As4()
+		s.conn.Attr(nl.IPSET_ATTR_IPADDR_IPV4|netOrder, addr[:]...)
+		s.conn.End(ip)
 	} else {
-		s.conn.attrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
+		s.conn.AttrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
 	}
-	s.conn.end(data)
+	s.conn.End(data)
 }

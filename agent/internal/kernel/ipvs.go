@@ -10,6 +10,9 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -25,15 +28,15 @@ const ipvsTimeout = 10 * time.Second
 //   - an interrupted receive is an error to it: ask again;
 //   - a service's flags have one that the kernel sets itself: see ipvs_list.go.
 type ipvsBalancer struct {
-	mesh     *netspace
-	programs *programs
+	mesh     *netns.Space
+	programs *program.Runner
 	handle   *ipvs.Handle // nil until needed
-	conn     *netlinkConn // of Bulk, nil until needed
+	conn     *nlmsg.Conn  // of Bulk, nil until needed
 	family   uint16       // IPVS's in generic netlink, once there is conn
 	removed  time.Time    // the last destination or service
 }
 
-func newIPVS(mesh *netspace, p *programs) *ipvsBalancer {
+func newIPVS(mesh *netns.Space, p *program.Runner) *ipvsBalancer {
 	return &ipvsBalancer{mesh: mesh, programs: p}
 }
 
@@ -44,7 +47,7 @@ func (b *ipvsBalancer) Close() {
 		b.handle = nil
 	}
 	if b.conn != nil {
-		b.conn.close()
+		b.conn.Close()
 		b.conn = nil
 	}
 }
@@ -61,7 +64,7 @@ func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) er
 		}
 	}
 	if errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("the kernel has no IPVS scheduler %s (modprobe ip_vs_%s; %s): %w", v.Scheduler, v.Scheduler, extraModules, err)
+		return fmt.Errorf("the kernel has no IPVS scheduler %s (modprobe ip_vs_%s; %s): %w", v.Scheduler, v.Scheduler, program.ExtraModules, err)
 	}
 	return err
 }
@@ -70,7 +73,7 @@ func (b *ipvsBalancer) PutVirtual(ctx context.Context, v state.VirtualServer) er
 func (b *ipvsBalancer) RemoveVirtual(ctx context.Context, v state.VirtualServer) error {
 	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelService(serviceOf(v)) })
 	b.removed = time.Now()
-	return already(err, unix.ESRCH, unix.ENOENT)
+	return nlmsg.Ignore(err, unix.ESRCH, unix.ENOENT)
 }
 
 // PutReal implements Balancer.
@@ -97,7 +100,7 @@ func (b *ipvsBalancer) RemoveReal(ctx context.Context, r state.RealServer) error
 	s, d := destinationOf(r)
 	err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelDestination(s, d) })
 	b.removed = time.Now()
-	return already(err, unix.ESRCH, unix.ENOENT)
+	return nlmsg.Ignore(err, unix.ESRCH, unix.ENOENT)
 }
 
 // PutTimeouts implements Balancer. IPVS keeps what is 0 here: the third timeout.
@@ -154,7 +157,7 @@ func (b *ipvsBalancer) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.mesh.do(func() error {
+	return b.mesh.Do(func() error {
 		h, err := ipvs.New("")
 		if err != nil {
 			return fmt.Errorf("open a netlink socket for IPVS: %w", err)
@@ -166,7 +169,7 @@ func (b *ipvsBalancer) open(ctx context.Context) error {
 
 // kernelHas says whether the kernel has IPVS loaded.
 func (b *ipvsBalancer) kernelHas() (bool, error) {
-	_, err := b.mesh.nl.GenlFamilyGet("IPVS")
+	_, err := b.mesh.Netlink.GenlFamilyGet("IPVS")
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
@@ -176,10 +179,10 @@ func (b *ipvsBalancer) kernelHas() (bool, error) {
 // loadIPVS loads IPVS into the kernel. A kernel that has it built in, or a
 // container whose host has loaded it, need no module: so ask the kernel, not
 // modprobe.
-func loadIPVS(ctx context.Context, p *programs) error {
-	_, cause := p.run(ctx, "", "modprobe", "ip_vs")
+func loadIPVS(ctx context.Context, p *program.Runner) error {
+	_, cause := p.Run(ctx, "", "modprobe", "ip_vs")
 	if _, err := netlink.GenlFamilyGet("IPVS"); err != nil {
-		return fmt.Errorf("the kernel has no IPVS (%s): %w", extraModules, errors.Join(err, cause))
+		return fmt.Errorf("the kernel has no IPVS (%s): %w", program.ExtraModules, errors.Join(err, cause))
 	}
 	return nil
 }

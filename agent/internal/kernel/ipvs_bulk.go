@@ -7,6 +7,7 @@ import (
 	"github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -27,7 +28,7 @@ func (b *ipvsBalancer) Bulk(ctx context.Context, ops []state.Op) (left []state.O
 	if err := b.openBulk(ctx); err != nil {
 		return ops
 	}
-	first := b.conn.seq + 1
+	first := b.conn.NextSeq()
 	for _, op := range ops {
 		switch o := op.Object().(type) {
 		case state.VirtualServer:
@@ -36,7 +37,7 @@ func (b *ipvsBalancer) Bulk(ctx context.Context, ops []state.Op) (left []state.O
 			b.putDest(commandFor(op, ipvsNewDest, ipvsDelDest), o)
 		}
 	}
-	failed, err := b.conn.exchange(nil)
+	failed, err := b.conn.Exchange(nil)
 	if ops[0].Action == state.Remove {
 		b.removed = time.Now()
 	}
@@ -67,53 +68,53 @@ func (b *ipvsBalancer) openBulk(ctx context.Context) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
-	family, err := b.mesh.nl.GenlFamilyGet("IPVS")
+	family, err := b.mesh.Netlink.GenlFamilyGet("IPVS")
 	if err != nil {
 		return err
 	}
 	b.family = family.ID
-	b.conn, err = dialNetlink(b.mesh.ns, unix.NETLINK_GENERIC)
+	b.conn, err = nlmsg.Dial(b.mesh.NS, unix.NETLINK_GENERIC)
 	return err
 }
 
 // putService and putDest put one request into the batch.
 func (b *ipvsBalancer) putService(command byte, v state.VirtualServer) {
-	b.conn.message(b.family, 0, command, 1, 0, 0)
+	b.conn.Message(b.family, 0, command, 1, 0, 0)
 	b.serviceAttr(serviceOf(v), command != ipvsDelService)
 }
 
 func (b *ipvsBalancer) putDest(command byte, r state.RealServer) {
 	s, d := destinationOf(r)
-	b.conn.message(b.family, 0, command, 1, 0, 0)
+	b.conn.Message(b.family, 0, command, 1, 0, 0)
 	b.serviceAttr(s, false)
 	b.destAttr(d)
 }
 
 // serviceAttr names a service, or with all of it asks for one.
 func (b *ipvsBalancer) serviceAttr(s *ipvs.Service, all bool) {
-	at := b.conn.nest(ipvsAttrService | unix.NLA_F_NESTED)
-	b.conn.attr16(serviceFamily, s.AddressFamily)
-	b.conn.attr16(serviceProtocol, s.Protocol)
-	b.conn.attr(serviceAddr, s.Address...)
-	b.conn.attrPort(servicePort, s.Port)
+	at := b.conn.Nest(ipvsAttrService | unix.NLA_F_NESTED)
+	b.conn.Attr16(serviceFamily, s.AddressFamily)
+	b.conn.Attr16(serviceProtocol, s.Protocol)
+	b.conn.Attr(serviceAddr, s.Address...)
+	b.conn.AttrPort(servicePort, s.Port)
 	if all {
-		b.conn.attrText(serviceScheduler, s.SchedName)
-		flags := b.conn.nest(serviceFlags)
-		b.conn.out = native.AppendUint32(native.AppendUint32(b.conn.out, s.Flags), ^uint32(0)) // and their mask
-		b.conn.end(flags)
-		b.conn.attr32(serviceTimeout, s.Timeout)
-		b.conn.attr32(serviceNetmask, s.Netmask)
+		b.conn.AttrText(serviceScheduler, s.SchedName)
+		flags := b.conn.Nest(serviceFlags)
+		b.conn.Append(native.AppendUint32(native.AppendUint32(nil, s.Flags), ^uint32(0))...) // and their mask
+		b.conn.End(flags)
+		b.conn.Attr32(serviceTimeout, s.Timeout)
+		b.conn.Attr32(serviceNetmask, s.Netmask)
 	}
-	b.conn.end(at)
+	b.conn.End(at)
 }
 
 func (b *ipvsBalancer) destAttr(d *ipvs.Destination) {
-	at := b.conn.nest(ipvsAttrDest | unix.NLA_F_NESTED)
-	b.conn.attr(destAddr, d.Address...)
-	b.conn.attrPort(destPort, d.Port)
-	b.conn.attr32(destForward, d.ConnectionFlags&ipvs.ConnectionFlagFwdMask)
-	b.conn.attr32(destWeight, uint32(d.Weight))
-	b.conn.attr32(destUpper, d.UpperThreshold)
-	b.conn.attr32(destLower, d.LowerThreshold)
-	b.conn.end(at)
+	at := b.conn.Nest(ipvsAttrDest | unix.NLA_F_NESTED)
+	b.conn.Attr(destAddr, d.Address...)
+	b.conn.AttrPort(destPort, d.Port)
+	b.conn.Attr32(destForward, d.ConnectionFlags&ipvs.ConnectionFlagFwdMask)
+	b.conn.Attr32(destWeight, uint32(d.Weight))
+	b.conn.Attr32(destUpper, d.UpperThreshold)
+	b.conn.Attr32(destLower, d.LowerThreshold)
+	b.conn.End(at)
 }

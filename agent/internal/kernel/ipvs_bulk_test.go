@@ -7,15 +7,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // requestOf is what goes to the kernel, without the header.
 func requestOf(fill func(*ipvsBalancer)) []byte {
-	b := &ipvsBalancer{conn: &netlinkConn{}}
+	b := &ipvsBalancer{conn: &nlmsg.Conn{}}
 	fill(b)
-	b.conn.finish()
-	return b.conn.out[unix.SizeofNlMsghdr:]
+	return b.conn.Bytes()[unix.SizeofNlMsghdr:]
 }
 
 // The bytes are those that moby/ipvs 1.1.0 sends, but that it names a whole service
@@ -52,14 +52,14 @@ func FuzzParseSet(f *testing.F) {
 // Putting requests together makes the values of moby/ipvs and nothing else beside the
 // buffer that they are sent from.
 func TestManyRequestsAreOneBuffer(t *testing.T) {
-	b := &ipvsBalancer{conn: &netlinkConn{out: make([]byte, 0, 1<<14)}}
+	b := &ipvsBalancer{conn: &nlmsg.Conn{}}
 	r := state.RealServer{Proto: "tcp", Server: netip.MustParseAddrPort("10.255.1.1:8080"), Addr: netip.MustParseAddrPort("10.255.2.2:80"), Weight: 1}
 	if allocs := testing.AllocsPerRun(10, func() {
-		b.conn.out, b.conn.n = b.conn.out[:0], 0
-		for range maxBatch {
+		b.conn.Reset()
+		for range nlmsg.MaxBatch {
 			b.putDest(ipvsNewDest, r)
 		}
-	}); allocs > 5*maxBatch {
-		t.Errorf("%v allocations for %d requests", allocs, maxBatch)
+	}); allocs > 5*nlmsg.MaxBatch {
+		t.Errorf("%v allocations for %d requests", allocs, nlmsg.MaxBatch)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -27,7 +28,7 @@ func (b *ipvsBalancer) List(ctx context.Context, into state.State, many sink) er
 		return err
 	}
 	if len(l.servers) > 0 {
-		if err := b.mesh.do(func() error { return readDestinations(l.service, func(r listed) { l.dest(many, r.RealServer) }) }); err != nil {
+		if err := b.mesh.Do(func() error { return readDestinations(l.service, func(r listed) { l.dest(many, r.RealServer) }) }); err != nil {
 			return err
 		}
 	}
@@ -166,7 +167,7 @@ func (b *ipvsBalancer) service(ctx context.Context, named state.VirtualServer) (
 		}
 		return err
 	})
-	return v, there, already(err, unix.ESRCH)
+	return v, there, nlmsg.Ignore(err, unix.ESRCH)
 }
 
 const notMasquerading = "not masquerading"

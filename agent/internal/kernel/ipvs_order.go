@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/ipvs"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -117,7 +118,7 @@ func (b *ipvsBalancer) keepingConnections(do func() error) error {
 	const name = "net.ipv4.vs.expire_nodest_conn"
 	time.Sleep(time.Until(b.removed.Add(sweep)))
 	var before string
-	err := b.mesh.do(func() (err error) {
+	err := b.mesh.Do(func() (err error) {
 		if before, _, err = readSysctl(name); err == nil {
 			err = writeSysctl(name, "0")
 		}
@@ -127,7 +128,7 @@ func (b *ipvsBalancer) keepingConnections(do func() error) error {
 		return err
 	}
 	err = do()
-	return errors.Join(err, b.mesh.do(func() error { return writeSysctl(name, before) }))
+	return errors.Join(err, b.mesh.Do(func() error { return writeSysctl(name, before) }))
 }
 
 // orderFault says whether a service's clients get other destinations here than on
@@ -140,5 +141,5 @@ func orderFault(v state.VirtualServer, listed []netip.AddrPort) string {
 }
 
 func addressOf(d *ipvs.Destination) netip.AddrPort {
-	return netip.AddrPortFrom(toAddr(d.Address), d.Port)
+	return netip.AddrPortFrom(nlmsg.ToAddr(d.Address), d.Port)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -54,7 +55,7 @@ func serviceOf(v state.VirtualServer) *ipvs.Service {
 func virtualOf(s *ipvs.Service) state.VirtualServer {
 	v := state.VirtualServer{
 		Proto:     "tcp",
-		Addr:      netip.AddrPortFrom(toAddr(s.Address), s.Port),
+		Addr:      netip.AddrPortFrom(nlmsg.ToAddr(s.Address), s.Port),
 		Scheduler: s.SchedName,
 		OnePacket: s.Flags&serviceOnePacket != 0,
 		Fault:     serviceFault(s),

@@ -18,9 +18,10 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -48,10 +49,10 @@ type Kernel struct {
 	netnsDir  string
 	originals Originals
 	sysctls   []state.ManagedSysctl
-	programs  programs
-	host      *netspace
-	mesh      *netspace // nil while the namespace is not there; see openMesh
-	meshKnown bool      // mesh has been compared with the file, within this call
+	programs  program.Runner
+	host      *netns.Space
+	mesh      *netns.Space // nil while the namespace is not there; see openMesh
+	meshKnown bool         // mesh has been compared with the file, within this call
 	sets      *ipset
 	balancer  Balancer // of mesh
 	seen      atomic.Pointer[seen]
@@ -66,17 +67,17 @@ func New(opts Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns, err := netns.Get()
+	ns, err := netns.Current()
 	if err != nil {
 		return nil, fmt.Errorf("open this network namespace: %w", err)
 	}
-	host, err := newNetspace(ns)
+	host, err := netns.NewSpace(ns)
 	if err != nil {
 		return nil, err
 	}
 	sets, err := newIPSet(ns)
 	if err != nil {
-		return nil, errors.Join(err, host.close())
+		return nil, errors.Join(err, host.Close())
 	}
 	return &Kernel{
 		netnsDir:  filepath.Join("/", opts.Root, "run/netns"),
@@ -92,11 +93,11 @@ func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.sets.close()
-	return errors.Join(k.closeMesh(), k.host.close())
+	return errors.Join(k.closeMesh(), k.host.Close())
 }
 
 // Execs is how many programs have been run so far.
-func (k *Kernel) Execs() int { return int(k.programs.runs.Load()) }
+func (k *Kernel) Execs() int { return k.programs.Runs() }
 
 // observedSysctls is every setting that compile may ask for, whatever its value.
 func observedSysctls(version state.KernelVersion) []state.ManagedSysctl {

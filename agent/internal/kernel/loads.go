@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -19,7 +20,7 @@ type Load struct{ Active, Inactive uint32 }
 // the key of its state.RealServer; a destination that is not in it is not there.
 // None where there is no namespace, or no IPVS. One read of a file, usually.
 func (k *Kernel) Loads(ctx context.Context) (map[state.Key]Load, error) {
-	if there, err := isNamespace(k.namespaceFile()); err != nil || !there {
+	if there, err := netns.IsMounted(k.namespaceFile()); err != nil || !there {
 		return nil, err
 	}
 	var all, seen int
@@ -63,7 +64,7 @@ func serviceCount() (int, error) {
 	defer unix.Close(fd)
 	info, err := ipvsInfo(fd)
 	if err != nil {
-		return 0, already(err, unix.ENOPROTOOPT)
+		return 0, nlmsg.Ignore(err, unix.ENOPROTOOPT)
 	}
 	return int(info.services), nil
 }
@@ -76,6 +77,6 @@ const getIPVSInfo = 64 + 1024 + 64 + 1 // IP_VS_SO_GET_INFO
 // ipvsInfo is of the namespace that the socket was made in; nothing is loaded
 // for it.
 func ipvsInfo(fd int) (i info, err error) {
-	err = sockopt(fd, getIPVSInfo, unsafe.Pointer(&i), unsafe.Sizeof(i))
+	err = nlmsg.GetSockopt(fd, getIPVSInfo, &i)
 	return i, err
 }

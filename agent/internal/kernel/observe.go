@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -36,7 +37,7 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 }
 
 // observe puts into the one what there is little of, and shows the other the rest.
-func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into state.State, many sink) error {
+func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netns.Space, into state.State, many sink) error {
 	pair, err := k.findVeth(mesh)
 	if err != nil {
 		return err
@@ -62,8 +63,8 @@ func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into 
 // view is a network namespace that is being observed.
 type view struct {
 	ns    state.NS
-	space *netspace
-	mesh  *netspace      // nil while there is none
+	space *netns.Space
+	mesh  *netns.Space   // nil while there is none
 	veth  veth           // without a peer while there is none
 	links []string       // those of ours in it
 	names map[int]string // of all links in it, by index: the kernel names links so

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -67,7 +68,7 @@ func (k *Kernel) observeMembers(into state.State, sets map[string][]state.SetMem
 					into.Put(m)
 				}
 			})
-			if err := already(err, unix.ENOENT); err != nil {
+			if err := nlmsg.Ignore(err, unix.ENOENT); err != nil {
 				return fmt.Errorf("list ipset %s: %w", name, err)
 			}
 			continue

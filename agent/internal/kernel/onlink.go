@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -19,13 +19,13 @@ import (
 // ourLink finds a link that is ours: in the mesh's namespace all are; in the
 // host's, rmesh0 is when its other end is in the mesh. Nothing is put on somebody
 // else's link that only has its name.
-func (k *Kernel) ourLink(ns state.NS, name string) (*netspace, netlink.Link, error) {
+func (k *Kernel) ourLink(ns state.NS, name string) (*netns.Space, netlink.Link, error) {
 	mesh, err := k.openMesh()
 	if err != nil || mesh == nil {
 		return k.host, nil, err
 	}
 	if ns == state.Mesh {
-		l, err := mesh.link(name)
+		l, err := mesh.Link(name)
 		return mesh, l, err
 	}
 	v, err := k.findVeth(mesh)
@@ -36,7 +36,7 @@ func (k *Kernel) ourLink(ns state.NS, name string) (*netspace, netlink.Link, err
 }
 
 // needLink is for what is put on a link of ours, and so needs it.
-func (k *Kernel) needLink(ns state.NS, name string) (*netspace, netlink.Link, error) {
+func (k *Kernel) needLink(ns state.NS, name string) (*netns.Space, netlink.Link, error) {
 	s, l, err := k.ourLink(ns, name)
 	if err == nil && l == nil {
 		err = fmt.Errorf("there is no link %s of ours", name)
@@ -45,8 +45,8 @@ func (k *Kernel) needLink(ns state.NS, name string) (*netspace, netlink.Link, er
 }
 
 // linkNames are the names of all links in a namespace by index.
-func linkNames(s *netspace) (map[int]string, error) {
-	links, err := list("links", s.nl.LinkList)
+func linkNames(s *netns.Space) (map[int]string, error) {
+	links, err := nlmsg.List("links", s.Netlink.LinkList)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func linkNames(s *netspace) (map[int]string, error) {
 var addrHandler = newHandler((*Kernel).observeAddrs, (*Kernel).putAddr, (*Kernel).removeAddr)
 
 func (k *Kernel) observeAddrs(_ context.Context, r *view) error {
-	addrs, err := list("addresses", func() ([]netlink.Addr, error) { return r.space.nl.AddrList(nil, unix.AF_INET) })
+	addrs, err := nlmsg.List("addresses", func() ([]netlink.Addr, error) { return r.space.Netlink.AddrList(nil, unix.AF_INET) })
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (k *Kernel) observeAddrs(_ context.Context, r *view) error {
 		link := r.names[a.LinkIndex]
 		// The kernel gives lo 127.0.0.1 when it comes up.
 		if slices.Contains(r.links, link) && !a.IP.IsLoopback() {
-			r.into.Put(state.Addr{NS: r.ns, Link: link, Prefix: toPrefix(a.IPNet)})
+			r.into.Put(state.Addr{NS: r.ns, Link: link, Prefix: nlmsg.ToPrefix(a.IPNet)})
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func (k *Kernel) putAddr(_ context.Context, _ state.Object, a state.Addr) error 
 	if err != nil {
 		return err
 	}
-	return already(s.nl.AddrAdd(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EEXIST)
+	return nlmsg.Ignore(s.Netlink.AddrAdd(l, &netlink.Addr{IPNet: nlmsg.ToIPNet(a.Prefix)}), unix.EEXIST)
 }
 
 func (k *Kernel) removeAddr(_ context.Context, a state.Addr) error {
@@ -87,7 +87,7 @@ func (k *Kernel) removeAddr(_ context.Context, a state.Addr) error {
 	if err != nil || l == nil {
 		return err
 	}
-	return already(s.nl.AddrDel(l, &netlink.Addr{IPNet: toIPNet(a.Prefix)}), unix.EADDRNOTAVAIL)
+	return nlmsg.Ignore(s.Netlink.AddrDel(l, &netlink.Addr{IPNet: nlmsg.ToIPNet(a.Prefix)}), unix.EADDRNOTAVAIL)
 }
 
 var neighHandler = newHandler((*Kernel).observeNeighbours, (*Kernel).putNeigh, (*Kernel).removeNeigh)
@@ -113,8 +113,8 @@ func (k *Kernel) observeNeighbours(_ context.Context, r *view) error {
 
 // readNeighbours reads the permanent neighbours on a link of ours. Others come
 // and go by themselves.
-func readNeighbours(into state.State, s *netspace, link string, index int) error {
-	neighs, err := list("neighbours", func() ([]netlink.Neigh, error) { return s.nl.NeighList(index, unix.AF_INET) })
+func readNeighbours(into state.State, s *netns.Space, link string, index int) error {
+	neighs, err := nlmsg.List("neighbours", func() ([]netlink.Neigh, error) { return s.Netlink.NeighList(index, unix.AF_INET) })
 	if err != nil {
 		return err
 	}
@@ -123,15 +123,15 @@ func readNeighbours(into state.State, s *netspace, link string, index int) error
 	}
 	for _, n := range neighs {
 		if n.State&netlink.NUD_PERMANENT != 0 {
-			into.Put(state.Neigh{Link: link, Addr: toAddr(n.IP), MAC: n.HardwareAddr.String()})
+			into.Put(state.Neigh{Link: link, Addr: nlmsg.ToAddr(n.IP), MAC: n.HardwareAddr.String()})
 		}
 	}
 	return nil
 }
 
 // overlayIn is the overlay's device, nil where there is none.
-func overlayIn(mesh *netspace) (netlink.Link, error) {
-	l, err := mesh.link(state.OverlayLink)
+func overlayIn(mesh *netns.Space) (netlink.Link, error) {
+	l, err := mesh.Link(state.OverlayLink)
 	if _, ok := l.(*netlink.Vxlan); err != nil || !ok {
 		return nil, err
 	}
@@ -149,13 +149,15 @@ func (k *Kernel) observeFDB(_ context.Context, r *view) error {
 	if err != nil || overlay == nil {
 		return err
 	}
-	fdb, err := list("FDB entries", func() ([]netlink.Neigh, error) { return r.space.nl.NeighList(overlay.Attrs().Index, unix.AF_BRIDGE) })
+	fdb, err := nlmsg.List("FDB entries", func() ([]netlink.Neigh, error) {
+		return r.space.Netlink.NeighList(overlay.Attrs().Index, unix.AF_BRIDGE)
+	})
 	if err != nil {
 		return err
 	}
 	for _, n := range fdb {
 		if n.State&netlink.NUD_PERMANENT != 0 && n.Flags&netlink.NTF_SELF != 0 {
-			r.into.Put(state.FDB{MAC: n.HardwareAddr.String(), Dst: toAddr(n.IP)})
+			r.into.Put(state.FDB{MAC: n.HardwareAddr.String(), Dst: nlmsg.ToAddr(n.IP)})
 		}
 	}
 	return nil
@@ -183,20 +185,14 @@ func (k *Kernel) removeNeigh(_ context.Context, n state.Neigh) error {
 }
 
 func neighOf(n state.Neigh) netlink.Neigh {
-	return netlink.Neigh{Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: n.Addr.AsSlice(), HardwareAddr: parseMAC(n.MAC)}
+	return netlink.Neigh{Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: n.Addr.AsSlice(), HardwareAddr: nlmsg.ParseMAC(n.MAC)}
 }
 
 func fdbOf(f state.FDB) netlink.Neigh {
 	return netlink.Neigh{
 		Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP, Flags: netlink.NTF_SELF,
-		IP: f.Dst.AsSlice(), HardwareAddr: parseMAC(f.MAC),
+		IP: f.Dst.AsSlice(), HardwareAddr: nlmsg.ParseMAC(f.MAC),
 	}
-}
-
-// parseMAC gives none for what is no MAC; the kernel then refuses the entry.
-func parseMAC(s string) net.HardwareAddr {
-	mac, _ := net.ParseMAC(s) // the record's rules have checked it
-	return mac
 }
 
 func (k *Kernel) putEntry(ns state.NS, link string, n netlink.Neigh) error {
@@ -205,7 +201,7 @@ func (k *Kernel) putEntry(ns state.NS, link string, n netlink.Neigh) error {
 		return err
 	}
 	n.LinkIndex = l.Attrs().Index
-	return s.nl.NeighSet(&n)
+	return s.Netlink.NeighSet(&n)
 }
 
 // removeEntry removes an entry; it is gone as well when its link is.
@@ -215,17 +211,5 @@ func (k *Kernel) removeEntry(ns state.NS, link string, n netlink.Neigh) error {
 		return err
 	}
 	n.LinkIndex = l.Attrs().Index
-	return already(s.nl.NeighDel(&n), unix.ENOENT)
-}
-
-func toPrefix(n *net.IPNet) netip.Prefix {
-	if n == nil { // a default route
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	ones, _ := n.Mask.Size()
-	return netip.PrefixFrom(toAddr(n.IP), ones)
-}
-
-func toIPNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+	return nlmsg.Ignore(s.Netlink.NeighDel(&n), unix.ENOENT)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -27,8 +28,8 @@ func (k *Kernel) observeRoutes(_ context.Context, r *view) error {
 		tables = append(tables, state.Table)
 	}
 	for _, table := range tables {
-		routes, err := list("routes", func() ([]netlink.Route, error) {
-			return r.space.nl.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+		routes, err := nlmsg.List("routes", func() ([]netlink.Route, error) {
+			return r.space.Netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
 		})
 		if err != nil {
 			return err
@@ -56,10 +57,10 @@ func routeOf(ns state.NS, r netlink.Route, link string) state.Route {
 	return state.Route{
 		NS:     ns,
 		Table:  r.Table,
-		Dst:    toPrefix(r.Dst),
-		Via:    toAddr(r.Gw),
+		Dst:    nlmsg.ToPrefix(r.Dst),
+		Via:    nlmsg.ToAddr(r.Gw),
 		Dev:    link,
-		Src:    toAddr(r.Src),
+		Src:    nlmsg.ToAddr(r.Src),
 		OnLink: r.Flags&unix.RTNH_F_ONLINK != 0,
 	}
 }
@@ -73,7 +74,7 @@ func (k *Kernel) putRoute(_ context.Context, _ state.Object, r state.Route) erro
 	}
 	request := netlink.Route{
 		Table:     r.Table,
-		Dst:       toIPNet(r.Dst),
+		Dst:       nlmsg.ToIPNet(r.Dst),
 		Gw:        r.Via.AsSlice(),
 		LinkIndex: l.Attrs().Index,
 		Src:       r.Src.AsSlice(),
@@ -87,7 +88,7 @@ func (k *Kernel) putRoute(_ context.Context, _ state.Object, r state.Route) erro
 	if r.OnLink {
 		request.Flags = unix.RTNH_F_ONLINK
 	}
-	return s.nl.RouteReplace(&request)
+	return s.Netlink.RouteReplace(&request)
 }
 
 func (k *Kernel) removeRoute(_ context.Context, r state.Route) error {
@@ -95,15 +96,15 @@ func (k *Kernel) removeRoute(_ context.Context, r state.Route) error {
 	if err != nil || s == nil {
 		return err
 	}
-	request := netlink.Route{Table: r.Table, Dst: toIPNet(r.Dst), Gw: r.Via.AsSlice(), Scope: unix.RT_SCOPE_NOWHERE}
+	request := netlink.Route{Table: r.Table, Dst: nlmsg.ToIPNet(r.Dst), Gw: r.Via.AsSlice(), Scope: unix.RT_SCOPE_NOWHERE}
 	if r.Dev != "" {
-		l, err := s.link(r.Dev)
+		l, err := s.Link(r.Dev)
 		if err != nil || l == nil { // its routes went with it
 			return err
 		}
 		request.LinkIndex = l.Attrs().Index
 	}
-	return already(s.nl.RouteDel(&request), unix.ESRCH)
+	return nlmsg.Ignore(s.Netlink.RouteDel(&request), unix.ESRCH)
 }
 
 var ruleHandler = newHandler((*Kernel).observeRules, (*Kernel).putRule, (*Kernel).removeRule)
@@ -113,8 +114,8 @@ func (k *Kernel) observeRules(_ context.Context, r *view) error {
 	if r.ns != state.Host {
 		return nil
 	}
-	rules, err := list("policy rules", func() ([]netlink.Rule, error) {
-		return k.host.nl.RuleListFiltered(unix.AF_INET, &netlink.Rule{Priority: state.RulePriority}, netlink.RT_FILTER_PRIORITY)
+	rules, err := nlmsg.List("policy rules", func() ([]netlink.Rule, error) {
+		return k.host.Netlink.RuleListFiltered(unix.AF_INET, &netlink.Rule{Priority: state.RulePriority}, netlink.RT_FILTER_PRIORITY)
 	})
 	if err != nil {
 		return err
@@ -129,12 +130,12 @@ func ruleFrom(r netlink.Rule) netip.Addr {
 	if r.Src == nil {
 		return netip.Addr{}
 	}
-	return toAddr(r.Src.IP)
+	return nlmsg.ToAddr(r.Src.IP)
 }
 
 // putRule adds the new version before it removes the old one.
 func (k *Kernel) putRule(ctx context.Context, old state.Object, r state.Rule) error {
-	if err := already(k.host.nl.RuleAdd(ruleRequest(r)), unix.EEXIST); err != nil {
+	if err := nlmsg.Ignore(k.host.Netlink.RuleAdd(ruleRequest(r)), unix.EEXIST); err != nil {
 		return err
 	}
 	if was, ok := old.(state.Rule); ok && was != r {
@@ -144,14 +145,14 @@ func (k *Kernel) putRule(ctx context.Context, old state.Object, r state.Rule) er
 }
 
 func (k *Kernel) removeRule(_ context.Context, r state.Rule) error {
-	return already(k.host.nl.RuleDel(ruleRequest(r)), unix.ENOENT)
+	return nlmsg.Ignore(k.host.Netlink.RuleDel(ruleRequest(r)), unix.ENOENT)
 }
 
 func ruleRequest(r state.Rule) *netlink.Rule {
 	request := netlink.NewRule()
 	request.Family, request.Table, request.Priority = unix.AF_INET, r.Table, r.Priority
 	if r.From.IsValid() {
-		request.Src = toIPNet(netip.PrefixFrom(r.From, r.From.BitLen()))
+		request.Src = nlmsg.ToIPNet(netip.PrefixFrom(r.From, r.From.BitLen()))
 	}
 	return request
 }

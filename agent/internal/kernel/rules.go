@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -28,12 +29,12 @@ type Rule struct {
 func (k *Kernel) Chains(ctx context.Context, ns state.NS) ([]Chain, error) {
 	var text string
 	save := func() (err error) {
-		text, err = k.programs.run(ctx, "", "iptables-save", "-c")
+		text, err = k.programs.Run(ctx, "", "iptables-save", "-c")
 		return err
 	}
 	enter := k.InHost
 	if ns == state.Mesh {
-		if there, err := isNamespace(k.namespaceFile()); err != nil || !there {
+		if there, err := netns.IsMounted(k.namespaceFile()); err != nil || !there {
 			return nil, err
 		}
 		enter = k.InMesh
@@ -104,7 +105,7 @@ func (k *Kernel) LinkCounters(ns state.NS, name string) (c LinkCounters, ok bool
 	if err != nil || s == nil {
 		return c, false, err
 	}
-	l, err := s.link(name)
+	l, err := s.Link(name)
 	if err != nil || l == nil || l.Attrs().Statistics == nil {
 		return c, false, err
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -67,7 +69,7 @@ func (k *Kernel) putSet(_ context.Context, old state.Object, set state.Set) erro
 func (k *Kernel) MakeSets(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_, _ = k.programs.run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "xt_set") // where they are built in, making a set needs none
+	_, _ = k.programs.Run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "xt_set") // where they are built in, making a set needs none
 	var errs []error
 	for _, set := range state.Sets() {
 		if err := k.putSet(ctx, nil, set); err != nil {
@@ -78,7 +80,7 @@ func (k *Kernel) MakeSets(ctx context.Context) error {
 }
 
 func (k *Kernel) removeSet(_ context.Context, set state.Set) error {
-	err := already(k.sets.destroy(set.Name), unix.ENOENT)
+	err := nlmsg.Ignore(k.sets.destroy(set.Name), unix.ENOENT)
 	if errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)) {
 		return fmt.Errorf("a rule that is not ours refers to it: %w", err)
 	}
@@ -87,7 +89,7 @@ func (k *Kernel) removeSet(_ context.Context, set state.Set) error {
 
 func noIPSet(err error) error {
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, nl.IPSetError(nl.IPSET_ERR_FIND_TYPE)) {
-		return fmt.Errorf("the kernel has no ipset of this type (modprobe ip_set_bitmap_port ip_set_hash_ip; %s): %w", extraModules, err)
+		return fmt.Errorf("the kernel has no ipset of this type (modprobe ip_set_bitmap_port ip_set_hash_ip; %s): %w", program.ExtraModules, err)
 	}
 	return err
 }
@@ -97,5 +99,5 @@ func (k *Kernel) putMember(_ context.Context, _ state.Object, m state.SetMember)
 }
 
 func (k *Kernel) removeMember(_ context.Context, m state.SetMember) error {
-	return already(k.sets.del(m), unix.ENOENT) // without its set
+	return nlmsg.Ignore(k.sets.del(m), unix.ENOENT) // without its set
 }

@@ -34,7 +34,7 @@ var sysctlHandler = newHandler((*Kernel).observeSysctls, (*Kernel).putSysctl, (*
 // observeSysctls reads the settings that we manage in a namespace. Those of the
 // whole host are observed only when claimed: others may have their own idea.
 func (k *Kernel) observeSysctls(_ context.Context, r *view) error {
-	return r.space.do(func() error {
+	return r.space.Do(func() error {
 		for _, m := range k.sysctls {
 			if m.NS != r.ns || m.Global() && !k.claimed(m.Name) || !onLinks(m.Name, r.links) {
 				continue
@@ -82,7 +82,7 @@ func (k *Kernel) putSysctl(ctx context.Context, _ state.Object, want state.Sysct
 	if err != nil {
 		return err
 	}
-	return s.do(func() error {
+	return s.Do(func() error {
 		value, there, err := readSysctl(want.Name)
 		if err == nil && !there {
 			value, err = k.loadSysctl(ctx, want.Name)
@@ -120,7 +120,7 @@ func (k *Kernel) loadSysctl(ctx context.Context, name string) (string, error) {
 			return "", err
 		}
 	case strings.HasPrefix(name, state.ConntrackPrefix):
-		if _, err := k.programs.run(ctx, "", "modprobe", "nf_conntrack"); err != nil {
+		if _, err := k.programs.Run(ctx, "", "modprobe", "nf_conntrack"); err != nil {
 			return "", err
 		}
 	}
@@ -141,7 +141,7 @@ func (k *Kernel) removeSysctl(_ context.Context, old state.Sysctl) error {
 	if !ok {
 		return nil
 	}
-	err := k.host.do(func() error {
+	err := k.host.Do(func() error {
 		value, there, err := readSysctl(old.Name)
 		if err == nil && there && old.Name == ipForward && original == "0" {
 			return k.stopForwarding(value)

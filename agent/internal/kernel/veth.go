@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -21,12 +23,12 @@ const dyingLinks = 5 * time.Second
 // nil when rmesh0 is not the other end of a link in the mesh's namespace.
 type veth struct{ host, peer netlink.Link }
 
-func (k *Kernel) findVeth(mesh *netspace) (veth, error) {
-	host, err := k.host.link(state.HostLink)
+func (k *Kernel) findVeth(mesh *netns.Space) (veth, error) {
+	host, err := k.host.Link(state.HostLink)
 	if err != nil || host == nil || host.Type() != "veth" || mesh == nil {
 		return veth{host: host}, err
 	}
-	links, err := list("links of the mesh", mesh.nl.LinkList)
+	links, err := nlmsg.List("links of the mesh", mesh.Netlink.LinkList)
 	if err != nil {
 		return veth{}, err
 	}
@@ -45,10 +47,10 @@ func (v veth) fault() string {
 	if name := v.peer.Attrs().Name; name != state.MeshLink {
 		faults = append(faults, "its end in the mesh is called "+name)
 	}
-	if !up(v.host) {
+	if !netns.IsUp(v.host) {
 		faults = append(faults, "down")
 	}
-	if !up(v.peer) {
+	if !netns.IsUp(v.peer) {
 		faults = append(faults, "its end in the mesh is down")
 	}
 	if v.host.Attrs().HardwareAddr.String() != state.HostMAC || v.peer.Attrs().HardwareAddr.String() != state.MeshMAC {
@@ -79,7 +81,7 @@ func (k *Kernel) putVeth(ctx context.Context, _ state.Object, want state.Veth) e
 		return err
 	}
 	if v.peer != nil && v.peer.Attrs().Name != state.MeshLink {
-		if err := k.host.nl.LinkDel(v.host); err != nil {
+		if err := k.host.Netlink.LinkDel(v.host); err != nil {
 			return fmt.Errorf("remove it to make it anew: %w", err)
 		}
 		v = veth{}
@@ -99,20 +101,20 @@ func (k *Kernel) putVeth(ctx context.Context, _ state.Object, want state.Veth) e
 
 // makeVeth makes the pair with its far end in the mesh's namespace from the
 // start: a link called host0 never shows up among the host's.
-func (k *Kernel) makeVeth(ctx context.Context, mesh *netspace, want state.Veth) (veth, error) {
+func (k *Kernel) makeVeth(ctx context.Context, mesh *netns.Space, want state.Veth) (veth, error) {
 	if err := removeLink(mesh, state.MeshLink); err != nil { // everything in there is ours
 		return veth{}, err
 	}
 	request := &netlink.Veth{
 		LinkAttrs:     netlink.NewLinkAttrs(),
 		PeerName:      state.MeshLink,
-		PeerNamespace: netlink.NsFd(int(mesh.ns)),
+		PeerNamespace: netlink.NsFd(int(mesh.NS)),
 		// An address that somebody has chosen is left alone by udev, which gives
 		// links others a moment later (MACAddressPolicy=persistent, flannel#1155).
-		PeerHardwareAddr: parseMAC(state.MeshMAC),
+		PeerHardwareAddr: nlmsg.ParseMAC(state.MeshMAC),
 	}
-	request.Name, request.MTU, request.HardwareAddr = state.HostLink, want.MTU, parseMAC(state.HostMAC)
-	err := whileDying(ctx, func() error { return k.host.nl.LinkAdd(request) })
+	request.Name, request.MTU, request.HardwareAddr = state.HostLink, want.MTU, nlmsg.ParseMAC(state.HostMAC)
+	err := whileDying(ctx, func() error { return k.host.Netlink.LinkAdd(request) })
 	if errors.Is(err, unix.EEXIST) {
 		return veth{}, fmt.Errorf("the host has another link called %s: %w", state.HostLink, err)
 	}
@@ -140,25 +142,25 @@ func whileDying(ctx context.Context, try func() error) error {
 }
 
 // fitMAC gives a link its address, as agents before 0.2 chose one at random.
-func fitMAC(s *netspace, l netlink.Link, mac string) error {
+func fitMAC(s *netns.Space, l netlink.Link, mac string) error {
 	if l.Attrs().HardwareAddr.String() == mac {
 		return nil
 	}
-	if err := s.nl.LinkSetHardwareAddr(l, parseMAC(mac)); err != nil {
+	if err := s.Netlink.LinkSetHardwareAddr(l, nlmsg.ParseMAC(mac)); err != nil {
 		return fmt.Errorf("set MAC address %s on %s: %w", mac, l.Attrs().Name, err)
 	}
 	return nil
 }
 
 // fitLink gives a link its MTU and sets it up.
-func fitLink(s *netspace, l netlink.Link, mtu int) error {
+func fitLink(s *netns.Space, l netlink.Link, mtu int) error {
 	if l.Attrs().MTU != mtu {
-		if err := s.nl.LinkSetMTU(l, mtu); err != nil {
+		if err := s.Netlink.LinkSetMTU(l, mtu); err != nil {
 			return fmt.Errorf("set mtu %d on %s: %w", mtu, l.Attrs().Name, err)
 		}
 	}
-	if !up(l) {
-		if err := s.nl.LinkSetUp(l); err != nil {
+	if !netns.IsUp(l) {
+		if err := s.Netlink.LinkSetUp(l); err != nil {
 			return fmt.Errorf("set %s up: %w", l.Attrs().Name, err)
 		}
 	}
@@ -166,12 +168,12 @@ func fitLink(s *netspace, l netlink.Link, mtu int) error {
 }
 
 // removeLink removes a link by name if there is one.
-func removeLink(s *netspace, name string) error {
-	l, err := s.link(name)
+func removeLink(s *netns.Space, name string) error {
+	l, err := s.Link(name)
 	if err != nil || l == nil {
 		return err
 	}
-	if err := already(s.nl.LinkDel(l), unix.ENODEV); err != nil {
+	if err := nlmsg.Ignore(s.Netlink.LinkDel(l), unix.ENODEV); err != nil {
 		return fmt.Errorf("remove link %s: %w", name, err)
 	}
 	return nil
@@ -187,5 +189,5 @@ func (k *Kernel) removeVeth(context.Context, state.Veth) error {
 	if err != nil || v.peer == nil {
 		return err
 	}
-	return already(k.host.nl.LinkDel(v.host), unix.ENODEV)
+	return nlmsg.Ignore(k.host.Netlink.LinkDel(v.host), unix.ENODEV)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,6 +12,9 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -38,7 +40,7 @@ func (k *Kernel) observeVXLAN(_ context.Context, r *view) error {
 	if r.ns != state.Mesh {
 		return nil
 	}
-	l, err := r.space.link(state.OverlayLink)
+	l, err := r.space.Link(state.OverlayLink)
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func overlayOf(vx *netlink.Vxlan) state.VXLAN {
 	return state.VXLAN{
 		VNI:   uint32(vx.VxlanId),
 		Port:  uint16(vx.Port),
-		Local: toAddr(vx.SrcAddr),
+		Local: nlmsg.ToAddr(vx.SrcAddr),
 		MAC:   vx.HardwareAddr.String(),
 		MTU:   vx.MTU,
 		Fault: overlayFault(vx),
@@ -71,7 +73,7 @@ func overlayFault(vx *netlink.Vxlan) string {
 		{vx.PortLow != firstSourcePort || vx.PortHigh != sourcePortsEnd, "its source ports are others"},
 		{vx.Proxy || vx.L2miss || vx.L3miss || vx.RSC, "it answers or asks for neighbours"},
 		{vx.Group != nil, "it has a default destination"},
-		{!up(vx), "down"},
+		{!netns.IsUp(vx), "down"},
 	} {
 		if f.is {
 			faults = append(faults, f.text)
@@ -88,7 +90,7 @@ func (k *Kernel) putVXLAN(ctx context.Context, _ state.Object, want state.VXLAN)
 	if err != nil {
 		return err
 	}
-	l, err := mesh.link(state.OverlayLink)
+	l, err := mesh.Link(state.OverlayLink)
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (k *Kernel) putVXLAN(ctx context.Context, _ state.Object, want state.VXLAN)
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("another program has UDP port %d (see ss -lunp): %w", want.Port, err)
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the kernel has no VXLAN (modprobe vxlan; %s): %w", extraModules, err)
+		return fmt.Errorf("the kernel has no VXLAN (modprobe vxlan; %s): %w", program.ExtraModules, err)
 	}
 	return err
 }
@@ -121,7 +123,7 @@ func fits(have, want state.VXLAN) bool {
 
 // makeVXLAN builds the request itself because netlink's own cannot say
 // IFLA_VXLAN_UDP_CSUM=0 (it leaves false out, and the kernel's default is on).
-func (k *Kernel) makeVXLAN(mesh *netspace, want state.VXLAN) error {
+func (k *Kernel) makeVXLAN(mesh *netns.Space, want state.VXLAN) error {
 	mac, err := net.ParseMAC(want.MAC)
 	if err != nil {
 		return err
@@ -133,7 +135,7 @@ func (k *Kernel) makeVXLAN(mesh *netspace, want state.VXLAN) error {
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(state.OverlayLink)))
 	req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
 	req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(want.MTU))))
-	req.AddData(nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(mesh.ns))))
+	req.AddData(nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(mesh.NS))))
 
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("vxlan"))
@@ -145,7 +147,7 @@ func (k *Kernel) makeVXLAN(mesh *netspace, want state.VXLAN) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(0))
 	data.AddRtAttr(nl.IFLA_VXLAN_UDP_CSUM, nl.Uint8Attr(0))
 	req.AddData(info)
-	return k.host.do(func() error {
+	return k.host.Do(func() error {
 		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 		return err
 	})
@@ -154,7 +156,7 @@ func (k *Kernel) makeVXLAN(mesh *netspace, want state.VXLAN) error {
 // sameVNI names the device that has the VNI and port already. It may also be in
 // a namespace that we know nothing of, with its socket in the host's.
 func (k *Kernel) sameVNI(want state.VXLAN) string {
-	links, err := list("links", k.host.nl.LinkList)
+	links, err := nlmsg.List("links", k.host.Netlink.LinkList)
 	if err != nil {
 		return "another device"
 	}
@@ -164,11 +166,6 @@ func (k *Kernel) sameVNI(want state.VXLAN) string {
 		}
 	}
 	return "a device in another network namespace"
-}
-
-func toAddr(ip net.IP) netip.Addr {
-	a, _ := netip.AddrFromSlice(ip) // the zero Addr for none
-	return a.Unmap()
 }
 
 func (k *Kernel) removeVXLAN(context.Context, state.VXLAN) error {

@@ -49,12 +49,12 @@ type seen struct {
 func (k *Kernel) NewWatch() (*Watch, error) {
 	w := &Watch{kernel: k, wake: make(chan struct{}, 1)}
 	var err error
-	if w.canary, err = newCanary(k.host.ns); err != nil {
+	if w.canary, err = newCanary(k.host.NS); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.host, err = w.subscribe(k.host.ns, hostGroups(), []string{state.HostLink}, w.hostMessage); err != nil {
+	if w.host, err = w.subscribe(k.host.NS, hostGroups(), []string{state.HostLink}, w.hostMessage); err != nil {
 		w.canary.close()
 		return nil, err
 	}

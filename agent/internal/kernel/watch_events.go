@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 )
 
 // native is the byte order of netlink and inotify.
@@ -31,13 +33,13 @@ type events struct {
 }
 
 // subscribe to groups of rtnetlink in a namespace. The lock is held.
-func (w *Watch) subscribe(ns netns.NsHandle, groups []int, links []string, handle func(*events, netlinkMessage)) (*events, error) {
+func (w *Watch) subscribe(ns netns.Handle, groups []int, links []string, handle func(*events, nlmsg.Message)) (*events, error) {
 	fd, err := eventSocket(ns, groups)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for events: %w", err)
 	}
 	e := w.receive(fd, func(e *events, b []byte) {
-		for m := range netlinkMessages(b) {
+		for m := range nlmsg.Messages(b) {
 			handle(e, m)
 		}
 	})
@@ -45,8 +47,8 @@ func (w *Watch) subscribe(ns netns.NsHandle, groups []int, links []string, handl
 	return e, nil
 }
 
-func eventSocket(ns netns.NsHandle, groups []int) (fd int, err error) {
-	err = (&netspace{ns: ns}).do(func() error {
+func eventSocket(ns netns.Handle, groups []int) (fd int, err error) {
+	err = netns.Do(ns, func() error {
 		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 		return err
 	})
@@ -117,7 +119,7 @@ func (e *events) close() {
 }
 
 // learn finds which of our links are there already.
-func (e *events) learn(ns netns.NsHandle, names []string) {
+func (e *events) learn(ns netns.Handle, names []string) {
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return

@@ -1,13 +1,13 @@
 package kernel
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -19,50 +19,28 @@ func hostGroups() []int {
 // meshGroups have FDB entries with the neighbours, as those of AF_BRIDGE.
 func meshGroups() []int { return append(hostGroups(), unix.RTNLGRP_NEIGH) }
 
-// netlinkMessage is one message without its header.
-type netlinkMessage struct {
-	typ, flags uint16
-	seq        uint32
-	body       []byte
-}
-
-func netlinkMessages(b []byte) iter.Seq[netlinkMessage] {
-	return func(yield func(netlinkMessage) bool) {
-		for len(b) >= unix.SizeofNlMsghdr {
-			size := int(native.Uint32(b))
-			if size < unix.SizeofNlMsghdr || size > len(b) {
-				return
-			}
-			if !yield(netlinkMessage{native.Uint16(b[4:]), native.Uint16(b[6:]), native.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size]}) {
-				return
-			}
-			b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
-		}
-	}
-}
-
 // hostMessage takes what is on our link, in our table, or takes the place of a
 // route of ours.
-func (w *Watch) hostMessage(e *events, m netlinkMessage) {
-	switch m.typ {
+func (w *Watch) hostMessage(e *events, m nlmsg.Message) {
+	switch m.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		if e.link(m, func(name string) bool { return name == state.HostLink }) {
 			w.changed()
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		if len(m.body) >= unix.SizeofIfAddrmsg && native.Uint32(m.body[4:]) == e.links[state.HostLink] {
+		if len(m.Body) >= unix.SizeofIfAddrmsg && native.Uint32(m.Body[4:]) == e.links[state.HostLink] {
 			w.changed()
 		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if r, ok := parseRoute(m.body); ok && w.ourRoute(e, r) {
+		if r, ok := parseRoute(m.Body); ok && w.ourRoute(e, r) {
 			w.changed()
 		}
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-		if ourRule(m.body) {
+		if ourRule(m.Body) {
 			w.changed()
 		}
 	case unix.RTM_NEWNETCONF:
-		if ofLink := netconfLink(m.body); ofLink == allLinks || ofLink != 0 && ofLink == e.links[state.HostLink] {
+		if ofLink := netconfLink(m.Body); ofLink == allLinks || ofLink != 0 && ofLink == e.links[state.HostLink] {
 			w.changed()
 		}
 	}
@@ -82,7 +60,7 @@ func netconfLink(b []byte) uint32 {
 	if len(b) < header || b[0] != unix.AF_INET {
 		return 0
 	}
-	for typ, value := range attrs(b[header:]) {
+	for typ, value := range nlmsg.Attrs(b[header:]) {
 		if typ == netconfIfindex && len(value) == 4 {
 			return native.Uint32(value)
 		}
@@ -99,16 +77,16 @@ func (w *Watch) ourRoute(e *events, r routeMessage) bool {
 }
 
 // meshMessage takes all there is in our namespace, but for the neighbours of lo.
-func (w *Watch) meshMessage(e *events, m netlinkMessage) {
-	switch m.typ {
+func (w *Watch) meshMessage(e *events, m nlmsg.Message) {
+	switch m.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		e.link(m, func(string) bool { return true })
 		w.changed()
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		if len(m.body) < unix.SizeofNdMsg || m.body[0] == unix.AF_INET6 {
+		if len(m.Body) < unix.SizeofNdMsg || m.Body[0] == unix.AF_INET6 {
 			return
 		}
-		if m.body[0] == unix.AF_BRIDGE || slices.Contains([]uint32{e.links[state.OverlayLink], e.links[state.MeshLink]}, native.Uint32(m.body[4:])) {
+		if m.Body[0] == unix.AF_BRIDGE || slices.Contains([]uint32{e.links[state.OverlayLink], e.links[state.MeshLink]}, native.Uint32(m.Body[4:])) {
 			w.changed()
 		}
 	default:
@@ -118,12 +96,12 @@ func (w *Watch) meshMessage(e *events, m netlinkMessage) {
 
 // link says whether a message is of a link that is, or until now was, wanted; and
 // keeps its index.
-func (e *events) link(m netlinkMessage, wanted func(name string) bool) bool {
-	if len(m.body) < unix.SizeofIfInfomsg {
+func (e *events) link(m nlmsg.Message, wanted func(name string) bool) bool {
+	if len(m.Body) < unix.SizeofIfInfomsg {
 		return false
 	}
-	index, name := native.Uint32(m.body[4:]), ""
-	for typ, value := range attrs(m.body[unix.SizeofIfInfomsg:]) {
+	index, name := native.Uint32(m.Body[4:]), ""
+	for typ, value := range nlmsg.Attrs(m.Body[unix.SizeofIfInfomsg:]) {
 		if typ == unix.IFLA_IFNAME {
 			name = nl.BytesToString(value)
 		}
@@ -135,7 +113,7 @@ func (e *events) link(m netlinkMessage, wanted func(name string) bool) bool {
 			delete(e.links, other)
 		}
 	}
-	if m.typ == unix.RTM_NEWLINK && wanted(name) {
+	if m.Type == unix.RTM_NEWLINK && wanted(name) {
 		e.links[name] = index
 	}
 	return was || wanted(name)
@@ -152,7 +130,7 @@ func parseRoute(b []byte) (r routeMessage, ok bool) {
 	}
 	r.table = uint32(b[4])
 	dst := netip.IPv4Unspecified()
-	for typ, value := range attrs(b[unix.SizeofRtMsg:]) {
+	for typ, value := range nlmsg.Attrs(b[unix.SizeofRtMsg:]) {
 		switch {
 		case typ == unix.RTA_DST:
 			dst, _ = netip.AddrFromSlice(value)
@@ -171,7 +149,7 @@ func ourRule(b []byte) bool {
 	if len(b) < unix.SizeofRtMsg {
 		return false
 	}
-	for typ, value := range attrs(b[unix.SizeofRtMsg:]) {
+	for typ, value := range nlmsg.Attrs(b[unix.SizeofRtMsg:]) {
 		if (typ == nl.FRA_PRIORITY || typ == nl.FRA_TABLE) && len(value) == 4 &&
 			(native.Uint32(value) == state.RulePriority || native.Uint32(value) == state.Table) {
 			return true

@@ -1,6 +1,10 @@
 package kernel
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+)
 
 // Whatever comes from a descriptor, an event is taken or left; and all of it is
 // read.
@@ -11,7 +15,7 @@ func FuzzEvents(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		w := &Watch{kernel: &Kernel{}, wake: make(chan struct{}, 1)}
 		e := &events{watch: w, links: map[string]uint32{}, closed: true}
-		for m := range netlinkMessages(b) {
+		for m := range nlmsg.Messages(b) {
 			w.hostMessage(e, m)
 			w.meshMessage(e, m)
 		}

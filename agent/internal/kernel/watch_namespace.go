@@ -3,9 +3,9 @@ package kernel
 import (
 	"strings"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -20,7 +20,7 @@ type meshWatch struct {
 // an open socket would keep it alive, and the links in it.
 func (w *Watch) follow() {
 	w.followFolder()
-	inode := meshInode(w.kernel.namespaceFile())
+	inode := netns.Inode(w.kernel.namespaceFile())
 	if w.mesh != nil && w.mesh.inode == inode || w.mesh == nil && inode == 0 {
 		return
 	}
@@ -29,7 +29,7 @@ func (w *Watch) follow() {
 	if inode == 0 {
 		return
 	}
-	ns, err := netns.GetFromPath(w.kernel.namespaceFile())
+	ns, err := netns.Open(w.kernel.namespaceFile())
 	if err != nil {
 		return // gone again: the next look sees what there is then
 	}
@@ -51,19 +51,6 @@ func (w *Watch) leaveMesh() {
 		w.mesh.canary.close()
 		w.mesh = nil
 	}
-}
-
-// meshInode tells namespaces apart that follow each other under one name; 0 when
-// there is none.
-func meshInode(path string) uint64 {
-	if there, err := isNamespace(path); err != nil || !there {
-		return 0
-	}
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
-		return 0
-	}
-	return st.Ino
 }
 
 const folderEvents = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ATTRIB
