@@ -22,8 +22,6 @@ import (
 // after us, so what was absent is kept with the originals, and an empty table
 // that came with us goes with us.
 
-const absent = "absent"
-
 func tableKey(name string) string { return "iptables table " + name }
 
 // noteTables keeps which tables are not there yet, before ops make them. That it

@@ -11,6 +11,7 @@ import (
 	"github.com/moby/ipvs"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -119,8 +120,8 @@ func (b *ipvsBalancer) keepingConnections(do func() error) error {
 	time.Sleep(time.Until(b.removed.Add(sweep)))
 	var before string
 	err := b.mesh.Do(func() (err error) {
-		if before, _, err = readSysctl(name); err == nil {
-			err = writeSysctl(name, "0")
+		if before, _, err = sysctl.Read(name); err == nil {
+			err = sysctl.Write(name, "0")
 		}
 		return err
 	})
@@ -128,7 +129,7 @@ func (b *ipvsBalancer) keepingConnections(do func() error) error {
 		return err
 	}
 	err = do()
-	return errors.Join(err, b.mesh.Do(func() error { return writeSysctl(name, before) }))
+	return errors.Join(err, b.mesh.Do(func() error { return sysctl.Write(name, before) }))
 }
 
 // orderFault says whether a service's clients get other destinations here than on

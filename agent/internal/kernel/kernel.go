@@ -22,17 +22,9 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
-
-// Originals keeps what the host was like before: its own kernel settings, by
-// their dotted names, and what was absent. A setting that is in it is claimed: it
-// is observed, and put back by a Remove.
-type Originals interface {
-	Get(name string) (value string, ok bool)
-	Set(name, value string) error
-	Delete(name string) error
-}
 
 // Options say where and with what a Kernel works.
 type Options struct {
@@ -48,7 +40,7 @@ type Kernel struct {
 	mu        sync.Mutex
 	netnsDir  string
 	originals Originals
-	sysctls   []state.ManagedSysctl
+	sysctls   *sysctl.Settings
 	programs  program.Runner
 	host      *netns.Space
 	mesh      *netns.Space // nil while the namespace is not there; see openMesh
@@ -79,13 +71,14 @@ func New(opts Options) (*Kernel, error) {
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
 	}
-	return &Kernel{
+	k := &Kernel{
 		netnsDir:  filepath.Join("/", opts.Root, "run/netns"),
 		originals: opts.Originals,
-		sysctls:   observedSysctls(version),
 		host:      host,
 		sets:      sets,
-	}, nil
+	}
+	k.sysctls = sysctl.New(opts.Originals, version, k.loadForSysctl)
+	return k, nil
 }
 
 // Close gives back the sockets.
@@ -98,17 +91,6 @@ func (k *Kernel) Close() error {
 
 // Execs is how many programs have been run so far.
 func (k *Kernel) Execs() int { return k.programs.Runs() }
-
-// observedSysctls is every setting that compile may ask for, whatever its value.
-func observedSysctls(version state.KernelVersion) []state.ManagedSysctl {
-	all := state.ManagedSysctls(version)
-	for _, o := range state.Idle(0, 0) {
-		if s, ok := o.(state.Sysctl); ok {
-			all = append(all, state.ManagedSysctl{Sysctl: s})
-		}
-	}
-	return all
-}
 
 func kernelVersion() (state.KernelVersion, error) {
 	var u unix.Utsname

@@ -1,4 +1,4 @@
-package kernel
+package sysctl
 
 import (
 	"errors"
@@ -22,18 +22,18 @@ const (
 	forwardingLinks = "net.ipv4.conf.*.forwarding"
 )
 
-// forwardingFile is for any link: a name may have a dot, which sysctlFile would take for
+// forwardingFile is for any link: a name may have a dot, which file would take for
 // a separator.
 func forwardingFile(link string) string { return "/proc/sys/net/ipv4/conf/" + link + "/forwarding" }
 
 // keepForwarding keeps what switching ip_forward on will overwrite.
-func (k *Kernel) keepForwarding() error {
-	redirects, _, err := readSysctl(acceptRedirects)
+func (s *Settings) keepForwarding() error {
+	redirects, _, err := Read(acceptRedirects)
 	if err != nil {
 		return err
 	}
 	links, err := forwarding()
-	return errors.Join(err, k.originals.Set(acceptRedirects, redirects), k.originals.Set(forwardingLinks, strings.Join(links, " ")))
+	return errors.Join(err, s.originals.Set(acceptRedirects, redirects), s.originals.Set(forwardingLinks, strings.Join(links, " ")))
 }
 
 // forwarding are the names in conf whose forwarding is on, but for ours and "all", which
@@ -52,44 +52,44 @@ func forwarding() (links []string, err error) {
 // stopForwarding switches ip_forward off, unless somebody else has (value is what it is
 // now), and puts back what that overwrites. A crash between the two is no loss: what is
 // put back is on disk before.
-func (k *Kernel) stopForwarding(value string) error {
+func (s *Settings) stopForwarding(value string) error {
 	if value == "1" {
-		redirects, _, err := readSysctl(acceptRedirects)
+		redirects, _, err := Read(acceptRedirects)
 		if err == nil && redirects != "0" { // somebody has set it since
-			err = k.originals.Set(acceptRedirects, redirects)
+			err = s.originals.Set(acceptRedirects, redirects)
 		}
 		if err == nil {
-			err = writeSysctl(ipForward, "0")
+			err = Write(ipForward, "0")
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return errors.Join(k.putBack(acceptRedirects), k.putBackLinks())
+	return errors.Join(s.putBack(acceptRedirects), s.putBackLinks())
 }
 
-func (k *Kernel) putBack(name string) error {
-	was, ok := k.originals.Get(name)
+func (s *Settings) putBack(name string) error {
+	was, ok := s.originals.Get(name)
 	if !ok {
 		return nil
 	}
-	value, there, err := readSysctl(name)
+	value, there, err := Read(name)
 	if err == nil && there && value != was {
-		err = writeSysctl(name, was)
+		err = Write(name, was)
 	}
 	if err != nil {
 		return fmt.Errorf("put back %s of %s: %w", was, name, err)
 	}
-	return k.originals.Delete(name)
+	return s.originals.Delete(name)
 }
 
-func (k *Kernel) putBackLinks() error {
-	links, _ := k.originals.Get(forwardingLinks)
+func (s *Settings) putBackLinks() error {
+	links, _ := s.originals.Get(forwardingLinks)
 	for link := range strings.FieldsSeq(links) {
 		err := os.WriteFile(forwardingFile(link), []byte("1"), 0)
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // the link is gone
 			return err
 		}
 	}
-	return k.originals.Delete(forwardingLinks)
+	return s.originals.Delete(forwardingLinks)
 }
