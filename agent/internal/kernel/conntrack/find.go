@@ -1,8 +1,7 @@
-package kernel
+package conntrack
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // Flow is what conntrack knows of one connection. An entry is there once its first
@@ -23,25 +21,9 @@ type Flow struct {
 	Answered bool
 }
 
-// FindFlow looks for a tcp connection by the addresses that its first packet had.
-func (k *Kernel) FindFlow(ns state.NS, from, to netip.AddrPort) (f Flow, found bool, err error) {
-	find := func(ns netns.Handle) (err error) {
-		f, found, err = findFlow(ns, from, to)
-		return err
-	}
-	if ns == state.Host {
-		err = find(k.host.NS)
-	} else {
-		err = k.withMesh(find)
-	}
-	if err != nil {
-		return Flow{}, false, fmt.Errorf("ask conntrack for a connection: %w", err)
-	}
-	return f, found, nil
-}
-
-func findFlow(ns netns.Handle, from, to netip.AddrPort) (Flow, bool, error) {
-	c, err := openConntrack(ns)
+// Find looks for a tcp connection by the addresses that its first packet had.
+func Find(ns netns.Handle, from, to netip.AddrPort) (Flow, bool, error) {
+	c, err := open(ns)
 	if err != nil {
 		return Flow{}, false, err
 	}
@@ -58,8 +40,8 @@ func findFlow(ns netns.Handle, from, to netip.AddrPort) (Flow, bool, error) {
 		return Flow{}, false, err
 	}
 	for _, message := range messages {
-		if entry, ok := parseFlow(message, true); ok && entry.from == from && entry.to == to {
-			return Flow{AnsweredFrom: entry.answeredFrom, AnsweredTo: entry.answeredTo, Answered: answered(message)}, true, nil
+		if e, ok := parse(message, true); ok && e.from == from && e.to == to {
+			return Flow{AnsweredFrom: e.answeredFrom, AnsweredTo: e.answeredTo, Answered: answered(message)}, true, nil
 		}
 	}
 	return Flow{}, false, nil
