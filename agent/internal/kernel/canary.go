@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
@@ -90,17 +91,17 @@ func iptablesIsNFT() bool {
 // canary asks in the host's namespace.
 type canary struct {
 	tableCanary
-	sets *ipset
+	sets *ipset.Conn
 }
 
 func newCanary(ns netns.Handle) (*canary, error) {
-	sets, err := newIPSet(ns)
+	sets, err := ipset.Open(ns)
 	if err != nil {
 		return nil, err
 	}
 	tables, err := newTableCanary(ns, "nat", "filter")
 	if err != nil {
-		sets.close()
+		sets.Close()
 		return nil, err
 	}
 	return &canary{tableCanary: tables, sets: sets}, nil
@@ -108,12 +109,12 @@ func newCanary(ns netns.Handle) (*canary, error) {
 
 func (c *canary) close() {
 	c.tableCanary.close()
-	c.sets.close()
+	c.sets.Close()
 }
 
 func (c *canary) members() (sizes [maxSets]uint32) {
 	for i, name := range setNames {
-		n, err := c.sets.size(name)
+		n, err := c.sets.Size(name)
 		if err != nil {
 			n = unknown
 		}

@@ -6,10 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -117,46 +113,6 @@ func TestWhatIsAsDesiredMakesNoGarbage(t *testing.T) {
 	})
 	if found.met != 5500 || allocs > 0 {
 		t.Errorf("%d met, %v allocations", found.met, allocs)
-	}
-}
-
-// setMessage is the kernel's list of a bitmap:port with so many ports.
-func setMessage(ports int) []byte {
-	c := &nlmsg.Batch{}
-	c.Message(0, 0, unix.AF_INET, 0, 0, 0)
-	c.AttrText(nl.IPSET_ATTR_SETNAME, "routingmesh-tcp")
-	c.AttrText(nl.IPSET_ATTR_TYPENAME, string(state.BitmapPort))
-	all := c.Nest(nl.IPSET_ATTR_ADT | nested)
-	for i := range ports {
-		one := c.Nest(nl.IPSET_ATTR_DATA | nested)
-		c.AttrPort(nl.IPSET_ATTR_PORT|netOrder, uint16(10000+i))
-		c.End(one)
-	}
-	c.End(all)
-	return c.Bytes()[unix.SizeofNlMsghdr:]
-}
-
-func TestASetIsReadWithoutGarbage(t *testing.T) {
-	message, n := setMessage(5000), 0
-	set := state.Set{Name: "routingmesh-tcp"}
-	each := func(m state.SetMember) {
-		if int(m.Port) != 10000+n%5000 || m.Set != set.Name {
-			t.Fatalf("member %v is the %d-th", m, n)
-		}
-		n++
-	}
-	allocs := testing.AllocsPerRun(5, func() { parseSet(&set, message, each) })
-	if n != 6*5000 || set.Type != state.BitmapPort || allocs > 5 {
-		t.Errorf("%d members of %v, %v allocations, at most 5 are promised", n, set, allocs)
-	}
-}
-
-func BenchmarkParseSet(b *testing.B) {
-	b.ReportAllocs()
-	message := setMessage(5000)
-	set := state.Set{Name: "routingmesh-tcp"}
-	for b.Loop() {
-		parseSet(&set, message, func(state.SetMember) {})
 	}
 }
 

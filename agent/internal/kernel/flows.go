@@ -68,7 +68,7 @@ func (u udpServers) destination(r state.RealServer) { u.Destination(r) }
 func (udpServers) member(state.SetMember)           {}
 
 func (k *Kernel) readOpen(stale *conntrack.Stale) error {
-	_, err := k.sets.members(setUDP, func(m state.SetMember) { stale.Open[m.Port] = true })
+	_, err := k.sets.List(setUDP, func(m state.SetMember) { stale.Open[m.Port] = true })
 	return nlmsg.Ignore(err, unix.ENOENT) // without the set nothing is open
 }
 

@@ -41,14 +41,6 @@ func TestRequestsToIPVS(t *testing.T) {
 	}
 }
 
-func FuzzParseSet(f *testing.F) {
-	f.Add(setMessage(2))
-	f.Add([]byte("\x00\x00\x00\x00\x04\x00\x03\x00\x06\x00\x04\x00")) // a type without a name
-	f.Fuzz(func(_ *testing.T, message []byte) {
-		parseSet(&state.Set{Name: "s"}, message, func(state.SetMember) {})
-	})
-}
-
 // Putting requests together makes the values of moby/ipvs and nothing else beside the
 // buffer that they are sent from.
 func TestManyRequestsAreOneBuffer(t *testing.T) {

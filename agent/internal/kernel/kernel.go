@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
@@ -45,7 +46,7 @@ type Kernel struct {
 	host      *netns.Space
 	mesh      *netns.Space // nil while the namespace is not there; see openMesh
 	meshKnown bool         // mesh has been compared with the file, within this call
-	sets      *ipset
+	sets      *ipset.Conn
 	balancer  Balancer // of mesh
 	seen      atomic.Pointer[seen]
 }
@@ -67,7 +68,7 @@ func New(opts Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets, err := newIPSet(ns)
+	sets, err := ipset.Open(ns)
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
 	}
@@ -85,7 +86,7 @@ func New(opts Options) (*Kernel, error) {
 func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sets.close()
+	k.sets.Close()
 	return errors.Join(k.closeMesh(), k.host.Close())
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -120,12 +121,12 @@ func (p *probes) vxlan() error {
 
 func (p *probes) set(set state.Set) func() error {
 	return func() error {
-		sets, err := newIPSet(p.scratch.NS)
+		sets, err := ipset.Open(p.scratch.NS)
 		if err != nil {
 			return err
 		}
-		defer sets.close()
-		return sets.create(set)
+		defer sets.Close()
+		return sets.Create(set)
 	}
 }
 

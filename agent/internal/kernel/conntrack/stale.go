@@ -67,8 +67,7 @@ func (s *Stale) DeleteInMesh(ns netns.Handle) error {
 type inMesh struct{ *Stale }
 
 // stale is what came for a VIP and is not answered by a destination there is, to the
-// VIP. A
-// server that schedules each packet by itself gets no answers: conntrack knows
+// VIP. A server that schedules each packet by itself gets no answers: conntrack knows
 // nothing of its destinations.
 func (m inMesh) stale(e entry) bool {
 	if !m.Mesh[e.to.Addr()] {

@@ -1,4 +1,4 @@
-package kernel
+package ipset
 
 import (
 	"encoding/binary"
@@ -15,11 +15,9 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// ipset speaks the kernel's ipset protocol, as far as bitmap:port and hash:ip
-// need it. netlink has one too, but it panics on an error that is no errno,
-// writes to the log what it does not know about a newer kernel's sets, and can
-// only list a set with all its members: somebody else's may have a million.
-type ipset struct{ conn *nlmsg.Conn }
+// Conn is a socket for the sets of one namespace. It is not for use by several goroutines
+// at once.
+type Conn struct{ conn *nlmsg.Conn }
 
 // Of include/uapi/linux/netfilter/ipset/ip_set.h.
 const (
@@ -29,20 +27,22 @@ const (
 	nested        = unix.NLA_F_NESTED
 )
 
-func newIPSet(ns netns.Handle) (*ipset, error) {
+// Open opens a socket in a namespace.
+func Open(ns netns.Handle) (*Conn, error) {
 	conn, err := nlmsg.Dial(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for ipset: %w", err)
 	}
-	return &ipset{conn}, nil
+	return &Conn{conn}, nil
 }
 
-func (s *ipset) close() { s.conn.Close() }
+// Close gives back the socket.
+func (s *Conn) Close() { s.conn.Close() }
 
 // message begins a command on a set; "" for all. Without NLM_F_EXCL the kernel
 // takes what is already so as done: a member that is in, or out, and a set that is
 // there.
-func (s *ipset) message(command int, set string) {
+func (s *Conn) message(command int, set string) {
 	flags := uint16(nl.GetIpsetFlags(command)) &^ unix.NLM_F_ACK
 	s.conn.Message(uint16(command|unix.NFNL_SUBSYS_IPSET<<8), flags, unix.AF_INET, nl.NFNETLINK_V0, 0, 0)
 	s.conn.Attr(nl.IPSET_ATTR_PROTOCOL, nl.IPSET_PROTOCOL)
@@ -52,7 +52,7 @@ func (s *ipset) message(command int, set string) {
 }
 
 // do sends one command; each is shown the attributes of the answers.
-func (s *ipset) do(each func(attributes iter.Seq2[uint16, []byte])) error {
+func (s *Conn) do(each func(attributes iter.Seq2[uint16, []byte])) error {
 	if each == nil {
 		return setError(s.conn.Do(nil))
 	}
@@ -69,13 +69,14 @@ func setError(err error) error {
 }
 
 // listFlags asks for less than everything.
-func (s *ipset) listFlags(flags uint32) {
+func (s *Conn) listFlags(flags uint32) {
 	at := s.conn.Nest(nl.IPSET_ATTR_FLAGS | netOrder)
 	s.conn.Append(binary.BigEndian.AppendUint32(nil, flags)...)
 	s.conn.End(at)
 }
 
-func (s *ipset) names() (names []string, err error) {
+// Names lists the sets of everybody.
+func (s *Conn) Names() (names []string, err error) {
 	s.message(nl.IPSET_CMD_LIST, "")
 	s.listFlags(listNamesOnly)
 	err = s.do(func(attributes iter.Seq2[uint16, []byte]) {
@@ -88,9 +89,9 @@ func (s *ipset) names() (names []string, err error) {
 	return names, err
 }
 
-// size is the number of members of a set, without listing them. A kernel that
+// Size is the number of members of a set, without listing them. A kernel that
 // does not tell it is taken to say 0 of every set.
-func (s *ipset) size(name string) (n uint32, err error) {
+func (s *Conn) Size(name string) (n uint32, err error) {
 	s.message(nl.IPSET_CMD_LIST, name)
 	s.listFlags(listHeader)
 	err = s.do(func(attributes iter.Seq2[uint16, []byte]) {
@@ -103,23 +104,24 @@ func (s *ipset) size(name string) (n uint32, err error) {
 	return n, err
 }
 
-// members lists a set; a large one comes in several messages.
-func (s *ipset) members(name string, each func(state.SetMember)) (state.Set, error) {
+// List shows the members of a set; a large one comes in several messages.
+func (s *Conn) List(name string, each func(state.SetMember)) (state.Set, error) {
 	set := state.Set{Name: name}
 	s.message(nl.IPSET_CMD_LIST, name)
-	err := s.conn.Do(func(message []byte) { parseSet(&set, message, each) })
+	err := s.conn.Do(func(message []byte) { parse(&set, message, each) })
 	return set, setError(err)
 }
 
-// has says whether a set has the member; false without the set.
-func (s *ipset) has(m state.SetMember) (bool, error) {
+// Has says whether a set has the member; false without the set.
+func (s *Conn) Has(m state.SetMember) (bool, error) {
 	s.message(nl.IPSET_CMD_TEST, m.Set)
 	s.memberData(m)
 	err := s.do(nil)
 	return err == nil, nlmsg.Ignore(err, nl.IPSetError(nl.IPSET_ERR_EXIST), unix.ENOENT)
 }
 
-func (s *ipset) create(set state.Set) error {
+// Create makes an empty set; one that is there already is left as it is.
+func (s *Conn) Create(set state.Set) error {
 	family, revision := byte(unix.AF_UNSPEC), byte(0)
 	if set.Type == state.HashIP {
 		family, revision = unix.AF_INET, 1
@@ -137,31 +139,34 @@ func (s *ipset) create(set state.Set) error {
 	return s.do(nil)
 }
 
-func (s *ipset) destroy(name string) error {
+// Destroy removes a set with its members.
+func (s *Conn) Destroy(name string) error {
 	s.message(nl.IPSET_CMD_DESTROY, name)
 	return s.do(nil)
 }
 
-// swap exchanges what two sets hold, while rules go on to refer to both.
-func (s *ipset) swap(a, b string) error {
+// Swap exchanges what two sets hold, while rules go on to refer to both.
+func (s *Conn) Swap(a, b string) error {
 	s.message(nl.IPSET_CMD_SWAP, a)
 	s.conn.AttrText(nl.IPSET_ATTR_SETNAME2, b)
 	return s.do(nil)
 }
 
-func (s *ipset) add(m state.SetMember) error {
+// Add adds a member that may be in already, Delete removes one that may be out.
+func (s *Conn) Add(m state.SetMember) error {
 	s.change(nl.IPSET_CMD_ADD, m)
 	return s.do(nil)
 }
 
-func (s *ipset) del(m state.SetMember) error {
+// Delete is described with Add.
+func (s *Conn) Delete(m state.SetMember) error {
 	s.change(nl.IPSET_CMD_DEL, m)
 	return s.do(nil)
 }
 
-// bulk adds members, or removes them, at once and returns the ops that have to be
+// Bulk adds members, or removes them, at once and returns the ops that have to be
 // done one by one.
-func (s *ipset) bulk(ops []state.Op) (left []state.Op) {
+func (s *Conn) Bulk(ops []state.Op) (left []state.Op) {
 	first := s.conn.NextSeq()
 	for _, op := range ops {
 		m, _ := op.Object().(state.SetMember)
@@ -184,12 +189,12 @@ func (s *ipset) bulk(ops []state.Op) (left []state.Op) {
 }
 
 // change puts a member's addition or removal into the batch.
-func (s *ipset) change(command int, m state.SetMember) {
+func (s *Conn) change(command int, m state.SetMember) {
 	s.message(command, m.Set)
 	s.memberData(m)
 }
 
-func (s *ipset) memberData(m state.SetMember) {
+func (s *Conn) memberData(m state.SetMember) {
 	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
 	if m.Addr.IsValid() {
 		ip, addr := s.conn.Nest(nl.IPSET_ATTR_IP|nested), m.Addr.As4()

@@ -1,4 +1,4 @@
-package kernel
+package ipset
 
 import (
 	"encoding/binary"
@@ -20,8 +20,8 @@ func elements(header []byte) (n uint32) {
 	return n
 }
 
-// parseSet reads one message of a list of the set.
-func parseSet(set *state.Set, message []byte, each func(state.SetMember)) {
+// parse reads one message of a list of the set.
+func parse(set *state.Set, message []byte, each func(state.SetMember)) {
 	for typ, value := range nlmsg.NetfilterAttrs(message) {
 		switch typ {
 		case nl.IPSET_ATTR_TYPENAME:
