@@ -57,26 +57,39 @@ func (k *Kernel) askedLoads(ctx context.Context) (map[state.Key]Load, error) {
 // serviceCount is how many services IPVS has in the thread's namespace; 0 where
 // the kernel has no IPVS.
 func serviceCount() (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	s, err := openInfo()
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(fd)
-	info, err := ipvsInfo(fd)
+	defer s.Close()
+	n, err := s.Services()
+	return int(n), nlmsg.Ignore(err, unix.ENOPROTOOPT)
+}
+
+// infoSocket asks IPVS for what it has in the namespace that the socket was made in.
+// Nothing is loaded for it.
+type infoSocket struct{ fd int }
+
+// openInfo opens one in the namespace of the calling thread.
+func openInfo() (*infoSocket, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
-		return 0, nlmsg.Ignore(err, unix.ENOPROTOOPT)
+		return nil, fmt.Errorf("open a socket for the state of IPVS: %w", err)
 	}
-	return int(info.services), nil
+	return &infoSocket{fd}, nil
+}
+
+// Close gives back the socket.
+func (s *infoSocket) Close() { unix.Close(s.fd) }
+
+// Services is how many there are.
+func (s *infoSocket) Services() (uint32, error) {
+	var i info
+	err := nlmsg.GetSockopt(s.fd, getIPVSInfo, &i)
+	return i.services, err
 }
 
 // info is struct ip_vs_getinfo of include/uapi/linux/ip_vs.h.
 type info struct{ version, tableSize, services uint32 }
 
 const getIPVSInfo = 64 + 1024 + 64 + 1 // IP_VS_SO_GET_INFO
-
-// ipvsInfo is of the namespace that the socket was made in; nothing is loaded
-// for it.
-func ipvsInfo(fd int) (i info, err error) {
-	err = nlmsg.GetSockopt(fd, getIPVSInfo, &i)
-	return i, err
-}

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -169,22 +170,20 @@ func (p *probes) iptables() {
 // restored loads rules and reads them back: where nft_compat lacks an extension,
 // iptables-nft may take a rule and keep an empty one (kops#18733, EL10).
 func (p *probes) restored(input, table string) error {
-	if _, err := p.programs.Run(p.ctx, input, "iptables-restore", "--noflush", "-w", "10"); err != nil {
+	if err := iptables.Restore(p.ctx, &p.programs, input); err != nil {
 		return err
 	}
 	text, err := p.programs.Run(p.ctx, "", "iptables-save", "-t", table)
 	if err != nil {
 		return err
 	}
-	rs, err := parseSave(text)
+	rs, err := iptables.Parse(text)
 	if err != nil {
 		return err
 	}
-	for _, c := range rs[table] {
-		for _, rule := range c.rules {
-			if rule == "" || rule[0] != '-' && rule[0] != '!' {
-				return errors.New("iptables-save gives back something else: " + rule)
-			}
+	for rule := range rs.Rules(table) {
+		if rule == "" || rule[0] != '-' && rule[0] != '!' {
+			return errors.New("iptables-save gives back something else: " + rule)
 		}
 	}
 	return nil

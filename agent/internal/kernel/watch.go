@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -108,7 +109,7 @@ func (w *Watch) pending() bool { return w.state || w.chains || w.counted }
 func (w *Watch) Cover(scope Scope) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.nft = iptablesIsNFT()
+	w.nft = iptables.UsesNFT()
 	w.follow()
 	for _, e := range w.sources() {
 		e.drain()
@@ -150,7 +151,7 @@ func (w *Watch) chainsUntouched() bool {
 func (w *Watch) ChainsCertain() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.nft && iptablesIsNFT() && w.chainsUntouched()
+	return w.nft && iptables.UsesNFT() && w.chainsUntouched()
 }
 
 // Untouched says whether nobody has changed anything of ours since the last

@@ -1,12 +1,9 @@
-package kernel
+package iptables
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
@@ -14,68 +11,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
-
-// iptables-nft makes a table with all its built-in chains when the first rule
-// goes in, and never takes it away. A host that had no such table shall have none
-// after us, so what was absent is kept with the originals, and an empty table
-// that came with us goes with us.
-
-func tableKey(name string) string { return "iptables table " + name }
-
-// noteTables keeps which tables are not there yet, before ops make them. That it
-// cannot be kept (a full disk) is no reason to leave a host without its chains: at
-// worst an empty table stays when the mesh leaves.
-func (k *Kernel) noteTables(ops []state.Op, now ruleset) {
-	for _, op := range ops {
-		c, ok := op.New.(state.Chain)
-		if !ok || c.NS != state.Host || now[c.Table] != nil {
-			continue
-		}
-		_ = k.originals.Set(tableKey(c.Table), absent)
-	}
-}
-
-// dropEmptyTables takes away what noteTables saw come and removals left empty.
-func (k *Kernel) dropEmptyTables(ctx context.Context, ops []state.Op) error {
-	came := map[string]bool{}
-	for _, op := range ops {
-		c, ok := op.Old.(state.Chain)
-		if ok && op.Action == state.Remove && c.NS == state.Host && k.claimed(tableKey(c.Table)) {
-			came[c.Table] = true
-		}
-	}
-	if len(came) == 0 {
-		return nil
-	}
-	now, err := k.saveChains(ctx, k.host)
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(came)) {
-		if !now[name].untouched() {
-			continue // others use it by now, or another chain of ours is still there
-		}
-		if err := dropTable(k.host.NS, name, slices.Sorted(maps.Keys(now[name]))); err != nil {
-			return fmt.Errorf("delete the empty table %s: %w", name, err)
-		}
-		if err := k.originals.Delete(tableKey(name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// untouched says that a table holds what iptables-nft makes by itself and no more.
-func (t table) untouched() bool {
-	for _, c := range t {
-		if c.policy != "ACCEPT" || len(c.rules) > 0 {
-			return false
-		}
-	}
-	return true
-}
 
 // Of include/uapi/linux/netfilter/nf_tables.h and nfnetlink.h.
 const (
@@ -88,6 +24,8 @@ const (
 	batchBegin      = 16
 	batchEnd        = 17
 	notRecursive    = 0x100 // NLM_F_NONREC
+	nftGetGen       = 16
+	nftGenID        = 1
 	maxBatchAnswers = 32
 )
 
@@ -166,4 +104,28 @@ func transact(fd, change int, attrs []byte) error {
 		}
 	}
 	return errors.New("the kernel did not answer the nf_tables transaction")
+}
+
+// generation is a number that every change of the tables of a namespace raises.
+func generation(fd int) (number uint32, err error) {
+	request := nftMessage(nftSubsystem<<8|nftGetGen, 0, unix.AF_UNSPEC, 0, nil)
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, err
+	}
+	var buf [512]byte
+	n, _, err := unix.Recvfrom(fd, buf[:], 0)
+	if err != nil {
+		return 0, err
+	}
+	for m := range nlmsg.Messages(buf[:n]) {
+		if m.Type == unix.NLMSG_ERROR || len(m.Body) < nl.SizeofNfgenmsg {
+			break
+		}
+		for typ, value := range nlmsg.Attrs(m.Body[nl.SizeofNfgenmsg:]) {
+			if typ == nftGenID && len(value) == 4 {
+				return binary.BigEndian.Uint32(value), nil
+			}
+		}
+	}
+	return 0, errors.New("the kernel did not tell nf_tables' generation")
 }

@@ -1,4 +1,4 @@
-package kernel
+package iptables
 
 import (
 	"context"
@@ -6,8 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 )
 
 // Chain is an iptables chain of a namespace with what its rules have counted,
@@ -24,22 +23,10 @@ type Rule struct {
 	Packets, Bytes uint64
 }
 
-// Chains reads all chains of a namespace with the rules' counters; none when the
-// namespace is not there.
-func (k *Kernel) Chains(ctx context.Context, ns state.NS) ([]Chain, error) {
-	var text string
-	save := func() (err error) {
-		text, err = k.programs.Run(ctx, "", "iptables-save", "-c")
-		return err
-	}
-	enter := k.InHost
-	if ns == state.Mesh {
-		if there, err := netns.IsMounted(k.namespaceFile()); err != nil || !there {
-			return nil, err
-		}
-		enter = k.InMesh
-	}
-	if err := enter(save); err != nil {
+// Counted reads all chains of the calling thread's namespace with the rules' counters.
+func Counted(ctx context.Context, run *program.Runner) ([]Chain, error) {
+	text, err := run.Run(ctx, "", "iptables-save", "-c")
+	if err != nil {
 		return nil, err
 	}
 	return parseCounted(text)
@@ -87,31 +74,4 @@ func parseCountedRule(line string) (chain string, r Rule, ok bool) {
 	r.Bytes, errBytes = strconv.ParseUint(bytes, 10, 64)
 	chain, r.Text, _ = strings.Cut(rest, " ")
 	return chain, r, errPackets == nil && errBytes == nil
-}
-
-// LinkCounters is what has gone through a link since it was made.
-type LinkCounters struct {
-	RxPackets, TxPackets, RxBytes, TxBytes uint64
-	// Dropped and Errors are of both directions.
-	Dropped, Errors uint64
-}
-
-// LinkCounters reads those of a link; ok is false when it is not there.
-func (k *Kernel) LinkCounters(ns state.NS, name string) (c LinkCounters, ok bool, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.meshKnown = false
-	s, err := k.space(ns)
-	if err != nil || s == nil {
-		return c, false, err
-	}
-	l, err := s.Link(name)
-	if err != nil || l == nil || l.Attrs().Statistics == nil {
-		return c, false, err
-	}
-	st := l.Attrs().Statistics
-	return LinkCounters{
-		RxPackets: st.RxPackets, TxPackets: st.TxPackets, RxBytes: st.RxBytes, TxBytes: st.TxBytes,
-		Dropped: st.RxDropped + st.TxDropped, Errors: st.RxErrors + st.TxErrors,
-	}, true, nil
 }

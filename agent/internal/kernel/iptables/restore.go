@@ -1,4 +1,4 @@
-package kernel
+package iptables
 
 import (
 	"fmt"
@@ -20,12 +20,12 @@ type section struct{ clear, fill, unhook, hook, drop []string }
 // render makes the input that does ops on chains of one namespace. It is made of
 // what is there now, not of what was when the ops were planned: deleting a rule
 // that has gone would fail the whole transaction.
-func render(ops []state.Op, now ruleset) string {
+func render(ops []state.Op, now Ruleset) string {
 	s := script{}
 	for _, op := range ops {
 		c, ok := op.Object().(state.Chain)
 		if !ok {
-			continue // callers give only chains, see chainRun
+			continue // callers give only chains
 		}
 		if s[c.Table] == nil {
 			s[c.Table] = &section{}

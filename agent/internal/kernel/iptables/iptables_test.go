@@ -1,4 +1,4 @@
-package kernel
+package iptables
 
 import (
 	"flag"
@@ -34,13 +34,13 @@ func golden(t *testing.T, name, got string) {
 
 func init() { flag.Bool("update", false, "write the golden files") }
 
-func saved(t *testing.T, name string) ruleset {
+func saved(t *testing.T, name string) Ruleset {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rs, err := parseSave(string(text))
+	rs, err := Parse(string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func saved(t *testing.T, name string) ruleset {
 func TestChainsThatAreOursAreFoundAmongOthers(t *testing.T) {
 	for name, ns := range map[string]state.NS{"host": state.Host, "mesh": state.Mesh} {
 		into := state.State{}
-		saved(t, "save-"+name+".txt").observe(into, ns)
+		saved(t, "save-"+name+".txt").Observe(into, ns)
 		var chains []string
 		for _, o := range into {
 			c := o.(state.Chain)
@@ -103,7 +103,7 @@ func TestBrokenSavesAreRefused(t *testing.T) {
 		"*nat\nCOMMIT\n-A A -j B",
 		"Fatal: something",
 	} {
-		if _, err := parseSave(text); err == nil {
+		if _, err := Parse(text); err == nil {
 			t.Errorf("no error for %q", text)
 		}
 	}
@@ -111,7 +111,7 @@ func TestBrokenSavesAreRefused(t *testing.T) {
 
 // Whatever iptables-save says, what is made of it refers only to what it said,
 // and reading what we would write back gives what we asked for.
-func FuzzParseSave(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, name := range []string{"save-host.txt", "save-mesh.txt"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
@@ -120,12 +120,12 @@ func FuzzParseSave(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		rs, err := parseSave(text)
+		rs, err := Parse(text)
 		if err != nil {
 			return
 		}
 		into := state.State{}
-		rs.observe(into, state.Host)
+		rs.Observe(into, state.Host)
 		for _, o := range into {
 			if c := o.(state.Chain); !ourChain(c.Name) || rs[c.Table][c.Name] == nil {
 				t.Errorf("%v is not ours, or not there", c)

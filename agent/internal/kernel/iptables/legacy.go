@@ -1,4 +1,4 @@
-package kernel
+package iptables
 
 import (
 	"os"
@@ -23,7 +23,7 @@ type legacyInfo struct {
 const getLegacyInfo = 64 // IPT_SO_GET_INFO
 
 // legacy is the number of rules and the size in bytes of each table.
-func (c *tableCanary) legacy(host *netns.Space) string {
+func (c *Canary) legacy(host *netns.Space) string {
 	names := c.names
 	if host != nil {
 		there, err := legacyTables(host)

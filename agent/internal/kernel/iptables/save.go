@@ -1,15 +1,19 @@
-package kernel
+package iptables
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// ruleset is what iptables-save says: tables, in them chains, in them rules.
-type ruleset map[string]table
+// Ruleset is what iptables-save says: tables, in them chains, in them rules.
+type Ruleset map[string]table
 
 type table map[string]*chain
 
@@ -20,9 +24,22 @@ type chain struct {
 
 func (c *chain) builtin() bool { return c.policy != "-" }
 
-// parseSave reads the output of iptables-save.
-func parseSave(text string) (ruleset, error) {
-	rs := ruleset{}
+// Save reads all tables of a namespace in one run.
+func Save(ctx context.Context, run *program.Runner, space *netns.Space) (Ruleset, error) {
+	var text string
+	err := space.Do(func() (err error) {
+		text, err = run.Run(ctx, "", "iptables-save")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Parse(text)
+}
+
+// Parse reads the output of iptables-save.
+func Parse(text string) (Ruleset, error) {
+	rs := Ruleset{}
 	var t table
 	for i, line := range strings.Split(text, "\n") {
 		var err error
@@ -46,11 +63,24 @@ func parseSave(text string) (ruleset, error) {
 	return rs, nil
 }
 
-func (rs ruleset) table(name string) table {
+func (rs Ruleset) table(name string) table {
 	if rs[name] == nil {
 		rs[name] = table{}
 	}
 	return rs[name]
+}
+
+// Rules walks over the rules of all chains of a table.
+func (rs Ruleset) Rules(table string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, c := range rs[table] {
+			for _, rule := range c.rules {
+				if !yield(rule) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // declare takes "NAME POLICY [packets:bytes]".
@@ -107,9 +137,9 @@ func (t table) jumps(to string) []jump {
 	return found
 }
 
-// observe puts the chains that are ours: in the host's namespace by their names,
+// Observe puts the chains that are ours: in the host's namespace by their names,
 // in the mesh's all that hold anything.
-func (rs ruleset) observe(into state.State, ns state.NS) {
+func (rs Ruleset) Observe(into state.State, ns state.NS) {
 	for tableName, t := range rs {
 		for name, c := range t {
 			o := state.Chain{NS: ns, Table: tableName, Name: name, Rules: strings.Join(c.rules, "\n")}

@@ -1,4 +1,4 @@
-package kernel
+package iptables
 
 import (
 	"context"
@@ -71,7 +71,7 @@ func countRules(ctx context.Context, run *program.Runner, into map[string]int, n
 	if err != nil {
 		return err
 	}
-	chains, err := parseSave(text)
+	chains, err := Parse(text)
 	if err != nil {
 		return err
 	}
