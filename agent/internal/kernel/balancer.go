@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -10,7 +11,7 @@ import (
 // one; nftables may become another.
 type Balancer interface {
 	// List shows every virtual and real server there is, and puts the timeouts.
-	List(ctx context.Context, into state.State, many sink) error
+	List(ctx context.Context, into state.State, many ipvs.Sink) error
 	// ListOnly puts what there is of these virtual servers, each with all its real
 	// servers.
 	ListOnly(ctx context.Context, into state.State, servers []state.VirtualServer) error

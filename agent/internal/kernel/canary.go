@@ -5,6 +5,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -105,7 +106,7 @@ func (c *canary) members() (sizes [maxSets]uint32) {
 // meshCanary asks in the mesh's namespace.
 type meshCanary struct {
 	*iptables.Canary
-	ipvs *infoSocket
+	servers *ipvs.Info
 }
 
 func newMeshCanary(ns netns.Handle) (*meshCanary, error) {
@@ -113,9 +114,9 @@ func newMeshCanary(ns netns.Handle) (*meshCanary, error) {
 	if err != nil {
 		return nil, err
 	}
-	var info *infoSocket
+	var info *ipvs.Info
 	err = netns.Do(ns, func() (err error) {
-		info, err = openInfo()
+		info, err = ipvs.OpenInfo()
 		return err
 	})
 	if err != nil {
@@ -127,11 +128,11 @@ func newMeshCanary(ns netns.Handle) (*meshCanary, error) {
 
 func (c *meshCanary) close() {
 	c.Close()
-	c.ipvs.Close()
+	c.servers.Close()
 }
 
 func (c *meshCanary) services() uint32 {
-	n, err := c.ipvs.Services()
+	n, err := c.servers.Services()
 	if err != nil {
 		return unknown
 	}

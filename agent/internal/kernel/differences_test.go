@@ -14,11 +14,11 @@ func (s *mismatches) show(there state.State) {
 	for _, o := range there {
 		switch o := o.(type) {
 		case state.VirtualServer:
-			s.virtual(o)
+			s.Virtual(o)
 		case state.RealServer:
-			s.destination(o)
+			s.Destination(o)
 		case state.SetMember:
-			s.member(o)
+			s.Member(o)
 		default:
 			s.others.Put(o)
 		}
@@ -105,10 +105,10 @@ func TestWhatIsAsDesiredMakesNoGarbage(t *testing.T) {
 	allocs := testing.AllocsPerRun(5, func() {
 		found.met = 0
 		for _, v := range servers {
-			many.virtual(v)
+			many.Virtual(v)
 		}
 		for _, r := range reals {
-			many.destination(r)
+			many.Destination(r)
 		}
 	})
 	if found.met != 5500 || allocs > 0 {

@@ -42,7 +42,7 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 	stale := conntrack.NewStale()
 	err := inOrder(
 		func() error {
-			return k.balance(false, func(b Balancer) error { return b.List(ctx, state.State{}, udpServers{stale}) })
+			return k.balance(false, func(b Balancer) error { return b.List(ctx, state.State{}, stale) })
 		},
 		func() error { return k.readOpen(stale) },
 		func() error { return k.readAddresses(stale, before) },
@@ -59,13 +59,6 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 	}
 	return nil
 }
-
-// udpServers takes what the balancer lists.
-type udpServers struct{ *conntrack.Stale }
-
-func (u udpServers) virtual(v state.VirtualServer)  { u.Virtual(v) }
-func (u udpServers) destination(r state.RealServer) { u.Destination(r) }
-func (udpServers) member(state.SetMember)           {}
 
 func (k *Kernel) readOpen(stale *conntrack.Stale) error {
 	_, err := k.sets.List(setUDP, func(m state.SetMember) { stale.Open[m.Port] = true })

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -47,7 +48,7 @@ func (k *Kernel) lookForMesh() error {
 	if k.mesh, err = netns.NewSpace(ns); err != nil {
 		return err
 	}
-	k.balancer = newIPVS(k.mesh, &k.programs)
+	k.balancer = ipvs.New(k.mesh, &k.programs)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -132,7 +133,7 @@ func (p *probes) set(set state.Set) func() error {
 }
 
 func (p *probes) ipvs() error {
-	b := newIPVS(p.scratch, &p.programs)
+	b := ipvs.New(p.scratch, &p.programs)
 	defer b.Close()
 	server := netip.MustParseAddrPort("192.0.2.1:1")
 	v := state.VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"}

@@ -23,7 +23,7 @@ func (k *Kernel) observeSets(_ context.Context, r *view) error {
 	if r.ns != state.Host {
 		return nil
 	}
-	return k.sets.Observe(state.SetPrefix, r.into, r.many.member)
+	return k.sets.Observe(state.SetPrefix, r.into, r.many.Member)
 }
 
 func (k *Kernel) putSet(_ context.Context, old state.Object, set state.Set) error {

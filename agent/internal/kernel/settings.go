@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -36,7 +37,7 @@ func (k *Kernel) removeSysctl(_ context.Context, old state.Sysctl) error {
 func (k *Kernel) loadForSysctl(ctx context.Context, name string) (err error) {
 	switch {
 	case strings.HasPrefix(name, "net.ipv4.vs."):
-		return loadIPVS(ctx, &k.programs)
+		return ipvs.LoadModule(ctx, &k.programs)
 	case strings.HasPrefix(name, state.ConntrackPrefix):
 		_, err = k.programs.Run(ctx, "", "modprobe", "nf_conntrack")
 	}

@@ -1,4 +1,4 @@
-package kernel
+package ipvs
 
 import (
 	"cmp"
@@ -7,58 +7,70 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/moby/ipvs"
+	moby "github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// List implements Balancer. Which services there are is netlink's to say; their
+// Sink takes what List finds.
+type Sink interface {
+	Virtual(v state.VirtualServer)
+	Destination(r state.RealServer)
+}
+
+// keep is a Sink that keeps all.
+type keep struct{ state.State }
+
+func (k keep) Virtual(v state.VirtualServer)  { k.Put(v) }
+func (k keep) Destination(r state.RealServer) { k.Put(r) }
+
+// List shows every service and destination that there is, and puts the timeouts. Which services there are is netlink's to say; their
 // destinations come from /proc, or by netlink for those that /proc passes over.
-func (b *ipvsBalancer) List(ctx context.Context, into state.State, many sink) error {
-	if there, err := b.kernelHas(); err != nil || !there {
+func (c *Conn) List(ctx context.Context, into state.State, many Sink) error {
+	if there, err := c.kernelHas(); err != nil || !there {
 		return err // without IPVS there are no servers
 	}
-	if err := b.listTimeouts(ctx, into); err != nil {
+	if err := c.listTimeouts(ctx, into); err != nil {
 		return err
 	}
-	l, err := b.listServices(ctx)
+	l, err := c.listServices(ctx)
 	if err != nil {
 		return err
 	}
 	if len(l.servers) > 0 {
-		if err := b.mesh.Do(func() error { return readDestinations(l.service, func(r listed) { l.dest(many, r.RealServer) }) }); err != nil {
+		if err := c.space.Do(func() error { return readDestinations(l.service, func(r listed) { l.dest(many, r.RealServer) }) }); err != nil {
 			return err
 		}
 	}
 	for i := range l.servers {
 		s := &l.servers[i]
 		if !s.seen {
-			if s.seen, err = b.listDestinations(ctx, s, many); err != nil {
+			if s.seen, err = c.listDestinations(ctx, s, many); err != nil {
 				return err
 			}
 		}
 		if s.seen {
-			many.virtual(s.whole())
+			many.Virtual(s.whole())
 		}
 	}
 	return nil
 }
 
-// ListOnly implements Balancer.
-func (b *ipvsBalancer) ListOnly(ctx context.Context, into state.State, servers []state.VirtualServer) error {
-	if there, err := b.kernelHas(); err != nil || !there {
+// ListOnly puts these services, where they are there, each with all its destinations.
+func (c *Conn) ListOnly(ctx context.Context, into state.State, servers []state.VirtualServer) error {
+	if there, err := c.kernelHas(); err != nil || !there {
 		return err
 	}
 	for _, named := range servers {
-		v, there, err := b.service(ctx, named)
+		v, there, err := c.service(ctx, named)
 		if err != nil {
 			return fmt.Errorf("read IPVS service %s/%s: %w", named.Addr, named.Proto, err)
 		}
 		s := listing{VirtualServer: v}
 		if there {
-			there, err = b.listDestinations(ctx, &s, all{into})
+			there, err = c.listDestinations(ctx, &s, keep{into})
 		}
 		if err != nil {
 			return err
@@ -89,9 +101,9 @@ type serverName struct {
 	addr netip.AddrPort
 }
 
-func (b *ipvsBalancer) listServices(ctx context.Context) (*listings, error) {
-	var services []*ipvs.Service
-	err := b.do(ctx, func(h *ipvs.Handle) (err error) {
+func (c *Conn) listServices(ctx context.Context) (*listings, error) {
+	var services []*moby.Service
+	err := c.do(ctx, func(h *moby.Handle) (err error) {
 		services, err = h.GetServices()
 		return err
 	})
@@ -109,10 +121,6 @@ func (b *ipvsBalancer) listServices(ctx context.Context) (*listings, error) {
 	return l, nil
 }
 
-// isOurs is false of services by firewall mark or of IPv6: they are not ours to
-// make, and somebody who puts one into our namespace keeps it.
-func isOurs(s *ipvs.Service) bool { return s.FWMark == 0 && s.AddressFamily == unix.AF_INET }
-
 // service and dest take what readDestinations shows. A service that is there since
 // the list was made is not in it.
 func (l *listings) service(proto string, addr netip.AddrPort) {
@@ -123,14 +131,14 @@ func (l *listings) service(proto string, addr netip.AddrPort) {
 	}
 }
 
-func (l *listings) dest(many sink, r state.RealServer) {
+func (l *listings) dest(many Sink, r state.RealServer) {
 	if l.at != nil {
 		l.at.dest(many, r)
 	}
 }
 
-func (s *listing) dest(many sink, r state.RealServer) {
-	many.destination(r)
+func (s *listing) dest(many Sink, r state.RealServer) {
+	many.Destination(r)
 	if hashes(s.Scheduler) {
 		s.order = append(s.order, r.Addr)
 	}
@@ -144,8 +152,8 @@ func (s *listing) whole() state.VirtualServer {
 }
 
 // listDestinations asks for those of one service; false where it has gone meanwhile.
-func (b *ipvsBalancer) listDestinations(ctx context.Context, s *listing, many sink) (there bool, err error) {
-	dests, err := b.destinations(ctx, serviceOf(s.VirtualServer))
+func (c *Conn) listDestinations(ctx context.Context, s *listing, many Sink) (there bool, err error) {
+	dests, err := c.destinations(ctx, serviceOf(s.VirtualServer))
 	if errors.Is(err, unix.ESRCH) {
 		return false, nil
 	}
@@ -159,8 +167,8 @@ func (b *ipvsBalancer) listDestinations(ctx context.Context, s *listing, many si
 }
 
 // service asks for one by its address; there is false when there is none.
-func (b *ipvsBalancer) service(ctx context.Context, named state.VirtualServer) (v state.VirtualServer, there bool, err error) {
-	err = b.do(ctx, func(h *ipvs.Handle) error {
+func (c *Conn) service(ctx context.Context, named state.VirtualServer) (v state.VirtualServer, there bool, err error) {
+	err = c.do(ctx, func(h *moby.Handle) error {
 		s, err := h.GetService(serviceOf(named))
 		if there = err == nil && isOurs(s); there {
 			v = virtualOf(s)
@@ -168,14 +176,4 @@ func (b *ipvsBalancer) service(ctx context.Context, named state.VirtualServer) (
 		return err
 	})
 	return v, there, nlmsg.Ignore(err, unix.ESRCH)
-}
-
-const notMasquerading = "not masquerading"
-
-func realOf(v state.VirtualServer, d *ipvs.Destination) state.RealServer {
-	r := state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: addressOf(d), Weight: d.Weight}
-	if d.ConnectionFlags&ipvs.ConnectionFlagFwdMask != ipvs.ConnectionFlagMasq {
-		r.Fault = notMasquerading
-	}
-	return r
 }

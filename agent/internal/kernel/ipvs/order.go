@@ -1,4 +1,4 @@
-package kernel
+package ipvs
 
 import (
 	"context"
@@ -8,9 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/moby/ipvs"
+	moby "github.com/moby/ipvs"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -46,12 +45,12 @@ func movers(listed []netip.AddrPort) []netip.AddrPort {
 // it among those that it has not forgotten yet (ip_vs_trash_get_dest). Meanwhile,
 // for microseconds, their packets are dropped and come again, where expire_nodest_conn
 // would end the connections: so that is off for as long.
-func (b *ipvsBalancer) order(ctx context.Context, s *ipvs.Service) error {
-	dests, err := b.destinations(ctx, s)
+func (c *Conn) order(ctx context.Context, s *moby.Service) error {
+	dests, err := c.destinations(ctx, s)
 	if err != nil {
 		return err
 	}
-	byAddr := make(map[netip.AddrPort]*ipvs.Destination, len(dests))
+	byAddr := make(map[netip.AddrPort]*moby.Destination, len(dests))
 	var listed []netip.AddrPort
 	for _, d := range dests {
 		a := addressOf(d)
@@ -62,9 +61,9 @@ func (b *ipvsBalancer) order(ctx context.Context, s *ipvs.Service) error {
 	if len(moving) == 0 {
 		return nil
 	}
-	return b.keepingConnections(func() error {
+	return c.keepingConnections(func() error {
 		for _, a := range moving {
-			if err := b.toFront(ctx, s, byAddr[a]); err != nil {
+			if err := c.toFront(ctx, s, byAddr[a]); err != nil {
 				return fmt.Errorf("move the destination %s: %w", a, err)
 			}
 		}
@@ -76,15 +75,15 @@ func (b *ipvsBalancer) order(ctx context.Context, s *ipvs.Service) error {
 // that. A mere change would leave it in the scheduler's table with the weight that
 // it had before (dest->last_weight), for its clients to be sent on from there: other
 // endpoints than where it was made with weight 0, or is gone already.
-func (b *ipvsBalancer) remake(ctx context.Context, s *ipvs.Service, d *ipvs.Destination) error {
-	if err := b.keepingConnections(func() error { return b.toFront(ctx, s, d) }); err != nil {
+func (c *Conn) remake(ctx context.Context, s *moby.Service, d *moby.Destination) error {
+	if err := c.keepingConnections(func() error { return c.toFront(ctx, s, d) }); err != nil {
 		return err
 	}
-	return b.order(ctx, s)
+	return c.order(ctx, s)
 }
 
-func (b *ipvsBalancer) isMaglev(ctx context.Context, s *ipvs.Service) (maglev bool, err error) {
-	err = b.do(ctx, func(h *ipvs.Handle) error {
+func (c *Conn) isMaglev(ctx context.Context, s *moby.Service) (maglev bool, err error) {
+	err = c.do(ctx, func(h *moby.Handle) error {
 		found, err := h.GetService(s)
 		maglev = err == nil && found.SchedName == "mh"
 		return err
@@ -93,15 +92,15 @@ func (b *ipvsBalancer) isMaglev(ctx context.Context, s *ipvs.Service) (maglev bo
 }
 
 // toFront takes a destination out and makes it again with all that it has.
-func (b *ipvsBalancer) toFront(ctx context.Context, s *ipvs.Service, d *ipvs.Destination) error {
-	if err := b.do(ctx, func(h *ipvs.Handle) error { return h.DelDestination(s, d) }); err != nil {
+func (c *Conn) toFront(ctx context.Context, s *moby.Service, d *moby.Destination) error {
+	if err := c.do(ctx, func(h *moby.Handle) error { return h.DelDestination(s, d) }); err != nil {
 		return err
 	}
-	return b.do(ctx, func(h *ipvs.Handle) error { return h.NewDestination(s, d) })
+	return c.do(ctx, func(h *moby.Handle) error { return h.NewDestination(s, d) })
 }
 
-func (b *ipvsBalancer) destinations(ctx context.Context, s *ipvs.Service) (dests []*ipvs.Destination, err error) {
-	err = b.do(ctx, func(h *ipvs.Handle) (err error) {
+func (c *Conn) destinations(ctx context.Context, s *moby.Service) (dests []*moby.Destination, err error) {
+	err = c.do(ctx, func(h *moby.Handle) (err error) {
 		dests, err = h.GetDestinations(s)
 		return err
 	})
@@ -115,11 +114,11 @@ const sweep = 100 * time.Millisecond
 
 // keepingConnections does something while connections to a destination that is
 // out wait for it. A crash leaves the setting off: it is one that is observed.
-func (b *ipvsBalancer) keepingConnections(do func() error) error {
+func (c *Conn) keepingConnections(do func() error) error {
 	const name = "net.ipv4.vs.expire_nodest_conn"
-	time.Sleep(time.Until(b.removed.Add(sweep)))
+	time.Sleep(time.Until(c.removed.Add(sweep)))
 	var before string
-	err := b.mesh.Do(func() (err error) {
+	err := c.space.Do(func() (err error) {
 		if before, _, err = sysctl.Read(name); err == nil {
 			err = sysctl.Write(name, "0")
 		}
@@ -129,7 +128,7 @@ func (b *ipvsBalancer) keepingConnections(do func() error) error {
 		return err
 	}
 	err = do()
-	return errors.Join(err, b.mesh.Do(func() error { return sysctl.Write(name, before) }))
+	return errors.Join(err, c.space.Do(func() error { return sysctl.Write(name, before) }))
 }
 
 // orderFault says whether a service's clients get other destinations here than on
@@ -139,8 +138,4 @@ func orderFault(v state.VirtualServer, listed []netip.AddrPort) string {
 		return otherOrder
 	}
 	return ""
-}
-
-func addressOf(d *ipvs.Destination) netip.AddrPort {
-	return netip.AddrPortFrom(nlmsg.ToAddr(d.Address), d.Port)
 }

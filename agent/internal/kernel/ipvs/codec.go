@@ -1,4 +1,4 @@
-package kernel
+package ipvs
 
 import (
 	"encoding/binary"
@@ -8,14 +8,14 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/moby/ipvs"
+	moby "github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// Of include/uapi/linux/ip_vs.h.
+// Flags of a service, of include/uapi/linux/ip_vs.h.
 const (
 	servicePersistent = 0x1
 	serviceHashed     = 0x2 // the kernel's own: it is in its table
@@ -30,8 +30,8 @@ const (
 // of the destinations.
 func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "mh" }
 
-func serviceOf(v state.VirtualServer) *ipvs.Service {
-	s := &ipvs.Service{
+func serviceOf(v state.VirtualServer) *moby.Service {
+	s := &moby.Service{
 		AddressFamily: unix.AF_INET,
 		Protocol:      protocolNumber(v.Proto),
 		Address:       v.Addr.Addr().AsSlice(),
@@ -52,7 +52,7 @@ func serviceOf(v state.VirtualServer) *ipvs.Service {
 	return s
 }
 
-func virtualOf(s *ipvs.Service) state.VirtualServer {
+func virtualOf(s *moby.Service) state.VirtualServer {
 	v := state.VirtualServer{
 		Proto:     "tcp",
 		Addr:      netip.AddrPortFrom(nlmsg.ToAddr(s.Address), s.Port),
@@ -70,7 +70,7 @@ func virtualOf(s *ipvs.Service) state.VirtualServer {
 }
 
 // serviceFault is what a state.VirtualServer has no words for.
-func serviceFault(s *ipvs.Service) string {
+func serviceFault(s *moby.Service) string {
 	var faults []string
 	known := uint32(servicePersistent | serviceHashed | serviceOnePacket)
 	if hashes(s.SchedName) {
@@ -92,4 +92,40 @@ func serviceFault(s *ipvs.Service) string {
 // over the wire.
 func netmask(prefixLength int) uint32 {
 	return binary.NativeEndian.Uint32(net.CIDRMask(prefixLength, 32))
+}
+
+// isOurs is false of services by firewall mark or of IPv6: they are not ours to
+// make, and somebody who puts one into our namespace keeps it.
+func isOurs(s *moby.Service) bool { return s.FWMark == 0 && s.AddressFamily == unix.AF_INET }
+
+func protocolNumber(proto string) uint16 {
+	if proto == "udp" {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
+func destinationOf(r state.RealServer) (*moby.Service, *moby.Destination) {
+	s := serviceOf(state.VirtualServer{Proto: r.Proto, Addr: r.Server})
+	return s, &moby.Destination{
+		AddressFamily:   unix.AF_INET,
+		Address:         r.Addr.Addr().AsSlice(),
+		Port:            r.Addr.Port(),
+		Weight:          r.Weight,
+		ConnectionFlags: moby.ConnectionFlagMasq,
+	}
+}
+
+const notMasquerading = "not masquerading"
+
+func realOf(v state.VirtualServer, d *moby.Destination) state.RealServer {
+	r := state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: addressOf(d), Weight: d.Weight}
+	if d.ConnectionFlags&moby.ConnectionFlagFwdMask != moby.ConnectionFlagMasq {
+		r.Fault = notMasquerading
+	}
+	return r
+}
+
+func addressOf(d *moby.Destination) netip.AddrPort {
+	return netip.AddrPortFrom(nlmsg.ToAddr(d.Address), d.Port)
 }

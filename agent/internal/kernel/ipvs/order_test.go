@@ -1,4 +1,4 @@
-package kernel
+package ipvs
 
 import (
 	"math/rand/v2"
@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/moby/ipvs"
+	moby "github.com/moby/ipvs"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -77,15 +77,15 @@ func TestServiceSettingsReadBackEqual(t *testing.T) {
 
 func TestServiceFaults(t *testing.T) {
 	for _, tt := range []struct {
-		service ipvs.Service
+		service moby.Service
 		want    string
 	}{
-		{ipvs.Service{SchedName: "rr", Netmask: netmask(32)}, ""},
-		{ipvs.Service{SchedName: "rr", Netmask: netmask(32), Flags: serviceFallback}, "flags 0x8"},
-		{ipvs.Service{SchedName: "sh", Netmask: netmask(32), Flags: serviceFallback}, ""},
-		{ipvs.Service{SchedName: "sh", Netmask: netmask(32)}, "the clients of a destination of weight 0 are refused instead of getting another one"},
-		{ipvs.Service{SchedName: "mh", Netmask: netmask(32), Flags: serviceFallback | 0x10}, "flags 0x10"},
-		{ipvs.Service{SchedName: "rr", Netmask: netmask(32) ^ 0x100, Flags: servicePersistent}, "netmask 0xfffffeff"},
+		{moby.Service{SchedName: "rr", Netmask: netmask(32)}, ""},
+		{moby.Service{SchedName: "rr", Netmask: netmask(32), Flags: serviceFallback}, "flags 0x8"},
+		{moby.Service{SchedName: "sh", Netmask: netmask(32), Flags: serviceFallback}, ""},
+		{moby.Service{SchedName: "sh", Netmask: netmask(32)}, "the clients of a destination of weight 0 are refused instead of getting another one"},
+		{moby.Service{SchedName: "mh", Netmask: netmask(32), Flags: serviceFallback | 0x10}, "flags 0x10"},
+		{moby.Service{SchedName: "rr", Netmask: netmask(32) ^ 0x100, Flags: servicePersistent}, "netmask 0xfffffeff"},
 	} {
 		if got := serviceFault(&tt.service); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.service, got, tt.want)
