@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/link"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
@@ -41,11 +42,7 @@ type Backends = iptables.Backends
 func ReadBackends(ctx context.Context) (Backends, error) { return iptables.ReadBackends(ctx) }
 
 // LinkCounters is what has gone through a link since it was made.
-type LinkCounters struct {
-	RxPackets, TxPackets, RxBytes, TxBytes uint64
-	// Dropped and Errors are of both directions.
-	Dropped, Errors uint64
-}
+type LinkCounters = link.Counters
 
 // LinkCounters reads those of a link; ok is false when it is not there.
 func (k *Kernel) LinkCounters(ns state.NS, name string) (c LinkCounters, ok bool, err error) {
@@ -56,13 +53,5 @@ func (k *Kernel) LinkCounters(ns state.NS, name string) (c LinkCounters, ok bool
 	if err != nil || s == nil {
 		return c, false, err
 	}
-	l, err := s.Link(name)
-	if err != nil || l == nil || l.Attrs().Statistics == nil {
-		return c, false, err
-	}
-	st := l.Attrs().Statistics
-	return LinkCounters{
-		RxPackets: st.RxPackets, TxPackets: st.TxPackets, RxBytes: st.RxBytes, TxBytes: st.TxBytes,
-		Dropped: st.RxDropped + st.TxDropped, Errors: st.RxErrors + st.TxErrors,
-	}, true, nil
+	return link.Count(s, name)
 }

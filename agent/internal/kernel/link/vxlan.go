@@ -1,4 +1,4 @@
-package kernel
+package link
 
 import (
 	"context"
@@ -34,18 +34,23 @@ const (
 	sourcePortsEnd  = firstSourcePort + 256
 )
 
-var vxlanHandler = newHandler((*Kernel).observeVXLAN, (*Kernel).putVXLAN, (*Kernel).removeVXLAN)
-
-func (k *Kernel) observeVXLAN(_ context.Context, r *view) error {
-	if r.ns != state.Mesh {
-		return nil
+// Overlay finds the overlay's device, nil where there is none.
+func Overlay(mesh *netns.Space) (netlink.Link, error) {
+	l, err := mesh.Link(state.OverlayLink)
+	if _, ok := l.(*netlink.Vxlan); err != nil || !ok {
+		return nil, err
 	}
-	l, err := r.space.Link(state.OverlayLink)
+	return l, nil
+}
+
+// ObserveVXLAN reads the overlay's device.
+func ObserveVXLAN(mesh *netns.Space, into state.State) error {
+	l, err := mesh.Link(state.OverlayLink)
 	if err != nil {
 		return err
 	}
 	if vx, ok := l.(*netlink.Vxlan); ok {
-		r.into.Put(overlayOf(vx))
+		into.Put(overlayOf(vx))
 	}
 	return nil
 }
@@ -82,14 +87,10 @@ func overlayFault(vx *netlink.Vxlan) string {
 	return strings.Join(faults, ", ")
 }
 
-// putVXLAN changes MTU and up in place. Whatever else differs makes it anew, and
+// PutVXLAN changes MTU and up in place. Whatever else differs makes it anew, and
 // with the old device its neighbours, FDB entries and routes go: the caller's
 // next plan has them.
-func (k *Kernel) putVXLAN(ctx context.Context, _ state.Object, want state.VXLAN) error {
-	mesh, err := k.needMesh()
-	if err != nil {
-		return err
-	}
+func PutVXLAN(ctx context.Context, host, mesh *netns.Space, want state.VXLAN) error {
 	l, err := mesh.Link(state.OverlayLink)
 	if err != nil {
 		return err
@@ -97,13 +98,13 @@ func (k *Kernel) putVXLAN(ctx context.Context, _ state.Object, want state.VXLAN)
 	if vx, ok := l.(*netlink.Vxlan); ok && fits(overlayOf(vx), want) {
 		return fitLink(mesh, l, want.MTU)
 	}
-	if err := removeLink(mesh, state.OverlayLink); err != nil {
+	if err := remove(mesh, state.OverlayLink); err != nil {
 		return err
 	}
-	err = whileDying(ctx, func() error { return k.makeVXLAN(mesh, want) })
+	err = whileDying(ctx, func() error { return makeVXLAN(host, mesh, want) })
 	switch {
 	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%s already has VNI %d on port %d: %w", k.sameVNI(want), want.VNI, want.Port, err)
+		return fmt.Errorf("%s already has VNI %d on port %d: %w", sameVNI(host, want), want.VNI, want.Port, err)
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("another program has UDP port %d (see ss -lunp): %w", want.Port, err)
 	case errors.Is(err, unix.EOPNOTSUPP):
@@ -123,7 +124,7 @@ func fits(have, want state.VXLAN) bool {
 
 // makeVXLAN builds the request itself because netlink's own cannot say
 // IFLA_VXLAN_UDP_CSUM=0 (it leaves false out, and the kernel's default is on).
-func (k *Kernel) makeVXLAN(mesh *netns.Space, want state.VXLAN) error {
+func makeVXLAN(host, mesh *netns.Space, want state.VXLAN) error {
 	mac, err := net.ParseMAC(want.MAC)
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func (k *Kernel) makeVXLAN(mesh *netns.Space, want state.VXLAN) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(0))
 	data.AddRtAttr(nl.IFLA_VXLAN_UDP_CSUM, nl.Uint8Attr(0))
 	req.AddData(info)
-	return k.host.Do(func() error {
+	return host.Do(func() error {
 		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 		return err
 	})
@@ -155,8 +156,8 @@ func (k *Kernel) makeVXLAN(mesh *netns.Space, want state.VXLAN) error {
 
 // sameVNI names the device that has the VNI and port already. It may also be in
 // a namespace that we know nothing of, with its socket in the host's.
-func (k *Kernel) sameVNI(want state.VXLAN) string {
-	links, err := nlmsg.List("links", k.host.Netlink.LinkList)
+func sameVNI(host *netns.Space, want state.VXLAN) string {
+	links, err := nlmsg.List("links", host.Netlink.LinkList)
 	if err != nil {
 		return "another device"
 	}
@@ -168,10 +169,5 @@ func (k *Kernel) sameVNI(want state.VXLAN) string {
 	return "a device in another network namespace"
 }
 
-func (k *Kernel) removeVXLAN(context.Context, state.VXLAN) error {
-	mesh, err := k.openMesh()
-	if err != nil || mesh == nil {
-		return err
-	}
-	return removeLink(mesh, state.OverlayLink)
-}
+// RemoveVXLAN removes the overlay's device.
+func RemoveVXLAN(mesh *netns.Space) error { return remove(mesh, state.OverlayLink) }
