@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -38,7 +39,8 @@ var (
 		},
 		func(k *Kernel, ctx context.Context, v state.VirtualServer) error {
 			return k.balance(false, func(b Balancer) error { return b.RemoveVirtual(ctx, v) })
-		}).ofMany((*Kernel).balanceTogether)
+		}).ofMany((*Kernel).balanceTogether).
+		countedBy(func(r *watch.Reading, _ state.Object) *uint32 { return &r.Services })
 
 	realServerHandler = newHandler(nil,
 		func(k *Kernel, ctx context.Context, _ state.Object, r state.RealServer) error {

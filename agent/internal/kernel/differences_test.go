@@ -137,32 +137,3 @@ func BenchmarkPlanWithDesired(b *testing.B) {
 		}
 	}
 }
-
-func TestTheCanaryHasRoomForEverySet(t *testing.T) {
-	if len(setNames) > maxSets {
-		t.Errorf("%d sets, room for %d", len(setNames), maxSets)
-	}
-}
-
-// What the canary says after our own writes is what it said before and these.
-func TestTheCanaryCountsOwnWrites(t *testing.T) {
-	v := state.VirtualServer{Proto: "tcp", Addr: netip.MustParseAddrPort("10.255.1.1:80"), Scheduler: "rr"}
-	open := state.SetMember{Set: setNames[0], Port: 80}
-	before := reading{chains: "7/7", ipvs: 3}
-	before.sets[0] = 3
-	add := []state.Op{{Action: state.Add, New: v}, {Action: state.Add, New: open}, {Action: state.Change, Old: v, New: v}}
-	want := before
-	want.ipvs, want.sets[0] = 4, 4
-	if got := before.after(add); got != want {
-		t.Errorf("after %v: %+v, want %+v", add, got, want)
-	}
-	remove := []state.Op{{Action: state.Remove, Old: open}, {Action: state.Remove, Old: v}}
-	if got := want.after(remove); got != before {
-		t.Errorf("after %v: %+v, want %+v", remove, got, before)
-	}
-	unsure := before
-	unsure.sets[1] = unknown
-	if !before.told() || unsure.told() {
-		t.Error("what could not be told counts as told, or the other way round")
-	}
-}

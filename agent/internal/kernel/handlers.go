@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -29,6 +30,12 @@ type handler struct {
 	many bool
 	// program says that to observe the kind runs a program.
 	program bool
+	// interest says how changes of the kind show in the events of a namespace; false where
+	// they do not. It is nil where the kernel has no events for the kind.
+	interest func(k *Kernel, ns state.NS) (watch.Interest, bool)
+	// counted is the number in a reading of the canary that counts the object, nil for none.
+	// It is nil where the canary does not count the kind.
+	counted func(r *watch.Reading, o state.Object) *uint32
 }
 
 // handlers has one for each kind that is in the kernel: state.KindOwnFile is not.
@@ -86,6 +93,18 @@ func (h handler) alongWith(kind state.Kind) handler {
 // the kernel together.
 func (h handler) ofMany(together func(*Kernel, context.Context, []state.Op) (left []state.Op, failed []OpError)) handler {
 	h.many, h.batch, h.together = true, sameWrites, together
+	return h
+}
+
+// toldBy is for a kind that the kernel has events for.
+func (h handler) toldBy(interest func(k *Kernel, ns state.NS) (watch.Interest, bool)) handler {
+	h.interest = interest
+	return h
+}
+
+// countedBy is for a kind that the canary counts.
+func (h handler) countedBy(counted func(r *watch.Reading, o state.Object) *uint32) handler {
+	h.counted = counted
 	return h
 }
 

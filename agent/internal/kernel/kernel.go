@@ -14,6 +14,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,9 @@ type Kernel struct {
 	meshKnown bool         // mesh has been compared with the file, within this call
 	sets      *ipset.Conn
 	balancer  Balancer // of mesh
-	seen      atomic.Pointer[seen]
+	// mainRoutes are the destinations of our routes in the host's main table, as last
+	// observed: one of them may be replaced by a route over another link.
+	mainRoutes atomic.Pointer[map[netip.Prefix]bool]
 }
 
 // New returns a Kernel for the network namespace that the calling thread is in.

@@ -5,19 +5,41 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/link"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // What is a link, and the addresses on one.
 
 var (
-	vethHandler  = newHandler((*Kernel).observeVeth, (*Kernel).putVeth, (*Kernel).removeVeth)
-	vxlanHandler = newHandler((*Kernel).observeVXLAN, (*Kernel).putVXLAN, (*Kernel).removeVXLAN)
-	addrHandler  = newHandler((*Kernel).observeAddrs, (*Kernel).putAddr, (*Kernel).removeAddr)
+	vethHandler  = newHandler((*Kernel).observeVeth, (*Kernel).putVeth, (*Kernel).removeVeth).toldBy(linkEvents)
+	vxlanHandler = newHandler((*Kernel).observeVXLAN, (*Kernel).putVXLAN, (*Kernel).removeVXLAN).toldBy(linkEvents)
+	addrHandler  = newHandler((*Kernel).observeAddrs, (*Kernel).putAddr, (*Kernel).removeAddr).toldBy(addrEvents)
 )
+
+// linkEvents: every link in our namespace is ours.
+func linkEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+	i := watch.Interest{Group: unix.RTNLGRP_LINK, Types: []uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK}}
+	if ns == state.Host {
+		i.Ours = func(e watch.Event) bool { return e.OurLink }
+	}
+	return i, true
+}
+
+func addrEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+	i := watch.Interest{Group: unix.RTNLGRP_IPV4_IFADDR, Types: []uint16{unix.RTM_NEWADDR, unix.RTM_DELADDR}}
+	if ns == state.Host {
+		i.Ours = func(e watch.Event) bool {
+			on := link.AddrLink(e.Body)
+			return on != 0 && on == e.Links[state.HostLink]
+		}
+	}
+	return i, true
+}
 
 // ourLink finds a link that is ours, see link.Ours.
 func (k *Kernel) ourLink(ns state.NS, name string) (*netns.Space, netlink.Link, error) {

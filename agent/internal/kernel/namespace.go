@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -88,7 +89,14 @@ func (k *Kernel) closeMesh() error {
 	return err
 }
 
-var namespaceHandler = newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace)
+var namespaceHandler = newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace).toldBy(namespaceEvents)
+
+// namespaceEvents tell of its loopback link. That the namespace has come or gone is
+// inotify's to tell, see package watch.
+func namespaceEvents(k *Kernel, ns state.NS) (watch.Interest, bool) {
+	i, _ := linkEvents(k, ns)
+	return i, ns == state.Mesh
+}
 
 func (k *Kernel) observeNamespace(_ context.Context, r *view) error {
 	if r.ns != state.Mesh {

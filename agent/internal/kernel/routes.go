@@ -5,21 +5,70 @@ import (
 	"errors"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/link"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/route"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // What says where packets go.
 
 var (
-	routeHandler = newHandler((*Kernel).observeRoutes, (*Kernel).putRoute, (*Kernel).removeRoute)
-	ruleHandler  = newHandler((*Kernel).observeRules, (*Kernel).putRule, (*Kernel).removeRule)
-	neighHandler = newHandler((*Kernel).observeNeighbours, (*Kernel).putNeigh, (*Kernel).removeNeigh)
-	fdbHandler   = newHandler((*Kernel).observeFDB, (*Kernel).putFDB, (*Kernel).removeFDB)
+	routeHandler = newHandler((*Kernel).observeRoutes, (*Kernel).putRoute, (*Kernel).removeRoute).toldBy(routeEvents)
+	ruleHandler  = newHandler((*Kernel).observeRules, (*Kernel).putRule, (*Kernel).removeRule).toldBy(ruleEvents)
+	neighHandler = newHandler((*Kernel).observeNeighbours, (*Kernel).putNeigh, (*Kernel).removeNeigh).toldBy(neighEvents)
+	fdbHandler   = newHandler((*Kernel).observeFDB, (*Kernel).putFDB, (*Kernel).removeFDB).toldBy(fdbEvents)
 )
+
+// routeEvents: in the host's namespace also a route of another's is told of that takes the
+// place of one of ours.
+func routeEvents(k *Kernel, ns state.NS) (watch.Interest, bool) {
+	i := watch.Interest{Group: unix.RTNLGRP_IPV4_ROUTE, Types: []uint16{unix.RTM_NEWROUTE, unix.RTM_DELROUTE}}
+	if ns == state.Host {
+		i.Ours = func(e watch.Event) bool {
+			r, ok := route.ParseMessage(e.Body)
+			if !ok || r.Table == state.Table || r.Link != 0 && r.Link == e.Links[state.HostLink] {
+				return ok
+			}
+			ours := k.mainRoutes.Load()
+			return r.Table == state.MainTable && ours != nil && (*ours)[r.Dst]
+		}
+	}
+	return i, true
+}
+
+func ruleEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+	i := watch.Interest{Group: unix.RTNLGRP_IPV4_RULE, Types: []uint16{unix.RTM_NEWRULE, unix.RTM_DELRULE}}
+	if ns == state.Host {
+		i.Ours = func(e watch.Event) bool { return route.IsOurRule(e.Body) }
+	}
+	return i, true
+}
+
+// neighEvents and fdbEvents are of one group. In the host's namespace it is not subscribed
+// to, as the neighbours of others come and go there all the time.
+func neighEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+	return watch.Interest{
+		Group: unix.RTNLGRP_NEIGH, Types: []uint16{unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH},
+		Ours: func(e watch.Event) bool { // not those of lo
+			family, on := route.Neighbour(e.Body)
+			return family != unix.AF_INET6 && on != 0 && (on == e.Links[state.OverlayLink] || on == e.Links[state.MeshLink])
+		},
+	}, ns == state.Mesh
+}
+
+func fdbEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+	return watch.Interest{
+		Group: unix.RTNLGRP_NEIGH, Types: []uint16{unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH},
+		Ours: func(e watch.Event) bool {
+			family, _ := route.Neighbour(e.Body)
+			return family == unix.AF_BRIDGE
+		},
+	}, ns == state.Mesh
+}
 
 func (k *Kernel) observeRoutes(_ context.Context, r *view) error {
 	return route.Observe(r.space, r.ns, r.links, r.names, r.into)

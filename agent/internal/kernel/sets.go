@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -17,7 +18,8 @@ var setHandler = newHandler((*Kernel).observeSets, (*Kernel).putSet, (*Kernel).r
 var setMemberHandler = newHandler(nil, (*Kernel).putMember, (*Kernel).removeMember).alongWith(state.KindSet).
 	ofMany(func(k *Kernel, _ context.Context, ops []state.Op) ([]state.Op, []OpError) {
 		return k.sets.Bulk(ops), nil
-	})
+	}).
+	countedBy(func(r *watch.Reading, o state.Object) *uint32 { return r.Members(o.Key().Name) })
 
 func (k *Kernel) observeSets(_ context.Context, r *view) error {
 	if r.ns != state.Host {

@@ -4,15 +4,32 @@ import (
 	"context"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // Originals keeps what the host was like before.
 type Originals = sysctl.Originals
 
-var sysctlHandler = newHandler((*Kernel).observeSysctls, (*Kernel).putSysctl, (*Kernel).removeSysctl)
+var sysctlHandler = newHandler((*Kernel).observeSysctls, (*Kernel).putSysctl, (*Kernel).removeSysctl).toldBy(sysctlEvents)
+
+// sysctlEvents: the kernel tells of few settings, of forwarding among them.
+func sysctlEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+	i := watch.Interest{Group: unix.RTNLGRP_IPV4_NETCONF, Types: []uint16{unix.RTM_NEWNETCONF}}
+	if ns == state.Mesh {
+		i.Types = append(i.Types, unix.RTM_DELNETCONF)
+		return i, true
+	}
+	i.Ours = func(e watch.Event) bool {
+		of := sysctl.NetconfLink(e.Body)
+		return of == sysctl.AllLinks || of != 0 && of == e.Links[state.HostLink]
+	}
+	return i, true
+}
 
 func (k *Kernel) observeSysctls(_ context.Context, r *view) error {
 	return k.sysctls.Observe(r.space, r.ns, r.links, r.into)

@@ -37,3 +37,12 @@ func PutAddr(space *netns.Space, on netlink.Link, a state.Addr) error {
 func RemoveAddr(space *netns.Space, on netlink.Link, a state.Addr) error {
 	return nlmsg.Ignore(space.Netlink.AddrDel(on, &netlink.Addr{IPNet: nlmsg.ToIPNet(a.Prefix)}), unix.EADDRNOTAVAIL)
 }
+
+// AddrLink is the link in the body of an RTM_NEWADDR or RTM_DELADDR, 0 where it is too
+// short.
+func AddrLink(b []byte) uint32 {
+	if len(b) < unix.SizeofIfAddrmsg {
+		return 0
+	}
+	return nlmsg.Uint32(b[4:])
+}

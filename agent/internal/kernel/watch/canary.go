@@ -1,4 +1,4 @@
-package kernel
+package watch
 
 import (
 	"slices"
@@ -10,13 +10,13 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// reading is what the canary says of what has no events. Two that are equal mean
-// that nothing was added or removed; what could not be told is "" or unknown.
-type reading struct {
-	chains string          // of both namespaces
-	sets   [maxSets]uint32 // the number of members of each of state.SetNames
-	ipvs   uint32          // the number of services
-	inode  uint64          // of the mesh's namespace
+// Reading is what the canary says of what has no events. Two that are equal mean that
+// nothing was added or removed; what could not be told is "" or unknown.
+type Reading struct {
+	Chains   string // of both namespaces
+	Services uint32 // how many IPVS has
+	sets     [maxSets]uint32
+	inode    uint64 // of the mesh's namespace
 }
 
 const (
@@ -24,46 +24,33 @@ const (
 	unknown = ^uint32(0)
 )
 
+// Members is the number of members of a set, nil if it is not one that is watched.
+func (r *Reading) Members(set string) *uint32 {
+	if i := slices.Index(setNames, set); i >= 0 {
+		return &r.sets[i]
+	}
+	return nil
+}
+
 // read asks the kernel. The lock is held.
-func (w *Watch) read() reading {
-	r := reading{sets: w.canary.members(), ipvs: unknown}
-	host := w.canary.Read(w.nft, w.kernel.host)
+func (w *Watch) read() Reading {
+	r := Reading{sets: w.canary.members(), Services: unknown}
+	host := w.canary.Read(w.nft, w.options.Host)
 	if w.mesh == nil {
-		r.chains = host
+		r.Chains = host
 		return r
 	}
 	r.inode = w.mesh.inode
-	r.ipvs = w.mesh.canary.services()
+	r.Services = w.mesh.canary.services()
 	if mesh := w.mesh.canary.Read(w.nft, nil); host != "" && mesh != "" {
-		r.chains = host + "/" + mesh
-	}
-	return r
-}
-
-// after is what the canary says when these ops were done, and nothing else.
-func (r reading) after(ops []state.Op) reading {
-	for _, op := range ops {
-		one := uint32(1)
-		if op.Action == state.Remove {
-			one = ^uint32(0) // -1
-		}
-		switch o := op.Object().(type) {
-		case state.VirtualServer:
-			if op.Action != state.Change {
-				r.ipvs += one
-			}
-		case state.SetMember:
-			if i := slices.Index(setNames, o.Set); i >= 0 && op.Action != state.Change {
-				r.sets[i] += one
-			}
-		}
+		r.Chains = host + "/" + mesh
 	}
 	return r
 }
 
 // told says that everything could be told.
-func (r reading) told() bool {
-	return r.chains != "" && r.ipvs != unknown && !slices.Contains(r.sets[:len(setNames)], unknown)
+func (r Reading) told() bool {
+	return r.Chains != "" && r.Services != unknown && !slices.Contains(r.sets[:len(setNames)], unknown)
 }
 
 var setNames = state.SetNames()

@@ -1,10 +1,10 @@
 //go:build kernel
 
-package kernel
+package watch
 
 import "golang.org/x/sys/unix"
 
-// HoldUp runs do while no event of the host is read, with a queue that holds few.
+// HoldUp is for a test of package kernel: it runs do while no event of the host is read, with a queue that holds few.
 func (w *Watch) HoldUp(do func()) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

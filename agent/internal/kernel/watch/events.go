@@ -1,4 +1,4 @@
-package kernel
+package watch
 
 import (
 	"encoding/binary"
@@ -28,22 +28,26 @@ type events struct {
 	watch  *Watch
 	handle func(*events, []byte)
 	closed bool
-	// links are the indexes of our links in this namespace, by name.
-	links map[string]uint32
+	names  []string // of our links in this namespace
+	links  Links
 }
 
-// subscribe to groups of rtnetlink in a namespace. The lock is held.
-func (w *Watch) subscribe(ns netns.Handle, groups []int, links []string, handle func(*events, nlmsg.Message)) (*events, error) {
-	fd, err := eventSocket(ns, groups)
+// subscribe to what interests tell of in a namespace, where our links have these names. The
+// lock is held.
+func (w *Watch) subscribe(ns netns.Handle, links []string, interests []Interest) (*events, error) {
+	fd, err := eventSocket(ns, groups(interests))
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for events: %w", err)
 	}
 	e := w.receive(fd, func(e *events, b []byte) {
 		for m := range nlmsg.Messages(b) {
-			handle(e, m)
+			if e.tells(m, interests) {
+				w.changed()
+			}
 		}
 	})
-	e.learn(ns, links)
+	e.names = links
+	e.learn(ns)
 	return e, nil
 }
 
@@ -72,7 +76,7 @@ func eventSocket(ns netns.Handle, groups []int) (fd int, err error) {
 // here as in handle.
 func (w *Watch) receive(fd int, handle func(*events, []byte)) *events {
 	e := &events{
-		file: os.NewFile(uintptr(fd), "events"), fd: fd, watch: w, handle: handle, links: map[string]uint32{},
+		file: os.NewFile(uintptr(fd), "events"), fd: fd, watch: w, handle: handle, links: Links{},
 	}
 	go e.readOn()
 	return e
@@ -119,13 +123,13 @@ func (e *events) close() {
 }
 
 // learn finds which of our links are there already.
-func (e *events) learn(ns netns.Handle, names []string) {
+func (e *events) learn(ns netns.Handle) {
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return
 	}
 	defer h.Close()
-	for _, name := range names {
+	for _, name := range e.names {
 		if l, err := h.LinkByName(name); err == nil {
 			e.links[name] = uint32(l.Attrs().Index)
 		}

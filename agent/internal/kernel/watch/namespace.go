@@ -1,12 +1,13 @@
-package kernel
+package watch
 
 import (
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 )
 
 // meshWatch is what watches one namespace of the mesh.
@@ -20,7 +21,7 @@ type meshWatch struct {
 // an open socket would keep it alive, and the links in it.
 func (w *Watch) follow() {
 	w.followFolder()
-	inode := netns.Inode(w.kernel.namespaceFile())
+	inode := netns.Inode(w.options.File)
 	if w.mesh != nil && w.mesh.inode == inode || w.mesh == nil && inode == 0 {
 		return
 	}
@@ -29,7 +30,7 @@ func (w *Watch) follow() {
 	if inode == 0 {
 		return
 	}
-	ns, err := netns.Open(w.kernel.namespaceFile())
+	ns, err := netns.Open(w.options.File)
 	if err != nil {
 		return // gone again: the next look sees what there is then
 	}
@@ -38,7 +39,7 @@ func (w *Watch) follow() {
 	if mesh.canary, err = newMeshCanary(ns); err != nil {
 		return
 	}
-	if mesh.events, err = w.subscribe(ns, meshGroups(), []string{state.OverlayLink, state.MeshLink}, w.meshMessage); err != nil {
+	if mesh.events, err = w.subscribe(ns, w.options.MeshLinks, w.options.MeshInterests); err != nil {
 		mesh.canary.close()
 		return
 	}
@@ -65,7 +66,7 @@ func (w *Watch) followFolder() {
 	if err != nil {
 		return
 	}
-	if _, err := unix.InotifyAddWatch(fd, w.kernel.netnsDir, folderEvents|unix.IN_ONLYDIR); err != nil {
+	if _, err := unix.InotifyAddWatch(fd, filepath.Dir(w.options.File), folderEvents|unix.IN_ONLYDIR); err != nil {
 		unix.Close(fd)
 		return
 	}
@@ -75,7 +76,7 @@ func (w *Watch) followFolder() {
 // folderEvents reads inotify's events: struct inotify_event and a name each.
 func (w *Watch) folderEvents(folder *events, b []byte) {
 	for len(b) >= unix.SizeofInotifyEvent {
-		mask, size := native.Uint32(b[4:]), int(native.Uint32(b[12:]))
+		mask, size := nlmsg.Uint32(b[4:]), int(nlmsg.Uint32(b[12:]))
 		b = b[unix.SizeofInotifyEvent:]
 		if size > len(b) {
 			return
@@ -86,7 +87,7 @@ func (w *Watch) folderEvents(folder *events, b []byte) {
 			folder.close()
 			w.folder = nil
 		}
-		if name == state.Namespace || mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED) != 0 {
+		if name == filepath.Base(w.options.File) || mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED) != 0 {
 			w.changed()
 		}
 	}
