@@ -5,10 +5,11 @@
 // them, table 10255 and its rule, sets and chains by the prefix of their names,
 // and everything in the mesh's namespace, which is ours as a whole.
 //
-// Links, routes, neighbours, sets and IPVS are written through netlink, one
-// message each. Only chains need a program (iptables-save, iptables-restore), so
-// that it works with both of its kinds, legacy and nf_tables; ops on chains that
-// stand together go in one run.
+// What speaks to the kernel are the packages below this one, one for each of its
+// tables (link, route, ipset, iptables, ipvs, conntrack, sysctl), and watch. They know
+// namespaces and objects. This package has the handler of each kind, which finds for them
+// the namespace and the link that an object needs, and says how the kind's changes are
+// seen; the order of writes; and the one Kernel that the rest of the agent uses.
 package kernel
 
 import (
