@@ -33,22 +33,24 @@ type Balancer interface {
 
 // One call lists all three kinds.
 var (
-	virtualServerHandler = newHandler((*Kernel).observeBalancer,
+	virtualServerHandler = steersIf(newHandler((*Kernel).observeBalancer,
 		func(k *Kernel, ctx context.Context, _ state.Object, v state.VirtualServer) error {
 			return k.balance(true, func(b Balancer) error { return b.PutVirtual(ctx, v) })
 		},
 		func(k *Kernel, ctx context.Context, v state.VirtualServer) error {
 			return k.balance(false, func(b Balancer) error { return b.RemoveVirtual(ctx, v) })
 		}).ofMany((*Kernel).balanceTogether).
-		countedBy(func(r *watch.Reading, _ state.Object) *uint32 { return &r.Services })
+		countedBy(func(r *watch.Reading, _ state.Object) *uint32 { return &r.Services }),
+		func(v state.VirtualServer) bool { return v.Proto == "udp" })
 
-	realServerHandler = newHandler(nil,
+	realServerHandler = steersIf(newHandler(nil,
 		func(k *Kernel, ctx context.Context, _ state.Object, r state.RealServer) error {
 			return k.balance(true, func(b Balancer) error { return b.PutReal(ctx, r) })
 		},
 		func(k *Kernel, ctx context.Context, r state.RealServer) error {
 			return k.balance(false, func(b Balancer) error { return b.RemoveReal(ctx, r) })
-		}).alongWith(state.KindVirtualServer).ofMany((*Kernel).balanceTogether)
+		}).alongWith(state.KindVirtualServer).ofMany((*Kernel).balanceTogether),
+		func(r state.RealServer) bool { return r.Proto == "udp" })
 
 	timeoutsHandler = newHandler(nil,
 		func(k *Kernel, ctx context.Context, _ state.Object, t state.Timeouts) error {

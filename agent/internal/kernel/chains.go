@@ -8,7 +8,8 @@ import (
 )
 
 // chainHandler: all ops on chains of one namespace are one run of iptables-restore.
-var chainHandler = handler{observe: (*Kernel).observeChains, program: true, batch: chainRun, together: (*Kernel).applyChains}
+var chainHandler = steersIf(handler{observe: (*Kernel).observeChains, program: true, batch: chainRun, together: (*Kernel).applyChains},
+	func(c state.Chain) bool { return c.Table == "nat" })
 
 func (k *Kernel) observeChains(ctx context.Context, r *view) error {
 	rs, err := iptables.Save(ctx, &k.programs, r.space)

@@ -80,7 +80,7 @@ func (k *Kernel) Differences(ctx context.Context, scope Scope, desired state.Sta
 	if scope == Traffic {
 		wanted = state.State{}
 		for key, o := range desired {
-			if key.Kind != state.KindChain {
+			if !handlers[key.Kind].program {
 				wanted[key] = o
 			}
 		}
@@ -97,7 +97,7 @@ func (s *mismatches) wanted(scope Scope) (wanted state.State, ok bool) {
 		switch {
 		case InPart(key):
 			many++
-		case key.Kind != state.KindChain || scope == Full:
+		case !handlers[key.Kind].program || scope == Full:
 			wanted[key] = o
 		}
 	}

@@ -19,21 +19,8 @@ const setUDP = state.SetPrefix + "udp"
 
 // changesFlows says that the op changes the way of packets into the mesh.
 func changesFlows(op state.Op) bool {
-	switch o := op.Object().(type) {
-	case state.RealServer:
-		return o.Proto == "udp"
-	case state.VirtualServer:
-		return o.Proto == "udp"
-	case state.SetMember:
-		return o.Set == setUDP
-	case state.Chain:
-		return o.Table == "nat"
-	case state.NetNS:
-		return true
-	case state.Addr: // S: what came for it meanwhile was forwarded
-		return o.NS == state.Mesh && o.Link == "lo"
-	}
-	return false
+	h := handlerOf(op)
+	return h.steers != nil && h.steers(op.Object())
 }
 
 // forgetStaleFlows runs after the ops; before are the addresses of the mesh's

@@ -36,6 +36,10 @@ type handler struct {
 	// counted is the number in a reading of the canary that counts the object, nil for none.
 	// It is nil where the canary does not count the kind.
 	counted func(r *watch.Reading, o state.Object) *uint32
+	// steers says that a write of the object changes the way of packets into the mesh, so
+	// that entries of conntrack may lead where nothing is any more. It is nil for a kind
+	// that never does.
+	steers func(o state.Object) bool
 }
 
 // handlers has one for each kind that is in the kernel: state.KindOwnFile is not.
@@ -105,6 +109,15 @@ func (h handler) toldBy(interest func(k *Kernel, ns state.NS) (watch.Interest, b
 // countedBy is for a kind that the canary counts.
 func (h handler) countedBy(counted func(r *watch.Reading, o state.Object) *uint32) handler {
 	h.counted = counted
+	return h
+}
+
+// steersIf is for a kind whose writes may change the way of packets into the mesh.
+func steersIf[O state.Object](h handler, steers func(o O) bool) handler {
+	h.steers = func(o state.Object) bool {
+		is, ok := o.(O)
+		return ok && steers(is)
+	}
 	return h
 }
 

@@ -18,7 +18,9 @@ import (
 var (
 	vethHandler  = newHandler((*Kernel).observeVeth, (*Kernel).putVeth, (*Kernel).removeVeth).toldBy(linkEvents)
 	vxlanHandler = newHandler((*Kernel).observeVXLAN, (*Kernel).putVXLAN, (*Kernel).removeVXLAN).toldBy(linkEvents)
-	addrHandler  = newHandler((*Kernel).observeAddrs, (*Kernel).putAddr, (*Kernel).removeAddr).toldBy(addrEvents)
+	// What came for an address of lo meanwhile, a VIP, was forwarded.
+	addrHandler = steersIf(newHandler((*Kernel).observeAddrs, (*Kernel).putAddr, (*Kernel).removeAddr).toldBy(addrEvents),
+		func(a state.Addr) bool { return a.NS == state.Mesh && a.Link == "lo" })
 )
 
 // linkEvents: every link in our namespace is ours.

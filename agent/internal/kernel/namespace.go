@@ -89,7 +89,8 @@ func (k *Kernel) closeMesh() error {
 	return err
 }
 
-var namespaceHandler = newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace).toldBy(namespaceEvents)
+var namespaceHandler = steersIf(newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace).toldBy(namespaceEvents),
+	func(state.NetNS) bool { return true })
 
 // namespaceEvents tell of its loopback link. That the namespace has come or gone is
 // inotify's to tell, see package watch.

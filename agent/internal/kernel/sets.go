@@ -15,11 +15,12 @@ import (
 var setHandler = newHandler((*Kernel).observeSets, (*Kernel).putSet, (*Kernel).removeSet)
 
 // setMemberHandler: a set is listed with its members.
-var setMemberHandler = newHandler(nil, (*Kernel).putMember, (*Kernel).removeMember).alongWith(state.KindSet).
+var setMemberHandler = steersIf(newHandler(nil, (*Kernel).putMember, (*Kernel).removeMember).alongWith(state.KindSet).
 	ofMany(func(k *Kernel, _ context.Context, ops []state.Op) ([]state.Op, []OpError) {
 		return k.sets.Bulk(ops), nil
 	}).
-	countedBy(func(r *watch.Reading, o state.Object) *uint32 { return r.Members(o.Key().Name) })
+	countedBy(func(r *watch.Reading, o state.Object) *uint32 { return r.Members(o.Key().Name) }),
+	func(m state.SetMember) bool { return m.Set == setUDP })
 
 func (k *Kernel) observeSets(_ context.Context, r *view) error {
 	if r.ns != state.Host {
