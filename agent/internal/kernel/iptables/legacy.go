@@ -12,12 +12,12 @@ import (
 
 // legacyInfo is struct ipt_getinfo of include/uapi/linux/netfilter_ipv4/ip_tables.h.
 type legacyInfo struct {
-	name       [32]byte
-	validHooks uint32
-	hooks      [5]uint32
-	underflow  [5]uint32
-	entries    uint32
-	size       uint32
+	name    [32]byte
+	_       uint32    // valid_hooks
+	_       [5]uint32 // hook_entry
+	_       [5]uint32 // underflow
+	entries uint32
+	size    uint32
 }
 
 const getLegacyInfo = 64 // IPT_SO_GET_INFO

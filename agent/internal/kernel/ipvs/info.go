@@ -44,6 +44,9 @@ func (s *Info) Services() (uint32, error) {
 }
 
 // getInfo is struct ip_vs_getinfo of include/uapi/linux/ip_vs.h.
-type getInfo struct{ version, tableSize, services uint32 }
+type getInfo struct {
+	_, _     uint32 // version, size of the connection table
+	services uint32
+}
 
 const getIPVSInfo = 64 + 1024 + 64 + 1 // IP_VS_SO_GET_INFO
