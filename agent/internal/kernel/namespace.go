@@ -19,7 +19,7 @@ import (
 func (k *Kernel) namespaceFile() string { return filepath.Join(k.netnsDir, state.Namespace) }
 
 // openMesh returns the mesh's namespace, nil when there is none. The one that is
-// open may have been deleted, and made anew by the same name: the file decides,
+// open may have been deleted, and recreated by the same name: the file decides,
 // looked at once in every call of Observe and Apply.
 func (k *Kernel) openMesh() (*netns.Space, error) {
 	if !k.meshKnown {

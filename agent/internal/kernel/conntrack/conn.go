@@ -49,7 +49,7 @@ func (c *conn) find(tcp bool, match func(entry) bool) ([][]byte, error) {
 }
 
 // remove deletes an entry by what find has returned: its original tuple and its
-// id, so that one that has been made anew since stays.
+// id, so that one that has been recreated since stays.
 func (c *conn) remove(message []byte) error {
 	req := c.request(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK)
 	req.AddRawData(message[nl.SizeofNfgenmsg:])

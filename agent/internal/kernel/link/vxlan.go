@@ -87,7 +87,7 @@ func overlayFault(vx *netlink.Vxlan) string {
 	return strings.Join(faults, ", ")
 }
 
-// PutVXLAN changes MTU and up in place. Whatever else differs makes it anew, and
+// PutVXLAN changes MTU and up in place. Whatever else differs recreates it, and
 // with the old device its neighbours, FDB entries and routes go: the caller's
 // next plan has them.
 func PutVXLAN(ctx context.Context, host, mesh *netns.Space, want state.VXLAN) error {

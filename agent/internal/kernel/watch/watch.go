@@ -193,7 +193,7 @@ func (w *Watch) Own(wrote func(*Reading)) bool {
 	return true
 }
 
-// Reloaded says that another program says it has made all of its rules anew.
+// Reloaded says that another program says it has recreated all of its rules.
 func (w *Watch) Reloaded() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
