@@ -9,9 +9,6 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// extraModules is where distributions keep the modules that a small kernel lacks.
-const extraModules = "Ubuntu: apt install linux-modules-extra-$(uname -r), RHEL and its kin: dnf install kernel-modules-extra, Debian's cloud kernel: apt install linux-image-amd64 or linux-image-arm64"
-
 // OpError is an op that could not be done.
 type OpError struct {
 	Op  state.Op
@@ -30,7 +27,7 @@ func opError(op state.Op, err error) OpError {
 // Apply does the ops in order, and goes on after one that fails. Doing one twice,
 // or one that somebody else has done meanwhile, is no error.
 //
-// An op may take others with it: a link that has to be made anew loses its
+// An op may take others with it: a link that has to be recreated loses its
 // addresses, routes and neighbours, a set its members. So the caller observes and
 // plans again until nothing is left to do, a bounded number of times.
 func (k *Kernel) Apply(ctx context.Context, ops []state.Op) []OpError {

@@ -3,6 +3,8 @@ package kernel
 import (
 	"context"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -10,7 +12,7 @@ import (
 // one; nftables may become another.
 type Balancer interface {
 	// List shows every virtual and real server there is, and puts the timeouts.
-	List(ctx context.Context, into state.State, many sink) error
+	List(ctx context.Context, into state.State, many ipvs.Sink) error
 	// ListOnly puts what there is of these virtual servers, each with all its real
 	// servers.
 	ListOnly(ctx context.Context, into state.State, servers []state.VirtualServer) error
@@ -21,7 +23,7 @@ type Balancer interface {
 	RemoveVirtual(ctx context.Context, v state.VirtualServer) error
 	RemoveReal(ctx context.Context, r state.RealServer) error
 	// Bulk does ops of one action on servers of one kind (Add or Remove) at once, at
-	// most maxBatch, and returns those that have to be done one by one: which may be
+	// most nlmsg.MaxBatch, and returns those that have to be done one by one: which may be
 	// because they are done already.
 	Bulk(ctx context.Context, ops []state.Op) (left []state.Op)
 	// PutTimeouts sets for how long idle connections are kept.
@@ -31,21 +33,24 @@ type Balancer interface {
 
 // One call lists all three kinds.
 var (
-	virtualServerHandler = newHandler((*Kernel).observeBalancer,
+	virtualServerHandler = steersIf(newHandler((*Kernel).observeBalancer,
 		func(k *Kernel, ctx context.Context, _ state.Object, v state.VirtualServer) error {
 			return k.balance(true, func(b Balancer) error { return b.PutVirtual(ctx, v) })
 		},
 		func(k *Kernel, ctx context.Context, v state.VirtualServer) error {
 			return k.balance(false, func(b Balancer) error { return b.RemoveVirtual(ctx, v) })
-		}).ofMany((*Kernel).balanceTogether)
+		}).ofMany((*Kernel).balanceTogether).
+		countedBy(func(r *watch.Reading, _ state.Object) *uint32 { return &r.Services }),
+		func(v state.VirtualServer) bool { return v.Proto == "udp" })
 
-	realServerHandler = newHandler(nil,
+	realServerHandler = steersIf(newHandler(nil,
 		func(k *Kernel, ctx context.Context, _ state.Object, r state.RealServer) error {
 			return k.balance(true, func(b Balancer) error { return b.PutReal(ctx, r) })
 		},
 		func(k *Kernel, ctx context.Context, r state.RealServer) error {
 			return k.balance(false, func(b Balancer) error { return b.RemoveReal(ctx, r) })
-		}).alongWith(state.KindVirtualServer).ofMany((*Kernel).balanceTogether)
+		}).alongWith(state.KindVirtualServer).ofMany((*Kernel).balanceTogether),
+		func(r state.RealServer) bool { return r.Proto == "udp" })
 
 	timeoutsHandler = newHandler(nil,
 		func(k *Kernel, ctx context.Context, _ state.Object, t state.Timeouts) error {

@@ -3,31 +3,20 @@ package kernel
 import (
 	"context"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// saveChains reads all tables of a namespace in one run.
-func (k *Kernel) saveChains(ctx context.Context, s *netspace) (ruleset, error) {
-	var text string
-	err := s.do(func() (err error) {
-		text, err = k.programs.run(ctx, "", "iptables-save")
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return parseSave(text)
-}
-
 // chainHandler: all ops on chains of one namespace are one run of iptables-restore.
-var chainHandler = handler{observe: (*Kernel).observeChains, program: true, batch: chainRun, together: (*Kernel).applyChains}
+var chainHandler = steersIf(handler{observe: (*Kernel).observeChains, program: true, batch: chainRun, together: (*Kernel).applyChains},
+	func(c state.Chain) bool { return c.Table == "nat" })
 
 func (k *Kernel) observeChains(ctx context.Context, r *view) error {
-	rs, err := k.saveChains(ctx, r.space)
+	rs, err := iptables.Save(ctx, &k.programs, r.space)
 	if err != nil {
 		return err
 	}
-	rs.observe(r.into, r.ns)
+	rs.Observe(r.into, r.ns)
 	return nil
 }
 
@@ -73,21 +62,6 @@ func (k *Kernel) restoreChains(ctx context.Context, ops []state.Op) error {
 		_, err := k.needMesh()
 		return err
 	}
-	now, err := k.saveChains(ctx, s)
-	if err != nil {
-		return err
-	}
-	input := render(ops, now)
-	if input == "" {
-		return nil
-	}
-	k.noteTables(ops, now)
-	err = s.do(func() error {
-		_, err := k.programs.run(ctx, input, "iptables-restore", "--noflush", "-w", "10")
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return k.dropEmptyTables(ctx, ops)
+	tables := iptables.Tables{Run: &k.programs, Originals: k.originals}
+	return tables.Apply(ctx, s, ops)
 }

@@ -3,23 +3,23 @@ package kernel
 import (
 	"context"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // sink takes the objects of kinds that may have thousands, as they are read from the
 // kernel.
 type sink interface {
-	virtual(v state.VirtualServer)
-	destination(r state.RealServer)
-	member(m state.SetMember)
+	ipvs.Sink
+	Member(m state.SetMember)
 }
 
 // all keeps them all.
 type all struct{ state.State }
 
-func (a all) virtual(v state.VirtualServer)  { a.Put(v) }
-func (a all) destination(r state.RealServer) { a.Put(r) }
-func (a all) member(m state.SetMember)       { a.Put(m) }
+func (a all) Virtual(v state.VirtualServer)  { a.Put(v) }
+func (a all) Destination(r state.RealServer) { a.Put(r) }
+func (a all) Member(m state.SetMember)       { a.Put(m) }
 
 // mismatches counts the objects that are as desired and keeps the others. It allocates
 // nothing for those that are as they should be.
@@ -29,7 +29,7 @@ type mismatches struct {
 	others  state.State
 }
 
-func (s *mismatches) virtual(v state.VirtualServer) {
+func (s *mismatches) Virtual(v state.VirtualServer) {
 	if want, ok := s.desired[v.Key()].(state.VirtualServer); ok && want == v {
 		s.met++
 	} else {
@@ -37,7 +37,7 @@ func (s *mismatches) virtual(v state.VirtualServer) {
 	}
 }
 
-func (s *mismatches) destination(r state.RealServer) {
+func (s *mismatches) Destination(r state.RealServer) {
 	if want, ok := s.desired[r.Key()].(state.RealServer); ok && want == r {
 		s.met++
 	} else {
@@ -45,7 +45,7 @@ func (s *mismatches) destination(r state.RealServer) {
 	}
 }
 
-func (s *mismatches) member(m state.SetMember) {
+func (s *mismatches) Member(m state.SetMember) {
 	if want, ok := s.desired[m.Key()].(state.SetMember); ok && want == m {
 		s.met++
 	} else {
@@ -80,7 +80,7 @@ func (k *Kernel) Differences(ctx context.Context, scope Scope, desired state.Sta
 	if scope == Traffic {
 		wanted = state.State{}
 		for key, o := range desired {
-			if key.Kind != state.KindChain {
+			if !handlers[key.Kind].program {
 				wanted[key] = o
 			}
 		}
@@ -97,7 +97,7 @@ func (s *mismatches) wanted(scope Scope) (wanted state.State, ok bool) {
 		switch {
 		case InPart(key):
 			many++
-		case key.Kind != state.KindChain || scope == Full:
+		case !handlers[key.Kind].program || scope == Full:
 			wanted[key] = o
 		}
 	}

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -17,11 +14,11 @@ func (s *mismatches) show(there state.State) {
 	for _, o := range there {
 		switch o := o.(type) {
 		case state.VirtualServer:
-			s.virtual(o)
+			s.Virtual(o)
 		case state.RealServer:
-			s.destination(o)
+			s.Destination(o)
 		case state.SetMember:
-			s.member(o)
+			s.Member(o)
 		default:
 			s.others.Put(o)
 		}
@@ -108,55 +105,14 @@ func TestWhatIsAsDesiredMakesNoGarbage(t *testing.T) {
 	allocs := testing.AllocsPerRun(5, func() {
 		found.met = 0
 		for _, v := range servers {
-			many.virtual(v)
+			many.Virtual(v)
 		}
 		for _, r := range reals {
-			many.destination(r)
+			many.Destination(r)
 		}
 	})
 	if found.met != 5500 || allocs > 0 {
 		t.Errorf("%d met, %v allocations", found.met, allocs)
-	}
-}
-
-// setMessage is the kernel's list of a bitmap:port with so many ports.
-func setMessage(ports int) []byte {
-	c := &netlinkConn{}
-	c.message(0, 0, unix.AF_INET, 0, 0, 0)
-	c.attrText(nl.IPSET_ATTR_SETNAME, "routingmesh-tcp")
-	c.attrText(nl.IPSET_ATTR_TYPENAME, string(state.BitmapPort))
-	all := c.nest(nl.IPSET_ATTR_ADT | nested)
-	for i := range ports {
-		one := c.nest(nl.IPSET_ATTR_DATA | nested)
-		c.attrPort(nl.IPSET_ATTR_PORT|netOrder, uint16(10000+i))
-		c.end(one)
-	}
-	c.end(all)
-	c.finish()
-	return c.out[unix.SizeofNlMsghdr:]
-}
-
-func TestASetIsReadWithoutGarbage(t *testing.T) {
-	message, n := setMessage(5000), 0
-	set := state.Set{Name: "routingmesh-tcp"}
-	each := func(m state.SetMember) {
-		if int(m.Port) != 10000+n%5000 || m.Set != set.Name {
-			t.Fatalf("member %v is the %d-th", m, n)
-		}
-		n++
-	}
-	allocs := testing.AllocsPerRun(5, func() { parseSet(&set, message, each) })
-	if n != 6*5000 || set.Type != state.BitmapPort || allocs > 5 {
-		t.Errorf("%d members of %v, %v allocations, at most 5 are promised", n, set, allocs)
-	}
-}
-
-func BenchmarkParseSet(b *testing.B) {
-	b.ReportAllocs()
-	message := setMessage(5000)
-	set := state.Set{Name: "routingmesh-tcp"}
-	for b.Loop() {
-		parseSet(&set, message, func(state.SetMember) {})
 	}
 }
 
@@ -179,34 +135,5 @@ func BenchmarkPlanWithDesired(b *testing.B) {
 		if len(state.Plan(desired, there)) > 0 {
 			b.Fatal("not as desired")
 		}
-	}
-}
-
-func TestTheCanaryHasRoomForEverySet(t *testing.T) {
-	if len(setNames) > maxSets {
-		t.Errorf("%d sets, room for %d", len(setNames), maxSets)
-	}
-}
-
-// What the canary says after our own writes is what it said before and these.
-func TestTheCanaryCountsOwnWrites(t *testing.T) {
-	v := state.VirtualServer{Proto: "tcp", Addr: netip.MustParseAddrPort("10.255.1.1:80"), Scheduler: "rr"}
-	open := state.SetMember{Set: setNames[0], Port: 80}
-	before := reading{chains: "7/7", ipvs: 3}
-	before.sets[0] = 3
-	add := []state.Op{{Action: state.Add, New: v}, {Action: state.Add, New: open}, {Action: state.Change, Old: v, New: v}}
-	want := before
-	want.ipvs, want.sets[0] = 4, 4
-	if got := before.after(add); got != want {
-		t.Errorf("after %v: %+v, want %+v", add, got, want)
-	}
-	remove := []state.Op{{Action: state.Remove, Old: open}, {Action: state.Remove, Old: v}}
-	if got := want.after(remove); got != before {
-		t.Errorf("after %v: %+v, want %+v", remove, got, before)
-	}
-	unsure := before
-	unsure.sets[1] = unknown
-	if !before.told() || unsure.told() {
-		t.Error("what could not be told counts as told, or the other way round")
 	}
 }

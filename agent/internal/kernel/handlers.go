@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -28,6 +30,16 @@ type handler struct {
 	many bool
 	// program says that to observe the kind runs a program.
 	program bool
+	// interest says how changes of the kind show in the events of a namespace; false where
+	// they do not. It is nil where the kernel has no events for the kind.
+	interest func(k *Kernel, ns state.NS) (watch.Interest, bool)
+	// counted is the number in a reading of the canary that counts the object, nil for none.
+	// It is nil where the canary does not count the kind.
+	counted func(r *watch.Reading, o state.Object) *uint32
+	// steers says that a write of the object changes the way of packets into the mesh, so
+	// that entries of conntrack may lead where nothing is any more. It is nil for a kind
+	// that never does.
+	steers func(o state.Object) bool
 }
 
 // handlers has one for each kind that is in the kernel: state.KindOwnFile is not.
@@ -88,6 +100,27 @@ func (h handler) ofMany(together func(*Kernel, context.Context, []state.Op) (lef
 	return h
 }
 
+// toldBy is for a kind that the kernel has events for.
+func (h handler) toldBy(interest func(k *Kernel, ns state.NS) (watch.Interest, bool)) handler {
+	h.interest = interest
+	return h
+}
+
+// countedBy is for a kind that the canary counts.
+func (h handler) countedBy(counted func(r *watch.Reading, o state.Object) *uint32) handler {
+	h.counted = counted
+	return h
+}
+
+// steersIf is for a kind whose writes may change the way of packets into the mesh.
+func steersIf[O state.Object](h handler, steers func(o O) bool) handler {
+	h.steers = func(o state.Object) bool {
+		is, ok := o.(O)
+		return ok && steers(is)
+	}
+	return h
+}
+
 // do does the leading ops that go together, and says how many these were.
 func (k *Kernel) do(ctx context.Context, ops []state.Op) (done int, failed []OpError) {
 	done, left := 1, ops[:1]
@@ -124,7 +157,7 @@ func sameWrites(ops []state.Op) int {
 		return 1
 	}
 	n := 1
-	for n < min(len(ops), maxBatch) && ops[n].Action == action && ops[n].Object().Key().Kind == kind {
+	for n < min(len(ops), nlmsg.MaxBatch) && ops[n].Action == action && ops[n].Object().Key().Kind == kind {
 		n++
 	}
 	return n

@@ -40,3 +40,30 @@ func TestHandlers_WrongType_Error(t *testing.T) {
 		t.Error("removed")
 	}
 }
+
+// Only what changes the way of packets into the mesh makes us read conntrack.
+func TestHandlers_WhatSteers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		o    state.Object
+		want bool
+	}{
+		{state.NetNS{}, true},
+		{state.Addr{NS: state.Mesh, Link: "lo"}, true},
+		{state.Addr{NS: state.Host, Link: state.HostLink}, false},
+		{state.VirtualServer{Proto: "udp"}, true},
+		{state.VirtualServer{Proto: "tcp"}, false},
+		{state.RealServer{Proto: "udp"}, true},
+		{state.RealServer{Proto: "tcp"}, false},
+		{state.SetMember{Set: "routingmesh-udp", Port: 53}, true},
+		{state.SetMember{Set: "routingmesh-tcp", Port: 53}, false},
+		{state.Chain{Table: "nat"}, true},
+		{state.Chain{Table: "filter"}, false},
+		{state.Route{}, false},
+		{state.OwnFile{}, false},
+	} {
+		if got := changesFlows(state.Op{Action: state.Add, New: tt.o}); got != tt.want {
+			t.Errorf("%T %+v: %t, want %t", tt.o, tt.o, got, tt.want)
+		}
+	}
+}

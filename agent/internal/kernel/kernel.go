@@ -5,33 +5,29 @@
 // them, table 10255 and its rule, sets and chains by the prefix of their names,
 // and everything in the mesh's namespace, which is ours as a whole.
 //
-// Links, routes, neighbours, sets and IPVS are written through netlink, one
-// message each. Only chains need a program (iptables-save, iptables-restore), so
-// that it works with both of its kinds, legacy and nf_tables; ops on chains that
-// stand together go in one run.
+// What speaks to the kernel are the packages below this one, one for each of its
+// tables (link, route, ipset, iptables, ipvs, conntrack, sysctl), and watch. They know
+// namespaces and objects. This package has the handler of each kind, which finds for them
+// the namespace and the link that an object needs, and says how the kind's changes are
+// seen; the order of writes; and the one Kernel that the rest of the agent uses.
 package kernel
 
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/sysctl"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
-
-// Originals keeps what the host was like before: its own kernel settings, by
-// their dotted names, and what was absent. A setting that is in it is claimed: it
-// is observed, and put back by a Remove.
-type Originals interface {
-	Get(name string) (value string, ok bool)
-	Set(name, value string) error
-	Delete(name string) error
-}
 
 // Options say where and with what a Kernel works.
 type Options struct {
@@ -47,14 +43,16 @@ type Kernel struct {
 	mu        sync.Mutex
 	netnsDir  string
 	originals Originals
-	sysctls   []state.ManagedSysctl
-	programs  programs
-	host      *netspace
-	mesh      *netspace // nil while the namespace is not there; see openMesh
-	meshKnown bool      // mesh has been compared with the file, within this call
-	sets      *ipset
+	sysctls   *sysctl.Settings
+	programs  program.Runner
+	host      *netns.Space
+	mesh      *netns.Space // nil while the namespace is not there; see openMesh
+	meshKnown bool         // mesh has been compared with the file, within this call
+	sets      *ipset.Conn
 	balancer  Balancer // of mesh
-	seen      atomic.Pointer[seen]
+	// mainRoutes are the destinations of our routes in the host's main table, as last
+	// observed: one of them may be replaced by a route over another link.
+	mainRoutes atomic.Pointer[map[netip.Prefix]bool]
 }
 
 // New returns a Kernel for the network namespace that the calling thread is in.
@@ -66,48 +64,38 @@ func New(opts Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns, err := netns.Get()
+	ns, err := netns.Current()
 	if err != nil {
 		return nil, fmt.Errorf("open this network namespace: %w", err)
 	}
-	host, err := newNetspace(ns)
+	host, err := netns.NewSpace(ns)
 	if err != nil {
 		return nil, err
 	}
-	sets, err := newIPSet(ns)
+	sets, err := ipset.Open(ns)
 	if err != nil {
-		return nil, errors.Join(err, host.close())
+		return nil, errors.Join(err, host.Close())
 	}
-	return &Kernel{
+	k := &Kernel{
 		netnsDir:  filepath.Join("/", opts.Root, "run/netns"),
 		originals: opts.Originals,
-		sysctls:   observedSysctls(version),
 		host:      host,
 		sets:      sets,
-	}, nil
+	}
+	k.sysctls = sysctl.New(opts.Originals, version, k.loadForSysctl)
+	return k, nil
 }
 
 // Close gives back the sockets.
 func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sets.close()
-	return errors.Join(k.closeMesh(), k.host.close())
+	k.sets.Close()
+	return errors.Join(k.closeMesh(), k.host.Close())
 }
 
 // Execs is how many programs have been run so far.
-func (k *Kernel) Execs() int { return int(k.programs.runs.Load()) }
-
-// observedSysctls is every setting that compile may ask for, whatever its value.
-func observedSysctls(version state.KernelVersion) []state.ManagedSysctl {
-	all := state.ManagedSysctls(version)
-	for _, o := range state.Idle(0, 0) {
-		if s, ok := o.(state.Sysctl); ok {
-			all = append(all, state.ManagedSysctl{Sysctl: s})
-		}
-	}
-	return all
-}
+func (k *Kernel) Execs() int { return k.programs.Runs() }
 
 func kernelVersion() (state.KernelVersion, error) {
 	var u unix.Utsname

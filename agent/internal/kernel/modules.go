@@ -16,7 +16,7 @@ func neededModules() []string {
 // nothing of what the kernel has: what is built in, or loaded by the host of a
 // container, needs no module.
 func (k *Kernel) LoadModules(ctx context.Context) error {
-	_, err := k.programs.run(ctx, "", "modprobe", append([]string{"-a"}, neededModules()...)...)
+	_, err := k.programs.Run(ctx, "", "modprobe", append([]string{"-a"}, neededModules()...)...)
 	return err
 }
 

@@ -9,18 +9,19 @@ import (
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 func (k *Kernel) namespaceFile() string { return filepath.Join(k.netnsDir, state.Namespace) }
 
 // openMesh returns the mesh's namespace, nil when there is none. The one that is
-// open may have been deleted, and made anew by the same name: the file decides,
+// open may have been deleted, and recreated by the same name: the file decides,
 // looked at once in every call of Observe and Apply.
-func (k *Kernel) openMesh() (*netspace, error) {
+func (k *Kernel) openMesh() (*netns.Space, error) {
 	if !k.meshKnown {
 		if err := k.lookForMesh(); err != nil {
 			return nil, err
@@ -31,29 +32,29 @@ func (k *Kernel) openMesh() (*netspace, error) {
 }
 
 func (k *Kernel) lookForMesh() error {
-	there, err := isNamespace(k.namespaceFile())
+	there, err := netns.IsMounted(k.namespaceFile())
 	if err != nil || !there {
 		return errors.Join(err, k.closeMesh())
 	}
-	ns, err := netns.GetFromPath(k.namespaceFile())
+	ns, err := netns.Open(k.namespaceFile())
 	if err != nil {
 		return fmt.Errorf("open network namespace %s: %w", state.Namespace, err)
 	}
-	if k.mesh != nil && k.mesh.ns.Equal(ns) {
+	if k.mesh != nil && k.mesh.NS.Equal(ns) {
 		return ns.Close()
 	}
 	if err := k.closeMesh(); err != nil {
 		return errors.Join(err, ns.Close())
 	}
-	if k.mesh, err = newNetspace(ns); err != nil {
+	if k.mesh, err = netns.NewSpace(ns); err != nil {
 		return err
 	}
-	k.balancer = newIPVS(k.mesh, &k.programs)
+	k.balancer = ipvs.New(k.mesh, &k.programs)
 	return nil
 }
 
 // needMesh is for what is in the mesh's namespace, and so needs it.
-func (k *Kernel) needMesh() (*netspace, error) {
+func (k *Kernel) needMesh() (*netns.Space, error) {
 	mesh, err := k.openMesh()
 	if err == nil && mesh == nil {
 		err = fmt.Errorf("there is no network namespace %s", state.Namespace)
@@ -62,7 +63,7 @@ func (k *Kernel) needMesh() (*netspace, error) {
 }
 
 // space is the namespace that an object lives in; nil when it is not there.
-func (k *Kernel) space(ns state.NS) (*netspace, error) {
+func (k *Kernel) space(ns state.NS) (*netns.Space, error) {
 	if ns == state.Host {
 		return k.host, nil
 	}
@@ -70,7 +71,7 @@ func (k *Kernel) space(ns state.NS) (*netspace, error) {
 }
 
 // needSpace is space, and an error when it is not there.
-func (k *Kernel) needSpace(ns state.NS) (*netspace, error) {
+func (k *Kernel) needSpace(ns state.NS) (*netns.Space, error) {
 	if ns == state.Host {
 		return k.host, nil
 	}
@@ -83,37 +84,31 @@ func (k *Kernel) closeMesh() error {
 		return nil
 	}
 	k.balancer.Close()
-	err := k.mesh.close()
+	err := k.mesh.Close()
 	k.mesh, k.balancer = nil, nil
 	return err
 }
 
-// isNamespace tells the mount of a namespace from what is left of one after a
-// crash: an empty file.
-func isNamespace(path string) (bool, error) {
-	var st unix.Statfs_t
-	err := unix.Statfs(path, &st)
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("look at %s: %w", path, err)
-	}
-	return st.Type == unix.NSFS_MAGIC, nil
-}
+var namespaceHandler = steersIf(newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace).toldBy(namespaceEvents),
+	func(state.NetNS) bool { return true })
 
-var namespaceHandler = newHandler((*Kernel).observeNamespace, (*Kernel).putNamespace, (*Kernel).removeNamespace)
+// namespaceEvents tell of its loopback link. That the namespace has come or gone is
+// inotify's to tell, see package watch.
+func namespaceEvents(k *Kernel, ns state.NS) (watch.Interest, bool) {
+	i, _ := linkEvents(k, ns)
+	return i, ns == state.Mesh
+}
 
 func (k *Kernel) observeNamespace(_ context.Context, r *view) error {
 	if r.ns != state.Mesh {
 		return nil
 	}
-	lo, err := r.space.link("lo")
+	lo, err := r.space.Link("lo")
 	if err != nil {
 		return err
 	}
 	n := state.NetNS{}
-	if lo == nil || !up(lo) {
+	if lo == nil || !netns.IsUp(lo) {
 		n.Fault = "its loopback link is down"
 	}
 	r.into.Put(n)
@@ -136,11 +131,11 @@ func (k *Kernel) putNamespace(context.Context, state.Object, state.NetNS) error 
 			return err
 		}
 	}
-	lo, err := mesh.linkIndex("lo")
+	lo, err := mesh.LinkIndex("lo")
 	if err != nil {
 		return err
 	}
-	if err := mesh.nl.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: lo}}); err != nil {
+	if err := mesh.Netlink.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: lo}}); err != nil {
 		return fmt.Errorf("set the loopback link up: %w", err)
 	}
 	return nil
@@ -150,69 +145,15 @@ func (k *Kernel) makeNamespace() error {
 	if err := k.noteNetnsDir(); err != nil {
 		return err
 	}
-	if err := shareMounts(k.netnsDir); err != nil {
-		return err
-	}
-	path := k.namespaceFile()
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a crash
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- inNewNamespace(func() error { return mountNamespace(path) }) }()
-	return <-done
+	return netns.Make(k.namespaceFile())
 }
 
-// mountNamespace keeps the thread's network namespace, by a name.
-func mountNamespace(path string) error {
-	if err := unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mount the namespace on %s: %w", path, err)
-	}
-	return nil
-}
-
-// shareMounts makes the folder a shared mount, as iproute2 does: a deletion of a
-// namespace then reaches every mount namespace that has a copy of it.
-func shareMounts(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	err := unix.Mount("", dir, "none", unix.MS_SHARED|unix.MS_REC, "")
-	if errors.Is(err, unix.EINVAL) { // not a mount yet
-		if err := unix.Mount(dir, dir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("mount %s on itself: %w", dir, err)
-		}
-		err = unix.Mount("", dir, "none", unix.MS_SHARED|unix.MS_REC, "")
-	}
-	if err != nil {
-		return fmt.Errorf("share the mounts below %s: %w", dir, err)
-	}
-	return nil
-}
-
-// removeNamespace unmounts it, and what may have been mounted over it. The
-// kernel takes what is inside away a little later.
+// removeNamespace takes everything in the mesh's namespace with it.
 func (k *Kernel) removeNamespace(context.Context, state.NetNS) error {
 	if err := k.closeMesh(); err != nil {
 		return err
 	}
-	path := k.namespaceFile()
-	for {
-		err := unix.Unmount(path, unix.MNT_DETACH)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("unmount %s: %w", path, err)
-		}
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := netns.Remove(k.namespaceFile()); err != nil {
 		return err
 	}
 	return k.dropNetnsDir()
@@ -244,13 +185,8 @@ func (k *Kernel) dropNetnsDir() error {
 	if len(entries) > 0 {
 		return k.originals.Delete(netnsDirKey) // it is theirs by now
 	}
-	if err := unix.Unmount(k.netnsDir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmount %s: %w", k.netnsDir, err)
-	}
-	if err := os.Remove(k.netnsDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := netns.RemoveDir(k.netnsDir); err != nil {
 		return err
 	}
 	return k.originals.Delete(netnsDirKey)
 }
-
-func up(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_UP != 0 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/link"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -36,13 +38,13 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 }
 
 // observe puts into the one what there is little of, and shows the other the rest.
-func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into state.State, many sink) error {
-	pair, err := k.findVeth(mesh)
+func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netns.Space, into state.State, many sink) error {
+	pair, err := link.FindVeth(k.host, mesh)
 	if err != nil {
 		return err
 	}
 	host := &view{ns: state.Host, space: k.host, mesh: mesh, veth: pair, into: into, many: many}
-	if pair.peer != nil {
+	if pair.Peer != nil {
 		host.links = []string{state.HostLink}
 	}
 	if err := k.read(ctx, host, scope); err != nil {
@@ -62,9 +64,9 @@ func (k *Kernel) observe(ctx context.Context, scope Scope, mesh *netspace, into 
 // view is a network namespace that is being observed.
 type view struct {
 	ns    state.NS
-	space *netspace
-	mesh  *netspace      // nil while there is none
-	veth  veth           // without a peer while there is none
+	space *netns.Space
+	mesh  *netns.Space   // nil while there is none
+	veth  link.Veth      // without a peer while there is none
 	links []string       // those of ours in it
 	names map[int]string // of all links in it, by index: the kernel names links so
 	into  state.State
@@ -72,7 +74,7 @@ type view struct {
 }
 
 func (k *Kernel) read(ctx context.Context, r *view, scope Scope) (err error) {
-	if r.names, err = linkNames(r.space); err != nil {
+	if r.names, err = link.Names(r.space); err != nil {
 		return err
 	}
 	for i := range handlers {

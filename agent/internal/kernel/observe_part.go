@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -38,8 +36,10 @@ func (k *Kernel) ObservePart(ctx context.Context, objects state.State) (state.St
 			return nil, fmt.Errorf("%s cannot be observed alone: %v", o, key)
 		}
 	}
-	if err := k.observeMembers(into, sets); err != nil {
-		return nil, err
+	for name, members := range sets {
+		if err := k.sets.Find(name, members, func(m state.SetMember) { into.Put(m) }); err != nil {
+			return nil, err
+		}
 	}
 	mesh, err := k.openMesh()
 	if err != nil || mesh == nil {
@@ -49,38 +49,4 @@ func (k *Kernel) ObservePart(ctx context.Context, objects state.State) (state.St
 		return nil, err
 	}
 	return into, nil
-}
-
-// maxTests is how many members of a set are asked for one by one before the whole
-// set is listed.
-const maxTests = 32
-
-func (k *Kernel) observeMembers(into state.State, sets map[string][]state.SetMember) error {
-	for name, members := range sets {
-		if len(members) > maxTests {
-			wanted := map[state.SetMember]bool{}
-			for _, m := range members {
-				wanted[m] = true
-			}
-			_, err := k.sets.members(name, func(m state.SetMember) {
-				if wanted[m] {
-					into.Put(m)
-				}
-			})
-			if err := already(err, unix.ENOENT); err != nil {
-				return fmt.Errorf("list ipset %s: %w", name, err)
-			}
-			continue
-		}
-		for _, m := range members {
-			is, err := k.sets.has(m)
-			if err != nil {
-				return fmt.Errorf("look for %s: %w", m, err)
-			}
-			if is {
-				into.Put(m)
-			}
-		}
-	}
-	return nil
 }

@@ -8,8 +8,12 @@ import (
 	"os/exec"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -25,22 +29,18 @@ type Missing struct {
 // modules says little where they are built in, or loaded by the host of a
 // container, or there but refused by the distribution's iptables.
 func Requirements(ctx context.Context) []Missing {
-	found := make(chan []Missing, 1)
-	go func() {
-		var missing []Missing
-		err := inNewNamespace(func() (err error) {
-			missing, err = tryAll(ctx)
-			return err
+	var missing []Missing
+	err := netns.DoInNew(func() (err error) {
+		missing, err = tryAll(ctx)
+		return err
+	})
+	if err != nil {
+		missing = append(missing, Missing{
+			What: "permission to make network namespaces", Why: "the mesh lives in one: " + err.Error(),
+			Fix: "run the agent as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN",
 		})
-		if err != nil {
-			missing = append(missing, Missing{
-				What: "permission to make network namespaces", Why: "the mesh lives in one: " + err.Error(),
-				Fix: "run the agent as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN",
-			})
-		}
-		found <- missing
-	}()
-	return <-found
+	}
+	return missing
 }
 
 func tryAll(ctx context.Context) ([]Missing, error) {
@@ -51,29 +51,29 @@ func tryAll(ctx context.Context) ([]Missing, error) {
 	p := &probes{ctx: ctx, scratch: scratch}
 	p.kernel()
 	p.iptables()
-	if err := scratch.close(); err != nil {
+	if err := scratch.Close(); err != nil {
 		p.lacks("a namespace that can be left", "", err, "")
 	}
 	return p.missing, nil
 }
 
 // scratchNamespace opens the one that the thread is in, and makes it fit for IPVS.
-func scratchNamespace() (*netspace, error) {
-	ns, err := netns.Get()
+func scratchNamespace() (*netns.Space, error) {
+	ns, err := netns.Current()
 	if err != nil {
 		return nil, err
 	}
-	s, err := newNetspace(ns)
+	s, err := netns.NewSpace(ns)
 	if err != nil {
 		return nil, err
 	}
-	lo, err := s.linkIndex("lo")
+	lo, err := s.LinkIndex("lo")
 	if err == nil {
 		// IPVS takes a namespace's destinations once it has an address (inet_addr_type).
-		err = s.nl.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: lo}})
+		err = s.Netlink.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: lo}})
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -81,8 +81,8 @@ func scratchNamespace() (*netspace, error) {
 // probes tries one thing after the other and notes what does not work.
 type probes struct {
 	ctx      context.Context
-	scratch  *netspace
-	programs programs
+	scratch  *netns.Space
+	programs program.Runner
 	missing  []Missing
 }
 
@@ -102,7 +102,7 @@ func (p *probes) kernel() {
 		{"ip_vs, ip_vs_rr", "the balancing of connections", p.ipvs},
 	} {
 		if err := probe.try(); err != nil {
-			p.lacks("kernel module "+probe.module, probe.purpose, err, extraModules)
+			p.lacks("kernel module "+probe.module, probe.purpose, err, program.ExtraModules)
 		}
 	}
 }
@@ -112,28 +112,28 @@ const probeSet = state.SetPrefix + "probe"
 func (p *probes) veth() error {
 	link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "probe1"}
 	link.Name = "probe0"
-	return p.scratch.nl.LinkAdd(link)
+	return p.scratch.Netlink.LinkAdd(link)
 }
 
 func (p *probes) vxlan() error {
 	link := &netlink.Vxlan{LinkAttrs: netlink.NewLinkAttrs(), VxlanId: 1, Port: 4789}
 	link.Name = "probe2"
-	return p.scratch.nl.LinkAdd(link)
+	return p.scratch.Netlink.LinkAdd(link)
 }
 
 func (p *probes) set(set state.Set) func() error {
 	return func() error {
-		sets, err := newIPSet(p.scratch.ns)
+		sets, err := ipset.Open(p.scratch.NS)
 		if err != nil {
 			return err
 		}
-		defer sets.close()
-		return sets.create(set)
+		defer sets.Close()
+		return sets.Create(set)
 	}
 }
 
 func (p *probes) ipvs() error {
-	b := newIPVS(p.scratch, &p.programs)
+	b := ipvs.New(p.scratch, &p.programs)
 	defer b.Close()
 	server := netip.MustParseAddrPort("192.0.2.1:1")
 	v := state.VirtualServer{Proto: "tcp", Addr: server, Scheduler: "rr"}
@@ -145,9 +145,9 @@ func (p *probes) ipvs() error {
 
 // iptables tries one rule for each extension that our chains use.
 func (p *probes) iptables() {
-	for _, program := range []string{"iptables-save", "iptables-restore"} {
-		if _, err := find(program); err != nil {
-			p.lacks("program "+program, "the rules that lead packets to the mesh", exec.ErrNotFound, "apt install iptables, or dnf install iptables-nft")
+	for _, name := range []string{"iptables-save", "iptables-restore"} {
+		if _, err := program.Find(name); err != nil {
+			p.lacks("program "+name, "the rules that lead packets to the mesh", exec.ErrNotFound, "apt install iptables, or dnf install iptables-nft")
 			return
 		}
 	}
@@ -162,9 +162,9 @@ func (p *probes) iptables() {
 	}
 	for _, r := range rules {
 		input := fmt.Sprintf("*%s\n:PROBE - [0:0]\n%s\nCOMMIT\n", r.table, r.rule)
-		err := p.scratch.do(func() error { return p.restored(input, r.table) })
+		err := p.scratch.Do(func() error { return p.restored(input, r.table) })
 		if err != nil {
-			p.lacks("iptables "+r.what, "the rules that lead packets to the mesh", err, extraModules)
+			p.lacks("iptables "+r.what, "the rules that lead packets to the mesh", err, program.ExtraModules)
 		}
 	}
 }
@@ -172,22 +172,20 @@ func (p *probes) iptables() {
 // restored loads rules and reads them back: where nft_compat lacks an extension,
 // iptables-nft may take a rule and keep an empty one (kops#18733, EL10).
 func (p *probes) restored(input, table string) error {
-	if _, err := p.programs.run(p.ctx, input, "iptables-restore", "--noflush", "-w", "10"); err != nil {
+	if err := iptables.Restore(p.ctx, &p.programs, input); err != nil {
 		return err
 	}
-	text, err := p.programs.run(p.ctx, "", "iptables-save", "-t", table)
+	text, err := p.programs.Run(p.ctx, "", "iptables-save", "-t", table)
 	if err != nil {
 		return err
 	}
-	rs, err := parseSave(text)
+	rs, err := iptables.Parse(text)
 	if err != nil {
 		return err
 	}
-	for _, c := range rs[table] {
-		for _, rule := range c.rules {
-			if rule == "" || rule[0] != '-' && rule[0] != '!' {
-				return errors.New("iptables-save gives back something else: " + rule)
-			}
+	for rule := range rs.Rules(table) {
+		if rule == "" || rule[0] != '-' && rule[0] != '!' {
+			return errors.New("iptables-save gives back something else: " + rule)
 		}
 	}
 	return nil

@@ -1,251 +1,77 @@
 package kernel
 
 import (
-	"context"
 	"net/netip"
-	"sync"
-	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// canaryInterval is how often a Watch looks for what no event tells of.
-const canaryInterval = time.Second
-
-// Watch sees that something of ours may have changed in the kernel. It does not
-// say what: whoever is woken observes. What other programs do with their own
-// links and routes wakes nobody; what they do to iptables does, for the kernel
-// does not tell whose rules have changed.
-//
-// Links, addresses, routes, rules, neighbours and FDB entries are events of
-// rtnetlink, the namespace one of inotify. For chains, sets and IPVS services
-// there is a canary once a second, which costs some 20 system calls.
-type Watch struct {
-	kernel *Kernel
-	wake   chan struct{}
-
-	mu     sync.Mutex
-	host   *events
-	mesh   *meshWatch // nil while there is no namespace
-	folder *events    // inotify on the folder of namespaces; nil while there is none
-	canary *canary
-	nft    bool    // what iptables was when an observation began
-	base   reading // what the canary said then
-	based  bool
-	buffer [1 << 16]byte // what is read from a descriptor
-	// state and chains say that they may have changed since an observation of
-	// them began; counted says it of the state because of what the canary counts.
-	state, chains, counted bool
-}
-
-// seen is what Observe has found and a Watch filters by.
-type seen struct {
-	// routes are the destinations of our routes in the host's main table: one of
-	// them may be replaced by a route over another link.
-	routes map[netip.Prefix]bool
-}
+// Watch sees that something of ours may have changed in the kernel, see package watch.
+type Watch struct{ *watch.Watch }
 
 // NewWatch starts to watch. The caller runs Run, and gives it back by Close.
 func (k *Kernel) NewWatch() (*Watch, error) {
-	w := &Watch{kernel: k, wake: make(chan struct{}, 1)}
-	var err error
-	if w.canary, err = newCanary(k.host.ns); err != nil {
+	w, err := watch.New(watch.Options{
+		Host:          k.host,
+		File:          k.namespaceFile(),
+		HostLinks:     []string{state.HostLink},
+		MeshLinks:     []string{state.OverlayLink, state.MeshLink},
+		HostInterests: k.interests(state.Host),
+		MeshInterests: k.interests(state.Mesh),
+	})
+	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.host, err = w.subscribe(k.host.ns, hostGroups(), []string{state.HostLink}, w.hostMessage); err != nil {
-		w.canary.close()
-		return nil, err
-	}
-	w.follow()
-	return w, nil
+	return &Watch{w}, nil
 }
 
-// Close gives back the sockets. Run must have returned.
-func (w *Watch) Close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.host.close()
-	w.canary.close()
-	if w.folder != nil {
-		w.folder.close()
+// interests are those of all kinds in a namespace.
+func (k *Kernel) interests(ns state.NS) (interests []watch.Interest) {
+	for i := range handlers {
+		if of := handlers[i].interest; of != nil {
+			if interest, ok := of(k, ns); ok {
+				interests = append(interests, interest)
+			}
+		}
 	}
-	w.leaveMesh()
+	return interests
 }
 
-// Run looks at the canary until ctx ends.
-func (w *Watch) Run(ctx context.Context) {
-	tick := time.NewTicker(canaryInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			w.look()
+// Cover says that an observation of the scope begins: it sees all that has happened until
+// now, our own writes included.
+func (w *Watch) Cover(scope Scope) { w.Watch.Cover(scope == Full) }
+
+// Own says that since Untouched was true these ops were done, on IPVS and members of sets,
+// and returns whether the canary says that it was these only.
+func (w *Watch) Own(ops []state.Op) bool {
+	return w.Watch.Own(func(r *watch.Reading) { countWrites(r, ops) })
+}
+
+// countWrites counts in a reading what these ops have added and removed.
+func countWrites(r *watch.Reading, ops []state.Op) {
+	for _, op := range ops {
+		h := handlerOf(op)
+		if h.counted == nil || op.Action == state.Change {
+			continue
+		}
+		switch n := h.counted(r, op.Object()); {
+		case n == nil:
+		case op.Action == state.Remove:
+			*n--
+		default:
+			*n++
 		}
 	}
 }
 
-// Wake gets a value when something may have changed. Several changes may give
-// one, and one may be old news by the time it is received: ask Pending.
-func (w *Watch) Wake() <-chan struct{} { return w.wake }
-
-// Pending says whether something may have changed that no observation announced
-// by Cover will see.
-func (w *Watch) Pending() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.pending()
-}
-
-// pending is Pending. The lock is held.
-func (w *Watch) pending() bool { return w.state || w.chains || w.counted }
-
-// Cover says that an observation of the scope begins: it sees all that has
-// happened until now, our own writes included.
-func (w *Watch) Cover(scope Scope) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.nft = iptablesIsNFT()
-	w.follow()
-	for _, e := range w.sources() {
-		e.drain()
-	}
-	now := w.read()
-	w.state, w.counted = false, false
-	if scope == Traffic && w.based {
-		w.chains = w.chains || now.chains != w.base.chains
-		now.chains = w.base.chains
-	} else {
-		w.chains = false
-	}
-	w.base, w.based = now, true
-	select {
-	case <-w.wake:
-	default:
-	}
-	if w.chains {
-		w.signal()
-	}
-}
-
-// ChainsUntouched says whether nobody has changed any chain since the last
-// observation of all began. False where that cannot be told.
-func (w *Watch) ChainsUntouched() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.chainsUntouched()
-}
-
-func (w *Watch) chainsUntouched() bool {
-	w.follow()
-	now := w.read().chains
-	return w.based && !w.chains && now != "" && now == w.base.chains
-}
-
-// ChainsCertain is ChainsUntouched where no change can escape: nf_tables counts
-// every one, legacy tables only tell their sizes.
-func (w *Watch) ChainsCertain() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.nft && iptablesIsNFT() && w.chainsUntouched()
-}
-
-// Untouched says whether nobody has changed anything of ours since the last
-// observation of all began, as far as events and the canary tell. False where they
-// cannot.
-func (w *Watch) Untouched() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.follow()
-	for _, e := range w.sources() {
-		e.drain()
-	}
-	return w.based && !w.pending() && w.base.told() && w.read() == w.base
-}
-
-// Own says that since Untouched was true these ops were done, on IPVS and members
-// of sets, and returns whether the canary says that it was these only. What it says
-// is what later looks compare with; if it was not these only, there is something
-// to look at.
-func (w *Watch) Own(ops []state.Op) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.base = w.base.after(ops); w.read() != w.base {
-		w.counted = true
-		w.signal()
-		return false
-	}
-	w.counted = false
-	if w.pending() {
-		return false
-	}
-	select {
-	case <-w.wake:
-	default:
-	}
-	return true
-}
-
-// Reloaded says that another program says it has made all of its rules anew.
-func (w *Watch) Reloaded() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.state, w.chains = true, true
-	w.signal()
-}
-
-// look compares the canary with what it was.
-func (w *Watch) look() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.follow()
-	if !w.based {
-		return
-	}
-	now := w.read()
-	if now == w.base {
-		return
-	}
-	w.chains = w.chains || now.chains != w.base.chains
-	now.chains = w.base.chains
-	w.counted = w.counted || now != w.base
-	w.signal()
-}
-
-// changed notes an event. The lock is held.
-func (w *Watch) changed() {
-	w.state = true
-	w.signal()
-}
-
-func (w *Watch) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (w *Watch) sources() []*events {
-	all := []*events{w.host}
-	if w.folder != nil {
-		all = append(all, w.folder)
-	}
-	if w.mesh != nil {
-		all = append(all, w.mesh.events)
-	}
-	return all
-}
-
-// note keeps what an observation has found.
+// note keeps what an observation has found and an event is compared with.
 func (k *Kernel) note(s state.State) {
-	found := seen{routes: map[netip.Prefix]bool{}}
+	routes := map[netip.Prefix]bool{}
 	for _, o := range s {
 		if r, ok := o.(state.Route); ok && r.NS == state.Host && r.Table == state.MainTable {
-			found.routes[r.Dst] = true
+			routes[r.Dst] = true
 		}
 	}
-	k.seen.Store(&found)
+	k.mainRoutes.Store(&routes)
 }

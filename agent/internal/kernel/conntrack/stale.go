@@ -1,0 +1,107 @@
+package conntrack
+
+import (
+	"net/netip"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// A udp client that keeps its source port keeps its conntrack entry, and with it
+// the way that its first packet took: nat looks at no other one. So after a write
+// that changes that way, entries are deleted that lead where nothing is asked for
+// (any more); the next packet makes its own. Which ones is read from the kernel
+// after the write, so what one cleaning has missed the next one finds.
+//
+// A tcp client that keeps its source port makes a new entry with its next
+// connection, unless the end of the last one never came by, as that of those that
+// were open when the mesh was taken away: such an entry lasts for five days. When
+// the VIPs have changed, or are gone, what leads to the old ones is deleted.
+
+// Stale is what the deletion of stale entries needs to know: what there is after the
+// write.
+type Stale struct {
+	Servers map[netip.AddrPort]state.VirtualServer // of udp
+	Reals   map[state.Key]bool                     // of udp
+	Open    map[uint16]bool                        // published udp ports
+	Local   map[netip.Addr]bool                    // addresses of the host, but for its host address
+	Self    netip.Addr                             // the host address
+	Mesh    map[netip.Addr]bool                    // the VIPs, those from before the write too
+	Gone    map[netip.Addr]bool                    // those of them that there are no more
+}
+
+// NewStale returns one that knows of nothing.
+func NewStale() *Stale {
+	return &Stale{
+		Servers: map[netip.AddrPort]state.VirtualServer{}, Reals: map[state.Key]bool{},
+		Open: map[uint16]bool{}, Local: map[netip.Addr]bool{}, Mesh: map[netip.Addr]bool{}, Gone: map[netip.Addr]bool{},
+	}
+}
+
+// Virtual and Destination take the servers that there are, those of udp.
+func (s *Stale) Virtual(v state.VirtualServer) {
+	if v.Proto == "udp" {
+		s.Servers[v.Addr] = v
+	}
+}
+
+// Destination is described with Virtual.
+func (s *Stale) Destination(r state.RealServer) {
+	if r.Proto == "udp" {
+		s.Reals[r.Key()] = true
+	}
+}
+
+// DeleteInHost deletes the stale entries of the host's namespace, DeleteInMesh those
+// of the mesh's.
+func (s *Stale) DeleteInHost(ns netns.Handle) error {
+	return deleteEntries(ns, len(s.Gone) > 0, inHost{s}.stale)
+}
+
+// DeleteInMesh is described with DeleteInHost.
+func (s *Stale) DeleteInMesh(ns netns.Handle) error {
+	return deleteEntries(ns, false, inMesh{s}.stale)
+}
+
+// inMesh are the stale ones of the mesh's namespace.
+type inMesh struct{ *Stale }
+
+// stale is what came for a VIP and is not answered by a destination there is, to the
+// VIP. A server that schedules each packet by itself gets no answers: conntrack knows
+// nothing of its destinations.
+func (m inMesh) stale(e entry) bool {
+	if !m.Mesh[e.to.Addr()] {
+		return false
+	}
+	v, ok := m.Servers[e.to]
+	if !ok || e.answeredTo.Addr() != e.to.Addr() {
+		return true
+	}
+	if v.OnePacket {
+		return e.answeredFrom != e.to
+	}
+	return !m.Reals[state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: e.answeredFrom}.Key()]
+}
+
+// inHost are the stale ones of the host's namespace.
+type inHost struct{ *Stale }
+
+// stale is what leads to an address that the mesh had here; of udp also what was
+// begun for a published port past our DNAT, or has it and is for a port that is
+// closed, or lacks the source that a client on this host needs, the host address.
+func (h inHost) stale(e entry) bool {
+	switch {
+	case h.Gone[e.answeredFrom.Addr()]:
+		return e.to != e.answeredFrom // what nobody has translated is not ours
+	case e.tcp:
+		return false
+	case e.to == e.answeredFrom:
+		return h.isLocal(e.to.Addr()) && h.Open[e.to.Port()]
+	case h.Mesh[e.answeredFrom.Addr()] && e.answeredFrom.Port() == e.to.Port():
+		return !h.Open[e.to.Port()] || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
+	}
+	return false
+}
+
+// isLocal says whether it is an address of the host, but for the host address.
+func (h inHost) isLocal(a netip.Addr) bool { return a.IsLoopback() || h.Local[a] }

@@ -1,0 +1,46 @@
+package conntrack
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+// Each rule of stale.go, with what differs from an entry that stays.
+func TestStale_Rules(t *testing.T) {
+	t.Parallel()
+	ap, addr := netip.MustParseAddrPort, netip.MustParseAddr
+	s := NewStale()
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.1:53")})
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.1:54"), OnePacket: true})
+	s.Virtual(state.VirtualServer{Proto: "tcp", Addr: ap("10.255.1.1:80")})
+	s.Destination(state.RealServer{Proto: "udp", Server: ap("10.255.1.1:53"), Addr: ap("10.255.2.2:530")})
+	s.Open[53], s.Local[addr("192.0.2.1")], s.Self = true, true, addr("10.255.1.2")
+	s.Mesh[addr("10.255.1.1")], s.Mesh[addr("10.255.9.1")], s.Gone[addr("10.255.9.1")] = true, true, true
+	const client, hosts = "198.51.100.7:4000", "192.0.2.1:4000"
+	for _, tt := range []struct {
+		name                               string
+		from, to, answeredFrom, answeredTo string
+		tcp, host, mesh                    bool
+	}{
+		{"in the mesh: to a destination", client, "10.255.1.1:53", "10.255.2.2:530", "10.255.1.1:4000", false, false, false},
+		{"in the mesh: to a destination that is gone", client, "10.255.1.1:53", "10.255.3.2:530", "10.255.1.1:4000", false, false, true},
+		{"in the mesh: of a service that is gone", client, "10.255.1.1:99", "10.255.2.2:530", "10.255.1.1:4000", false, false, true},
+		{"in the mesh: not answered to the VIP", client, "10.255.1.1:53", "10.255.2.2:530", client, false, false, true},
+		{"in the mesh: each packet by itself", client, "10.255.1.1:54", "10.255.1.1:54", "10.255.1.1:4000", false, false, false},
+		{"on the host: of another's", client, "203.0.113.1:53", "203.0.113.1:53", client, false, false, false},
+		{"on the host: translated", client, "192.0.2.1:53", "10.255.1.1:53", client, false, false, false},
+		{"on the host: begun before the port was open", client, "192.0.2.1:53", "192.0.2.1:53", client, false, true, false},
+		{"on the host: of a port that is closed", client, "192.0.2.1:99", "10.255.1.1:99", client, false, true, false},
+		{"on the host: its own, with the host address", hosts, "192.0.2.1:53", "10.255.1.1:53", "10.255.1.2:4000", false, false, false},
+		{"on the host: its own, without it", hosts, "192.0.2.1:53", "10.255.1.1:53", hosts, false, true, false},
+		{"on the host: to a VIP that is gone", client, "192.0.2.1:80", "10.255.9.1:80", client, true, true, false},
+		{"on the host: tcp to one that is there", client, "192.0.2.1:99", "10.255.1.1:99", client, true, false, false},
+	} {
+		e := entry{tcp: tt.tcp, from: ap(tt.from), to: ap(tt.to), answeredFrom: ap(tt.answeredFrom), answeredTo: ap(tt.answeredTo)}
+		if host, mesh := (inHost{s}).stale(e), (inMesh{s}).stale(e); host != tt.host || mesh != tt.mesh {
+			t.Errorf("%s: stale on the host %t, want %t; in the mesh %t, want %t", tt.name, host, tt.host, mesh, tt.mesh)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package ipset
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+)
+
+func elements(header []byte) (n uint32) {
+	for typ, value := range nlmsg.Attrs(header) {
+		if typ == nl.IPSET_ATTR_ELEMENTS && len(value) == 4 {
+			n = binary.BigEndian.Uint32(value)
+		}
+	}
+	return n
+}
+
+// parse reads one message of a list of the set.
+func parse(set *state.Set, message []byte, each func(state.SetMember)) {
+	for typ, value := range nlmsg.NetfilterAttrs(message) {
+		switch typ {
+		case nl.IPSET_ATTR_TYPENAME:
+			set.Type = setType(value)
+		case nl.IPSET_ATTR_DATA:
+			set.Fault = setFault(value)
+		case nl.IPSET_ATTR_ADT:
+			for _, entry := range nlmsg.Attrs(value) {
+				each(memberOf(set.Name, entry))
+			}
+		}
+	}
+}
+
+func setType(value []byte) state.SetType {
+	for _, ours := range [...]state.SetType{state.BitmapPort, state.HashIP} {
+		if string(value[:max(0, len(value)-1)]) == string(ours) {
+			return ours
+		}
+	}
+	return state.SetType(nlmsg.Text(value))
+}
+
+// setFault finds what a set made by somebody else may have differently.
+func setFault(header []byte) string {
+	from, to := uint16(0), uint16(65535)
+	for typ, value := range nlmsg.Attrs(header) {
+		switch typ {
+		case nl.IPSET_ATTR_TIMEOUT:
+			return "its members time out"
+		case nl.IPSET_ATTR_PORT_FROM:
+			from = nlmsg.Port(value)
+		case nl.IPSET_ATTR_PORT_TO:
+			to = nlmsg.Port(value)
+		}
+	}
+	if from != 0 || to != 65535 {
+		return fmt.Sprintf("only for ports %d-%d", from, to)
+	}
+	return ""
+}
+
+func memberOf(set string, entry []byte) state.SetMember {
+	m := state.SetMember{Set: set}
+	for typ, value := range nlmsg.Attrs(entry) {
+		switch typ {
+		case nl.IPSET_ATTR_PORT:
+			m.Port = nlmsg.Port(value)
+		case nl.IPSET_ATTR_IP:
+			for _, ip := range nlmsg.Attrs(value) {
+				m.Addr, _ = netip.AddrFromSlice(ip)
+			}
+		}
+	}
+	return m
+}
