@@ -104,6 +104,20 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	return dests
 }
 
+// Destinations lists the addresses to which the record leads the published port on the
+// node, whatever the conditions, sorted.
+func Destinations(rec *mesh.Record, node string, p *mesh.PublishedPort) []netip.AddrPort {
+	self := rec.Nodes[node]
+	if self == nil {
+		return nil
+	}
+	var to []netip.AddrPort
+	for _, d := range destinations(rec, self, p, Conditions{}) {
+		to = append(to, d.addr)
+	}
+	return to
+}
+
 func localEndpointsOnly(p *mesh.PublishedPort) bool {
 	return p.Mode == mesh.Host || p.Locality == mesh.LocalOnly
 }

@@ -35,10 +35,9 @@ type Reconciler struct {
 	mu   sync.Mutex // held for a whole pass
 	rec  *mesh.Record
 	node string
-	// desired is the state of compiled, which keeps it up.
-	desired  state.State
-	compiled compile.Desired
-	applied  uint64
+	// desired is what rec asks of the kernel of node under the conditions.
+	desired compile.Desired
+	applied uint64
 	// marked is the record that Memory has as applied whole.
 	marked *mesh.Record
 	// track is how the kernel stands beside desired.
@@ -48,16 +47,9 @@ type Reconciler struct {
 	// reported is what RepairReport has logged and is still so.
 	reported map[mesh.Problem]bool
 
-	// conditions are those that desired was made under; kept are the ports all of
-	// whose endpoints fail in them.
-	conditions compile.Conditions
-	kept       map[mesh.PortKey]bool
+	conditions conditions
+	drains     drains
 	resyncTook time.Duration // the last time that all of the kernel was observed
-
-	drains    drains
-	announced announcement
-	drainFile drainFile
-	uncounted bool // Loads has failed last time
 
 	stats Stats // but for what publish fills in
 	view  atomic.Pointer[view]
@@ -82,9 +74,8 @@ func New(o Options) *Reconciler {
 	}
 	r := &Reconciler{
 		Options: o, track: newTracker(), repairs: o.Memory.loadRepairs(o.Log),
-		drainFile: drainFile{path: o.Drains}, again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
+		conditions: conditions{health: o.Health, log: o.Log}, drains: newDrains(o.Drains, o.Log), again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 	}
-	r.drains = r.drainFile.load(o.Log)
 	r.view.Store(&view{stats: Stats{Repairs: r.repairs}})
 	return r
 }
@@ -134,12 +125,8 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 
 // keepTo makes the desired state that of rec, and begins the drains that come of it.
 func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
-	if r.announced.rec != rec {
-		r.announced = announcement{rec, r.drainsUnder(rec, node, time.Now())}
-	}
-	r.logDraining(r.announced.drains)
-	r.rec, r.node, r.drains, r.announced = rec, node, r.announced.drains, announcement{}
-	r.saveDrains()
+	r.drains.begin(rec, func() drainSet { return r.drainsUnder(rec, node) })
+	r.rec, r.node = rec, node
 	r.Health.Keep(rec, node)
 	r.Firewall.Keep(rec, node)
 	change := r.recompile()
@@ -176,8 +163,11 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.publish()
-	r.rec, r.node, r.desired, r.compiled, r.track.inSync = nil, "", state.State{}, compile.Desired{}, false
-	r.forgetConditions()
+	r.rec, r.node, r.desired, r.track.inSync = nil, "", compile.Desired{}, false
+	r.Health.Keep(nil, "")
+	r.conditions.forget()
+	r.drains.forget()
+	r.track.pending.clear()
 	told, notTold := r.Firewall.Leave(ctx)
 	out, err := r.pass(ctx, sight{}, everything)
 	errs := []error{notTold, err}

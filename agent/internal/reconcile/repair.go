@@ -64,7 +64,7 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 	p, err := r.plan(ctx, sight{})
 	var problems []mesh.Problem
 	if err == nil {
-		r.track.noteChains(p.ops, r.desired)
+		r.track.noteChains(p.ops, r.desired.State)
 		problems = r.looked(p, r.problems(p))
 	} else {
 		r.track.lose()
@@ -124,7 +124,7 @@ func (r *Reconciler) of(objects []mesh.Object) wanted {
 	mine := map[state.Key]bool{}
 	return func(p plan, op state.Op) bool {
 		owner := compile.Owner(r.rec, r.node, p.cause(op).Object())
-		if !r.asked(objects, owner) && !hangsOn(op.Object(), r.desired, mine) {
+		if !r.asked(objects, owner) && !hangsOn(op.Object(), r.desired.State, mine) {
 			return false
 		}
 		mine[op.Object().Key()] = true

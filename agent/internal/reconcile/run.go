@@ -88,7 +88,7 @@ func (r *Reconciler) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait := interval
-	if len(r.desired) > manyObjects {
+	if len(r.desired.State) > manyObjects {
 		wait = min(max(wait, idleFactor*r.resyncTook), longInterval)
 	}
 	wait += rand.N(2*jitter) - jitter
