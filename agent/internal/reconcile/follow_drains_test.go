@@ -92,8 +92,8 @@ func TestARemovedEndpointDrainsUntilItsConnectionsHaveEnded(t *testing.T) {
 					if line := "service web: endpoint c (10.255.2.2:80) of 8080/tcp: " + test.says; strings.Count(log.String(), line) != 1 {
 						t.Errorf("the log does not say once %q:\n%s", line, log)
 					}
-					if r.repairs != 0 {
-						t.Errorf("%d repairs", r.repairs)
+					if r.repairs.count != 0 {
+						t.Errorf("%d repairs", r.repairs.count)
 					}
 				})
 			})

@@ -174,8 +174,8 @@ func TestWhatIsBrokenMeanwhileIsStillLookedAt(t *testing.T) {
 				})
 				time.Sleep(debounce)
 				between(r, func() {
-					if k.has[member] == nil || r.repairs != 1 {
-						t.Errorf("after it: %v, %d repairs", k.has[member], r.repairs)
+					if k.has[member] == nil || r.repairs.count != 1 {
+						t.Errorf("after it: %v, %d repairs", k.has[member], r.repairs.count)
 					}
 				})
 			})

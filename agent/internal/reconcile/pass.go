@@ -58,7 +58,7 @@ func (r *Reconciler) pass(ctx context.Context, s sight, want wanted) (out outcom
 			r.track.noteChains(p.ops, r.desired.State)
 		}
 		if s.part == nil && (s.scope == kernel.Full || r.track.chains != nil) {
-			r.track.forgetRefusals(p)
+			r.track.refused.forget(p)
 		}
 		todo := p.only(want)
 		if round == 0 {

@@ -25,7 +25,7 @@ func (r *Reconciler) writePending(ctx context.Context, look sight, want wanted) 
 		r.requestResync() // the watch takes what this pass has not seen for covered
 	} else {
 		left := newPlan(out.left.only(want))
-		r.logRefused("cannot change who serves; it is tried again", left, before)
+		r.track.refused.log(r.Log, "cannot change who serves; it is tried again", left, before)
 		r.track.pending.settle(left)
 		if r.track.notice(out.left) {
 			signal(r.again)
@@ -60,7 +60,7 @@ func (r *Reconciler) isDisorder(op state.Op) bool {
 
 // requestResync has Run resync soon.
 func (r *Reconciler) requestResync() {
-	r.track.missed = true
+	r.track.resyncDue = true
 	signal(r.again)
 }
 

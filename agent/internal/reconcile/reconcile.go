@@ -9,7 +9,7 @@
 //
 // The desired state is the record's under the conditions of the moment: which
 // checks fail, what drains. A change of conditions is a pass of its own, which
-// touches nothing else (conditions.go).
+// touches nothing else (follow.go).
 package reconcile
 
 import (
@@ -35,24 +35,20 @@ type Reconciler struct {
 	mu   sync.Mutex // held for a whole pass
 	rec  *mesh.Record
 	node string
-	// desired is what rec asks of the kernel of node under the conditions.
-	desired compile.Desired
-	applied uint64
-	// marked is the record that Memory has as applied whole.
-	marked *mesh.Record
-	// track is how the kernel stands beside desired.
-	track   tracker
-	flushes uint64 // of the firewall, at the last resync
-	repairs uint64
-	// reported is what RepairReport has logged and is still so.
-	reported map[mesh.Problem]bool
-
+	// desired is what rec asks of the kernel of node, under the conditions; track is how
+	// the kernel stands beside it.
+	desired    compile.Desired
+	track      tracker
 	conditions conditions
 	drains     drains
-	resyncTook time.Duration // the last time that all of the kernel was observed
 
-	stats Stats // but for what publish fills in
-	view  atomic.Pointer[view]
+	applied    applied
+	repairs    repairs
+	reported   reported
+	resyncTook time.Duration // the last time that all of the kernel was observed
+	stats      Stats         // but for what publish fills in
+
+	view atomic.Pointer[view]
 	// again wakes Run, begun followConditions: something is there to be timed.
 	again, begun chan struct{}
 }
@@ -73,10 +69,12 @@ func New(o Options) *Reconciler {
 		o.Hash = (*mesh.Record).Hash
 	}
 	r := &Reconciler{
-		Options: o, track: newTracker(), repairs: o.Memory.loadRepairs(o.Log),
-		conditions: conditions{health: o.Health, log: o.Log}, drains: newDrains(o.Drains, o.Log), again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
+		Options: o, track: newTracker(),
+		conditions: conditions{health: o.Health, log: o.Log}, drains: newDrains(o.Drains, o.Log),
+		applied: applied{path: o.Memory.Applied, hash: o.Hash, log: o.Log}, repairs: newRepairs(o.Memory.Repairs, o.Log),
+		again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 	}
-	r.view.Store(&view{stats: Stats{Repairs: r.repairs}})
+	r.view.Store(&view{stats: Stats{Repairs: r.repairs.count}})
 	return r
 }
 
@@ -102,14 +100,9 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keepTo(rec, node)
-	last := r.Memory.loadMark(r.Log)
-	if last.UID == rec.UID && last.Generation <= rec.Generation {
-		r.applied = last.Generation
-	}
-	whole := last == r.markOf(rec, node)
+	whole := r.applied.resume(rec, node)
 	defer r.publish()
 	if whole {
-		r.marked = rec
 		r.publish()
 		r.resumeConditions(ctx)
 	}
@@ -144,9 +137,9 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 	}
 	p, err := r.plan(ctx, r.wholeSight(r.Watch.ChainsCertain))
 	if err != nil {
-		return r.applied, r.unread(err)
+		return r.applied.generation, r.unread(err)
 	}
-	return r.applied, r.problems(p)
+	return r.applied.generation, r.problems(p)
 }
 
 // Repairs is how many objects were repaired because something else had broken
@@ -154,7 +147,7 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 func (r *Reconciler) Repairs() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.repairs
+	return r.repairs.count
 }
 
 // Clear removes everything of the mesh from the kernel and forgets the record.
@@ -188,11 +181,7 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 		return r.blind(err)
 	}
 	if len(left.ops) == 0 {
-		r.applied = r.rec.Generation
-		if r.marked != r.rec {
-			r.Memory.saveMark(r.markOf(r.rec, r.node), r.Log)
-			r.marked = r.rec
-		}
+		r.applied.note(r.rec, r.node)
 	}
 	return r.looked(left, r.problems(left))
 }

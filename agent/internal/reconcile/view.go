@@ -108,7 +108,7 @@ func (r *Reconciler) blind(err error) []mesh.Problem {
 // publish shows what a pass has made.
 func (r *Reconciler) publish() {
 	v := view{stats: r.stats, conditions: r.conditions.now}
-	v.stats.Applied, v.stats.Repairs = r.applied, r.repairs
+	v.stats.Applied, v.stats.Repairs = r.applied.generation, r.repairs.count
 	if r.rec != nil {
 		v.stats.Generation = r.rec.Generation
 		for _, d := range r.drains.now.sorted() {
