@@ -6,6 +6,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/wait"
 )
 
 const (
@@ -37,7 +38,7 @@ func (r *Reconciler) followConditions(ctx context.Context) {
 			r.tick(ctx)
 			due = time.Time{}
 		case <-r.Health.Changed():
-			if !sleep(ctx, gather) {
+			if !wait.For(ctx, gather) {
 				return
 			}
 			r.verdicts(ctx)
@@ -49,39 +50,27 @@ func (r *Reconciler) followConditions(ctx context.Context) {
 func (r *Reconciler) untilTick() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wait := never
+	calm := never
 	if r.rec != nil && len(r.drains.now) > 0 {
-		wait = drainTick
+		calm = drainTick
 	}
 	if r.track.pending.retry > 0 {
-		wait = min(wait, r.track.pending.retry)
+		calm = min(calm, r.track.pending.retry)
 	}
-	return wait
+	return calm
 }
 
 // earlier is when the next tick is due, zero for never: what else happens does not put
 // off one that is due already.
-func earlier(due time.Time, wait time.Duration) time.Time {
-	at := time.Now().Add(wait)
+func earlier(due time.Time, calm time.Duration) time.Time {
+	at := time.Now().Add(calm)
 	switch {
-	case wait == never:
+	case calm == never:
 		return time.Time{}
 	case due.IsZero() || at.Before(due):
 		return at
 	}
 	return due
-}
-
-// sleep returns false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // verdicts is a pass for what the checks say now.
