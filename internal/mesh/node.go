@@ -93,6 +93,11 @@ func (n *Node) MeshAddress() netip.Addr { return nth(n.Block, 1) }
 // processes are reached as endpoints.
 func (n *Node) HostAddress() netip.Addr { return nth(n.Block, 2) }
 
+// EndpointAddress is where the mesh reaches what listens on the port of the host.
+func (n *Node) EndpointAddress(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(n.HostAddress(), port)
+}
+
 // HostModeAddress is P: the block's .3, on the mesh side; the virtual address
 // of host-mode ports, whose clients keep their own address.
 func (n *Node) HostModeAddress() netip.Addr { return nth(n.Block, 3) }

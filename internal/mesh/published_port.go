@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -104,6 +105,11 @@ func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol} 
 
 // TargetFor is the port on which endpoint e answers what comes to p.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
+
+// AddressFor is where endpoint e, which is on host, answers what comes to p.
+func (p *PublishedPort) AddressFor(e Endpoint, host *Node) netip.AddrPort {
+	return host.EndpointAddress(p.TargetFor(e))
+}
 
 // PutPort publishes or changes a port. A Published of 0 takes the next free
 // port of the cluster's range for the protocol, as Swarm does; the chosen port

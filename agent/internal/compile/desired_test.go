@@ -28,6 +28,7 @@ func TestWhatIsKeptUpIsWhatIsCompiled(t *testing.T) {
 			if !change.Whole {
 				partly++
 			}
+			checkPorts(t, &d, w)
 			if again := d.Follow(w.rec, "n1", debian12, w.now); len(again.Before)+len(again.After) > 0 {
 				t.Fatalf("the same once more changes %v", again)
 			}
@@ -37,6 +38,34 @@ func TestWhatIsKeptUpIsWhatIsCompiled(t *testing.T) {
 	}
 	if partly < 60*60/2 {
 		t.Errorf("only %d changes were not compiled anew", partly)
+	}
+}
+
+// checkPorts: what each port asks for is what it would ask for alone, and all of it is in
+// the state.
+func checkPorts(t *testing.T, d *Desired, w *world) {
+	t.Helper()
+	self := w.rec.Nodes["n1"]
+	for key, asked := range d.ports {
+		if w.rec.Ports[key] == nil && len(asked) > 0 {
+			t.Fatalf("%s is closed and asks for %v", key, asked)
+		}
+	}
+	for key, p := range w.rec.Ports {
+		want := state.State{}
+		if self != nil {
+			portObjects(func(o state.Object) { want.Put(o) }, w.rec, self, p, w.now)
+		}
+		got := state.State{}
+		got.Put(d.Port(key)...)
+		if !maps.Equal(got, want) {
+			t.Fatalf("%s asks for %v, want %v", key, got, want)
+		}
+		for name, o := range got {
+			if d.State[name] != o {
+				t.Fatalf("%s is not in the whole", o)
+			}
+		}
 	}
 }
 
@@ -99,22 +128,6 @@ func TestWhatIsCompiledIsCompared(t *testing.T) {
 		change(next)
 		if ports, known := ChangedPorts(rec, next, "n1"); known && !slices.Contains(ports, web) {
 			t.Errorf("%s: changed are %v", name, ports)
-		}
-	}
-}
-
-// What a port asks for is the same alone as beside others.
-func TestPortsArePartOfTheWhole(t *testing.T) {
-	for seed := range uint64(20) {
-		w := newWorld(t, seed)
-		for range 30 {
-			w.step()
-			whole := Compile(w.rec, "n1", debian12, w.now)
-			for key, o := range Ports(w.rec, "n1", slices.Collect(maps.Keys(w.rec.Ports)), w.now) {
-				if whole[key] != o {
-					t.Fatalf("seed %d: %s is not in the whole", seed, o)
-				}
-			}
 		}
 	}
 }

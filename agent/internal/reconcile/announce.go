@@ -1,9 +1,10 @@
 package reconcile
 
 import (
+	"maps"
+	"slices"
 	"time"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -28,13 +29,15 @@ func (r *Reconciler) served(next *mesh.Record, node string) (destinations []stat
 	if r.rec == nil || r.node != node {
 		return nil
 	}
-	objects := r.desired.State
-	if ports, known := r.desired.ChangedPorts(next, node); known {
-		objects = compile.Ports(r.rec, node, ports, r.conditions.now)
+	ports, known := r.desired.ChangedPorts(next, node)
+	if !known {
+		ports = slices.Collect(maps.Keys(r.rec.Ports))
 	}
-	for _, o := range objects {
-		if d, ok := o.(state.RealServer); ok {
-			destinations = append(destinations, d)
+	for _, key := range ports {
+		for _, o := range r.desired.Port(key) {
+			if d, ok := o.(state.RealServer); ok {
+				destinations = append(destinations, d)
+			}
 		}
 	}
 	return destinations
