@@ -145,7 +145,7 @@ func (p *PublishedPort) check(r *Record) error {
 	case r.Services[p.Service] == nil:
 		return fail("service_id", "The cluster %s has no service %q.", r.Cluster.Name, p.Service)
 	case p.Target == 0:
-		return fail("target_port", "The target port must be 1–65535.")
+		return fail("target_port", "%v.", Ports.Check("target_port", 0))
 	case p.Protocol != TCP && p.Protocol != UDP:
 		return fail("protocol", "The protocol must be tcp or udp, not %q.", p.Protocol)
 	case p.Mode != Ingress && p.Mode != Host:

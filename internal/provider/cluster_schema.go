@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -46,27 +45,27 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultNodePrefixLength),
 				MarkdownDescription: "Prefix length of a node's block, longer than the pool's and at most 29. With the pool it says how many nodes there may be: a /16 in blocks of /24 has room for 256. " +
 					"Default: 24. Another one replaces the cluster and all that is in it.",
-				Validators:    []validator.Int64{int64validator.Between(1, 29)},
+				Validators:    numbers(mesh.NodePrefixLengths),
 				PlanModifiers: []planmodifier.Int64{int64planmodifier.RequiresReplace()},
 			},
 			"vxlan_port": schema.Int64Attribute{
 				CustomType: integerType{},
 				Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultVXLANPort),
 				MarkdownDescription: "UDP port of the overlay between the nodes, 1–65535. Default: 4789. Changed in place; connections through other nodes stall until all nodes have changed.",
-				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+				Validators:          numbers(mesh.Ports),
 			},
 			"vni": schema.Int64Attribute{
 				CustomType: integerType{},
 				Optional:   true, Computed: true,
 				MarkdownDescription: "VXLAN network identifier, 1–16777215. Default: made of the name, in 5000000–5999999. Changed in place, as `vxlan_port`.",
-				Validators:          []validator.Int64{int64validator.Between(1, 1<<24-1)},
+				Validators:          numbers(mesh.VNIs),
 			},
 			"mtu": schema.Int64Attribute{
 				CustomType: integerType{},
 				Optional:   true, Computed: true,
 				MarkdownDescription: "MTU of the overlay in bytes, 576–65485. Default: the smallest MTU of the nodes' underlay links less 50 for VXLAN's header; " +
 					"it is read back and follows the nodes (1450 while there are none). Changed in place.",
-				Validators:    []validator.Int64{int64validator.Between(576, 65485)},
+				Validators:    numbers(mesh.MTUs),
 				PlanModifiers: []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown()},
 			},
 			"published_port_range": schema.StringAttribute{
