@@ -25,7 +25,8 @@ type Desired struct {
 	ahead   ahead
 }
 
-// ahead is what ChangedPorts says of a record that was asked about and may follow.
+// ahead is what ChangedPorts says of a record that was asked about, or is expected, and
+// may follow.
 type ahead struct {
 	rec   *mesh.Record
 	node  string
@@ -41,6 +42,16 @@ func (d *Desired) ChangedPorts(next *mesh.Record, node string) (ports []mesh.Por
 		a.ports, a.known = ChangedPorts(d.rec, next, node)
 	}
 	return slices.Clip(d.ahead.ports), d.ahead.known
+}
+
+// Expect says that next may be the record to follow, and of what it was made: then nothing
+// has to be compared but what that change has in it.
+func (d *Desired) Expect(next *mesh.Record, node string, origin *mesh.Origin) {
+	if origin == nil || origin.Base != d.rec {
+		return
+	}
+	d.ahead = ahead{rec: next, node: node}
+	d.ahead.ports, d.ahead.known = portsOf(origin.Change, d.rec, next, node)
 }
 
 // Change is what a Follow has changed.

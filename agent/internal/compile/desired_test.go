@@ -132,6 +132,81 @@ func TestWhatIsCompiledIsCompared(t *testing.T) {
 	}
 }
 
+// TestPortsOf_Change: what a change says that it changes is what a comparison finds, and no
+// less, in every world; and it is known as often.
+func TestPortsOf_Change(t *testing.T) {
+	known := 0
+	for seed := range uint64(40) {
+		w := newWorld(t, seed)
+		was := w.rec
+		for range 40 {
+			w.step()
+			made := applied(t, was, w.rec)
+			for _, node := range []string{"n1", "none"} {
+				want, wantKnown := ChangedPorts(was, made.Record, node)
+				got, gotKnown := portsOf(made.Origin.Change, was, made.Record, node)
+				if gotKnown != wantKnown {
+					t.Fatalf("seed %d: known is %v, want %v", seed, gotKnown, wantKnown)
+				}
+				for _, key := range want {
+					if !slices.Contains(got, key) {
+						t.Fatalf("seed %d: %v has changed, said are %v", seed, want, got)
+					}
+				}
+				if wantKnown {
+					known++
+				}
+			}
+			was = made.Record
+			w.rec = made.Record.Clone()
+		}
+	}
+	if known < 400 {
+		t.Errorf("only %d changes were of ports only", known)
+	}
+}
+
+// applied is next as an agent makes it of the change that it is sent.
+func applied(t testing.TB, base, next *mesh.Record) mesh.Encoded {
+	t.Helper()
+	c := mesh.Diff(base, next)
+	c.Hash = next.Hash()
+	made, err := base.Apply(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestExpect_NothingCompared: a record that is expected by its change is followed by it,
+// and one that was made of another record is compared.
+func TestExpect_NothingCompared(t *testing.T) {
+	rec := large(t, 20)
+	next := rec.Next()
+	putPort(t, next, "s7", 9000, 19000, mesh.TCP, mesh.Ingress)
+	made := applied(t, rec, next)
+	var d Desired
+	d.Follow(rec, "n3", debian12, Conditions{})
+	lie := *made.Origin
+	lie.Change = &mesh.Change{}
+	d.Expect(made.Record, "n3", &lie)
+	if c := d.Follow(made.Record, "n3", debian12, Conditions{}); len(c.After) != 0 {
+		t.Errorf("something was compared: %v", c.After)
+	}
+	d = Desired{}
+	d.Follow(rec.Clone(), "n3", debian12, Conditions{})
+	d.Expect(made.Record, "n3", &lie)
+	if c := d.Follow(made.Record, "n3", debian12, Conditions{}); len(c.After) != 13 {
+		t.Errorf("of another base: %v", c.After)
+	}
+	d = Desired{}
+	d.Follow(rec, "n3", debian12, Conditions{})
+	d.Expect(made.Record, "n3", made.Origin)
+	if c := d.Follow(made.Record, "n3", debian12, Conditions{}); len(c.After) != 13 || !maps.Equal(d.State, Compile(made.Record, "n3", debian12, Conditions{})) {
+		t.Errorf("the change is %v", c.After)
+	}
+}
+
 // A record that is equal in what is compiled makes no work, whatever else differs.
 func TestAnEqualRecordChangesNothing(t *testing.T) {
 	rec := large(t, 20)

@@ -11,10 +11,12 @@ import (
 
 // Announce says that rec will be committed, as the named node: what drains from then on
 // is on disk when it returns, so that no crash loses a deadline. An error is one of the
-// disk; then rec must not be saved.
-func (r *Reconciler) Announce(next *mesh.Record, node string) error {
+// disk; then rec must not be saved. The origin of next, nil if it is not known, says what
+// has changed, so that the Commit of it need not compare all ports either.
+func (r *Reconciler) Announce(next *mesh.Record, node string, origin *mesh.Origin) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.desired.Expect(next, node, origin)
 	return r.drains.announce(next, r.drainsUnder(next, node))
 }
 

@@ -94,7 +94,7 @@ func TestACrashAtAnyPointConverges(t *testing.T) {
 
 func announced(t *testing.T, r *Reconciler, rec *mesh.Record) {
 	t.Helper()
-	if err := r.Announce(rec, "n1"); err != nil {
+	if err := r.Announce(rec, "n1", nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -28,7 +28,7 @@ func draining(t *testing.T, rec *mesh.Record) (r *Reconciler, k *fakeKernel, pat
 // follow commits as the server does.
 func follow(t *testing.T, r *Reconciler, rec *mesh.Record) {
 	t.Helper()
-	if err := r.Announce(rec, "n1"); err != nil {
+	if err := r.Announce(rec, "n1", nil); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, "problems", texts(r.Commit(t.Context(), rec, "n1")), "")
@@ -297,7 +297,7 @@ func TestAnnounce_FullDisk(t *testing.T) {
 	rec := webOf(t, nil)
 	follow(t, r, rec) // nothing drains: no disk is needed
 	k.forget()
-	if err := r.Announce(after(t, rec, without3), "n1"); err == nil {
+	if err := r.Announce(after(t, rec, without3), "n1", nil); err == nil {
 		t.Error("no error")
 	}
 	follow(t, r, after(t, rec, func(*mesh.Record, *mesh.Service) {}))
