@@ -61,7 +61,7 @@ func (a *agent) serve(listener net.Listener) {
 // reconciler stands where the kernel is: all is at once as the record asks.
 type reconciler struct{ applied atomic.Uint64 }
 
-func (r *reconciler) Announce(*mesh.Record, string) error { return nil }
+func (r *reconciler) Announce(*mesh.Record, string, *mesh.Origin) error { return nil }
 
 func (r *reconciler) Commit(_ context.Context, rec *mesh.Record, _ string) []mesh.Problem {
 	r.applied.Store(rec.Generation)

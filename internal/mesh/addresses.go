@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // reserved are the IPv4 networks that no host and no overlay can have, and what
@@ -19,9 +20,25 @@ var reserved = []struct {
 	{netip.MustParsePrefix("240.0.0.0/4"), "which is reserved and includes the broadcast address"},
 }
 
-// CheckPool reports why p cannot be an address pool. Records that exist are not
-// held to it: a cluster must not stop because a later version knows better.
+// ParsePool reads an address pool. It suggests what was probably meant: host bits and a
+// forgotten length are the usual mistakes.
+func ParsePool(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		if a, aerr := netip.ParseAddr(s); aerr == nil && a.Is4() {
+			return netip.Prefix{}, fmt.Errorf("%q has no prefix length: write %s", s, netip.PrefixFrom(a, 16).Masked())
+		}
+		return netip.Prefix{}, fmt.Errorf("%q is no IPv4 prefix: want ADDRESS/LENGTH, as in %s", s, DefaultAddressPool)
+	}
+	return p, CheckPool(p)
+}
+
+// CheckPool reports why p cannot be an address pool. Records that exist are held to
+// checkPrefix only: a cluster must not stop because a later version knows better.
 func CheckPool(p netip.Prefix) error {
+	if err := checkPrefix(p); err != nil {
+		return err
+	}
 	for _, r := range reserved {
 		if p.Overlaps(r.prefix) {
 			return fmt.Errorf("the address pool %s overlaps %s, %s: the overlay needs unicast addresses that no host uses, as in %s",
@@ -31,8 +48,36 @@ func CheckPool(p netip.Prefix) error {
 	return nil
 }
 
-// CheckNodeAddress reports why a cannot be the underlay address of a node.
+func checkPrefix(p netip.Prefix) error {
+	switch {
+	case !p.IsValid():
+		return fmt.Errorf("the address pool must be an IPv4 prefix, as in %s", DefaultAddressPool)
+	case !p.Addr().Is4():
+		return fmt.Errorf("the address pool must be an IPv4 prefix, as in %s: %s is IPv6", DefaultAddressPool, p)
+	case p != p.Masked():
+		return fmt.Errorf("the address pool %s has bits set beyond its length: write %s", p, p.Masked())
+	}
+	return nil
+}
+
+// ParseNodeAddress reads the underlay address of a node.
+func ParseNodeAddress(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	switch {
+	case err != nil && strings.Contains(s, "/"):
+		return netip.Addr{}, fmt.Errorf("%q has a prefix length: want the bare address, as in 192.168.200.10", s)
+	case err != nil:
+		return netip.Addr{}, fmt.Errorf("%q is no IPv4 address: want the underlay address itself, as in 192.168.200.10, not a name", s)
+	}
+	return a, CheckNodeAddress(a)
+}
+
+// CheckNodeAddress reports why a cannot be the underlay address of a node. One that a
+// node of a record has already is not held to it, like a pool.
 func CheckNodeAddress(a netip.Addr) error {
+	if !a.Is4() {
+		return fmt.Errorf("a node's underlay address must be a unicast IPv4 address that the other nodes can reach: %s is IPv6", a)
+	}
 	for _, r := range reserved {
 		if r.prefix.Contains(a) {
 			return fmt.Errorf("a node's underlay address must be a unicast IPv4 address that the other nodes can reach: %s is in %s, %s", a, r.prefix, r.what)
@@ -41,7 +86,8 @@ func CheckNodeAddress(a netip.Addr) error {
 	return nil
 }
 
+// capitalized begins a sentence with the text of an error that begins with a letter.
 func capitalized(err error) string {
 	text := err.Error()
-	return string(text[0]-'a'+'A') + text[1:]
+	return strings.ToUpper(text[:1]) + text[1:]
 }

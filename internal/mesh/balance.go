@@ -74,8 +74,8 @@ func (s *Service) checkBalance() error {
 		return fail("scheduler", "The scheduler must be one of %s, not %q.", strings.Join(Schedulers(), ", "), s.Scheduler)
 	}
 	for key, e := range s.Endpoints {
-		if e.Share() < 0 || e.Share() > MaxWeight {
-			return fail("endpoints", "The weight of endpoint %q must be 0–%d, not %d.", key, MaxWeight, e.Share())
+		if weight := int64(e.Share()); !Weights.Has(weight) {
+			return fail("endpoints", "%v.", Weights.Check(fmt.Sprintf("endpoints[%q].weight", key), weight))
 		}
 	}
 	if s.DrainSeconds < 0 || s.Drain() > maxDrain {
@@ -85,11 +85,14 @@ func (s *Service) checkBalance() error {
 		if a.TimeoutSeconds < 1 || time.Duration(a.TimeoutSeconds)*time.Second > maxAffinity {
 			return fail("session_affinity", "The timeout of session_affinity must be 1s–744h, not %d s.", a.TimeoutSeconds)
 		}
-		if a.PrefixLength < 1 || a.PrefixLength > 32 {
-			return fail("session_affinity", "The netmask of session_affinity must be 1–32 bits of the client's address, not %d.", a.PrefixLength)
+		if err := AffinityPrefixLengths.Check("session_affinity.netmask", int64(a.PrefixLength)); err != nil {
+			return fail("session_affinity", "%v.", err)
 		}
 	}
 	if s.HealthCheck != nil {
+		if err := s.HealthCheck.checkCounts(); err != nil {
+			return fail("health_check", "%v.", err)
+		}
 		if attr, detail := s.HealthCheck.check(); detail != "" {
 			return fail("health_check", "health_check.%s: %s", attr, detail)
 		}

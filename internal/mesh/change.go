@@ -25,6 +25,12 @@ type Change struct {
 	Ports    map[PortKey]*PublishedPort `json:"ports,omitempty"`
 }
 
+// Origin is what a record was made of: the record before it, and the change.
+type Origin struct {
+	Base   *Record
+	Change *Change
+}
+
 // Diff returns what makes next of base, a record of the same cluster. The
 // change shares next's objects; its Base and Hash are for the caller to set.
 func Diff(base, next *Record) *Change {
@@ -89,6 +95,7 @@ func (r *Record) Apply(c *Change) (Encoded, error) {
 	if made.Hash != c.Hash {
 		return Encoded{}, fmt.Errorf("the change makes another record (%.12s) than it names (%.12s)", made.Hash, c.Hash)
 	}
+	made.Origin = &Origin{r, c}
 	return made, nil
 }
 

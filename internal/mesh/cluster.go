@@ -18,8 +18,6 @@ const (
 	VXLANOverhead = 50
 	// defaultUnderlayMTU is assumed while the cluster has no node.
 	defaultUnderlayMTU = 1500
-	minMTU, maxMTU     = 576, 65485
-	maxVNI             = 1<<24 - 1
 )
 
 // DefaultVNI derives the VXLAN network identifier from the cluster's name, in
@@ -63,22 +61,26 @@ func (c *Cluster) Check() error {
 		return fail("name", "%v.", err)
 	}
 	p := c.AddressPool
+	if err := checkPrefix(p); err != nil {
+		return fail("address_pool", "%s.", capitalized(err))
+	}
+	smaller := Limits{int64(p.Bits()) + 1, NodePrefixLengths.Last}
+	if err := smaller.Check("node_prefix_length", int64(c.NodePrefixLength)); err != nil {
+		return fail("node_prefix_length", "A node's block must be smaller than the pool %s and hold its addresses: %v.", p, err)
+	}
+	if err := Ports.Check("vxlan_port", int64(c.VXLANPort)); err != nil {
+		return fail("vxlan_port", "%v.", err)
+	}
+	if err := VNIs.Check("vni", int64(c.VNI)); err != nil {
+		return fail("vni", "%v.", err)
+	}
+	if err := MTUs.Check("mtu", int64(c.MTU)); c.MTU != 0 && err != nil {
+		return fail("mtu", "%v.", err)
+	}
+	if err := c.PublishedPortRange.check(); err != nil {
+		return fail("published_port_range", "%v.", err)
+	}
 	switch {
-	case !p.IsValid() || !p.Addr().Is4():
-		return fail("address_pool", "The address pool must be an IPv4 prefix, as in 10.255.0.0/16.")
-	case p != p.Masked():
-		return fail("address_pool", "%s has bits set beyond its length: write %s.", p, p.Masked())
-	case c.NodePrefixLength <= p.Bits() || c.NodePrefixLength > 29:
-		return fail("node_prefix_length", "A node's block must be smaller than the pool %s and hold its addresses: %d–29, not %d.",
-			p, p.Bits()+1, c.NodePrefixLength)
-	case c.VXLANPort == 0:
-		return fail("vxlan_port", "The VXLAN port must be 1–65535.")
-	case c.VNI == 0 || c.VNI > maxVNI:
-		return fail("vni", "The VXLAN network identifier must be 1–%d.", maxVNI)
-	case c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU):
-		return fail("mtu", "The overlay's MTU must be %d–%d.", minMTU, maxMTU)
-	case c.PublishedPortRange.First == 0 || c.PublishedPortRange.First > c.PublishedPortRange.Last:
-		return fail("published_port_range", "The range must be FIRST-LAST with 1 ≤ FIRST ≤ LAST ≤ 65535.")
 	case c.Repair != RepairAutomatic && c.Repair != RepairReport:
 		return fail("repair", "Repair must be automatic or report, not %q.", string(c.Repair))
 	case c.Firewall != FirewallManage && c.Firewall != FirewallReport:

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -38,7 +39,6 @@ const (
 	DefaultCheckStatus   = "200-399"
 
 	minCheckInterval, maxCheckInterval = 200 * time.Millisecond, time.Hour
-	maxRiseFall                        = 100
 )
 
 // HealthCheck is how every node checks every endpoint of a service, over the way
@@ -92,7 +92,11 @@ func (h *HealthCheck) webOnly() string {
 	return "expected_status"
 }
 
-// check returns the first setting that is out of range.
+func (h *HealthCheck) checkCounts() error {
+	return cmp.Or(RiseFall.Check("health_check.rise", int64(h.Rise)), RiseFall.Check("health_check.fall", int64(h.Fall)))
+}
+
+// check returns the first other setting that is out of range.
 func (h *HealthCheck) check() (attribute, detail string) {
 	web := h.Type == CheckHTTP || h.Type == CheckHTTPS
 	switch {
@@ -106,10 +110,6 @@ func (h *HealthCheck) check() (attribute, detail string) {
 		return "host", fmt.Sprintf("The host must be a name, as in www.example.com, not %q.", h.Host)
 	case h.Interval() < minCheckInterval || h.Interval() > maxCheckInterval:
 		return "interval", fmt.Sprintf("The interval must be %s–%s, not %s.", minCheckInterval, maxCheckInterval, h.Interval())
-	case h.Rise < 1 || h.Rise > maxRiseFall:
-		return "rise", fmt.Sprintf("Rise must be 1–%d, not %d.", maxRiseFall, h.Rise)
-	case h.Fall < 1 || h.Fall > maxRiseFall:
-		return "fall", fmt.Sprintf("Fall must be 1–%d, not %d.", maxRiseFall, h.Fall)
 	case h.Timeout() < time.Millisecond || h.Timeout() > h.Interval():
 		return "timeout", fmt.Sprintf("The timeout must be at least 1ms and no longer than the interval of %s, not %s.", h.Interval(), h.Timeout())
 	case 2*h.Timeout() > time.Duration(h.Fall)*h.Interval():

@@ -10,14 +10,25 @@ import (
 // PutNode joins or changes a node. A Block that is not set is allocated (and
 // written to n); a node that is already there keeps its own.
 func (r *Record) PutNode(n *Node) error {
+	if !n.Address.IsValid() {
+		return &Error{Object: NodeObject(n.Name), Attribute: "address", Detail: "A node needs an underlay address."}
+	}
+	return r.PlanNode(n)
+}
+
+// PlanNode is PutNode for a record that is only planned: the address may be the zero one,
+// of which nothing is known yet.
+func (r *Record) PlanNode(n *Node) error {
 	fail := func(attr, format string, args ...any) error {
 		return &Error{Object: NodeObject(n.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	if err := CheckName(n.Name); err != nil {
 		return fail("name", "%v.", err)
 	}
-	if !n.Address.Is4() || n.Address.IsLoopback() || n.Address.IsUnspecified() || n.Address.IsMulticast() {
-		return fail("address", "A node's underlay address must be a unicast IPv4 address that the other nodes can reach, not %s.", n.Address)
+	if old := r.Nodes[n.Name]; n.Address.IsValid() && (old == nil || old.Address != n.Address) {
+		if err := CheckNodeAddress(n.Address); err != nil {
+			return fail("address", "%s.", capitalized(err))
+		}
 	}
 	if !n.Availability.known() {
 		return fail("availability", "A node's availability must be active or drain, not %q.", string(n.Availability))
@@ -26,7 +37,7 @@ func (r *Record) PutNode(n *Node) error {
 		return fail("address", "The underlay address %s lies in the cluster's address pool %s, which the overlay uses itself.", n.Address, r.Cluster.AddressPool)
 	}
 	for _, other := range r.Nodes {
-		if other.Name != n.Name && other.Address == n.Address {
+		if other.Name != n.Name && n.Address.IsValid() && other.Address == n.Address {
 			return &Error{Object: NodeObject(n.Name), Attribute: "address", Taken: NodeObject(other.Name),
 				Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
 		}
@@ -92,6 +103,11 @@ func (n *Node) MeshAddress() netip.Addr { return nth(n.Block, 1) }
 // HostAddress is H: the block's .2, on the host side, where the node's own
 // processes are reached as endpoints.
 func (n *Node) HostAddress() netip.Addr { return nth(n.Block, 2) }
+
+// EndpointAddress is where the mesh reaches what listens on the port of the host.
+func (n *Node) EndpointAddress(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(n.HostAddress(), port)
+}
 
 // HostModeAddress is P: the block's .3, on the mesh side; the virtual address
 // of host-mode ports, whose clients keep their own address.

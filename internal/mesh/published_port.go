@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -105,6 +106,11 @@ func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol} 
 // TargetFor is the port on which endpoint e answers what comes to p.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
 
+// AddressFor is where endpoint e, which is on host, answers what comes to p.
+func (p *PublishedPort) AddressFor(e Endpoint, host *Node) netip.AddrPort {
+	return host.EndpointAddress(p.TargetFor(e))
+}
+
 // PutPort publishes or changes a port. A Published of 0 takes the next free
 // port of the cluster's range for the protocol, as Swarm does; the chosen port
 // is written to p. The error is an *Error that points at the attribute.
@@ -139,7 +145,7 @@ func (p *PublishedPort) check(r *Record) error {
 	case r.Services[p.Service] == nil:
 		return fail("service_id", "The cluster %s has no service %q.", r.Cluster.Name, p.Service)
 	case p.Target == 0:
-		return fail("target_port", "The target port must be 1–65535.")
+		return fail("target_port", "%v.", Ports.Check("target_port", 0))
 	case p.Protocol != TCP && p.Protocol != UDP:
 		return fail("protocol", "The protocol must be tcp or udp, not %q.", p.Protocol)
 	case p.Mode != Ingress && p.Mode != Host:

@@ -103,10 +103,10 @@ func (r *reach) tooLargeSentence(g group, peers string) string {
 		text = fmt.Sprintf("Large packets %s arrive in pieces: the links between them carry overlay packets of %d bytes whole, the overlay's have up to %d. "+
 			"That is slow, and a firewall that drops pieces ends it. ", way, g.size, r.full)
 	}
-	if mtu := r.fittingMTU(); mtu >= minMTU {
+	if mtu := r.fittingMTU(); mtu >= int(MTUs.First) {
 		return text + fmt.Sprintf("Set mtu = %d on the cluster, or raise the MTU on the way to %d.", mtu, r.full+VXLANOverhead)
 	}
-	return text + fmt.Sprintf("That is less than any mtu that a cluster can have (%d): raise the MTU on the way to %d.", minMTU, r.full+VXLANOverhead)
+	return text + fmt.Sprintf("That is less than any mtu that a cluster can have (%d): raise the MTU on the way to %d.", MTUs.First, r.full+VXLANOverhead)
 }
 
 // sides are the two ends of what fails both ways.

@@ -203,6 +203,7 @@ type Encoded struct {
 	Record *Record
 	JSON   []byte
 	Hash   string
+	Origin *Origin // nil for a record that was not made by Apply
 }
 
 // Encode writes the record as canonical JSON.
@@ -212,7 +213,7 @@ func (r *Record) Encode() Encoded {
 		panic("mesh: a record that cannot be written as JSON: " + err.Error())
 	}
 	sum := sha256.Sum256(data)
-	return Encoded{r, data, hex.EncodeToString(sum[:])}
+	return Encoded{Record: r, JSON: data, Hash: hex.EncodeToString(sum[:])}
 }
 
 // Next returns a deep copy of r as the next generation, ready to be changed.

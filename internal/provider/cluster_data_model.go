@@ -2,7 +2,6 @@ package provider
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -86,7 +85,7 @@ func settingsDataOf(r *mesh.Record) *settingsData {
 	c := r.Cluster
 	return &settingsData{
 		AddressPool: c.AddressPool.String(), NodePrefixLength: int64(c.NodePrefixLength), VXLANPort: int64(c.VXLANPort), VNI: int64(c.VNI), MTU: int64(r.MTU()),
-		PublishedPortRange: portRangeText(c.PublishedPortRange), Repair: repairText(c.Repair), Firewall: firewallText(c.Firewall),
+		PublishedPortRange: c.PublishedPortRange.String(), Repair: repairText(c.Repair), Firewall: firewallText(c.Firewall),
 		TCPIdleTimeout: durationText(c.TCPIdle()), UDPIdleTimeout: durationText(c.UDPIdle()),
 		HealthAddress: orNil(c.HealthAddress), MetricsAddress: orNil(c.MetricsAddress),
 	}
@@ -112,8 +111,6 @@ func orNil(s string) *string {
 	}
 	return &s
 }
-
-func portRangeText(r mesh.PortRange) string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 func repairText(r mesh.RepairMode) string { return cmp.Or(string(r), repairAutomatic) }
 

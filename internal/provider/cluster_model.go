@@ -60,7 +60,7 @@ func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
 	if !unset(m.VNI) {
 		c.VNI = uint32(m.VNI.ValueInt64())
 	}
-	if r, err := parsePortRange(m.PublishedPortRange.ValueString()); err == nil {
+	if r, err := mesh.ParsePortRange(m.PublishedPortRange.ValueString()); err == nil {
 		c.PublishedPortRange = r
 	}
 	if m.Repair.ValueString() == string(mesh.RepairReport) {
@@ -91,7 +91,7 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 	m.VXLANPort = types.Int64Value(int64(c.VXLANPort))
 	m.VNI = types.Int64Value(int64(c.VNI))
 	m.MTU = types.Int64Value(int64(r.MTU()))
-	m.PublishedPortRange = types.StringValue(portRangeText(c.PublishedPortRange))
+	m.PublishedPortRange = types.StringValue(c.PublishedPortRange.String())
 	m.Repair = types.StringValue(repairText(c.Repair))
 	m.Firewall = types.StringValue(firewallText(c.Firewall))
 	m.TCPIdleTimeout, m.UDPIdleTimeout = durationValue(c.TCPIdle()), durationValue(c.UDPIdle())

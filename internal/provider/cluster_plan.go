@@ -23,12 +23,29 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	if resp.Diagnostics.HasError() || config.AddressPool.IsUnknown() || config.NodePrefixLength.IsUnknown() {
 		return
 	}
-	if !config.AddressPool.IsNull() && checkPool(config.AddressPool.ValueString()) != nil {
-		return // its validator has said so
+	if config.refused() {
+		return // a validator has said so
 	}
 	c := config.toMesh(types.Int64Null())
 	c.Name = "any"
 	addError(&resp.Diagnostics, clusterSubject("", ""), c.Check())
+}
+
+// refused says that a setting by itself is refused by its validator, which a conversion
+// to mesh's types would not show.
+func (m *clusterModel) refused() bool {
+	if _, err := mesh.ParsePool(m.AddressPool.ValueString()); err != nil && !m.AddressPool.IsNull() {
+		return true
+	}
+	for _, setting := range []struct {
+		value  types.Int64
+		limits mesh.Limits
+	}{{m.NodePrefixLength, mesh.NodePrefixLengths}, {m.VXLANPort, mesh.Ports}, {m.VNI, mesh.VNIs}, {m.MTU, mesh.MTUs}} {
+		if !unset(setting.value) && !setting.limits.Has(setting.value.ValueInt64()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -76,10 +75,7 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 		return "", twice(o, "name", fmt.Sprintf("the node %s of the cluster %s", n.Name, cluster))
 	}
 	known := n.Address.IsValid()
-	if !known {
-		n.Address = w.standIn()
-	}
-	if err := c.planned.PutNode(&n); err != nil || c.observed == nil {
+	if err := c.planned.PlanNode(&n); err != nil || c.observed == nil {
 		return "", err
 	}
 	if c.observed.Nodes[n.Name] != nil && id == "" {
@@ -110,12 +106,4 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 			"If some of those leave in the same apply, ignore this; otherwise take a larger pool or a longer node_prefix_length.", c.planned.Cluster.AddressPool, capacity, taken)
 	}
 	return warning, nil
-}
-
-// standIn is an address that no node has, for one that is not known yet.
-func (w *walk) standIn() netip.Addr {
-	w.fresh++
-	b := anyAddress.As4()
-	b[1], b[2], b[3] = byte(w.fresh>>16), byte(w.fresh>>8), byte(w.fresh)
-	return netip.AddrFrom4(b)
 }

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -90,7 +89,7 @@ func nodeSSHSchema() map[string]schema.Attribute {
 		return schema.Int64Attribute{
 			CustomType: integerType{},
 			Optional:   true, MarkdownDescription: description,
-			Validators: []validator.Int64{int64validator.Between(1, 65535)},
+			Validators: numbers(mesh.Ports),
 		}
 	}
 	return map[string]schema.Attribute{

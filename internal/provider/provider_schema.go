@@ -4,12 +4,13 @@ import (
 	"context"
 	"maps"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 func (p *meshProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
@@ -130,6 +131,6 @@ func port(description string) schema.Int64Attribute {
 	return schema.Int64Attribute{
 		CustomType: integerType{},
 		Optional:   true, MarkdownDescription: description,
-		Validators: []validator.Int64{int64validator.Between(1, 65535)},
+		Validators: numbers(mesh.Ports),
 	}
 }

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -36,14 +35,14 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				CustomType: integerType{},
 				Optional:   true, Computed: true,
 				MarkdownDescription: "Port to open on the nodes, 1–65535. Default: the next free one of the cluster's `published_port_range`, which then stays. Another one replaces the port.",
-				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+				Validators:          numbers(mesh.Ports),
 				PlanModifiers:       []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
 			},
 			"target_port": schema.Int64Attribute{
 				CustomType:          integerType{},
 				Required:            true,
 				MarkdownDescription: "Port on which the endpoints listen, 1–65535, but for those that name their own. Changed in place.",
-				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+				Validators:          numbers(mesh.Ports),
 			},
 			"protocol": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.TCP)),

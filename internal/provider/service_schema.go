@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -47,14 +46,14 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 						Optional:   true,
 						MarkdownDescription: "Port on which this endpoint listens, 1–65535, in place of the published port's `target_port`: " +
 							"so that two processes on one node can serve.",
-						Validators: []validator.Int64{int64validator.Between(1, 65535)},
+						Validators: numbers(mesh.Ports),
 					},
 					"weight": schema.Int64Attribute{
 						CustomType: integerType{},
 						Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultWeight),
 						MarkdownDescription: "Share of the new connections beside the weights of the others, 0–65535; `rr` and `lc` heed it only in that 0 gets none. " +
 							"With 0 an endpoint keeps the connections that it has. Default: 1. Changed in place.",
-						Validators: []validator.Int64{int64validator.Between(0, mesh.MaxWeight)},
+						Validators: numbers(mesh.Weights),
 					},
 				}},
 			},

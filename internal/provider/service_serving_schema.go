@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
@@ -28,7 +27,7 @@ func affinityAttribute() schema.Attribute {
 				CustomType: integerType{},
 				Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultAffinityPrefixLength),
 				MarkdownDescription: "How many bits of its address make a client, 1–32: with 24 all addresses of a /24 go to one endpoint. Default: 32, each address by itself.",
-				Validators:          []validator.Int64{int64validator.Between(1, 32)},
+				Validators:          numbers(mesh.AffinityPrefixLengths),
 			},
 		},
 	}
@@ -47,7 +46,7 @@ func healthCheckAttribute() schema.Attribute {
 				CustomType:          integerType{},
 				Optional:            true,
 				MarkdownDescription: "Port to check, 1–65535. Default: those on which the endpoint answers the service's published tcp ports. A service that publishes udp only is not checked without it.",
-				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+				Validators:          numbers(mesh.Ports),
 			},
 			"path":            webText("Path to ask for.", mesh.DefaultCheckPath),
 			"host":            schema.StringAttribute{Optional: true, MarkdownDescription: "Host header, and for `https` the server name. Default: the endpoint's address. Not for `tcp`.", Validators: []validator.String{stringvalidator.LengthAtLeast(1)}},
@@ -77,7 +76,7 @@ func count(description string, fallback int64) schema.Attribute {
 		CustomType: integerType{},
 		Optional:   true, Computed: true, Default: int64default.StaticInt64(fallback),
 		MarkdownDescription: fmt.Sprintf("%s Default: %d.", description, fallback),
-		Validators:          []validator.Int64{int64validator.Between(1, 100)},
+		Validators:          numbers(mesh.RiseFall),
 	}
 }
 

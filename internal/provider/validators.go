@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,71 +51,46 @@ var (
 		return nil
 	}}
 
-	poolRule  = rule{"Invalid address pool", "an IPv4 prefix, as in 10.255.0.0/16", checkPool}
-	rangeRule = rule{"Invalid port range", "FIRST-LAST, as in 30000-32767", func(s string) error {
-		_, err := parsePortRange(s)
-		return err
-	}}
+	poolRule   = rule{"Invalid address pool", "an IPv4 prefix, as in 10.255.0.0/16", parses(mesh.ParsePool)}
+	rangeRule  = rule{"Invalid port range", "FIRST-LAST, as in 30000-32767", parses(mesh.ParsePortRange)}
 	listenRule = rule{"Invalid address", "an address to listen on: :PORT or ADDRESS:PORT", func(s string) error {
 		_, err := mesh.ListenAddress(s, netip.Addr{})
 		return err
 	}}
-	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", checkAddress}
+	addressRule = rule{"Invalid node address", "an IPv4 address, as in 192.168.200.10", parses(mesh.ParseNodeAddress)}
 	hostKeyRule = rule{"Invalid host key", "a public key as in authorized_keys: ssh-ed25519 AAAA…", sshdial.CheckHostKey}
 	sshHostRule = rule{"Invalid SSH host", "a host name or an address, without user and port", sshdial.CheckHost}
 	sshUserRule = rule{"Invalid SSH user", "a user name", sshdial.CheckUser}
-	bastionRule = rule{"Invalid SSH host", "host, host:port or user@host:port", func(s string) error {
-		_, err := sshdial.CheckTarget(s)
-		return err
-	}}
+	bastionRule = rule{"Invalid SSH host", "host, host:port or user@host:port", parses(sshdial.CheckTarget)}
 )
 
-// checkPool suggests what was probably meant: host bits and a forgotten length
-// are the usual mistakes.
-func checkPool(s string) error {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		if a, aerr := netip.ParseAddr(s); aerr == nil && a.Is4() {
-			return fmt.Errorf("%q has no prefix length: write %s", s, netip.PrefixFrom(a, 16).Masked())
-		}
-		return fmt.Errorf("%q is no IPv4 prefix: want ADDRESS/LENGTH, as in 10.255.0.0/16", s)
+// parses is the check of a rule that mesh reads its value by.
+func parses[T any](parse func(string) (T, error)) func(string) error {
+	return func(s string) error {
+		_, err := parse(s)
+		return err
 	}
-	if !p.Addr().Is4() {
-		return fmt.Errorf("%s is IPv6: the overlay is IPv4, as in 10.255.0.0/16", s)
-	}
-	if p != p.Masked() {
-		return fmt.Errorf("%s has bits set beyond its length: write %s", s, p.Masked())
-	}
-	return mesh.CheckPool(p)
 }
 
-func checkAddress(s string) error {
-	a, err := netip.ParseAddr(s)
-	switch {
-	case err != nil && strings.Contains(s, "/"):
-		return fmt.Errorf("%q has a prefix length: want the bare address, as in 192.168.200.10", s)
-	case err != nil:
-		return fmt.Errorf("%q is no IPv4 address: want the underlay address itself, as in 192.168.200.10, not a name", s)
-	case !a.Is4():
-		return fmt.Errorf("%s is IPv6: the underlay is IPv4, as in 192.168.200.10", s)
+// limited is a validator of numbers that asks mesh's limits. Out of them, it is the
+// attribute that the sentence names: of a path into one Terraform shows the resource only.
+type limited struct{ mesh.Limits }
+
+func (l limited) Description(context.Context) string {
+	return fmt.Sprintf("a number from %d to %d", l.First, l.Last)
+}
+func (l limited) MarkdownDescription(ctx context.Context) string { return l.Description(ctx) }
+
+func (l limited) ValidateInt64(_ context.Context, req validator.Int64Request, resp *validator.Int64Response) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
 	}
-	return mesh.CheckNodeAddress(a)
+	if err := l.Check(req.Path.String(), req.ConfigValue.ValueInt64()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Number out of range", sentence(err.Error()))
+	}
 }
 
-var portRange = regexp.MustCompile(`^([1-9][0-9]{0,4})-([1-9][0-9]{0,4})$`)
-
-func parsePortRange(s string) (mesh.PortRange, error) {
-	m := portRange.FindStringSubmatch(s)
-	if m == nil {
-		return mesh.PortRange{}, fmt.Errorf("%q is no port range: want FIRST-LAST, as in 30000-32767", s)
-	}
-	first, err1 := strconv.ParseUint(m[1], 10, 16)
-	last, err2 := strconv.ParseUint(m[2], 10, 16)
-	if err1 != nil || err2 != nil || first > last {
-		return mesh.PortRange{}, fmt.Errorf("%q is no port range: want FIRST-LAST with 1 ≤ FIRST ≤ LAST ≤ 65535", s)
-	}
-	return mesh.PortRange{First: uint16(first), Last: uint16(last)}, nil
-}
+func numbers(l mesh.Limits) []validator.Int64 { return []validator.Int64{limited{l}} }
 
 type durationValidator struct{}
 

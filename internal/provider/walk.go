@@ -55,10 +55,7 @@ func newWalk() *walk { return &walk{clusters: map[string]*plannedCluster{}} }
 
 // Placeholders where the cluster's settings are not known: a pool that holds
 // no node's address and has room for every node.
-var (
-	anyPool    = netip.MustParsePrefix("0.0.0.0/8")
-	anyAddress = netip.MustParseAddr("240.0.0.0")
-)
+var anyPool = netip.MustParsePrefix("0.0.0.0/8")
 
 const anyPrefixLength = 29
 

@@ -39,6 +39,36 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 	return ports, true
 }
 
+// portsOf is ChangedPorts of two records the second of which the change has made of the
+// first, at the cost of the change.
+func portsOf(c *mesh.Change, was, is *mesh.Record, node string) (ports []mesh.PortKey, known bool) {
+	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster {
+		return nil, false
+	}
+	for name := range c.Nodes {
+		if a, b := was.Nodes[name], is.Nodes[name]; a == nil || b == nil || !sameNode(a, b) {
+			return nil, false
+		}
+	}
+	services := map[string]bool{}
+	for name := range c.Services {
+		// The ports of a service that is new are new themselves.
+		if a, b := was.Services[name], is.Services[name]; a != nil && b != nil && !sameService(a, b) {
+			services[name] = true
+		}
+	}
+	ports = slices.Collect(maps.Keys(c.Ports))
+	if len(services) > 0 {
+		for key, p := range is.Ports {
+			if services[p.Service] {
+				ports = append(ports, key)
+			}
+		}
+	}
+	slices.SortFunc(ports, mesh.PortKey.Compare)
+	return slices.Compact(ports), true
+}
+
 // sameNode says that nothing has changed that is compiled.
 func sameNode(a, b *mesh.Node) bool {
 	return a == b || a.Name == b.Name && a.Address == b.Address && a.Block == b.Block &&

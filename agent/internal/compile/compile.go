@@ -18,9 +18,15 @@ import (
 // version v (it decides on settings only), under the conditions of the moment. A node that is not in the record (a
 // host that only keeps it, or has left) gets an empty state.
 func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) state.State {
-	var d Desired
-	d.make(rec, node, v, now)
-	return d.State
+	if rec == nil || rec.Nodes[node] == nil {
+		return state.State{}
+	}
+	s := make(state.State, objects(rec))
+	frame(s, rec, rec.Nodes[node], v)
+	for _, p := range rec.Ports {
+		portObjects(func(o state.Object) { s[o.Key()] = o }, rec, rec.Nodes[node], p, now)
+	}
+	return s
 }
 
 // frame is everything but the published ports.

@@ -46,7 +46,7 @@ func Checks(rec *mesh.Record, node string) map[Check]string {
 				continue
 			}
 			if port := checkPort(service, p, e); port != 0 {
-				checks[Check{p.Service, netip.AddrPortFrom(rec.Nodes[e.Node].HostAddress(), port)}] = name
+				checks[Check{p.Service, rec.Nodes[e.Node].EndpointAddress(port)}] = name
 			}
 		}
 	}
@@ -82,7 +82,7 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 			continue
 		}
 		dests = append(dests, destination{
-			name: name, addr: netip.AddrPortFrom(host.HostAddress(), p.TargetFor(e)), weight: e.Share(),
+			name: name, addr: p.AddressFor(e, host), weight: e.Share(),
 			local: host == self, sick: sick(service, p, e, host, now),
 		})
 	}
@@ -104,6 +104,20 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	return dests
 }
 
+// Destinations lists the addresses to which the record leads the published port on the
+// node, whatever the conditions, sorted.
+func Destinations(rec *mesh.Record, node string, p *mesh.PublishedPort) []netip.AddrPort {
+	self := rec.Nodes[node]
+	if self == nil {
+		return nil
+	}
+	var to []netip.AddrPort
+	for _, d := range destinations(rec, self, p, Conditions{}) {
+		to = append(to, d.addr)
+	}
+	return to
+}
+
 func localEndpointsOnly(p *mesh.PublishedPort) bool {
 	return p.Mode == mesh.Host || p.Locality == mesh.LocalOnly
 }
@@ -114,7 +128,7 @@ func sick(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint, host *m
 		return false
 	}
 	if port := checkPort(service, p, e); port != 0 {
-		return now.Unhealthy[Check{p.Service, netip.AddrPortFrom(host.HostAddress(), port)}]
+		return now.Unhealthy[Check{p.Service, host.EndpointAddress(port)}]
 	}
 	for check, failing := range now.Unhealthy { // a udp port goes by all tcp ports of its endpoint
 		if failing && check.Service == p.Service && check.Addr.Addr() == host.HostAddress() && ownPort(service, e, host, check) {

@@ -20,11 +20,13 @@ type Desired struct {
 	node    string
 	version state.KernelVersion
 	now     Conditions
-	askers  map[state.Key]int // how many ports ask for what is shared
+	ports   map[mesh.PortKey][]state.Object // what each published port asks for
+	askers  map[state.Key]int               // how many ports ask for what is shared
 	ahead   ahead
 }
 
-// ahead is what ChangedPorts says of a record that was asked about and may follow.
+// ahead is what ChangedPorts says of a record that was asked about, or is expected, and
+// may follow.
 type ahead struct {
 	rec   *mesh.Record
 	node  string
@@ -40,6 +42,16 @@ func (d *Desired) ChangedPorts(next *mesh.Record, node string) (ports []mesh.Por
 		a.ports, a.known = ChangedPorts(d.rec, next, node)
 	}
 	return slices.Clip(d.ahead.ports), d.ahead.known
+}
+
+// Expect says that next may be the record to follow, and of what it was made: then nothing
+// has to be compared but what that change has in it.
+func (d *Desired) Expect(next *mesh.Record, node string, origin *mesh.Origin) {
+	if origin == nil || origin.Base != d.rec {
+		return
+	}
+	d.ahead = ahead{rec: next, node: node}
+	d.ahead.ports, d.ahead.known = portsOf(origin.Change, d.rec, next, node)
 }
 
 // Change is what a Follow has changed.
@@ -60,63 +72,69 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 		d.make(rec, node, v, now)
 		return Change{Whole: true, Before: before, After: d.State}
 	}
-	c := Change{Before: state.State{}, After: state.State{}}
-	touched := map[state.Key]bool{}
-	before := partOf(d.rec, node, ports, d.now, func(o state.Object) { touched[o.Key()] = true })
-	after := partOf(rec, node, ports, now, func(o state.Object) { touched[o.Key()] = true })
-	for key := range touched {
-		if o, ok := d.State[key]; ok {
-			c.Before[key] = o
+	self, after, touched := rec.Nodes[node], make([][]state.Object, len(ports)), map[state.Key]bool{}
+	for i, key := range ports {
+		if p := rec.Ports[key]; p != nil {
+			portObjects(func(o state.Object) { after[i] = append(after[i], o) }, rec, self, p, now)
+		}
+		for _, objects := range [][]state.Object{d.ports[key], after[i]} {
+			for _, o := range objects {
+				touched[o.Key()] = true
+			}
 		}
 	}
-	for _, o := range before {
-		d.drop(o)
+	c := Change{Before: d.only(touched)}
+	for _, key := range ports {
+		for _, o := range d.ports[key] {
+			d.drop(o)
+		}
+		delete(d.ports, key)
 	}
-	for _, o := range after {
-		d.put(o)
-	}
-	for key := range touched {
-		if o, ok := d.State[key]; ok {
-			c.After[key] = o
+	for i, key := range ports {
+		if len(after[i]) > 0 {
+			d.ports[key] = after[i]
+		}
+		for _, o := range after[i] {
+			d.put(o)
 		}
 	}
+	c.After = d.only(touched)
 	d.rec, d.now, d.ahead = rec, now, ahead{}
 	return c
 }
 
-// Ports returns what the named published ports ask of the node, as Compile has it:
-// a part of its result. Those that the record does not have ask for nothing.
-func Ports(rec *mesh.Record, node string, ports []mesh.PortKey, now Conditions) state.State {
-	s := state.State{}
-	partOf(rec, node, ports, now, func(o state.Object) { s.Put(o) })
-	return s
-}
+// Port returns what the published port asks of the node now, not to be changed.
+func (d *Desired) Port(key mesh.PortKey) []state.Object { return d.ports[key] }
 
-// partOf lists what the ports ask for, and shows each to see.
-func partOf(rec *mesh.Record, node string, ports []mesh.PortKey, now Conditions, see func(state.Object)) (objects []state.Object) {
-	if rec == nil || rec.Nodes[node] == nil {
-		return nil
-	}
-	for _, key := range ports {
-		if p := rec.Ports[key]; p != nil {
-			portObjects(func(o state.Object) { see(o); objects = append(objects, o) }, rec, rec.Nodes[node], p, now)
+// only is the part of the state that has these keys.
+func (d *Desired) only(keys map[state.Key]bool) state.State {
+	part := make(state.State, len(keys))
+	for key := range keys {
+		if o, ok := d.State[key]; ok {
+			part[key] = o
 		}
 	}
-	return objects
+	return part
 }
 
 // make compiles everything.
 func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) {
-	*d = Desired{rec: rec, node: node, version: v, now: now, askers: map[state.Key]int{}}
+	*d = Desired{rec: rec, node: node, version: v, now: now, askers: map[state.Key]int{}, ports: map[mesh.PortKey][]state.Object{}}
 	if rec == nil || rec.Nodes[node] == nil {
 		d.State = state.State{}
 		return
 	}
-	self := rec.Nodes[node]
-	d.State = make(state.State, objects(rec))
+	self, n := rec.Nodes[node], objects(rec)
+	d.State = make(state.State, n)
 	frame(d.State, rec, self, v)
-	for _, p := range rec.Ports {
-		portObjects(d.put, rec, self, p, now)
+	all := make([]state.Object, 0, n) // of all ports, one after the other
+	for key, p := range rec.Ports {
+		begin := len(all)
+		portObjects(func(o state.Object) { all = append(all, o) }, rec, self, p, now)
+		d.ports[key] = all[begin:len(all):len(all)]
+		for _, o := range d.ports[key] {
+			d.put(o)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func TestWhatIsKeptUpIsWhatIsCompiled(t *testing.T) {
 			if !change.Whole {
 				partly++
 			}
+			checkPorts(t, &d, w)
 			if again := d.Follow(w.rec, "n1", debian12, w.now); len(again.Before)+len(again.After) > 0 {
 				t.Fatalf("the same once more changes %v", again)
 			}
@@ -37,6 +38,34 @@ func TestWhatIsKeptUpIsWhatIsCompiled(t *testing.T) {
 	}
 	if partly < 60*60/2 {
 		t.Errorf("only %d changes were not compiled anew", partly)
+	}
+}
+
+// checkPorts: what each port asks for is what it would ask for alone, and all of it is in
+// the state.
+func checkPorts(t *testing.T, d *Desired, w *world) {
+	t.Helper()
+	self := w.rec.Nodes["n1"]
+	for key, asked := range d.ports {
+		if w.rec.Ports[key] == nil && len(asked) > 0 {
+			t.Fatalf("%s is closed and asks for %v", key, asked)
+		}
+	}
+	for key, p := range w.rec.Ports {
+		want := state.State{}
+		if self != nil {
+			portObjects(func(o state.Object) { want.Put(o) }, w.rec, self, p, w.now)
+		}
+		got := state.State{}
+		got.Put(d.Port(key)...)
+		if !maps.Equal(got, want) {
+			t.Fatalf("%s asks for %v, want %v", key, got, want)
+		}
+		for name, o := range got {
+			if d.State[name] != o {
+				t.Fatalf("%s is not in the whole", o)
+			}
+		}
 	}
 }
 
@@ -103,19 +132,78 @@ func TestWhatIsCompiledIsCompared(t *testing.T) {
 	}
 }
 
-// What a port asks for is the same alone as beside others.
-func TestPortsArePartOfTheWhole(t *testing.T) {
-	for seed := range uint64(20) {
+// TestPortsOf_Change: what a change says that it changes is what a comparison finds, and no
+// less, in every world; and it is known as often.
+func TestPortsOf_Change(t *testing.T) {
+	known := 0
+	for seed := range uint64(40) {
 		w := newWorld(t, seed)
-		for range 30 {
+		was := w.rec
+		for range 40 {
 			w.step()
-			whole := Compile(w.rec, "n1", debian12, w.now)
-			for key, o := range Ports(w.rec, "n1", slices.Collect(maps.Keys(w.rec.Ports)), w.now) {
-				if whole[key] != o {
-					t.Fatalf("seed %d: %s is not in the whole", seed, o)
+			made := applied(t, was, w.rec)
+			for _, node := range []string{"n1", "none"} {
+				want, wantKnown := ChangedPorts(was, made.Record, node)
+				got, gotKnown := portsOf(made.Origin.Change, was, made.Record, node)
+				if gotKnown != wantKnown {
+					t.Fatalf("seed %d: known is %v, want %v", seed, gotKnown, wantKnown)
+				}
+				for _, key := range want {
+					if !slices.Contains(got, key) {
+						t.Fatalf("seed %d: %v has changed, said are %v", seed, want, got)
+					}
+				}
+				if wantKnown {
+					known++
 				}
 			}
+			was = made.Record
+			w.rec = made.Record.Clone()
 		}
+	}
+	if known < 400 {
+		t.Errorf("only %d changes were of ports only", known)
+	}
+}
+
+// applied is next as an agent makes it of the change that it is sent.
+func applied(t testing.TB, base, next *mesh.Record) mesh.Encoded {
+	t.Helper()
+	c := mesh.Diff(base, next)
+	c.Hash = next.Hash()
+	made, err := base.Apply(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestExpect_NothingCompared: a record that is expected by its change is followed by it,
+// and one that was made of another record is compared.
+func TestExpect_NothingCompared(t *testing.T) {
+	rec := large(t, 20)
+	next := rec.Next()
+	putPort(t, next, "s7", 9000, 19000, mesh.TCP, mesh.Ingress)
+	made := applied(t, rec, next)
+	var d Desired
+	d.Follow(rec, "n3", debian12, Conditions{})
+	lie := *made.Origin
+	lie.Change = &mesh.Change{}
+	d.Expect(made.Record, "n3", &lie)
+	if c := d.Follow(made.Record, "n3", debian12, Conditions{}); len(c.After) != 0 {
+		t.Errorf("something was compared: %v", c.After)
+	}
+	d = Desired{}
+	d.Follow(rec.Clone(), "n3", debian12, Conditions{})
+	d.Expect(made.Record, "n3", &lie)
+	if c := d.Follow(made.Record, "n3", debian12, Conditions{}); len(c.After) != 13 {
+		t.Errorf("of another base: %v", c.After)
+	}
+	d = Desired{}
+	d.Follow(rec, "n3", debian12, Conditions{})
+	d.Expect(made.Record, "n3", made.Origin)
+	if c := d.Follow(made.Record, "n3", debian12, Conditions{}); len(c.After) != 13 || !maps.Equal(d.State, Compile(made.Record, "n3", debian12, Conditions{})) {
+		t.Errorf("the change is %v", c.After)
 	}
 }
 

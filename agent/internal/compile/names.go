@@ -18,7 +18,7 @@ func EndpointNames(rec *mesh.Record, key mesh.PortKey) map[netip.AddrPort]string
 	names := make(map[netip.AddrPort]string, len(service.Endpoints))
 	for _, name := range rec.LiveEndpoints(service) {
 		e := service.Endpoints[name]
-		address := netip.AddrPortFrom(rec.Nodes[e.Node].HostAddress(), port.TargetFor(e))
+		address := port.AddressFor(e, rec.Nodes[e.Node])
 		if _, taken := names[address]; !taken {
 			names[address] = name
 		}

@@ -21,19 +21,14 @@ import (
 func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) {
 	key, service := p.Key(), rec.Services[p.Service]
 	dests := destinations(rec, self, p, now)
-	address, set := self.MeshAddress(), ingressSet(key.Protocol)
-	if p.Mode == mesh.Host {
-		if len(dests) == 0 {
-			return
-		}
-		// A UDP server that is bound to 0.0.0.0 answers a client outside the
-		// mesh from the underlay address, past IPVS: it must see S instead.
-		if key.Protocol == mesh.TCP {
-			address, set = self.HostModeAddress(), hostModeSet
-			answersReturn(put, self)
-		}
+	if p.Mode == mesh.Host && len(dests) == 0 {
+		return
 	}
-	server := netip.AddrPortFrom(address, key.Port)
+	server, set := ServerAddress(self, p), ingressSet(key.Protocol)
+	if keepsClient(p) {
+		set = hostModeSet
+		answersReturn(put, self)
+	}
 	put(virtualServer(service, p, server))
 	put(state.SetMember{Set: set, Port: key.Port})
 	for _, d := range dests {
@@ -46,6 +41,19 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	}
 	checkedPort(put, self, service)
 }
+
+// ServerAddress is where IPVS has the published port on the node.
+func ServerAddress(self *mesh.Node, p *mesh.PublishedPort) netip.AddrPort {
+	if keepsClient(p) {
+		return netip.AddrPortFrom(self.HostModeAddress(), p.Published)
+	}
+	return netip.AddrPortFrom(self.MeshAddress(), p.Published)
+}
+
+// keepsClient says that an endpoint sees the client's own address. With udp it never
+// does: a server that is bound to 0.0.0.0 would answer a client outside the mesh from
+// the underlay address, past IPVS, so it must see S instead.
+func keepsClient(p *mesh.PublishedPort) bool { return p.Mode == mesh.Host && p.Protocol == mesh.TCP }
 
 // shared says that several published ports may ask for the object.
 func shared(key state.Key) bool {

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/wait"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -292,10 +293,7 @@ func (f *Firewalld) Run(ctx context.Context) {
 				f.Changed() // the bus was there and went: a reload may have been missed
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(f.retry):
-		}
+		wait.For(ctx, f.retry)
 	}
 }
 

@@ -72,10 +72,7 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 		if i == mostPorts || !compile.Opens(rec, self.Name, p) {
 			continue
 		}
-		to, port := self.MeshAddress(), key.String()
-		if p.Mode == mesh.Host && key.Protocol == mesh.TCP { // the client's address is kept
-			to = self.HostModeAddress()
-		}
+		to, port := compile.ServerAddress(self, p).Addr(), key.String()
 		before := &nft.Packet{Dst: self.Address, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
 		after := nft.Packet{Dst: to, Protocol: protocol(key), DstPort: key.Port, State: nft.New, DNAT: true, Before: before}
 		value := fmt.Sprintf("%s dport %d", key.Protocol, key.Port)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/wait"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -54,11 +55,7 @@ func (c *Checker) publish(ctx context.Context) {
 		if c.publishes(failing) {
 			signal(c.changed)
 		}
-		rest := time.NewTimer(min(restTimes*time.Since(begun), restMost))
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			rest.Stop()
+		if !wait.For(ctx, min(restTimes*time.Since(begun), restMost)) {
 			return
 		}
 	}

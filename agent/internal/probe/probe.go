@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/wait"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -108,7 +109,7 @@ func (p *Prober) try(ctx context.Context, rec *mesh.Record, self *mesh.Node, tar
 		underlay: func(t *target) error { return send(s.host, t.node.Address, smallest, nonce) },
 	}
 	r.run(timed)
-	wait(timed, afterwards)
+	wait.For(timed, afterwards)
 	stop()
 	return cmp.Or(readers.Wait(), ctx.Err())
 }

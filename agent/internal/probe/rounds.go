@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/wait"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -130,7 +131,7 @@ func (r *rounds) round(ctx context.Context) {
 	const burst = 32
 	pause := r.interval / 2 * burst / max(burst, time.Duration(len(packets)))
 	for i, p := range packets {
-		if i > 0 && i%burst == 0 && !wait(ctx, pause) {
+		if i > 0 && i%burst == 0 && !wait.For(ctx, pause) {
 			return
 		}
 		var err error
@@ -140,16 +141,5 @@ func (r *rounds) round(ctx context.Context) {
 			err = r.overlay(p.to, p.size)
 		}
 		r.watch.sent(p, err)
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -1,14 +1,15 @@
 package reconcile
 
 import (
-	"context"
+	"cmp"
+	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
-	"time"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -32,89 +33,34 @@ func (noHealth) Failing() map[compile.Check]bool          { return nil }
 func (noHealth) Results() map[compile.Check]health.Result { return nil }
 func (noHealth) Changed() <-chan struct{}                 { return nil }
 
-const (
-	// gather is for how long changes of verdicts are collected for one pass.
-	gather = 100 * time.Millisecond
-	// never is longer than an agent lives.
-	never = 100 * 365 * 24 * time.Hour
-)
-
-// followConditions keeps the kernel under the conditions of the moment until ctx
-// ends. It is woken by verdicts, and by its timer only while something drains or
-// is pending.
-func (r *Reconciler) followConditions(ctx context.Context) {
-	timer := time.NewTimer(never)
-	defer timer.Stop()
-	var due time.Time // of the next tick; zero for none
-	for {
-		due = r.nextTick(due)
-		if due.IsZero() {
-			timer.Reset(never)
-		} else {
-			timer.Reset(time.Until(due))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.begun:
-		case <-timer.C:
-			r.tick(ctx)
-			due = time.Time{}
-		case <-r.Health.Changed():
-			if !sleep(ctx, gather) {
-				return
-			}
-			r.verdicts(ctx)
-		}
-	}
+// conditions are those that the desired state was made under. The log says what they
+// mean for an endpoint, when that changes.
+type conditions struct {
+	health Health
+	log    *slog.Logger
+	now    compile.Conditions
+	// allFail are the ports all of whose endpoints fail, and are used all the same.
+	allFail map[mesh.PortKey]bool
 }
 
-// nextTick is when there is something to count or to try again; what else happens
-// does not put off one that is due.
-func (r *Reconciler) nextTick(due time.Time) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	wait := never
-	if r.rec != nil && len(r.drains) > 0 {
-		wait = drainTick
-	}
-	if r.track.pending.retry > 0 {
-		wait = min(wait, r.track.pending.retry)
-	}
-	at := time.Now().Add(wait)
-	switch {
-	case wait == never:
-		return time.Time{}
-	case due.IsZero() || at.Before(due):
-		return at
-	}
-	return due
-}
-
-// sleep returns false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+// outdated says that the checks have come to something else since the last update.
+func (c *conditions) outdated() bool {
 	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// verdicts is a pass for what the checks say now.
-func (r *Reconciler) verdicts(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.Health.Changed(): // said while the others were waited for
+	case <-c.health.Changed(): // what it announces is seen now
 	default:
 	}
-	if r.rec != nil && !maps.Equal(failing(r.Health), r.conditions.Unhealthy) {
-		r.applyConditions(ctx)
-	}
+	return !maps.Equal(failing(c.health), c.now.Unhealthy)
 }
+
+// update takes what the checks say now, and what drains.
+func (c *conditions) update(rec *mesh.Record, node string, draining map[mesh.PortKey][]netip.AddrPort) {
+	was := c.now.Unhealthy
+	c.now = compile.Conditions{Unhealthy: failing(c.health), Draining: draining}
+	c.logVerdicts(rec, node, was)
+}
+
+// forget is for a host that is left.
+func (c *conditions) forget() { c.now, c.allFail = compile.Conditions{}, nil }
 
 // failing leaves out what is false, so that two of them can be compared.
 func failing(h Health) map[compile.Check]bool {
@@ -123,69 +69,84 @@ func failing(h Health) map[compile.Check]bool {
 	return checks
 }
 
-// recompile makes the desired state of the record and the conditions of the moment.
-func (r *Reconciler) recompile() compile.Change {
-	was := r.conditions
-	r.conditions = compile.Conditions{Unhealthy: failing(r.Health), Draining: r.drains.byPort()}
-	change := r.compiled.Follow(r.rec, r.node, r.Version, r.conditions)
-	r.desired = r.compiled.State
-	r.logVerdicts(was)
-	return change
-}
-
-// applyConditions writes what new conditions change of the desired state, and nothing
-// else: what others have broken is for a repair, which has its own rules and is counted.
-func (r *Reconciler) applyConditions(ctx context.Context) {
-	change := r.recompile()
-	r.track.pending.add(change.Before, change.After)
-	if len(r.track.pending.keys) > 0 {
-		look := sight{scope: kernel.Traffic}
-		if r.alone(&change) {
-			look.part = &change
+// logVerdicts writes one line for each endpoint that has begun to fail its check,
+// or answers again, and for each port all of whose endpoints fail.
+func (c *conditions) logVerdicts(rec *mesh.Record, node string, was map[compile.Check]bool) {
+	failed, passed := newIn(c.now.Unhealthy, was), newIn(was, c.now.Unhealthy)
+	if len(failed)+len(passed)+len(c.now.Unhealthy) == 0 {
+		c.allFail = nil
+		return
+	}
+	checks, results := compile.Checks(rec, node), c.health.Results()
+	lines := 0
+	say := func(log func(string, ...any), format string, args ...any) {
+		if lines++; lines <= maxLogged {
+			log(fmt.Sprintf(format, args...))
 		}
-		r.writePending(ctx, look, r.isPending)
 	}
-	r.publish()
+	for _, check := range failed {
+		say(c.log.Warn, "service %s: endpoint %s (%s) fails its check: %s; %s",
+			check.Service, checks[check], check.Addr, cmp.Or(results[check].Reason, "no reason given"), c.consequence(rec, node, check))
+	}
+	for _, check := range passed {
+		if name, still := checks[check]; still {
+			say(c.log.Info, "service %s: endpoint %s (%s) answers again", check.Service, name, check.Addr)
+		}
+	}
+	allFail := c.portsThatFail(rec, node)
+	for _, key := range slices.SortedFunc(maps.Keys(allFail), mesh.PortKey.Compare) {
+		if !c.allFail[key] {
+			say(c.log.Warn, "all endpoints of %s fail their checks: all are kept", key)
+		}
+	}
+	c.allFail = allFail
+	if lines > maxLogged {
+		c.log.Warn("more verdicts than are worth a line each", "all", lines)
+	}
 }
 
-// tick ends drains that are over, and tries again what is pending.
-func (r *Reconciler) tick(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.rec == nil {
-		return
+// consequence is what becomes of an endpoint that fails.
+func (c *conditions) consequence(rec *mesh.Record, node string, check compile.Check) string {
+	service := rec.Services[check.Service]
+	switch {
+	case compile.Kept(rec, node, check, c.now):
+		return "kept, for all others fail as well"
+	case service != nil && service.HealthCheck != nil && service.HealthCheck.OnUnhealthy == mesh.CutConnections:
+		return "gets no new connections, and those that it has end"
 	}
-	if r.endDrains(ctx) {
-		r.applyConditions(ctx)
-		r.saveDrains()
-		return
-	}
-	if r.track.pending.retry > 0 {
-		r.writePending(ctx, sight{scope: kernel.Traffic}, r.isPending)
-	}
+	return "gets no new connections"
 }
 
-// forgetConditions is for a host that is left.
-func (r *Reconciler) forgetConditions() {
-	r.Health.Keep(nil, "")
-	r.conditions, r.kept = compile.Conditions{}, nil
-	r.drains, r.announced = nil, announcement{}
-	r.track.pending.clear()
-	r.saveDrains()
-}
-
-// Conditions is what the kernel was last brought under. It does not wait for a
-// pass that is under way.
-func (r *Reconciler) Conditions() compile.Conditions { return r.view.Load().conditions }
-
-// byPort is what compile needs of the drains, sorted.
-func (d drains) byPort() map[mesh.PortKey][]netip.AddrPort {
-	if len(d) == 0 {
-		return nil
+// portsThatFail are those all of whose endpoints fail.
+func (c *conditions) portsThatFail(rec *mesh.Record, node string) map[mesh.PortKey]bool {
+	services := map[string]bool{}
+	for check := range c.now.Unhealthy {
+		services[check.Service] = true
 	}
-	ports := map[mesh.PortKey][]netip.AddrPort{}
-	for _, one := range d.sorted() {
-		ports[one.Port] = append(ports[one.Port], one.Address)
+	ports := map[mesh.PortKey]bool{}
+	for name := range services {
+		if rec.Services[name] == nil {
+			continue
+		}
+		for _, p := range rec.ServicePorts(name) {
+			if compile.AllFail(rec, node, p, c.now) {
+				ports[p.Key()] = true
+			}
+		}
 	}
 	return ports
+}
+
+// newIn lists what is in these and not in others, sorted.
+func newIn(these, others map[compile.Check]bool) []compile.Check {
+	var found []compile.Check
+	for c := range these {
+		if !others[c] {
+			found = append(found, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b compile.Check) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), a.Addr.Compare(b.Addr))
+	})
+	return found
 }

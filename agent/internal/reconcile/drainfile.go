@@ -27,38 +27,38 @@ type drainsOnDisk struct {
 
 // load returns what an earlier agent has kept. A file that cannot be read is as
 // none: what drained is then removed at once, like anything that is not asked for.
-func (f *drainFile) load(log *slog.Logger) drains {
+func (f *drainFile) load(log *slog.Logger) drainSet {
 	if f.path == "" {
-		return drains{}
+		return drainSet{}
 	}
 	data, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return drains{}
+		return drainSet{}
 	}
-	kept := drains{}
+	kept := drainSet{}
 	if err == nil {
 		kept, err = parseDrains(data)
 	}
 	f.has = append([]byte{}, data...)
 	if err != nil {
 		log.Warn("cannot read what an earlier agent let drain: its connections end now", "file", f.path, "error", err)
-		return drains{}
+		return drainSet{}
 	}
 	return kept
 }
 
 // parseDrains reads what save writes; all of it or nothing.
-func parseDrains(data []byte) (drains, error) {
+func parseDrains(data []byte) (drainSet, error) {
 	var file drainsOnDisk
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, err
 	}
-	kept := drains{}
+	kept := drainSet{}
 	for _, d := range file.Drains {
 		if err := d.check(); err != nil {
 			return nil, fmt.Errorf("the drain of %s from %s: %w", d.Address, d.Port, err)
 		}
-		kept[d.key()] = d
+		kept.put(d)
 	}
 	return kept, nil
 }
@@ -79,7 +79,7 @@ func (d drain) check() error {
 const maxDrain = 24 * time.Hour
 
 // save makes the file hold these, durably; it does nothing where it does.
-func (f *drainFile) save(these drains) error {
+func (f *drainFile) save(these drainSet) error {
 	if f.path == "" {
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Memory says in which files a Reconciler keeps what outlives it; none where "".
@@ -21,37 +20,6 @@ type Memory struct {
 	// Repairs is the count of repairs.
 	Repairs string
 }
-
-// mark names a record, and the node that it was applied as.
-type mark struct {
-	UID        string `json:"uid"`
-	Generation uint64 `json:"generation"`
-	Hash       string `json:"hash"`
-	Node       string `json:"node"`
-}
-
-func (r *Reconciler) markOf(rec *mesh.Record, node string) mark {
-	return mark{UID: rec.UID, Generation: rec.Generation, Hash: r.Hash(rec), Node: node}
-}
-
-type repairsFile struct {
-	Repairs uint64 `json:"repairs"`
-}
-
-func (m Memory) loadMark(log *slog.Logger) (last mark) {
-	load(m.Applied, &last, log)
-	return last
-}
-
-func (m Memory) saveMark(last mark, log *slog.Logger) { save(m.Applied, last, log) }
-
-func (m Memory) loadRepairs(log *slog.Logger) uint64 {
-	var file repairsFile
-	load(m.Repairs, &file, log)
-	return file.Repairs
-}
-
-func (m Memory) saveRepairs(n uint64, log *slog.Logger) { save(m.Repairs, repairsFile{n}, log) }
 
 func load(path string, into any, log *slog.Logger) {
 	if path == "" {

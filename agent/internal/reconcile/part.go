@@ -28,7 +28,7 @@ func (r *Reconciler) bring(ctx context.Context, change compile.Change) (outcome,
 // wholeSight is of everything, but for chains that were as desired and that nobody
 // has touched, as far as untouched can tell: to read them takes two programs.
 func (r *Reconciler) wholeSight(untouched func() bool) sight {
-	if r.track.hasChains(r.desired) && untouched() {
+	if r.track.hasChains(r.desired.State) && untouched() {
 		return sight{scope: kernel.Traffic}
 	}
 	return sight{}
@@ -36,7 +36,7 @@ func (r *Reconciler) wholeSight(untouched func() bool) sight {
 
 // alone says that it is enough to look at what has changed.
 func (r *Reconciler) alone(change *compile.Change) bool {
-	if change.Whole || !r.track.inSync || tooMuch(change, r.desired) {
+	if change.Whole || !r.track.inSync || tooMuch(change, r.desired.State) {
 		return false
 	}
 	for key := range change.Touched() {

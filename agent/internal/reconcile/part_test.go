@@ -238,7 +238,7 @@ func commitAllocs(t *testing.T, ports int) float64 {
 	commit := func() {
 		to := records[turn%2]
 		turn++
-		if err := r.Announce(to, "n1"); err != nil {
+		if err := r.Announce(to, "n1", nil); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, "problems", texts(r.Commit(t.Context(), to, "n1")), "")

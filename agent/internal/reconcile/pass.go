@@ -55,10 +55,10 @@ func (r *Reconciler) pass(ctx context.Context, s sight, want wanted) (out outcom
 			return out, err
 		}
 		if s.part == nil && s.scope == kernel.Full {
-			r.track.noteChains(p.ops, r.desired)
+			r.track.noteChains(p.ops, r.desired.State)
 		}
 		if s.part == nil && (s.scope == kernel.Full || r.track.chains != nil) {
-			r.track.forgetRefusals(p)
+			r.track.refused.forget(p)
 		}
 		todo := p.only(want)
 		if round == 0 {
@@ -91,7 +91,7 @@ func (r *Reconciler) plan(ctx context.Context, s sight) (plan, error) {
 	var err error
 	if s.part == nil {
 		began := time.Now()
-		ops, err = r.Kernel.Differences(ctx, s.scope, r.desired)
+		ops, err = r.Kernel.Differences(ctx, s.scope, r.desired.State)
 		r.resyncTook = time.Since(began)
 	} else {
 		var there state.State

@@ -25,7 +25,7 @@ func (r *Reconciler) writePending(ctx context.Context, look sight, want wanted) 
 		r.requestResync() // the watch takes what this pass has not seen for covered
 	} else {
 		left := newPlan(out.left.only(want))
-		r.logRefused("cannot change who serves; it is tried again", left, before)
+		r.track.refused.log(r.Log, "cannot change who serves; it is tried again", left, before)
 		r.track.pending.settle(left)
 		if r.track.notice(out.left) {
 			signal(r.again)
@@ -60,7 +60,7 @@ func (r *Reconciler) isDisorder(op state.Op) bool {
 
 // requestResync has Run resync soon.
 func (r *Reconciler) requestResync() {
-	r.track.missed = true
+	r.track.resyncDue = true
 	signal(r.again)
 }
 
@@ -68,7 +68,7 @@ func (r *Reconciler) requestResync() {
 // of now, which may have changed while no agent ran: a cluster that wants to be
 // told only would be told of them, for ever, and else they would count as repairs.
 func (r *Reconciler) resumeConditions(ctx context.Context) {
-	r.track.pending.add(compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired)
+	r.track.pending.add(compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired.State)
 	r.writePending(ctx, sight{scope: kernel.Traffic}, func(p plan, op state.Op) bool {
 		if onItsOwn(p, op) && r.givesBack(op) {
 			r.track.pending.keys[op.Object().Key()] = true

@@ -56,8 +56,8 @@ func TestWhatTheKernelDoesNotTakeIsTriedAgainLessAndLessOften(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				between(r, func() {
 					expect(t, "weights", k.weights(), "1 0 1")
-					if r.track.pending.retry != 0 || len(r.track.pending.keys) != 0 || r.repairs != 0 {
-						t.Errorf("retry %s, pending %v, %d repairs", r.track.pending.retry, r.track.pending.keys, r.repairs)
+					if r.track.pending.retry != 0 || len(r.track.pending.keys) != 0 || r.repairs.count != 0 {
+						t.Errorf("retry %s, pending %v, %d repairs", r.track.pending.retry, r.track.pending.keys, r.repairs.count)
 					}
 				})
 			})
@@ -77,8 +77,8 @@ func TestWhatARepairRepairsOfTheConditionsIsNoRepair(t *testing.T) {
 		w.see()
 		time.Sleep(cooldown)
 		between(r, func() {
-			if k.weights() != "1 0 1" || r.repairs != 0 || len(r.track.quarantine) != 0 {
-				t.Errorf("weights %s, %d repairs, quarantine %v", k.weights(), r.repairs, r.track.quarantine)
+			if k.weights() != "1 0 1" || r.repairs.count != 0 || len(r.track.quarantine.offenders) != 0 {
+				t.Errorf("weights %s, %d repairs, quarantine %v", k.weights(), r.repairs.count, r.track.quarantine.offenders)
 			}
 		})
 	})

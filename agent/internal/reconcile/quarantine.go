@@ -20,7 +20,10 @@ const (
 )
 
 // quarantine has the objects that were repaired lately, and for how long each is left alone.
-type quarantine map[state.Key]*offender
+type quarantine struct {
+	offenders map[state.Key]*offender
+	flushes   uint64 // of the host's firewall, as far as it was told
+}
 
 type offender struct {
 	tries  []time.Time   // within the window, until it is quarantined
@@ -29,19 +32,32 @@ type offender struct {
 	broken time.Time // when it was last seen broken
 }
 
+func newQuarantine() quarantine { return quarantine{offenders: map[state.Key]*offender{}} }
+
+// flushed takes how often the firewall has flushed until now, and releases everything
+// where that is more than the last time.
+func (q *quarantine) flushed(n uint64) {
+	if n != q.flushes {
+		clear(q.offenders)
+		q.flushes = n
+	}
+}
+
 // held says that the object is not to be repaired yet.
-func (q quarantine) held(key state.Key, now time.Time) bool {
-	x := q[key]
+func (q *quarantine) held(key state.Key, now time.Time) bool {
+	x := q.offenders[key]
 	return x != nil && now.Before(x.until)
 }
 
 // undone says that another program keeps undoing the object's repairs.
-func (q quarantine) undone(key state.Key) bool { return q[key] != nil && q[key].hold > 0 }
+func (q *quarantine) undone(key state.Key) bool {
+	return q.offenders[key] != nil && q.offenders[key].hold > 0
+}
 
 // note takes what a pass has done and left, and returns the ops whose objects are
 // quarantined from now on.
-func (q quarantine) note(done []state.Op, left plan, now time.Time) (begun []state.Op) {
-	for key, x := range q {
+func (q *quarantine) note(done []state.Op, left plan, now time.Time) (begun []state.Op) {
+	for key, x := range q.offenders {
 		if left.has(key) {
 			x.broken = now
 		}
@@ -51,20 +67,20 @@ func (q quarantine) note(done []state.Op, left plan, now time.Time) (begun []sta
 			begun = append(begun, op)
 		}
 	}
-	maps.DeleteFunc(q, func(_ state.Key, x *offender) bool { return now.Sub(x.broken) > max(x.hold, quarantineWindow) })
+	maps.DeleteFunc(q.offenders, func(_ state.Key, x *offender) bool { return now.Sub(x.broken) > max(x.hold, quarantineWindow) })
 	return begun
 }
 
 // tried notes that the object was repaired; begun says that it is quarantined now and
 // was not before.
-func (q quarantine) tried(key state.Key, now time.Time) (begun bool) {
-	x := q[key]
+func (q *quarantine) tried(key state.Key, now time.Time) (begun bool) {
+	x := q.offenders[key]
 	if x != nil && now.Sub(x.broken) > max(x.hold, quarantineWindow) {
 		x = nil
 	}
 	if x == nil {
 		x = &offender{}
-		q[key] = x
+		q.offenders[key] = x
 	}
 	x.broken = now
 	switch {
@@ -85,8 +101,8 @@ func (q quarantine) tried(key state.Key, now time.Time) (begun bool) {
 }
 
 // next is when the first of the objects that are broken now may be tried again.
-func (q quarantine) next(now time.Time) (at time.Time, ok bool) {
-	for _, x := range q {
+func (q *quarantine) next(now time.Time) (at time.Time, ok bool) {
+	for _, x := range q.offenders {
 		if x.hold > 0 && now.Before(x.until) && (!ok || x.until.Before(at)) {
 			at, ok = x.until, true
 		}

@@ -87,3 +87,71 @@ func TestTheHeldChainIsNamedByItsRule(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 }
+
+// TestQuarantine_Note: an object that is repaired three times within a minute is left
+// alone, for longer each time, and released after as long without a repeat.
+func TestQuarantine_Note(t *testing.T) {
+	ops := opsOn(8080)
+	key := ops[0].Object().Key()
+	repair := func(q *quarantine, at time.Duration) bool {
+		return len(q.note(ops, newPlan(nil), midnight.Add(at))) > 0
+	}
+	t.Run("three times within a minute", func(t *testing.T) {
+		q := newQuarantine()
+		for i, want := range []bool{false, false, true} {
+			if at := time.Duration(i) * quarantineWindow / 2; repair(&q, at) != want || q.undone(key) != want {
+				t.Errorf("after %s: want %v", at, want)
+			}
+		}
+	})
+	t.Run("seldom", func(t *testing.T) {
+		q := newQuarantine()
+		for i := range 20 {
+			if repair(&q, time.Duration(i)*quarantineWindow*2/3) {
+				t.Fatalf("quarantined by repair %d", i)
+			}
+		}
+	})
+	t.Run("longer each time, and released", func(t *testing.T) {
+		q := newQuarantine()
+		at := time.Duration(0)
+		for range quarantineAfter {
+			repair(&q, at)
+		}
+		for _, hold := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
+			hold *= time.Second
+			if until, ok := q.next(midnight.Add(at)); !ok || !until.Equal(midnight.Add(at+hold)) || !q.held(key, until.Add(-1)) || q.held(key, until) {
+				t.Fatalf("held until %s, want for %s", until, hold)
+			}
+			at += hold
+			if repair(&q, at) {
+				t.Error("it begins twice")
+			}
+		}
+		q.note(nil, newPlan(ops), midnight.Add(at)) // still broken
+		q.note(nil, newPlan(nil), midnight.Add(at+maxQuarantine))
+		if !q.undone(key) {
+			t.Error("released too soon")
+		}
+		q.note(nil, newPlan(nil), midnight.Add(at+maxQuarantine+1))
+		if q.undone(key) || len(q.offenders) != 0 {
+			t.Errorf("never released: %v", q.offenders)
+		}
+	})
+}
+
+// TestQuarantine_Flushed: the firewall's flushes are no fight.
+func TestQuarantine_Flushed(t *testing.T) {
+	q, ops := newQuarantine(), opsOn(8080)
+	for range quarantineAfter {
+		q.note(ops, newPlan(nil), midnight)
+	}
+	q.flushed(0)
+	if !q.undone(ops[0].Object().Key()) {
+		t.Error("released without a flush")
+	}
+	q.flushed(1)
+	if len(q.offenders) != 0 {
+		t.Errorf("after a flush: %v", q.offenders)
+	}
+}

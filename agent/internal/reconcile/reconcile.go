@@ -9,7 +9,7 @@
 //
 // The desired state is the record's under the conditions of the moment: which
 // checks fail, what drains. A change of conditions is a pass of its own, which
-// touches nothing else (conditions.go).
+// touches nothing else (follow.go).
 package reconcile
 
 import (
@@ -35,32 +35,20 @@ type Reconciler struct {
 	mu   sync.Mutex // held for a whole pass
 	rec  *mesh.Record
 	node string
-	// desired is the state of compiled, which keeps it up.
-	desired  state.State
-	compiled compile.Desired
-	applied  uint64
-	// marked is the record that Memory has as applied whole.
-	marked *mesh.Record
-	// track is how the kernel stands beside desired.
-	track   tracker
-	flushes uint64 // of the firewall, at the last resync
-	repairs uint64
-	// reported is what RepairReport has logged and is still so.
-	reported map[mesh.Problem]bool
+	// desired is what rec asks of the kernel of node, under the conditions; track is how
+	// the kernel stands beside it.
+	desired    compile.Desired
+	track      tracker
+	conditions conditions
+	drains     drains
 
-	// conditions are those that desired was made under; kept are the ports all of
-	// whose endpoints fail in them.
-	conditions compile.Conditions
-	kept       map[mesh.PortKey]bool
+	applied    applied
+	repairs    repairs
+	reported   reported
 	resyncTook time.Duration // the last time that all of the kernel was observed
+	stats      Stats         // but for what publish fills in
 
-	drains    drains
-	announced announcement
-	drainFile drainFile
-	uncounted bool // Loads has failed last time
-
-	stats Stats // but for what publish fills in
-	view  atomic.Pointer[view]
+	view atomic.Pointer[view]
 	// again wakes Run, begun followConditions: something is there to be timed.
 	again, begun chan struct{}
 }
@@ -81,11 +69,12 @@ func New(o Options) *Reconciler {
 		o.Hash = (*mesh.Record).Hash
 	}
 	r := &Reconciler{
-		Options: o, track: newTracker(), repairs: o.Memory.loadRepairs(o.Log),
-		drainFile: drainFile{path: o.Drains}, again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
+		Options: o, track: newTracker(),
+		conditions: conditions{health: o.Health, log: o.Log}, drains: newDrains(o.Drains, o.Log),
+		applied: applied{path: o.Memory.Applied, hash: o.Hash, log: o.Log}, repairs: newRepairs(o.Memory.Repairs, o.Log),
+		again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 	}
-	r.drains = r.drainFile.load(o.Log)
-	r.view.Store(&view{stats: Stats{Repairs: r.repairs}})
+	r.view.Store(&view{stats: Stats{Repairs: r.repairs.count}})
 	return r
 }
 
@@ -111,14 +100,9 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keepTo(rec, node)
-	last := r.Memory.loadMark(r.Log)
-	if last.UID == rec.UID && last.Generation <= rec.Generation {
-		r.applied = last.Generation
-	}
-	whole := last == r.markOf(rec, node)
+	whole := r.applied.resume(rec, node)
 	defer r.publish()
 	if whole {
-		r.marked = rec
 		r.publish()
 		r.resumeConditions(ctx)
 	}
@@ -134,12 +118,8 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 
 // keepTo makes the desired state that of rec, and begins the drains that come of it.
 func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
-	if r.announced.rec != rec {
-		r.announced = announcement{rec, r.drainsUnder(rec, node, time.Now())}
-	}
-	r.logDraining(r.announced.drains)
-	r.rec, r.node, r.drains, r.announced = rec, node, r.announced.drains, announcement{}
-	r.saveDrains()
+	r.drains.begin(rec, func() drainSet { return r.drainsUnder(rec, node) })
+	r.rec, r.node = rec, node
 	r.Health.Keep(rec, node)
 	r.Firewall.Keep(rec, node)
 	change := r.recompile()
@@ -157,9 +137,9 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 	}
 	p, err := r.plan(ctx, r.wholeSight(r.Watch.ChainsCertain))
 	if err != nil {
-		return r.applied, r.unread(err)
+		return r.applied.generation, r.unread(err)
 	}
-	return r.applied, r.problems(p)
+	return r.applied.generation, r.problems(p)
 }
 
 // Repairs is how many objects were repaired because something else had broken
@@ -167,7 +147,7 @@ func (r *Reconciler) Status(ctx context.Context) (applied uint64, problems []mes
 func (r *Reconciler) Repairs() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.repairs
+	return r.repairs.count
 }
 
 // Clear removes everything of the mesh from the kernel and forgets the record.
@@ -176,8 +156,11 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.publish()
-	r.rec, r.node, r.desired, r.compiled, r.track.inSync = nil, "", state.State{}, compile.Desired{}, false
-	r.forgetConditions()
+	r.rec, r.node, r.desired, r.track.inSync = nil, "", compile.Desired{}, false
+	r.Health.Keep(nil, "")
+	r.conditions.forget()
+	r.drains.forget()
+	r.track.pending.clear()
 	told, notTold := r.Firewall.Leave(ctx)
 	out, err := r.pass(ctx, sight{}, everything)
 	errs := []error{notTold, err}
@@ -198,11 +181,7 @@ func (r *Reconciler) settle(left plan, err error) []mesh.Problem {
 		return r.blind(err)
 	}
 	if len(left.ops) == 0 {
-		r.applied = r.rec.Generation
-		if r.marked != r.rec {
-			r.Memory.saveMark(r.markOf(r.rec, r.node), r.Log)
-			r.marked = r.rec
-		}
+		r.applied.note(r.rec, r.node)
 	}
 	return r.looked(left, r.problems(left))
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -23,7 +22,7 @@ func (r *Reconciler) Repair(ctx context.Context) {
 // resync is Repair with the lock held; busy says that it had something to do.
 func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 	defer r.publish()
-	r.track.missed = false
+	r.track.resyncDue = false
 	switch {
 	case r.rec == nil:
 		return false
@@ -31,10 +30,7 @@ func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 		r.report(ctx)
 		return false
 	}
-	if n := r.Firewall.Flushes(); n != r.flushes {
-		clear(r.track.quarantine)
-		r.flushes = n
-	}
+	r.track.quarantine.flushed(r.Firewall.Flushes())
 	before := maps.Clone(r.track.refused)
 	held := func(p plan, op state.Op) bool { return r.track.quarantine.held(p.cause(op).Object().Key(), time.Now()) }
 	out, err := r.pass(ctx, r.wholeSight(r.Watch.ChainsCertain), func(p plan, op state.Op) bool { return !held(p, op) })
@@ -44,46 +40,13 @@ func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 }
 
 // noteRepairs counts, logs, and sees who keeps undoing it.
-func (r *Reconciler) noteRepairs(out outcome, before map[state.Key]error) {
-	done := slices.DeleteFunc(slices.Clone(out.done), func(op state.Op) bool { return r.track.pending.keys[op.Object().Key()] }) // nobody has broken that
-	repaired := slices.DeleteFunc(slices.Clone(done), func(op state.Op) bool { return out.left.has(op.Object().Key()) })
-	r.logRepairs(repaired, out.left, before)
-	if len(repaired) > 0 {
-		r.repairs += uint64(len(repaired))
-		r.Memory.saveRepairs(r.repairs, r.Log)
-	}
-	for _, op := range r.track.quarantine.note(done, out.left, time.Now()) {
+func (r *Reconciler) noteRepairs(out outcome, before refusals) {
+	tried, repaired := r.track.repairsOf(out)
+	r.repairs.note(repaired)
+	r.track.refused.log(r.Log, "cannot repair", out.left, before)
+	for _, op := range r.track.quarantine.note(tried, out.left, time.Now()) {
 		r.Log.Warn("something on this host keeps undoing a repair; it is tried less and less often", "what", op.Object().String(), "detail", undone(op))
 	}
-}
-
-// report looks at everything, changes nothing, and logs each problem when it
-// appears and when it is over.
-func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
-	r.Watch.Cover(kernel.Full)
-	p, err := r.plan(ctx, sight{})
-	var problems []mesh.Problem
-	if err == nil {
-		r.track.noteChains(p.ops, r.desired)
-		problems = r.looked(p, r.problems(p))
-	} else {
-		r.track.lose()
-		problems = r.blind(err)
-	}
-	reported := map[mesh.Problem]bool{}
-	for _, problem := range problems {
-		reported[problem] = true
-		if !r.reported[problem] {
-			r.Log.Warn("not as the record asks, and left so (repair is report)", "object", string(problem.Object), "problem", problem.Text)
-		}
-	}
-	for problem := range r.reported {
-		if !reported[problem] {
-			r.Log.Info("no longer so", "object", string(problem.Object), "problem", problem.Text)
-		}
-	}
-	r.reported = reported
-	return problems
 }
 
 // RepairObjects repairs what is wrong with the objects, or everything when there
@@ -124,7 +87,7 @@ func (r *Reconciler) of(objects []mesh.Object) wanted {
 	mine := map[state.Key]bool{}
 	return func(p plan, op state.Op) bool {
 		owner := compile.Owner(r.rec, r.node, p.cause(op).Object())
-		if !r.asked(objects, owner) && !hangsOn(op.Object(), r.desired, mine) {
+		if !r.asked(objects, owner) && !hangsOn(op.Object(), r.desired.State, mine) {
 			return false
 		}
 		mine[op.Object().Key()] = true

@@ -139,8 +139,8 @@ func TestReportRepairsNothingAndSaysEachThingOnce(t *testing.T) {
 		w.see()
 		time.Sleep(10 * time.Minute)
 		between(r, func() {
-			if len(k.ops) != 0 || r.repairs != 0 {
-				t.Errorf("did %v, counted %d", k.ops, r.repairs)
+			if len(k.ops) != 0 || r.repairs.count != 0 {
+				t.Errorf("did %v, counted %d", k.ops, r.repairs.count)
 			}
 			if n := strings.Count(log.String(), "lacks port 8080"); n != 1 {
 				t.Errorf("said %d times:\n%s", n, log)
@@ -152,8 +152,8 @@ func TestReportRepairsNothingAndSaysEachThingOnce(t *testing.T) {
 			if k.has[member] == nil || !strings.Contains(log.String(), "no longer so") {
 				t.Errorf("a repair that was asked for: %v\n%s", k.has[member], log)
 			}
-			if r.repairs != 0 {
-				t.Errorf("counted %d", r.repairs)
+			if r.repairs.count != 0 {
+				t.Errorf("counted %d", r.repairs.count)
 			}
 		})
 	})
@@ -283,8 +283,8 @@ func TestALookReadsChainsThatMayHaveChanged(t *testing.T) {
 	look(kernel.Traffic)
 	delete(k.has, member)
 	look(kernel.Traffic)
-	if k.has[member] == nil || r.repairs != 1 {
-		t.Errorf("what is missing is not repaired, %d repairs", r.repairs)
+	if k.has[member] == nil || r.repairs.count != 1 {
+		t.Errorf("what is missing is not repaired, %d repairs", r.repairs.count)
 	}
 	w.see()
 	look(kernel.Full)

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
 // interval is how long at most something stays broken that no event tells of; jitter keeps
@@ -88,7 +86,7 @@ func (r *Reconciler) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait := interval
-	if len(r.desired) > manyObjects {
+	if len(r.desired.State) > manyObjects {
 		wait = min(max(wait, idleFactor*r.resyncTook), longInterval)
 	}
 	wait += rand.N(2*jitter) - jitter
@@ -122,33 +120,8 @@ func (r *Reconciler) awaitCalm(ctx context.Context, notBefore time.Time) bool {
 func (r *Reconciler) resyncIfPending(ctx context.Context) (looked, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.Watch.Pending() && !r.track.missed {
+	if !r.Watch.Pending() && !r.track.resyncDue {
 		return false, false
 	}
 	return true, r.resync(ctx)
-}
-
-// logRepairs writes one line per object that was repaired, and what could not be:
-// once, not in every pass (before holds the previous pass's refusals).
-func (r *Reconciler) logRepairs(repaired []state.Op, left plan, before map[state.Key]error) {
-	for i, op := range repaired {
-		if i == maxLogged {
-			r.Log.Warn("more repairs than are worth a line each", "all", len(repaired))
-			break
-		}
-		r.Log.Warn("repaired", "what", op.Object().String(), "was", op.Sentence())
-	}
-	r.logRefused("cannot repair", left, before)
-}
-
-// logRefused writes a line for what the kernel did not take, the first time.
-func (r *Reconciler) logRefused(text string, left plan, before map[state.Key]error) {
-	logged := 0
-	for _, op := range left.ops {
-		key := op.Object().Key()
-		if err := r.track.refused[key]; err != nil && before[key] == nil && logged < maxLogged {
-			logged++
-			r.Log.Error(text, "op", op.String(), "error", err)
-		}
-	}
 }

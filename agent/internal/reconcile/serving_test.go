@@ -62,10 +62,12 @@ func toward(node int) state.Key {
 }
 
 // weights are those of 8080/tcp's destinations, "1 1 0", or - for none.
-func (f *fakeKernel) weights() string {
+func (f *fakeKernel) weights() string { return weights(f.has) }
+
+func weights(s state.State) string {
 	var list []string
 	for node := 1; node <= 3; node++ {
-		if o, ok := f.has[toward(node)].(state.RealServer); ok {
+		if o, ok := s[toward(node)].(state.RealServer); ok {
 			list = append(list, fmt.Sprint(o.Weight))
 		} else {
 			list = append(list, "-")

@@ -17,20 +17,19 @@ type tracker struct {
 	// inSync says that the last pass has found all of the kernel as desired, so that
 	// only what has changed since has to be observed. Nothing is pending then.
 	inSync bool
-	// known are the objects that the last resync has left broken. missed says that
-	// another one was seen since, for which nothing will wake a resync.
-	known  map[state.Key]bool
-	missed bool
+	// known are the objects that the last resync has left broken. resyncDue says that
+	// another one was seen since, for which the watch will not ask for a resync.
+	known     map[state.Key]bool
+	resyncDue bool
 	// pending are the objects that a change of conditions has still to write.
 	pending pending
-	// refused holds what the kernel said of objects that it did not take.
-	refused map[state.Key]error
+	refused refusals
 	// quarantine has the objects that other programs keep breaking.
 	quarantine quarantine
 }
 
 func newTracker() tracker {
-	return tracker{refused: map[state.Key]error{}, quarantine: quarantine{}, pending: pending{keys: map[state.Key]bool{}}}
+	return tracker{refused: refusals{}, quarantine: newQuarantine(), pending: pending{keys: map[state.Key]bool{}}}
 }
 
 // lose is for a kernel that could not be read.
@@ -59,7 +58,7 @@ func (t *tracker) resynced(left plan) {
 	for _, op := range left.ops {
 		t.known[op.Object().Key()] = true
 	}
-	t.missed = false
+	t.resyncDue = false
 	t.inSync = len(left.ops) == 0 && t.chains != nil
 	t.pending.settle(left)
 }
@@ -69,16 +68,27 @@ func (t *tracker) resynced(left plan) {
 func (t *tracker) notice(left plan) (news bool) {
 	for _, op := range left.ops {
 		if key := op.Object().Key(); !t.known[key] && !t.pending.keys[key] {
-			t.missed = true
+			t.resyncDue = true
 			return true
 		}
 	}
 	return false
 }
 
-// forgetRefusals drops what the kernel said of objects that are right by now.
-func (t *tracker) forgetRefusals(p plan) {
-	maps.DeleteFunc(t.refused, func(key state.Key, _ error) bool { return !p.has(key) })
+// repairsOf are the ops of a pass on objects that others have broken, and those of them
+// that have helped. What a change of conditions had still to write, nobody has broken.
+func (t *tracker) repairsOf(out outcome) (tried, repaired []state.Op) {
+	for _, op := range out.done {
+		key := op.Object().Key()
+		if t.pending.keys[key] {
+			continue
+		}
+		tried = append(tried, op)
+		if !out.left.has(key) {
+			repaired = append(repaired, op)
+		}
+	}
+	return tried, repaired
 }
 
 // pending are objects that a change of conditions has changed and that are not written

@@ -97,8 +97,8 @@ func (b *bench) record(ports int) (*mesh.Record, error) {
 }
 
 // commit is what the server does of a commit but for the record's own file.
-func (n *node) commit(ctx context.Context, rec *mesh.Record) error {
-	if err := n.Announce(rec, self); err != nil {
+func (n *node) commit(ctx context.Context, rec *mesh.Record, origin *mesh.Origin) error {
+	if err := n.Announce(rec, self, origin); err != nil {
 		return err
 	}
 	if problems := n.Commit(ctx, rec, self); len(problems) > 0 {
@@ -114,7 +114,7 @@ func (b *bench) arrive(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	return n.commit(ctx, rec)
+	return n.commit(ctx, rec, nil)
 }
 
 // idles measures CPU and memory of an agent that has nothing to do.
@@ -181,11 +181,11 @@ func (b *bench) observe(ctx context.Context, n *node) error {
 
 // publishOne opens one port more, again and again.
 func (b *bench) publishOne(ctx context.Context, n *node) error {
-	var next *mesh.Record
+	var next mesh.Encoded
 	execs := n.kernel.Execs()
 	err := b.time("one port more, applied and read back", "<= 50",
 		func() (err error) { next, err = b.change(n.rec); return err },
-		func() error { return n.commit(ctx, next) })
+		func() error { return n.commit(ctx, next.Record, next.Origin) })
 	if err != nil {
 		return err
 	}
@@ -203,5 +203,5 @@ func (b *bench) apply(ctx context.Context, n *node) error {
 			rec, err = b.record(b.ports[0])
 			return err
 		},
-		func() error { return n.commit(ctx, rec) })
+		func() error { return n.commit(ctx, rec, nil) })
 }

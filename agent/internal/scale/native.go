@@ -32,7 +32,7 @@ func (b *bench) native() error {
 		return err
 	}
 	before := compile.Compile(rec, self, version, compile.Conditions{})
-	after := compile.Compile(next, self, version, compile.Conditions{})
+	after := compile.Compile(next.Record, self, version, compile.Conditions{})
 	if err := b.save(rec); err != nil {
 		return err
 	}
@@ -69,12 +69,13 @@ func (b *bench) save(rec *mesh.Record) error {
 
 // keepUp is what a port more costs the agent but for the kernel: what to write is
 // found from what has changed.
-func (b *bench) keepUp(rec, next *mesh.Record) error {
+func (b *bench) keepUp(rec *mesh.Record, next mesh.Encoded) error {
 	var d compile.Desired
 	return b.time("compile and plan of one port more", "",
 		func() error { d = compile.Desired{}; d.Follow(rec, self, version, compile.Conditions{}); return nil },
 		func() error {
-			c := d.Follow(next, self, version, compile.Conditions{})
+			d.Expect(next.Record, self, next.Origin)
+			c := d.Follow(next.Record, self, version, compile.Conditions{})
 			state.Plan(c.After, c.Before)
 			return nil
 		})

@@ -72,12 +72,11 @@ func onePortMore(rec *mesh.Record, endpoints int) *mesh.Record {
 
 // change is the next record, with one port more, as an agent makes it of the change
 // that it is sent (mesh.Change): what stays is the same in both.
-func (b *bench) change(rec *mesh.Record) (*mesh.Record, error) {
+func (b *bench) change(rec *mesh.Record) (mesh.Encoded, error) {
 	next := onePortMore(rec, b.endpoints)
 	c := mesh.Diff(rec, next)
 	c.Hash = next.Hash()
-	made, err := rec.Apply(c)
-	return made.Record, err
+	return rec.Apply(c)
 }
 
 func nth(a netip.Addr, i int) netip.Addr {

@@ -20,7 +20,7 @@ func (b *bench) rules(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	if err := n.commit(ctx, one); err != nil {
+	if err := n.commit(ctx, one, nil); err != nil {
 		return err
 	}
 	few, err := countRules(ctx)

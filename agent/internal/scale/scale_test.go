@@ -19,10 +19,11 @@ func TestTheRecordIsOfTheSizeThatWasAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := b.change(rec)
+	made, err := b.change(rec)
 	if err != nil {
 		t.Fatal(err)
 	}
+	next := made.Record
 	if len(rec.Ports) != 20 || len(next.Ports) != 21 || len(rec.Nodes) != 600 || next.Generation != rec.Generation+1 {
 		t.Errorf("%d and %d ports, %d nodes, generation %d", len(rec.Ports), len(next.Ports), len(rec.Nodes), next.Generation)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/wait"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -69,22 +70,11 @@ func (p *path) pause(ctx context.Context) bool {
 	p.mu.Lock()
 	due, some := p.schedule.due()
 	p.mu.Unlock()
-	wait := idle
+	pause := idle
 	if some {
-		wait = min(idle, time.Until(due))
+		pause = min(idle, time.Until(due))
 	}
-	return sleep(ctx, wait)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
+	return wait.For(ctx, pause)
 }
 
 // step makes one test, if one is due.

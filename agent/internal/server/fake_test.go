@@ -29,7 +29,7 @@ type fakeReconciler struct {
 	conditions compile.Conditions
 }
 
-func (f *fakeReconciler) Announce(rec *mesh.Record, node string) error {
+func (f *fakeReconciler) Announce(rec *mesh.Record, node string, _ *mesh.Origin) error {
 	f.calls = append(f.calls, fmt.Sprintf("announce %s@%d", node, rec.Generation))
 	return f.full
 }

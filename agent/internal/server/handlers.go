@@ -110,7 +110,7 @@ func (s *Server) commit(w http.ResponseWriter, req *http.Request) {
 	defer cancel()
 	s.resume(ctx)
 	next := s.lease.next
-	err := s.Reconciler.Announce(next.Record, next.Node)
+	err := s.Reconciler.Announce(next.Record, next.Node, next.origin)
 	if err == nil {
 		err = s.Store.Save(next)
 	}
@@ -119,7 +119,7 @@ func (s *Server) commit(w http.ResponseWriter, req *http.Request) {
 			"The node could not keep the record, and changed nothing: %v. Is its disk full or read-only?", err))
 		return
 	}
-	next.encoded = nil
+	next.encoded, next.origin = nil, nil
 	s.replace(next)
 	s.lease = lease{}
 	s.Front.Follow(next.Record, next.Node) // a balancer hears of a drain before anything else changes

@@ -68,7 +68,7 @@ func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
 	if r := newer(own, rec); r != nil {
 		return Stored{}, r
 	}
-	return Stored{Node: nodeName(own, req.Node, rec), Record: rec, sum: next.Hash, encoded: next.JSON}, nil
+	return Stored{Node: nodeName(own, req.Node, rec), Record: rec, sum: next.Hash, encoded: next.JSON, origin: next.Origin}, nil
 }
 
 // sameCluster keeps a host from being taken over: by another cluster, or as

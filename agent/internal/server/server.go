@@ -18,8 +18,9 @@ import (
 // Reconciler keeps the kernel as the record asks.
 type Reconciler interface {
 	// Announce says that rec will be the record, as the named node, before it is
-	// saved: what drains from then on is kept first. An error is one of the disk.
-	Announce(rec *mesh.Record, node string) error
+	// saved: what drains from then on is kept first. An error is one of the disk. The
+	// origin, nil if it is not known, saves a comparison of all ports.
+	Announce(rec *mesh.Record, node string, origin *mesh.Origin) error
 	// Commit applies rec as the named node ("" for none) and returns what the
 	// kernel did not take.
 	Commit(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem

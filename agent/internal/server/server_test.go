@@ -77,7 +77,7 @@ func TestThePrepareProtocol(t *testing.T) {
 		{"another parent", "n1", "n1", fork, mesh.Stale, "forked"},
 		{"another cluster of the same name", "n1", "n1", cluster(t, "other", "n1").Next(), mesh.Foreign, "routingmesh-agent uninstall"},
 		{"another node of this cluster", "n1", "n2", next, mesh.Foreign, "already node n1"},
-		{"a record that breaks a rule", "n1", "n1", broken, mesh.Failed, "identifier"},
+		{"a record that breaks a rule", "n1", "n1", broken, mesh.Failed, "vni must be 1–16777215, not 0"},
 		{"a record that is not one to commit yet", "-", "", &mesh.Record{}, mesh.Failed, "generation 0"},
 		{"no record", "n1", "n1", nil, mesh.Failed, "no record"},
 	}

@@ -24,7 +24,10 @@ type Stored struct {
 	Record *mesh.Record `json:"record"`
 
 	sum     string // the record's hash, which is too dear for every status
-	encoded []byte // the record as JSON, between its prepare and its commit
+	// encoded is the record as JSON, and origin the change that it was sent as (nil for
+	// a whole record), between its prepare and its commit.
+	encoded []byte
+	origin  *mesh.Origin
 }
 
 // generation and hash are those of the record, 0 and "" when there is none.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -31,6 +32,34 @@ type Stats struct {
 // Stats does not wait for a pass that is under way.
 func (r *Reconciler) Stats() Stats { return r.view.Load().stats }
 
+// Conditions is what the kernel was last brought under. It does not wait for a
+// pass that is under way.
+func (r *Reconciler) Conditions() compile.Conditions { return r.view.Load().conditions }
+
+// Draining is how many destinations drain on this node.
+func (r *Reconciler) Draining() int { return len(r.view.Load().drains) }
+
+// Drains lists what drains on this node, and counts what connections it has and
+// how many come in through this node. It does not wait for a pass that is under way.
+func (r *Reconciler) Drains(ctx context.Context) (*mesh.Drains, error) {
+	loads, err := r.Kernel.Loads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answer := &mesh.Drains{Drains: []mesh.Drain{}}
+	for _, load := range loads {
+		answer.Entering += int(load.Active)
+	}
+	for _, d := range r.view.Load().drains {
+		load := loads[d.realServer]
+		answer.Drains = append(answer.Drains, mesh.Drain{
+			Port: d.Port, Service: d.Service, Endpoint: d.Endpoint, Node: d.Node, Address: d.Address,
+			Active: load.Active, Inactive: load.Inactive, RemainingMillis: max(0, time.Until(d.Deadline)).Milliseconds(),
+		})
+	}
+	return answer, nil
+}
+
 // view is what a reader may have without waiting for a pass. It is never changed,
 // but replaced by publish.
 type view struct {
@@ -39,6 +68,8 @@ type view struct {
 	drains     []drainInKernel
 }
 
+// drainInKernel is a drain that can still be found in the kernel when the record is
+// another one.
 type drainInKernel struct {
 	drain
 	realServer state.Key
@@ -76,12 +107,12 @@ func (r *Reconciler) blind(err error) []mesh.Problem {
 
 // publish shows what a pass has made.
 func (r *Reconciler) publish() {
-	v := view{stats: r.stats, conditions: r.conditions}
-	v.stats.Applied, v.stats.Repairs = r.applied, r.repairs
+	v := view{stats: r.stats, conditions: r.conditions.now}
+	v.stats.Applied, v.stats.Repairs = r.applied.generation, r.repairs.count
 	if r.rec != nil {
 		v.stats.Generation = r.rec.Generation
-		for _, d := range r.drains.sorted() {
-			v.drains = append(v.drains, drainInKernel{d, r.realServer(d)})
+		for _, d := range r.drains.now.sorted() {
+			v.drains = append(v.drains, drainInKernel{d, d.realServer(r.rec, r.node)})
 		}
 	}
 	r.view.Store(&v)
