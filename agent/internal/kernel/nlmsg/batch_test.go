@@ -2,6 +2,7 @@ package nlmsg
 
 import (
 	"bytes"
+	"maps"
 	"net/netip"
 	"testing"
 
@@ -33,13 +34,9 @@ func TestBatch_ReadBack(t *testing.T) {
 			}
 			body = body[4:]
 		}
-		for typ, value := range Attrs(body) {
-			got[typ] = value
-		}
+		maps.Insert(got, Attrs(body))
 	}
-	for typ, value := range Attrs(got[2]) {
-		got[typ] = value
-	}
+	maps.Insert(got, Attrs(got[2]))
 	if len(seen) != 2 || seen[0].Seq != first || seen[1].Seq != first+1 || seen[0].Flags != unix.NLM_F_REQUEST|unix.NLM_F_ACK {
 		t.Errorf("messages: %+v", seen)
 	}
