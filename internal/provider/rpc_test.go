@@ -3,6 +3,8 @@ package provider
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -48,13 +51,28 @@ func (m *testMesh) rpc() *rpc {
 	for _, h := range m.Hosts(m.hosts()...) {
 		hosts = append(hosts, tftypes.NewValue(tftypes.String, h))
 	}
+	known := tftypes.NewValue(ssh.AttributeTypes["known_hosts"], []tftypes.Value{str(m.knownHosts())})
 	config := fill(provider, map[string]tftypes.Value{
 		"hosts": tftypes.NewValue(provider.AttributeTypes["hosts"], hosts),
-		"ssh":   fill(ssh, map[string]tftypes.Value{"private_key": tftypes.NewValue(tftypes.String, m.PrivateKey), "agent": tftypes.NewValue(tftypes.Bool, false), "timeout": str("5s")}),
+		"ssh":   fill(ssh, map[string]tftypes.Value{"private_key": tftypes.NewValue(tftypes.String, m.PrivateKey), "agent": tftypes.NewValue(tftypes.Bool, false), "timeout": str("5s"), "known_hosts": known}),
 	})
 	resp, err := server.ConfigureProvider(ctx, &tfprotov6.ConfigureProviderRequest{TerraformVersion: "1.14.0", Config: r.dynamic(provider, config)})
 	r.ok(err, resp.Diagnostics)
 	return r
+}
+
+// knownHosts is a file with the keys of all hosts: these calls hand on no private state, where a state's pins are.
+func (m *testMesh) knownHosts() string {
+	m.t.Helper()
+	var lines strings.Builder
+	for _, n := range m.All() {
+		fmt.Fprintf(&lines, "%s %s\n", knownhosts.Normalize(n.Addr()), n.HostKey)
+	}
+	file := filepath.Join(m.t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	return file
 }
 
 func object(t *testing.T, typ tftypes.Type) tftypes.Object {

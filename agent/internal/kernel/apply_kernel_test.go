@@ -158,6 +158,24 @@ func TestWhatIPForwardOverwritesIsPutBack(t *testing.T) {
 	})
 }
 
+// Docker or libvirt has found ip_forward on, and has its bridge by now: it stays on. A
+// bridge that was there before did without.
+func TestIPForwardStaysForOthers(t *testing.T) {
+	m := newMachine(t, "a")
+	m.run("ip link add br0 type bridge; sysctl -qw net.ipv4.ip_forward=0")
+	for came, want := range map[string]string{"": "0\n", "ip link add docker0 type bridge": "1\n"} {
+		m.reach(full(t), 1)
+		m.run(came)
+		m.reach(state.State{}, 1)
+		if got := m.run("cat /proc/sys/net/ipv4/ip_forward; ip link del docker0 2>/dev/null || true; sysctl -qw net.ipv4.ip_forward=0"); got != want {
+			t.Errorf("%q: ip_forward is %s", came, got)
+		}
+		if left := len(m.originals.values); left > 0 {
+			t.Errorf("%q: still kept from before: %v", came, m.originals.values)
+		}
+	}
+}
+
 func TestObserveSeesNothingOfOthers(t *testing.T) {
 	m := newMachine(t, "a")
 	m.run(somebodyElse)

@@ -82,7 +82,7 @@ func New(opts Options) (*Kernel, error) {
 		host:      host,
 		sets:      sets,
 	}
-	k.sysctls = sysctl.New(opts.Originals, version, k.loadForSysctl)
+	k.sysctls = sysctl.New(opts.Originals, opts.Root, version, k.loadForSysctl)
 	return k, nil
 }
 

@@ -33,7 +33,12 @@ func (s *Settings) keepForwarding() error {
 		return err
 	}
 	links, err := forwarding()
-	return errors.Join(err, s.originals.Set(acceptRedirects, redirects), s.originals.Set(forwardingLinks, strings.Join(links, " ")))
+	if err != nil {
+		return err
+	}
+	before, err := forwardingKinds()
+	return errors.Join(err, s.originals.Set(acceptRedirects, redirects), s.originals.Set(forwardingLinks, strings.Join(links, " ")),
+		s.originals.Set(linksBefore, strings.Join(before, " ")))
 }
 
 // forwarding are the names in conf whose forwarding is on, but for ours and "all", which
@@ -50,10 +55,13 @@ func forwarding() (links []string, err error) {
 }
 
 // stopForwarding switches ip_forward off, unless somebody else has (value is what it is
-// now), and puts back what that overwrites. A crash between the two is no loss: what is
+// now) or needs it, and puts back what that overwrites. A crash between the two is no loss: what is
 // put back is on disk before.
 func (s *Settings) stopForwarding(value string) error {
 	if value == "1" {
+		if others, err := s.othersForward(); err != nil || others {
+			return errors.Join(err, s.leaveForwarding())
+		}
 		redirects, _, err := Read(acceptRedirects)
 		if err == nil && redirects != "0" { // somebody has set it since
 			err = s.originals.Set(acceptRedirects, redirects)
@@ -65,7 +73,7 @@ func (s *Settings) stopForwarding(value string) error {
 			return err
 		}
 	}
-	return errors.Join(s.putBack(acceptRedirects), s.putBackLinks())
+	return errors.Join(s.putBack(acceptRedirects), s.putBackLinks(), s.originals.Delete(linksBefore))
 }
 
 func (s *Settings) putBack(name string) error {

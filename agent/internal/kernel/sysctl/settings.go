@@ -43,14 +43,16 @@ type Originals interface {
 // Settings are those that the mesh manages, of the host and of its own namespace.
 type Settings struct {
 	originals Originals
+	root      string // of the files that configure the host
 	managed   []state.ManagedSysctl
 	load      func(ctx context.Context, name string) error
 }
 
-// New returns the settings that a kernel of the version has. load loads the module
+// New returns the settings that a kernel of the version has. The host's configuration
+// is below root. load loads the module
 // that a setting comes with, if it comes with one.
-func New(originals Originals, version state.KernelVersion, load func(ctx context.Context, name string) error) *Settings {
-	return &Settings{originals: originals, managed: managed(version), load: load}
+func New(originals Originals, root string, version state.KernelVersion, load func(ctx context.Context, name string) error) *Settings {
+	return &Settings{originals: originals, root: root, managed: managed(version), load: load}
 }
 
 // managed is every setting that compile may ask for, whatever its value.
