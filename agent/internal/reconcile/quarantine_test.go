@@ -118,8 +118,8 @@ func TestQuarantine_Note(t *testing.T) {
 		for range quarantineAfter {
 			repair(&q, at)
 		}
-		for _, hold := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
-			hold *= time.Second
+		for _, seconds := range []int{10, 20, 40, 80, 160, 300, 300} {
+			hold := time.Duration(seconds) * time.Second
 			if until, ok := q.next(midnight.Add(at)); !ok || !until.Equal(midnight.Add(at+hold)) || !q.held(key, until.Add(-1)) || q.held(key, until) {
 				t.Fatalf("held until %s, want for %s", until, hold)
 			}

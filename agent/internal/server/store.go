@@ -23,7 +23,7 @@ type Stored struct {
 	Node   string       `json:"node"`
 	Record *mesh.Record `json:"record"`
 
-	sum     string // the record's hash, which is too dear for every status
+	sum string // the record's hash, which is too dear for every status
 	// encoded is the record as JSON, and origin the change that it was sent as (nil for
 	// a whole record), between its prepare and its commit.
 	encoded []byte
