@@ -31,7 +31,7 @@ import (
 
 // Options say where and with what a Kernel works.
 type Options struct {
-	// Root is where run/netns is found; "" is "/". For tests.
+	// Root is where run/netns and the configuration of sysctl are found; "" is "/". For tests.
 	Root string
 	// Originals is where the host's settings from before are kept.
 	Originals Originals
@@ -82,7 +82,7 @@ func New(opts Options) (*Kernel, error) {
 		host:      host,
 		sets:      sets,
 	}
-	k.sysctls = sysctl.New(opts.Originals, opts.Root, version, k.loadForSysctl)
+	k.sysctls = sysctl.New(opts.Originals, filepath.Join("/", opts.Root), version, k.loadForSysctl)
 	return k, nil
 }
 
