@@ -118,7 +118,7 @@ func (h *HostFacts) LinkOf(addr netip.Addr) (Interface, bool) {
 // Problem is one thing that is not, or would not be, as the record asks.
 type Problem struct {
 	// Object is the part of the record it concerns.
-	Object Object `json:"object"`
+	Object Ref `json:"object"`
 	// Attribute is the Terraform attribute at fault, "" where it is not one.
 	Attribute string `json:"attribute,omitempty"`
 	// Text is a sentence that names what, why and what to do; the node is
@@ -132,7 +132,7 @@ type Warning struct {
 	// Code is the warning's identity beside Object, whatever its words.
 	Code WarningCode `json:"code"`
 	// Object is the part of the record it concerns.
-	Object Object `json:"object"`
+	Object Ref `json:"object"`
 	// Text is one or a few sentences: what, where, why, and what to do. It is made
 	// of names and values that stay as they are while the cause does: no times, no
 	// counters. The node is added by whoever shows it.
@@ -159,8 +159,13 @@ const (
 // SortWarnings puts warnings into the order of Status.Warnings.
 func SortWarnings(all []Warning) {
 	slices.SortFunc(all, func(a, b Warning) int {
-		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
+		return cmp.Or(cmp.Compare(a.Code, b.Code), a.Object.Compare(b.Object), cmp.Compare(a.Text, b.Text))
 	})
+}
+
+// SortProblems puts problems into the order of Status.Problems.
+func SortProblems(all []Problem) {
+	slices.SortFunc(all, func(a, b Problem) int { return cmp.Or(a.Object.Compare(b.Object), cmp.Compare(a.Text, b.Text)) })
 }
 
 // PrepareRequest asks a node to check the next record and to keep other
@@ -212,7 +217,7 @@ type AbortRequest struct {
 // and nothing else; without objects, all of it. A node repairs at once even when
 // its cluster's repair is RepairReport or it has backed off.
 type RepairRequest struct {
-	Objects []Object `json:"objects,omitempty"`
+	Objects []Ref `json:"objects,omitempty"`
 }
 
 // RepairResponse lists what of these objects is still not as the record asks,

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -183,15 +182,13 @@ func (r *reach) problems() []Problem {
 	var problems []Problem
 	for _, c := range slices.Sorted(maps.Keys(byCause)) {
 		for _, g := range r.groups(byCause[c]) {
-			o := ClusterObject
+			o := ClusterRef
 			if g.role != everyone {
-				o = NodeObject(g.object)
+				o = NodeRef(g.object)
 			}
 			problems = append(problems, Problem{Object: o, Text: r.sentence(g)})
 		}
 	}
-	slices.SortFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
+	SortProblems(problems)
 	return problems
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
@@ -46,7 +45,7 @@ func joinError(a answer) error {
 		return &ForeignError{Host: a.ep.Name, Text: f.Text}
 	}
 	if isRefusal(a.err) {
-		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: prose.Sentence(a.err.Error())}}}}
+		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeRef(a.node), Text: prose.Sentence(a.err.Error())}}}}
 	}
 	return a.err
 }
@@ -57,7 +56,7 @@ func joinError(a answer) error {
 func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	var owners []*operation
 	for _, op := range p.ops {
-		if slices.ContainsFunc(op.objects, func(o mesh.Object) bool { return o == problem.Object || p.belongs(problem.Object, o) }) {
+		if slices.ContainsFunc(op.objects, func(o mesh.Ref) bool { return o == problem.Object || p.belongs(problem.Object, o) }) {
 			owners = append(owners, op)
 		}
 	}
@@ -68,7 +67,7 @@ func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	case m.view.Status != nil && slices.Contains(m.view.Status.Problems, problem):
 	default:
 		for _, op := range p.ops {
-			if slices.Contains(op.objects, mesh.ClusterObject) {
+			if slices.Contains(op.objects, mesh.ClusterRef) {
 				owners = append(owners, op)
 			}
 		}
@@ -77,14 +76,10 @@ func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 }
 
 // belongs says that object is a port of the service that owner is.
-func (p *proposal) belongs(object, owner mesh.Object) bool {
-	key, isPort := strings.CutPrefix(string(object), "port/")
-	if !isPort {
-		return false
-	}
-	k, err := mesh.ParsePortKey(key)
+func (p *proposal) belongs(object, owner mesh.Ref) bool {
+	k, isPort := object.PortKey()
 	port := p.next.Ports[k]
-	return err == nil && port != nil && owner == mesh.ServiceObject(port.Service)
+	return isPort && port != nil && owner == mesh.ServiceRef(port.Service)
 }
 
 // unowned are the problems of things that nobody in this commit touches.

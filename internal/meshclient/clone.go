@@ -11,7 +11,7 @@ import (
 // cluster. A host that was cloned from a node says so, too: it has the node's
 // record, and not its underlay address.
 func (c *Client) alreadyNode(r *mesh.Record, ep *sshdial.Endpoint, s *mesh.Status, n *mesh.Node) error {
-	e := &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Summary: "Host already is a node", Taken: mesh.NodeObject(s.Node)}
+	e := &mesh.Error{Object: mesh.NodeRef(n.Name), Attribute: "ssh", Summary: "Host already is a node", Taken: mesh.NodeRef(s.Node)}
 	if _, own := s.Host.LinkOf(r.Nodes[s.Node].Address); own {
 		e.Detail = fmt.Sprintf("The host at %s already is the node %q of this cluster: a host can be one node. Name another host, "+
 			"or rename the node with a moved block and another name.", ep.Address(), s.Node)

@@ -34,7 +34,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	}
 	c.cache.drop()
 	result, err := c.queue.submit(ctx, &operation{
-		objects: []mesh.Object{mesh.ClusterObject}, create: record,
+		objects: []mesh.Ref{mesh.ClusterRef}, create: record,
 		apply: func(r *mesh.Record) error {
 			if r.UID != record.UID {
 				return &ForeignError{Host: c.hosts[0].Name, Cluster: r.Cluster.Name, UID: r.UID}
@@ -130,9 +130,9 @@ func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 		return nil, err
 	}
 	return c.queue.submit(ctx, &operation{
-		objects: []mesh.Object{mesh.ClusterObject},
+		objects: []mesh.Ref{mesh.ClusterRef},
 		apply: func(r *mesh.Record) error {
-			if err := inCluster(r, cl.Name, mesh.ClusterObject); err != nil {
+			if err := inCluster(r, cl.Name, mesh.ClusterRef); err != nil {
 				return err
 			}
 			return r.PutCluster(cl)

@@ -33,7 +33,7 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 			return result, nil
 		}
 		if n, s := len(r.Nodes), len(r.Services); n+s > 0 {
-			return nil, &mesh.Error{Object: mesh.ClusterObject, Detail: fmt.Sprintf(
+			return nil, &mesh.Error{Object: mesh.ClusterRef, Detail: fmt.Sprintf(
 				"The cluster %s still has %s and %s (perhaps from another Terraform state): remove them first.",
 				name, counted(n, "node"), counted(s, "service"))}
 		}

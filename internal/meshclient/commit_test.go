@@ -70,7 +70,7 @@ func TestProblemFailsItsOperationAlone(t *testing.T) {
 		if r.Ports[taken] == nil {
 			return nil
 		}
-		return []mesh.Problem{{Object: mesh.PortObject(taken), Attribute: "published_port", Text: "Port 8003/tcp is taken by nginx."}}
+		return []mesh.Problem{{Object: mesh.PortRef(taken), Attribute: "published_port", Text: "Port 8003/tcp is taken by nginx."}}
 	}, nil)
 	for p, err := range putPorts(deadline(t), c, sequence(8000, 10)...) {
 		if p != taken.Port {
@@ -93,7 +93,7 @@ func TestProblemFailsItsOperationAlone(t *testing.T) {
 func TestProblemsAfterCommit(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
-	broken := mesh.PortObject(mesh.PortKey{Port: 8001, Protocol: mesh.TCP})
+	broken := mesh.PortRef(mesh.PortKey{Port: 8001, Protocol: mesh.TCP})
 	f.Node("n3").SetProblems(nil, func(*mesh.Record) []mesh.Problem {
 		return []mesh.Problem{{Object: broken, Text: "The kernel refused the IPVS service."}}
 	})

@@ -20,11 +20,13 @@ type member struct {
 	joining *operation // that brings it in or changes it
 }
 
-func (m *member) String() string {
+func (m *member) String() string { return m.ref().Words() }
+
+func (m *member) ref() mesh.Ref {
 	if m.node != "" {
-		return "node " + m.node
+		return mesh.NodeRef(m.node)
 	}
-	return "host " + m.host
+	return mesh.HostRef(m.host)
 }
 
 // name is what a NodeProblem calls it.

@@ -20,7 +20,7 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 
 func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
 	apply := func(r *mesh.Record, n mesh.Node) error {
-		object := mesh.NodeObject(n.Name)
+		object := mesh.NodeRef(n.Name)
 		if err := inCluster(r, cluster, object); err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 	var result *Result
 	if err == nil {
 		result, err = c.queue.submit(ctx, &operation{
-			objects: []mesh.Object{mesh.NodeObject(n.Name)}, join: &join{n.Name, ep, status},
+			objects: []mesh.Ref{mesh.NodeRef(n.Name)}, join: &join{n.Name, ep, status},
 			apply: func(r *mesh.Record) error { return apply(r, n) },
 		})
 	}
@@ -82,7 +82,7 @@ func (c *Client) describeNode(r *mesh.Record, ep *sshdial.Endpoint, s *mesh.Stat
 	}
 	link, ok := s.Host.LinkOf(n.Address)
 	if !ok {
-		return &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "address", Detail: fmt.Sprintf(
+		return &mesh.Error{Object: mesh.NodeRef(n.Name), Attribute: "address", Detail: fmt.Sprintf(
 			"The host at %s has no interface with the address %s. It has %s. If the node is reached by another address than it has itself (NAT), "+
 				"set address to its own and ssh.host to the other.", ep.Address(), n.Address, prose.ListOr(addressesOf(&s.Host), "no IPv4 address"))}
 	}

@@ -78,9 +78,9 @@ func carries(r *mesh.Record, name string) bool {
 }
 
 func (l *leaving) setDrain(ctx context.Context, cluster string) (*Result, error) {
-	object := mesh.NodeObject(l.name)
+	object := mesh.NodeRef(l.name)
 	return l.queue.submit(ctx, &operation{
-		objects: []mesh.Object{object},
+		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
 				return err

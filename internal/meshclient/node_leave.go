@@ -21,7 +21,7 @@ import (
 // and its host key is forgotten, so that a host that is set up anew can join
 // under the same name and address.
 func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force bool) (*Result, error) {
-	defer c.removals.begin(mesh.NodeObject(name), "")()
+	defer c.removals.begin(mesh.NodeRef(name), "")()
 	snap, err := c.startingPoint(ctx, force)
 	if err != nil {
 		return nil, err
@@ -29,13 +29,13 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force boo
 	if snap.Record == nil {
 		return &Result{Warnings: snap.Warnings}, nil
 	}
-	if err := inCluster(snap.Record, cluster, mesh.NodeObject(name)); err != nil {
+	if err := inCluster(snap.Record, cluster, mesh.NodeRef(name)); err != nil {
 		return nil, err
 	}
 	l := &leaving{Client: c, name: name, force: force, host: c.hostOf(snap.Record, name, snap.statusAt)}
 	found := l.find(snap.Record)
 	if l.ep != nil {
-		defer c.removals.begin("", l.ep.Route())()
+		defer c.removals.begin(mesh.Ref{}, l.ep.Route())()
 	}
 	if !found {
 		return l.commit(ctx, cluster) // it has gone; who has not heard of it yet is told
@@ -116,9 +116,9 @@ func (l *leaving) ask(ctx context.Context, snap *Snapshot) error {
 }
 
 func (l *leaving) commit(ctx context.Context, cluster string) (*Result, error) {
-	object := mesh.NodeObject(l.name)
+	object := mesh.NodeRef(l.name)
 	op := &operation{
-		objects: []mesh.Object{object},
+		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
 				return err

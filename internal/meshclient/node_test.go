@@ -21,7 +21,7 @@ func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
 	wrong.Address = netip.MustParseAddr("192.0.2.99")
 	_, err := c.PutNode(ctx, "demo", wrong, true)
 	rule, ok := errors.AsType[*mesh.Error](err)
-	if !ok || rule.Attribute != "address" || rule.Object != mesh.NodeObject("n4") {
+	if !ok || rule.Attribute != "address" || rule.Object != mesh.NodeRef("n4") {
 		t.Fatalf("got %v", err)
 	}
 	wantText(t, err, "no interface with the address 192.0.2.99", "It has 192.0.2.14")
@@ -30,7 +30,7 @@ func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
 	}
 
 	n4.SetProblems(func(*mesh.Record) []mesh.Problem {
-		return []mesh.Problem{{Object: mesh.NodeObject("n4"), Text: "The kernel has no ip_vs."}}
+		return []mesh.Problem{{Object: mesh.NodeRef("n4"), Text: "The kernel has no ip_vs."}}
 	}, nil)
 	_, err = c.PutNode(ctx, "demo", n4.MeshNode(), true)
 	wantText(t, err, "node n4: The kernel has no ip_vs.")
@@ -60,7 +60,7 @@ func TestJoinIsBlamedForItsNode(t *testing.T) {
 	must(t)(c.PutPort(ctx, "demo", port(8080), true))
 	n4 := f.Add("n4")
 	n4.SetProblems(func(*mesh.Record) []mesh.Problem {
-		return []mesh.Problem{{Object: mesh.PortObject(mesh.PortKey{Port: 8080, Protocol: mesh.TCP}), Text: "Port 8080/tcp is taken by java."}}
+		return []mesh.Problem{{Object: mesh.PortRef(mesh.PortKey{Port: 8080, Protocol: mesh.TCP}), Text: "Port 8080/tcp is taken by java."}}
 	}, nil)
 	_, err := c.PutNode(ctx, "demo", n4.MeshNode(), true)
 	wantText(t, err, "node n4: Port 8080/tcp is taken by java.")

@@ -31,7 +31,7 @@ func (r *commitRun) behind(snap *Snapshot, members []*member) bool {
 // errand is what one node is asked to repair.
 type errand struct {
 	*member
-	objects []mesh.Object
+	objects []mesh.Ref
 	left    []mesh.Problem
 	err     error
 }
@@ -70,14 +70,14 @@ func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation
 // repairs lists who is asked for what.
 func repairs(snap *Snapshot, ops []*operation, members []*member) (errands []*errand, broken []*member) {
 	for _, m := range members {
-		var objects []mesh.Object
+		var objects []mesh.Ref
 		for _, op := range ops {
 			for _, p := range snap.reportsOn(op, m) {
 				objects = append(objects, p.Object)
 			}
 		}
 		if len(objects) > 0 {
-			slices.Sort(objects)
+			slices.SortFunc(objects, mesh.Ref.Compare)
 			errands = append(errands, &errand{member: m, objects: slices.Compact(objects)})
 			broken = append(broken, m)
 		}

@@ -162,7 +162,7 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 		if a.err != nil {
 			text := a.lag(p.next, a.err)
 			if a.joining != nil {
-				blame(a.joining, NodeProblem{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: text}})
+				blame(a.joining, NodeProblem{a.name(), mesh.Problem{Object: mesh.NodeRef(a.node), Text: text}})
 			} else {
 				warnings = append(warnings, text)
 			}

@@ -22,7 +22,7 @@ type Snapshot struct {
 
 	hash string // the record's
 	// reported is made when the first resource asks for its drift: see Drift.
-	reported func() map[mesh.Object][]string
+	reported func() map[mesh.Ref][]string
 }
 
 // NodeView is what one node said, or why it said nothing.

@@ -92,9 +92,9 @@ func groupWarnings(by map[string][]mesh.Warning) []Warning {
 
 // atFault is the node that a warning of the overlay is about, none where every pair
 // of nodes fails alike.
-func atFault(o mesh.Object) []string {
-	if name, ok := strings.CutPrefix(string(o), "node/"); ok {
-		return []string{name}
+func atFault(o mesh.Ref) []string {
+	if o.Kind == mesh.KindNode {
+		return []string{o.Name}
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func Named(nodes []string) string {
 	case n == 0:
 		return "all nodes"
 	case n == 1:
-		return "node " + nodes[0]
+		return mesh.NodeRef(nodes[0]).Words()
 	case n > maxNamed:
 		return fmt.Sprintf("nodes %s and %d others", strings.Join(nodes[:2], ", "), n-2)
 	}

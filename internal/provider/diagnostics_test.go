@@ -19,7 +19,7 @@ import (
 var web8080 = mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
 
 func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
-	onPort := mesh.Problem{Object: mesh.PortObject(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}
+	onPort := mesh.Problem{Object: mesh.PortRef(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}
 	for name, tc := range map[string]struct {
 		err       error
 		summary   string
@@ -27,17 +27,17 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 		detail    []string
 	}{
 		"rule": {
-			&mesh.Error{Object: mesh.PortObject(web8080), Attribute: "published_port", Detail: "Port 8080/tcp is already published by service \"api\"."},
+			&mesh.Error{Object: mesh.PortRef(web8080), Attribute: "published_port", Detail: "Port 8080/tcp is already published by service \"api\"."},
 			"Published port not available", "published_port", []string{`service "api"`, "while creating the published port demo/web/8080/tcp"},
 		},
 		"rule about something else": {
-			&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "published_port", Detail: "x"}, "Invalid published port of the node", "", nil,
+			&mesh.Error{Object: mesh.NodeRef("n1"), Attribute: "published_port", Detail: "x"}, "Invalid published port of the node", "", nil,
 		},
 		"ssh port published": {
-			&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "ssh", Summary: "SSH port is published", Detail: "x"}, "SSH port is published", "", nil,
+			&mesh.Error{Object: mesh.NodeRef("n1"), Attribute: "ssh", Summary: "SSH port is published", Detail: "x"}, "SSH port is published", "", nil,
 		},
-		"another mistake in ssh": {&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "ssh", Detail: "host_key: x"}, "Invalid ssh of the node", "", nil},
-		"no cluster":             {&mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id", Summary: "No cluster", Detail: "x"}, "No cluster", "", nil},
+		"another mistake in ssh": {&mesh.Error{Object: mesh.NodeRef("n1"), Attribute: "ssh", Detail: "host_key: x"}, "Invalid ssh of the node", "", nil},
+		"no cluster":             {&mesh.Error{Object: mesh.ClusterRef, Attribute: "cluster_id", Summary: "No cluster", Detail: "x"}, "No cluster", "", nil},
 		"host listed twice":      {&meshclient.TwinHostsError{First: "a", Second: "b", Node: "n2"}, "One host is listed twice", "", []string{"hosts: a and b are the same host n2.", "list it once"}},
 		"refused": {
 			&meshclient.ProblemsError{Problems: []meshclient.NodeProblem{{Node: "n2", Problem: onPort}}},
@@ -130,8 +130,8 @@ func TestWarnedOnce(t *testing.T) {
 func TestEveryProblemIsShown(t *testing.T) {
 	var diags diag.Diagnostics
 	addError(&diags, nodeSubject("creating", "demo/n1"), &meshclient.ProblemsError{Problems: []meshclient.NodeProblem{
-		{Node: "n1", Problem: mesh.Problem{Object: mesh.NodeObject("n1"), Text: "module ip_vs is missing"}},
-		{Node: "n2", Problem: mesh.Problem{Object: mesh.ClusterObject, Attribute: "address_pool", Text: "overlaps eth1"}},
+		{Node: "n1", Problem: mesh.Problem{Object: mesh.NodeRef("n1"), Text: "module ip_vs is missing"}},
+		{Node: "n2", Problem: mesh.Problem{Object: mesh.ClusterRef, Attribute: "address_pool", Text: "overlaps eth1"}},
 	}})
 	if diags.ErrorsCount() != 2 {
 		t.Fatalf("got %v, want both problems", diags)

@@ -47,7 +47,7 @@ func addCreated(diags *diag.Diagnostics, s subject, err error) (failed bool) {
 	}
 	for _, p := range problems.Problems {
 		summary, after := fmt.Sprintf("Node %s lacks %s", p.Node, s.what), "It is created all the same, and works on the other nodes. "+triedAgain
-		if s.object == mesh.NodeObject(p.Node) {
+		if s.object == mesh.NodeRef(p.Node) {
 			summary, after = fmt.Sprintf("Node %s has joined, but not whole", p.Node), triedAgain
 		}
 		diags.AddWarning(summary, sentence(p.Text)+" "+after)

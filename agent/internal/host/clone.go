@@ -40,7 +40,7 @@ func (w *AddressWatch) Warnings() []mesh.Warning {
 	if _, ok := facts.LinkOf(rec.Nodes[node].Address); ok {
 		return nil
 	}
-	return []mesh.Warning{{Code: mesh.WarnHost, Object: mesh.NodeObject(node), Text: addressLost(rec.Nodes[node]), AllTraffic: true}}
+	return []mesh.Warning{{Code: mesh.WarnHost, Object: mesh.NodeRef(node), Text: addressLost(rec.Nodes[node]), AllTraffic: true}}
 }
 
 func (w *AddressWatch) read() (mesh.HostFacts, error) {

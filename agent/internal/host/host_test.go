@@ -146,7 +146,7 @@ func TestPreflightOfPorts(t *testing.T) {
 				t.Fatalf("problems %+v, want %q", problems, tt.want)
 			}
 			for i, p := range problems {
-				if !strings.HasPrefix(p.Text, tt.want[i]) || p.Attribute != "published_port" || !strings.HasPrefix(string(p.Object), "port/") {
+				if !strings.HasPrefix(p.Text, tt.want[i]) || p.Attribute != "published_port" || p.Object.Kind != mesh.KindPort {
 					t.Errorf("problem %+v, want %q", p, tt.want[i])
 				}
 			}
@@ -183,7 +183,7 @@ func TestPreflightOfANodeThatJoins(t *testing.T) {
 func TestPreflightOfAnAddressThatIsNotTheHosts(t *testing.T) {
 	h := &Host{Proc: fakeProc(t)}
 	problems := h.Preflight(t.Context(), nil, cluster(t), "n2")
-	if len(problems) != 1 || problems[0].Object != "node/n2" || problems[0].Attribute != "address" ||
+	if len(problems) != 1 || problems[0].Object != mesh.NodeRef("n2") || problems[0].Attribute != "address" ||
 		!strings.Contains(problems[0].Text, "no address 192.0.2.77; it has "+ownAddress(t).String()) {
 		t.Errorf("problems %+v", problems)
 	}

@@ -61,9 +61,7 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	}
 	h.checkListeners(c)
 	h.checkAgentAddresses(c)
-	slices.SortFunc(c.problems, func(a, b mesh.Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
+	mesh.SortProblems(c.problems)
 	return c.problems
 }
 
@@ -76,10 +74,10 @@ func (c *check) overlayIsNew() bool {
 }
 
 func (c *check) node(attribute, format string, args ...any) {
-	c.add(mesh.NodeObject(c.self.Name), attribute, format, args...)
+	c.add(mesh.NodeRef(c.self.Name), attribute, format, args...)
 }
 
-func (c *check) add(o mesh.Object, attribute, format string, args ...any) {
+func (c *check) add(o mesh.Ref, attribute, format string, args ...any) {
 	c.problems = append(c.problems, mesh.Problem{Object: o, Attribute: attribute, Text: fmt.Sprintf(format, args...)})
 }
 
@@ -142,7 +140,7 @@ func (h *Host) checkListeners(c *check) {
 		if h.isAgent(owners[l.inode]) {
 			continue
 		}
-		c.add(mesh.PortObject(key), "published_port",
+		c.add(mesh.PortRef(key), "published_port",
 			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
 			key, owners[l.inode], l.local, c.next.Ports[key].Service)
@@ -160,7 +158,7 @@ func (h *Host) checkTranslated(c *check, opened []mesh.PortKey) {
 		return // they are the rules of a firewall that the mesh does not need
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(found), mesh.PortKey.Compare) {
-		c.add(mesh.PortObject(key), "published_port",
+		c.add(mesh.PortRef(key), "published_port",
 			"Port %s: %s sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. "+
 				"Stop the container or give it another port, or choose another published_port.", key, found[key])
 	}

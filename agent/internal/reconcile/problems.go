@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,9 +31,7 @@ func (r *Reconciler) problems(p plan) []mesh.Problem {
 		}
 		problems = append(problems, mesh.Problem{Object: compile.Owner(r.rec, r.node, op.Object()), Text: text})
 	}
-	slices.SortFunc(problems, func(a, b mesh.Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
+	mesh.SortProblems(problems)
 	return slices.Compact(problems)
 }
 

@@ -74,12 +74,12 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 	for _, problem := range problems {
 		reported[problem] = true
 		if !r.reported[problem] {
-			r.Log.Warn("not as the record asks, and left so (repair is report)", "object", string(problem.Object), "problem", problem.Text)
+			r.Log.Warn("not as the record asks, and left so (repair is report)", "object", problem.Object.String(), "problem", problem.Text)
 		}
 	}
 	for problem := range r.reported {
 		if !reported[problem] {
-			r.Log.Info("no longer so", "object", string(problem.Object), "problem", problem.Text)
+			r.Log.Info("no longer so", "object", problem.Object.String(), "problem", problem.Text)
 		}
 	}
 	r.reported = reported
@@ -90,7 +90,7 @@ func (r *Reconciler) report(ctx context.Context) []mesh.Problem {
 // are none, whatever the record says of repairs and however often it was tried.
 // What is missing because something else is missing belongs to that one's object.
 // It returns what is still wrong with them.
-func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) []mesh.Problem {
+func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Ref) []mesh.Problem {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rec == nil {
@@ -114,13 +114,13 @@ func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) [
 
 // asked says whether an object is one of those. What the record does not have (any
 // more) is nobody's but the node's, or for a host that is none the cluster's.
-func (r *Reconciler) asked(objects []mesh.Object, o mesh.Object) bool {
-	return slices.Contains(objects, o) || !compile.Has(r.rec, o) && slices.Contains(objects, compile.Self(r.node))
+func (r *Reconciler) asked(objects []mesh.Ref, o mesh.Ref) bool {
+	return slices.Contains(objects, o) || !r.rec.Has(o) && slices.Contains(objects, compile.Self(r.node))
 }
 
 // of wants the ops whose cause is one of the objects', and what is found missing
 // because one of those was made anew.
-func (r *Reconciler) of(objects []mesh.Object) wanted {
+func (r *Reconciler) of(objects []mesh.Ref) wanted {
 	mine := map[state.Key]bool{}
 	return func(p plan, op state.Op) bool {
 		owner := compile.Owner(r.rec, r.node, p.cause(op).Object())
