@@ -115,17 +115,6 @@ func (h *HostFacts) LinkOf(addr netip.Addr) (Interface, bool) {
 	return Interface{}, false
 }
 
-// Problem is one thing that is not, or would not be, as the record asks.
-type Problem struct {
-	// Object is the part of the record it concerns.
-	Object Ref `json:"object"`
-	// Attribute is the Terraform attribute at fault, "" where it is not one.
-	Attribute string `json:"attribute,omitempty"`
-	// Text is a sentence that names what, why and what to do; the node is
-	// added by whoever shows it.
-	Text string `json:"text"`
-}
-
 // Warning is one thing that keeps traffic from flowing and that is not for the
 // mesh to repair.
 type Warning struct {
@@ -161,11 +150,6 @@ func SortWarnings(all []Warning) {
 	slices.SortFunc(all, func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.Code, b.Code), a.Object.Compare(b.Object), cmp.Compare(a.Text, b.Text))
 	})
-}
-
-// SortProblems puts problems into the order of Status.Problems.
-func SortProblems(all []Problem) {
-	slices.SortFunc(all, func(a, b Problem) int { return cmp.Or(a.Object.Compare(b.Object), cmp.Compare(a.Text, b.Text)) })
 }
 
 // PrepareRequest asks a node to check the next record and to keep other

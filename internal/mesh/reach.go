@@ -38,6 +38,12 @@ const (
 	pieces                // large packets pass in pieces: fragments of the outer packet
 )
 
+// reachCodes are the causes on the wire.
+var reachCodes = [...]ProblemCode{
+	notSent: ProblemNotSent, underlay: ProblemUnderlay, source: ProblemSource, firewall: ProblemFirewall,
+	filtered: ProblemFiltered, silent: ProblemSilent, tooLarge: ProblemTooLarge, pieces: ProblemPieces,
+}
+
 // failure is one direction that fails; with both it stands for the way back too.
 type failure struct {
 	cause    cause
@@ -186,7 +192,7 @@ func (r *reach) problems() []Problem {
 			if g.role != everyone {
 				o = NodeRef(g.object)
 			}
-			problems = append(problems, Problem{Object: o, Text: r.sentence(g)})
+			problems = append(problems, Problem{Code: reachCodes[c], Object: o, Part: someOf(g.peers), Text: r.sentence(g)})
 		}
 	}
 	SortProblems(problems)

@@ -2,7 +2,6 @@ package meshclient
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -45,7 +44,7 @@ func joinError(a answer) error {
 		return &ForeignError{Host: a.ep.Name, Text: f.Text}
 	}
 	if isRefusal(a.err) {
-		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeRef(a.node), Text: prose.Sentence(a.err.Error())}}}}
+		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Code: mesh.ProblemRefused, Object: mesh.NodeRef(a.node), Text: prose.Sentence(a.err.Error())}}}}
 	}
 	return a.err
 }
@@ -64,7 +63,7 @@ func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	case len(owners) > 0:
 	case m.joining != nil:
 		owners = append(owners, m.joining)
-	case m.view.Status != nil && slices.Contains(m.view.Status.Problems, problem):
+	case m.view.Status != nil && hasProblem(m.view.Status, problem):
 	default:
 		for _, op := range p.ops {
 			if slices.Contains(op.objects, mesh.ClusterRef) {
@@ -75,6 +74,11 @@ func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	return owners
 }
 
+// hasProblem says that the node has reported the problem, in whatever words.
+func hasProblem(s *mesh.Status, problem mesh.Problem) bool {
+	return slices.ContainsFunc(s.Problems, func(p mesh.Problem) bool { return p.ID() == problem.ID() })
+}
+
 // belongs says that object is a port of the service that owner is.
 func (p *proposal) belongs(object, owner mesh.Ref) bool {
 	k, isPort := object.PortKey()
@@ -83,18 +87,18 @@ func (p *proposal) belongs(object, owner mesh.Ref) bool {
 }
 
 // unowned are the problems of things that nobody in this commit touches.
-func (p *proposal) unowned(a answer) []string {
-	var texts []string
+func (p *proposal) unowned(a answer) []Notice {
+	var notices []Notice
 	for _, problem := range a.problems {
 		if len(p.owners(a.member, problem)) == 0 {
-			texts = append(texts, otherProblem(a.member, problem))
+			notices = append(notices, otherProblem(a.member, problem))
 		}
 	}
-	return texts
+	return notices
 }
 
-func otherProblem(m *member, problem mesh.Problem) string {
-	return fmt.Sprintf("%s, %s (not part of this change): %s", m, problem.Object, problem.Text)
+func otherProblem(m *member, problem mesh.Problem) Notice {
+	return notice(problem.Code, m.ref(), "%s, %s (not part of this change): %s", m, problem.Object, problem.Text)
 }
 
 func (p *proposal) statuses() map[string]*mesh.Status {
@@ -105,14 +109,4 @@ func (p *proposal) statuses() map[string]*mesh.Status {
 		}
 	}
 	return all
-}
-
-// unique keeps the first of equal texts.
-func unique(texts []string) []string {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(slices.Clone(texts), func(t string) bool {
-		was := seen[t]
-		seen[t] = true
-		return was
-	})
 }

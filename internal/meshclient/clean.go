@@ -114,7 +114,7 @@ func (c *Client) silentHost(snap *Snapshot) string {
 // notCleaned is the error of a host that left the record and could not be cleaned.
 func notCleaned(host *sshdial.Endpoint, format string, args ...any) error {
 	return &ProblemsError{Committed: true, Problems: []NodeProblem{
-		{host.Name, mesh.Problem{Object: mesh.ClusterRef, Text: fmt.Sprintf(format, args...)}},
+		{host.Name, mesh.Problem{Code: mesh.ProblemNotCleaned, Object: mesh.ClusterRef, Text: fmt.Sprintf(format, args...)}},
 	}}
 }
 

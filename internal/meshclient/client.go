@@ -136,9 +136,8 @@ type Result struct {
 	Status map[string]*mesh.Status
 	// Port is what PutPort published.
 	Port *mesh.PublishedPort
-	// Warnings are sentences about nodes that lag and about what is wrong
-	// elsewhere.
-	Warnings []string
+	// Warnings are about nodes that lag and about what is wrong elsewhere.
+	Warnings []Notice
 	// Traffic is what keeps traffic from flowing on the nodes, as far as they said
 	// it after the commit and not before.
 	Traffic  []Warning

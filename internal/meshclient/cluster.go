@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -49,7 +48,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	}
 	if result != nil {
 		for _, f := range failures {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("host %s does not keep the record: %v", f.Host, f.Err))
+			result.Warnings = append(result.Warnings, notice(mesh.ProblemLagging, mesh.HostRef(f.Host), "host %s does not keep the record: %v", f.Host, f.Err))
 		}
 		result.Warnings = unique(result.Warnings)
 	}

@@ -49,7 +49,7 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 		return nil, &HostsError{"The agent could not be removed from every host; destroying again goes on.", failed}
 	}
 	for _, f := range append(left, failed...) {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("Host %s was not cleaned (%s). %s", f.Host, whyNotCleaned(f.Err), leftBehind))
+		result.Warnings = append(result.Warnings, notice(mesh.ProblemNotCleaned, mesh.HostRef(f.Host), "Host %s was not cleaned (%s). %s", f.Host, whyNotCleaned(f.Err), leftBehind))
 	}
 	for i, ep := range c.hosts {
 		if slices.ContainsFunc(left, func(f HostFailure) bool { return f.Host == c.cfg.Hosts[i] }) {

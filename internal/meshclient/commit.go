@@ -30,7 +30,7 @@ type commitRun struct {
 	held     map[string]*member // whose lease we may have, by endpoint key
 	upgraded bool
 	asked    bool     // again, those who were silent: see silent
-	failures []string // of upgrades
+	failures []Notice // of upgrades
 }
 
 func (c *Client) commitBatch(ctx context.Context, b *batch) {

@@ -108,7 +108,7 @@ func TestProblemsAfterCommit(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3", "port/8001/tcp", "The kernel refused")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3", "port/8001/tcp", "The kernel refused")
 	sameRecord(t, f)
 }
 
@@ -213,7 +213,7 @@ func TestUnreachableNodeLags(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3 cannot be reached", "is brought level by the next apply")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3 cannot be reached", "is brought level by the next apply")
 	if f.Node("n2").Record().Generation != old+1 {
 		t.Error("n2 did not get the change")
 	}
@@ -249,7 +249,7 @@ func TestMajority(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n1 has no agent any more")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n1 has no agent any more")
 }
 
 func TestFork(t *testing.T) {

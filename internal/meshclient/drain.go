@@ -48,7 +48,7 @@ func (c *Client) drained(ctx context.Context, result *Result, ours func(mesh.Dra
 	d := result.draining
 	left := c.waitDrained(ctx, d.members, longestDrain(d.before, d.after), ours)
 	for _, text := range stillDraining(left, ctx.Err() != nil) {
-		result.Warnings = append(result.Warnings, "The change is done. "+text)
+		result.Warnings = append(result.Warnings, notice(mesh.ProblemDraining, mesh.Ref{}, "The change is done. %s", text))
 	}
 }
 

@@ -27,7 +27,7 @@ func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force boo
 		return nil, err
 	}
 	if snap.Record == nil {
-		return &Result{Warnings: snap.Warnings}, nil
+		return &Result{Warnings: snap.forkNotices()}, nil
 	}
 	if err := inCluster(snap.Record, cluster, mesh.NodeRef(name)); err != nil {
 		return nil, err
@@ -136,25 +136,25 @@ func (l *leaving) commit(ctx context.Context, cluster string) (*Result, error) {
 // clean removes the agent from the host, and says so in the result's warnings
 // where it cannot or may not.
 func (l *leaving) clean(ctx context.Context, result *Result) error {
-	warn := func(format string, args ...any) {
-		result.Warnings = append(result.Warnings, fmt.Sprintf(format, args...))
+	warn := func(code mesh.ProblemCode, format string, args ...any) {
+		result.Warnings = append(result.Warnings, notice(code, mesh.NodeRef(l.name), format, args...))
 	}
 	if l.elsewhere != "" {
-		warn("The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.Address(), l.elsewhere)
+		warn(mesh.ProblemNotCleaned, "The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.Address(), l.elsewhere)
 		return nil
 	}
 	err := l.silent
 	if err == nil {
 		var kept string
 		if kept, err = l.cleanHost(ctx, l.ep, l.host, result.Record); kept != "" {
-			warn("%s", kept)
+			warn(mesh.ProblemKeepsAgent, "%s", kept)
 		}
 	}
 	if err == nil || !l.force || ctx.Err() != nil {
 		return err
 	}
 	l.forget(l.ep)
-	warn("Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.Address(), whyNotCleaned(err), leftBehind)
+	warn(mesh.ProblemNotCleaned, "Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.Address(), whyNotCleaned(err), leftBehind)
 	return nil
 }
 

@@ -141,7 +141,7 @@ func TestRemoveNode(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "last of the provider's hosts", "1 node and 1 service")
+	wantText(t, errors.New(res.Warnings[0].Text), "last of the provider's hosts", "1 node and 1 service")
 	if !f.Node("n1").Installed() {
 		t.Error("nobody can find the cluster any more")
 	}
@@ -161,7 +161,7 @@ func TestStoppedAgent(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3", "systemctl status routingmesh-agent")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3", "systemctl status routingmesh-agent")
 	must(t)(c.PutNode(ctx, "demo", n3.MeshNode(), false))
 	sameRecord(t, f)
 	n3.SetRunning(false)

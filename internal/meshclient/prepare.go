@@ -3,7 +3,6 @@ package meshclient
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -83,7 +82,7 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 	})
 	for i, err := range errs {
 		if err != nil {
-			r.failures = append(r.failures, fmt.Sprintf("%s keeps an agent of another version, which could not be replaced: %v", old[i], err))
+			r.failures = append(r.failures, notice(mesh.ProblemNotUpgraded, old[i].ref(), "%s keeps an agent of another version, which could not be replaced: %v", old[i], err))
 		}
 	}
 	r.cache.drop()

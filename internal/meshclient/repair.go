@@ -57,7 +57,7 @@ func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation
 		r.cache.drop()
 	}
 	for _, op := range ops {
-		result := &Result{Record: snap.Record, Status: statuses(snap), Warnings: slices.Concat(snap.Warnings, r.failures)}
+		result := &Result{Record: snap.Record, Status: statuses(snap), Warnings: slices.Concat(snap.forkNotices(), r.failures)}
 		if problems := unrepaired(snap, op, errands); len(problems) > 0 {
 			r.batch.end(op, result, &ProblemsError{Committed: true, Problems: problems})
 		} else {
@@ -103,7 +103,7 @@ func unrepaired(snap *Snapshot, op *operation, errands []*errand) []NodeProblem 
 			continue
 		}
 		if e.err != nil {
-			problems = append(problems, NodeProblem{e.name(), mesh.Problem{Object: op.objects[0], Text: fmt.Sprintf(
+			problems = append(problems, NodeProblem{e.name(), mesh.Problem{Code: mesh.ProblemNotRepaired, Object: op.objects[0], Text: fmt.Sprintf(
 				"It could not be asked to repair what is missing there: %s", prose.Sentence(e.err.Error()))}})
 			continue
 		}

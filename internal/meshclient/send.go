@@ -3,7 +3,6 @@ package meshclient
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -78,16 +77,16 @@ func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind
 	for _, op := range p.ops {
 		e := kind
 		for _, a := range said {
-			text := a.err.Error()
+			code, text := mesh.ProblemRefused, a.err.Error()
 			if kind.Unknown {
-				text = fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
+				code, text = mesh.ProblemUnconfirmed, fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
 					"it starts from what the nodes then have", p.next.Generation, strings.TrimSuffix(text, "."))
 			}
-			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Object: op.objects[0], Text: prose.Sentence(text)}})
+			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Code: code, Object: op.objects[0], Text: prose.Sentence(text)}})
 		}
 		var result *Result
 		if kind.Committed {
-			result = &Result{Record: p.next, Status: p.statuses(), Warnings: slices.Clone(p.snap.Warnings)}
+			result = &Result{Record: p.next, Status: p.statuses(), Warnings: p.snap.forkNotices()}
 		}
 		r.batch.end(op, result, &e)
 	}
@@ -137,7 +136,7 @@ func (r *commitRun) settled(ctx context.Context, ep *sshdial.Endpoint, hash stri
 }
 
 // deliver tells every operation what came of it.
-func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
+func (r *commitRun) deliver(p *proposal, sent []answer, reach []Notice) {
 	outcome := map[*operation]*ProblemsError{}
 	blame := func(op *operation, n NodeProblem) {
 		if outcome[op] == nil {
@@ -145,7 +144,7 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 		}
 		outcome[op].Problems = append(outcome[op].Problems, n)
 	}
-	warnings := append(append([]string{}, p.snap.Warnings...), r.failures...)
+	warnings := append(p.snap.forkNotices(), r.failures...)
 	for _, a := range p.answers {
 		warnings = append(warnings, p.unowned(a)...)
 	}
@@ -160,11 +159,11 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 			continue // a host that keeps no record; CreateCluster says why
 		}
 		if a.err != nil {
-			text := a.lag(p.next, a.err)
+			code, predicate := a.lag(p.next, a.err)
 			if a.joining != nil {
-				blame(a.joining, NodeProblem{a.name(), mesh.Problem{Object: mesh.NodeRef(a.node), Text: text}})
+				blame(a.joining, NodeProblem{a.name(), mesh.Problem{Code: code, Object: mesh.NodeRef(a.node), Text: "It " + predicate}})
 			} else {
-				warnings = append(warnings, text)
+				warnings = append(warnings, notice(code, a.ref(), "%s %s", a.member, predicate))
 			}
 			continue
 		}

@@ -93,7 +93,7 @@ func (c *Client) remove(ctx context.Context, cluster string, object mesh.Ref, ap
 		return nil, err
 	}
 	if snap.Record == nil {
-		return &Result{Warnings: snap.Warnings}, nil
+		return &Result{Warnings: snap.forkNotices()}, nil
 	}
 	return c.queue.submit(ctx, &operation{
 		objects: []mesh.Ref{object},

@@ -67,10 +67,10 @@ func addressLost(n *mesh.Node) string {
 func (h *Host) checkOwnAddress(c *check) {
 	facts, err := h.Facts()
 	if err != nil {
-		c.node("", "The host's addresses cannot be read: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The host's addresses cannot be read: %v.", err)
 		return
 	}
 	if _, ok := facts.LinkOf(c.self.Address); !ok {
-		c.node("address", "%s", addressLost(c.self))
+		c.node(mesh.ProblemAddress, "address", "%s", addressLost(c.self))
 	}
 }

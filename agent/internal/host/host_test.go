@@ -169,7 +169,7 @@ func withPorts(t *testing.T, endpoint string, ports []mesh.PublishedPort) *mesh.
 func TestPreflightOfANodeThatJoins(t *testing.T) {
 	h := &Host{Proc: fakeProc(t), Requirements: func(context.Context) []string { return []string{"The host lacks ip_vs."} }}
 	rec := cluster(t)
-	if got := fmt.Sprint(h.Preflight(t.Context(), nil, rec, "n1")); got != "[{node/n1  The host lacks ip_vs.}]" {
+	if got := fmt.Sprint(h.Preflight(t.Context(), nil, rec, "n1")); got != "[{host-lacks node/n1   The host lacks ip_vs.}]" {
 		t.Errorf("problems %s", got)
 	}
 	if problems := h.Preflight(t.Context(), rec, rec, "n1"); len(problems) != 0 {

@@ -52,7 +52,7 @@ func withWarning(warning string, problems []mesh.Problem) []mesh.Problem {
 	if warning == "" {
 		return problems
 	}
-	return slices.Insert(slices.Clone(problems), 0, mesh.Problem{Object: mesh.ClusterRef, Text: warning})
+	return slices.Insert(slices.Clone(problems), 0, mesh.Problem{Code: mesh.ProblemRecordUnread, Object: mesh.ClusterRef, Text: warning})
 }
 
 // withFront adds what keeps the node's addresses from answering, sorted in.

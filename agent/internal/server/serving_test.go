@@ -98,7 +98,7 @@ func TestWhatKeepsTheAddressesFromAnsweringIsAProblemOfStatusCommitAndRepair(t *
 	a.prepare(t, "w", "n1", rec)
 	var committed mesh.CommitResponse
 	a.call(t, "POST", mesh.PathCommit, mesh.CommitRequest{Holder: "w", Generation: 1, Hash: rec.Hash()}, &committed)
-	const sorted = "[{cluster  A.} {cluster  B.} {node/n1  Taken.} {port/80/tcp  C.}]"
+	const sorted = "[{ cluster   A.} { cluster   B.} { node/n1   Taken.} { port/80/tcp   C.}]"
 	if got := fmt.Sprint(committed.Problems); got != sorted {
 		t.Errorf("the commit answers %s", got)
 	}
@@ -110,7 +110,7 @@ func TestWhatKeepsTheAddressesFromAnsweringIsAProblemOfStatusCommitAndRepair(t *
 		want    string
 	}{
 		{nil, sorted},
-		{[]mesh.Ref{mesh.NodeRef("n1")}, "[{cluster  B.} {node/n1  Taken.} {port/80/tcp  C.}]"}, // the fake reconciler does not choose
+		{[]mesh.Ref{mesh.NodeRef("n1")}, "[{ cluster   B.} { node/n1   Taken.} { port/80/tcp   C.}]"}, // the fake reconciler does not choose
 	} {
 		var repaired mesh.RepairResponse
 		a.call(t, "POST", mesh.PathRepair, mesh.RepairRequest{Objects: test.objects}, &repaired)
@@ -118,7 +118,7 @@ func TestWhatKeepsTheAddressesFromAnsweringIsAProblemOfStatusCommitAndRepair(t *
 			t.Errorf("the repair of %v answers %s", test.objects, got)
 		}
 	}
-	if fmt.Sprint(f.problems) != "[{node/n1  Taken.} {cluster  A.}]" {
+	if fmt.Sprint(f.problems) != "[{ node/n1   Taken.} { cluster   A.}]" {
 		t.Errorf("the front's own problems were changed: %v", f.problems)
 	}
 }
