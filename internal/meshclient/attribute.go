@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
@@ -43,7 +44,7 @@ func joinError(a answer) error {
 	if f := a.refusal(mesh.Foreign); f != nil {
 		return &ForeignError{Host: a.ep.Name, Text: f.Text}
 	}
-	if isRefusal(a.err) {
+	if agentapi.IsRefusal(a.err) {
 		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Code: mesh.ProblemRefused, Object: mesh.NodeRef(a.node), Text: prose.Sentence(a.err.Error())}}}}
 	}
 	return a.err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -68,7 +69,7 @@ func (c *Client) allHosts(ctx context.Context) error {
 	}
 	var failures []HostFailure
 	for _, entry := range c.cfg.Hosts {
-		if v := snap.Hosts[entry]; v.Err != nil && !isNoAgent(v.Err) && !isDown(v.Err) && !c.replaceable(v.NodeView) {
+		if v := snap.Hosts[entry]; v.Err != nil && !agentapi.IsNoAgent(v.Err) && !agentapi.IsDown(v.Err) && !c.replaceable(v.NodeView) {
 			failures = append(failures, HostFailure{entry, v.Err})
 		}
 	}
@@ -86,11 +87,11 @@ func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, instal
 	var oneByOne keyedMutex
 	for i, ep := range c.hosts {
 		g.Go(func() error {
-			s, err := c.status(ctx, ep, "", c.cfg.SSH.Timeout)
+			s, err := c.agents.Status(ctx, ep, "", c.cfg.SSH.Timeout)
 			if s == nil || s.Record == nil {
 				// Two names of one host must not install at the same time.
 				unlock := oneByOne.lock(c.pool.HostKey(ep.Address()))
-				s, bare[i], err = c.ready(ctx, ep)
+				s, bare[i], err = c.agents.Ready(ctx, ep)
 				unlock()
 				if err == nil && s.Record == nil {
 					return nil
@@ -148,12 +149,12 @@ func (c *Client) wakeKeepers(ctx context.Context) error {
 	}
 	var stopped []*member
 	for _, ep := range c.hosts {
-		if v := snap.Hosts[ep.Name]; v.Node == "" && isDown(v.Err) {
+		if v := snap.Hosts[ep.Name]; v.Node == "" && agentapi.IsDown(v.Err) {
 			stopped = append(stopped, &member{ep: ep, host: ep.Name})
 		}
 	}
 	each(stopped, func(_ int, m *member) {
-		if _, _, err := c.ready(ctx, m.ep); err != nil {
+		if _, _, err := c.agents.Ready(ctx, m.ep); err != nil {
 			c.log(ctx, "the agent could not be started", map[string]any{"host": m.ep.Address(), "error": err.Error()})
 		}
 	})

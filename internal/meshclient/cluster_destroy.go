@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // DestroyCluster uninstalls the agent from every host that still has one. It
@@ -64,7 +65,7 @@ func (c *Client) silentHosts(snap *Snapshot) []HostFailure {
 	var silent []HostFailure
 	for _, entry := range c.cfg.Hosts {
 		err := snap.Hosts[entry].Err
-		if _, foreign := errors.AsType[*ForeignError](err); err != nil && !foreign && !isNoAgent(err) {
+		if _, foreign := errors.AsType[*ForeignError](err); err != nil && !foreign && !agentapi.IsNoAgent(err) {
 			silent = append(silent, HostFailure{entry, err})
 		}
 	}
@@ -79,7 +80,7 @@ func (c *Client) uninstallHosts(ctx context.Context, snap *Snapshot) []HostFailu
 			continue
 		}
 		g.Go(func() error {
-			errs[i] = c.uninstall(ctx, ep)
+			errs[i] = c.agents.Uninstall(ctx, ep)
 			return nil
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // putPorts publishes at the same time and returns the errors by port.
@@ -286,7 +287,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := errors.AsType[*meshclient.VersionError](snap.Nodes["n3"].Err); !ok || f.Node("n2").CountCommands(" install") != 0 {
+	if _, ok := errors.AsType[*agentapi.VersionError](snap.Nodes["n3"].Err); !ok || f.Node("n2").CountCommands(" install") != 0 {
 		t.Fatalf("a read changed a host, or took an unknown API: %v", snap.Nodes["n3"].Err)
 	}
 	must(t)(c.PutPort(ctx, "demo", port(8000), true))

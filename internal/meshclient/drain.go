@@ -85,13 +85,7 @@ func (c *Client) lastDrains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Dr
 		defer cancel()
 		ctx = short
 	}
-	return c.drains(ctx, ep)
-}
-
-func (c *Client) drains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Drains, error) {
-	var got mesh.Drains
-	err := c.repeatable(ctx, ep, call{path: mesh.PathDrains, answer: &got, timeout: drainsTimeout, patience: readPatience})
-	return &got, err
+	return c.agents.Drains(ctx, ep)
 }
 
 // drainWatch asks one node until it is done.

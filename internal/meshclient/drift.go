@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
@@ -105,7 +106,7 @@ func (s *Snapshot) keepers(hash string) []string {
 	var sentences []string
 	for _, entry := range slices.Sorted(maps.Keys(s.Hosts)) {
 		v := s.Hosts[entry]
-		if v.Node != "" || isNoAgent(v.Err) {
+		if v.Node != "" || agentapi.IsNoAgent(v.Err) {
 			continue
 		}
 		who := mesh.HostRef(entry).Words() + ": "

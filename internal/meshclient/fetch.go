@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -56,7 +57,7 @@ func (f *fetch) ask(ctx context.Context, eps []*sshdial.Endpoint, known string) 
 	g.SetLimit(parallelCalls)
 	for _, ep := range eps {
 		g.Go(func() error {
-			s, err := f.client.status(ctx, ep, known, readPatience)
+			s, err := f.client.agents.Status(ctx, ep, known, agentapi.ReadPatience)
 			if err != nil {
 				s = nil
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -48,7 +49,7 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 	if err := c.removals.hostFree(ctx, ep.Route()); err != nil {
 		return nil, err
 	}
-	status, installed, err := c.ready(ctx, ep)
+	status, installed, err := c.agents.Ready(ctx, ep)
 	if err == nil {
 		if host := c.hostAt(ep); snap.Nodes[n.Name].Err != nil || (host != nil && snap.Hosts[host.Name].Err != nil) {
 			c.cache.drop() // it says that this host is silent
@@ -102,9 +103,9 @@ func (c *Client) leaveAsFound(ctx context.Context, ep *sshdial.Endpoint) {
 }
 
 func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *sshdial.Endpoint) {
-	ctx, cancel := c.detach(ctx, uninstallTimeout)
+	ctx, cancel := c.detach(ctx, agentapi.UninstallTimeout)
 	defer cancel()
-	if err := c.uninstall(ctx, ep); err != nil {
+	if err := c.agents.Uninstall(ctx, ep); err != nil {
 		c.log(ctx, "the agent could not be removed again", map[string]any{"host": ep.Address(), "error": err.Error()})
 	}
 }

@@ -119,7 +119,7 @@ func (l *leaving) waitLeft(ctx context.Context, began time.Time, longest time.Du
 	ctx, cancel := context.WithDeadline(open, began.Add(longest))
 	defer cancel()
 	w := drainWatch{
-		ask: func(ctx context.Context) (*mesh.Drains, error) { return l.drains(ctx, l.ep) },
+		ask: func(ctx context.Context) (*mesh.Drains, error) { return l.agents.Drains(ctx, l.ep) },
 		done: func(d *mesh.Drains) (time.Duration, bool) {
 			return longest, d.Entering == 0 && time.Since(began) >= notice
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -95,12 +96,12 @@ func (l *leaving) ask(ctx context.Context, snap *Snapshot) error {
 	var s *mesh.Status
 	r := snap.Record
 	if l.silent == nil {
-		s, l.silent = l.status(ctx, l.ep, snap.hash, l.cfg.SSH.Timeout)
+		s, l.silent = l.agents.Status(ctx, l.ep, snap.hash, l.cfg.SSH.Timeout)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case isNoAgent(l.silent), isDown(l.silent):
+	case agentapi.IsNoAgent(l.silent), agentapi.IsDown(l.silent):
 		l.silent = nil // an agent that does not run can still be uninstalled
 	case l.silent != nil && !l.force:
 		return &LeaveError{Node: l.name, Err: l.silent}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -86,7 +87,7 @@ func (p *place) ask(ctx context.Context, c *Client) NodeView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.asked {
-		s, err := c.status(ctx, p.ep, "", readPatience)
+		s, err := c.agents.Status(ctx, p.ep, "", agentapi.ReadPatience)
 		if err != nil {
 			s = nil
 		}
@@ -116,7 +117,7 @@ func (c *Client) elsewhere(ctx context.Context, s *Snapshot, force bool) error {
 	lost := &LostError{}
 	for _, p := range others {
 		switch v := p.ask(ctx, c); {
-		case v.Err != nil && !isNoAgent(v.Err):
+		case v.Err != nil && !agentapi.IsNoAgent(v.Err):
 			lost.Silent = append(lost.Silent, HostFailure{p.ref.Words(), v.Err})
 			lost.Cluster = cmp.Or(lost.Cluster, p.cluster)
 		case v.Status != nil && v.Status.Record != nil && v.Status.Record.Cluster.Name == p.cluster:
@@ -128,7 +129,7 @@ func (c *Client) elsewhere(ctx context.Context, s *Snapshot, force bool) error {
 		return nil
 	}
 	for _, ep := range c.hosts {
-		lost.Hosts = append(lost.Hosts, LostHost{ep.Name, isNoAgent(s.Hosts[ep.Name].Err), was[ep.Route()]})
+		lost.Hosts = append(lost.Hosts, LostHost{ep.Name, agentapi.IsNoAgent(s.Hosts[ep.Name].Err), was[ep.Route()]})
 	}
 	return lost
 }

@@ -33,7 +33,7 @@ func (r *commitRun) reach(ctx context.Context, p *proposal, sent []answer) []Not
 	var notices []Notice
 	reports := map[string]*mesh.ProbeResponse{}
 	each(members, func(_ int, m *member) {
-		report, err := r.probe(ctx, m, peersOf(m.node, tried, joined))
+		report, err := r.agents.Probe(ctx, m.ep, peersOf(m.node, tried, joined))
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
@@ -90,12 +90,4 @@ func (p *proposal) joined() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func (c *Client) probe(ctx context.Context, m *member, peers []string) (*mesh.ProbeResponse, error) {
-	var got mesh.ProbeResponse
-	err := c.repeatable(ctx, m.ep, call{
-		path: mesh.PathProbe, body: mesh.ProbeRequest{Peers: peers}, answer: &got, timeout: probeTimeout, patience: readPatience,
-	})
-	return &got, err
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -137,7 +137,7 @@ func TestCounters(t *testing.T) {
 		t.Errorf("%+v", counters)
 	}
 	_, unreachable := errors.AsType[*sshdial.UnreachableError](errs["n2"])
-	_, down := errors.AsType[*meshclient.AgentDownError](errs["n3"])
+	_, down := errors.AsType[*agentapi.AgentDownError](errs["n3"])
 	if len(errs) != 2 || !unreachable || !down {
 		t.Errorf("%v", errs)
 	}

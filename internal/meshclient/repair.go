@@ -46,12 +46,7 @@ func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation
 	each(broken, func(i int, m *member) {
 		e := errands[i]
 		r.log(ctx, "repairing", map[string]any{"host": m.ep.Address(), "objects": e.objects})
-		var got mesh.RepairResponse
-		e.err = r.repeatable(ctx, m.ep, call{
-			path: mesh.PathRepair, body: mesh.RepairRequest{Objects: e.objects}, answer: &got,
-			timeout: repairTimeout, patience: readPatience,
-		})
-		e.left = got.Problems
+		e.left, e.err = r.agents.Repair(ctx, m.ep, e.objects)
 	})
 	if len(errands) > 0 {
 		r.cache.drop()

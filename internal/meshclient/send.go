@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -96,15 +97,11 @@ func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind
 // member has is what counts; only if that is the old record is it sent again.
 func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64, hash string) answer {
 	for try := 0; ; try++ {
-		var got mesh.CommitResponse
-		err := r.do(ctx, m.ep, call{
-			path: mesh.PathCommit, body: mesh.CommitRequest{Holder: r.holder, Generation: generation, Hash: hash}, answer: &got,
-			timeout: commitTimeout, patience: readPatience,
-		})
+		got, err := r.agents.Commit(ctx, m.ep, mesh.CommitRequest{Holder: r.holder, Generation: generation, Hash: hash})
 		if err == nil {
 			return answer{member: m, problems: got.Problems, warnings: got.Warnings, drains: got.Drains > 0}
 		}
-		if isRefusal(err) && try == 0 {
+		if agentapi.IsRefusal(err) && try == 0 {
 			return answer{member: m, err: err}
 		}
 		s, statusErr := r.settled(ctx, m.ep, hash)
@@ -123,7 +120,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 // record that it has taken.
 func (r *commitRun) settled(ctx context.Context, ep *sshdial.Endpoint, hash string) (*mesh.Status, error) {
 	for {
-		s, err := r.status(ctx, ep, hash, readPatience)
+		s, err := r.agents.Status(ctx, ep, hash, agentapi.ReadPatience)
 		if err != nil || s.Hash != hash || s.AppliedGeneration == s.Generation || len(s.Problems) > 0 {
 			return s, err
 		}
@@ -155,7 +152,7 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []Notice) {
 		}
 	}
 	for _, a := range all {
-		if a.err != nil && a.node == "" && (isNoAgent(a.err) || p.snap.Record == nil) {
+		if a.err != nil && a.node == "" && (agentapi.IsNoAgent(a.err) || p.snap.Record == nil) {
 			continue // a host that keeps no record; CreateCluster says why
 		}
 		if a.err != nil {

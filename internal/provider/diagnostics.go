@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -118,15 +119,15 @@ func explain(err error) (summary, detail string) {
 		auth        *sshdial.AuthError
 		hostKey     *sshdial.HostKeyError
 		unreachable *sshdial.UnreachableError
-		noAgent     *meshclient.NoAgentError
+		noAgent     *agentapi.NoAgentError
 		leave       *meshclient.LeaveError
 		foreign     *meshclient.ForeignError
 		busy        *meshclient.BusyError
-		down        *meshclient.AgentDownError
+		down        *agentapi.AgentDownError
 		sudo        *sshdial.SudoError
 		login       *sshdial.LoginError
 		sessions    *sshdial.SessionsError
-		version     *meshclient.VersionError
+		version     *agentapi.VersionError
 		other       *otherClusterError
 		lost        *meshclient.LostError
 	)

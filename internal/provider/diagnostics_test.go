@@ -13,6 +13,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -61,12 +62,12 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 		},
 		"host key":    {&sshdial.HostKeyError{Address: "n2:22", Fingerprint: "SHA256:new"}, "Host key of n2:22 refused", "", []string{"SHA256:new"}},
 		"unreachable": {&sshdial.UnreachableError{Address: "n2:22", Err: errors.New("no route")}, "Cannot reach n2:22", "", []string{"no route", "kept"}},
-		"no agent":    {&meshclient.NoAgentError{Address: "n2:22"}, "No agent on n2:22", "", []string{"-replace"}},
-		"agent down":  {&meshclient.AgentDownError{Address: "n2:22"}, "Agent does not run on n2:22", "", []string{"journalctl"}},
+		"no agent":    {&agentapi.NoAgentError{Address: "n2:22"}, "No agent on n2:22", "", []string{"-replace"}},
+		"agent down":  {&agentapi.AgentDownError{Address: "n2:22"}, "Agent does not run on n2:22", "", []string{"journalctl"}},
 		"sudo":        {&sshdial.SudoError{Address: "n2:22", User: "ops"}, "Cannot become root on n2:22", "", []string{"sudo"}},
 		"no commands": {&sshdial.LoginError{Address: "n2:22", User: "root", Said: `Please login as the user "ubuntu"`}, "Cannot run commands on n2:22", "", []string{"ubuntu", "ssh.user"}},
 		"no session":  {&sshdial.SessionsError{Address: "n2:22"}, "No session on n2:22", "", []string{"MaxSessions"}},
-		"version":     {&meshclient.VersionError{Address: "n2:22"}, "Agent of another version on n2:22", "", nil},
+		"version":     {&agentapi.VersionError{Address: "n2:22"}, "Agent of another version on n2:22", "", nil},
 		"foreign":     {&meshclient.ForeignError{Host: "n2", Cluster: "other"}, "Host belongs to another cluster", "", []string{"other"}},
 		"busy":        {&meshclient.BusyError{Waited: time.Second, Text: "held by x"}, "Another change is under way", "", []string{"held by x"}},
 		"hosts": {
@@ -117,7 +118,7 @@ func TestWarnedOnce(t *testing.T) {
 		}})
 	}
 	b.data.warnSilent(&diags, "n2", &sshdial.UnreachableError{Address: "n2:22"})
-	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply repairs that
+	b.data.warnSilent(&diags, "n4", &agentapi.NoAgentError{Address: "n4:22"}) // an apply repairs that
 	var got []string
 	for _, d := range diags {
 		got = append(got, d.Detail()[:7])

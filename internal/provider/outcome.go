@@ -11,6 +11,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -102,7 +103,7 @@ func silentNode(node string) string { return "silent " + node }
 
 // warnSilent says once that a node cannot be asked.
 func (d *providerData) warnSilent(diags *diag.Diagnostics, node string, why error) {
-	if asType[*meshclient.NoAgentError](why) || !d.first(silentNode(node)) {
+	if asType[*agentapi.NoAgentError](why) || !d.first(silentNode(node)) {
 		return // a node without an agent is drift, and repaired by an apply
 	}
 	advice := "If it is gone for good: set force_remove = true on it and apply, then remove it."

@@ -19,6 +19,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // base is what the resources and the data source have in common.
@@ -85,7 +86,7 @@ func (b *base) snapshot(ctx context.Context, cluster string) (snap *meshclient.S
 func absence(snap *meshclient.Snapshot, o mesh.Ref) error {
 	var silent []meshclient.HostFailure
 	for _, entry := range slices.Sorted(maps.Keys(snap.Hosts)) {
-		var noAgent *meshclient.NoAgentError
+		var noAgent *agentapi.NoAgentError
 		if err := snap.Hosts[entry].Err; err != nil && !errors.As(err, &noAgent) {
 			silent = append(silent, meshclient.HostFailure{Host: entry, Err: err})
 		}
