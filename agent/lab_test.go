@@ -413,7 +413,7 @@ func expectListenerNamed(t *testing.T, rec *mesh.Record) {
 	var prepared mesh.PrepareResponse
 	n1.call(t, mesh.PathPrepare, mesh.PrepareRequest{Holder: "lab", Node: "n1", Record: next}, &prepared)
 	n1.call(t, mesh.PathAbort, mesh.AbortRequest{Holder: "lab"}, nil)
-	if len(prepared.Problems) != 1 || prepared.Problems[0].Object != "port/9999/tcp" ||
+	if len(prepared.Problems) != 1 || prepared.Problems[0].Object != mesh.MustParseRef("port/9999/tcp") ||
 		!strings.Contains(prepared.Problems[0].Text, "socat TCP-LISTEN:9999") {
 		t.Errorf("prepare said %+v", prepared.Problems)
 	}

@@ -72,9 +72,9 @@ func (r *reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	return r.Commit(ctx, rec, node)
 }
 
-func (r *reconciler) RepairObjects(context.Context, []mesh.Object) []mesh.Problem { return nil }
-func (r *reconciler) Status(context.Context) (uint64, []mesh.Problem)             { return r.applied.Load(), nil }
-func (r *reconciler) Repairs() uint64                                             { return 0 }
+func (r *reconciler) RepairObjects(context.Context, []mesh.Ref) []mesh.Problem { return nil }
+func (r *reconciler) Status(context.Context) (uint64, []mesh.Problem)          { return r.applied.Load(), nil }
+func (r *reconciler) Repairs() uint64                                          { return 0 }
 func (r *reconciler) Drains(context.Context) (*mesh.Drains, error) {
 	return &mesh.Drains{Drains: []mesh.Drain{}}, nil
 }

@@ -115,24 +115,13 @@ func (h *HostFacts) LinkOf(addr netip.Addr) (Interface, bool) {
 	return Interface{}, false
 }
 
-// Problem is one thing that is not, or would not be, as the record asks.
-type Problem struct {
-	// Object is the part of the record it concerns.
-	Object Object `json:"object"`
-	// Attribute is the Terraform attribute at fault, "" where it is not one.
-	Attribute string `json:"attribute,omitempty"`
-	// Text is a sentence that names what, why and what to do; the node is
-	// added by whoever shows it.
-	Text string `json:"text"`
-}
-
 // Warning is one thing that keeps traffic from flowing and that is not for the
 // mesh to repair.
 type Warning struct {
 	// Code is the warning's identity beside Object, whatever its words.
 	Code WarningCode `json:"code"`
 	// Object is the part of the record it concerns.
-	Object Object `json:"object"`
+	Object Ref `json:"object"`
 	// Text is one or a few sentences: what, where, why, and what to do. It is made
 	// of names and values that stay as they are while the cause does: no times, no
 	// counters. The node is added by whoever shows it.
@@ -159,7 +148,7 @@ const (
 // SortWarnings puts warnings into the order of Status.Warnings.
 func SortWarnings(all []Warning) {
 	slices.SortFunc(all, func(a, b Warning) int {
-		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
+		return cmp.Or(cmp.Compare(a.Code, b.Code), a.Object.Compare(b.Object), cmp.Compare(a.Text, b.Text))
 	})
 }
 
@@ -212,7 +201,7 @@ type AbortRequest struct {
 // and nothing else; without objects, all of it. A node repairs at once even when
 // its cluster's repair is RepairReport or it has backed off.
 type RepairRequest struct {
-	Objects []Object `json:"objects,omitempty"`
+	Objects []Ref `json:"objects,omitempty"`
 }
 
 // RepairResponse lists what of these objects is still not as the record asks,

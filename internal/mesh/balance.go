@@ -68,7 +68,7 @@ func (n *Node) Serving() bool { return n.Availability != AvailabilityDrain }
 // checkBalance checks what is not about other objects.
 func (s *Service) checkBalance() error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: ServiceObject(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: ServiceRef(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	if !slices.Contains(Schedulers(), s.SchedulerName()) {
 		return fail("scheduler", "The scheduler must be one of %s, not %q.", strings.Join(Schedulers(), ", "), s.Scheduler)
@@ -102,7 +102,7 @@ func (s *Service) checkBalance() error {
 
 func (p *PublishedPort) checkBalance() error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: PortObject(p.Key()), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: PortRef(p.Key()), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case p.Locality != AnyEndpoint && p.Locality != PreferLocal && p.Locality != LocalOnly:

@@ -32,17 +32,17 @@ func (r *Record) PutCluster(c Cluster) error {
 	}
 	if c.AddressPool != r.Cluster.AddressPool {
 		if err := CheckPool(c.AddressPool); err != nil {
-			return &Error{Object: ClusterObject, Attribute: "address_pool", Detail: capitalized(err) + "."}
+			return &Error{Object: ClusterRef, Attribute: "address_pool", Detail: capitalized(err) + "."}
 		}
 	}
 	if len(r.Nodes) > 0 {
 		if c.Name != r.Cluster.Name || c.AddressPool != r.Cluster.AddressPool || c.NodePrefixLength != r.Cluster.NodePrefixLength {
-			return &Error{Object: ClusterObject, Attribute: "address_pool",
+			return &Error{Object: ClusterRef, Attribute: "address_pool",
 				Detail: "Name, address_pool and node_prefix_length cannot change while the cluster has nodes: their addresses are made of them."}
 		}
 	}
 	if p := r.Ports[PortKey{c.VXLANPort, UDP}]; p != nil {
-		return &Error{Object: ClusterObject, Attribute: "vxlan_port", Detail: fmt.Sprintf(
+		return &Error{Object: ClusterRef, Attribute: "vxlan_port", Detail: fmt.Sprintf(
 			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key(), p.Service)}
 	}
 	if err := r.checkListeners(&c); err != nil {
@@ -55,7 +55,7 @@ func (r *Record) PutCluster(c Cluster) error {
 // Check reports the first setting that is out of range, as an *Error.
 func (c *Cluster) Check() error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: ClusterObject, Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: ClusterRef, Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	if err := CheckName(c.Name); err != nil {
 		return fail("name", "%v.", err)

@@ -11,7 +11,7 @@ import (
 // written to n); a node that is already there keeps its own.
 func (r *Record) PutNode(n *Node) error {
 	if !n.Address.IsValid() {
-		return &Error{Object: NodeObject(n.Name), Attribute: "address", Detail: "A node needs an underlay address."}
+		return &Error{Object: NodeRef(n.Name), Attribute: "address", Detail: "A node needs an underlay address."}
 	}
 	return r.PlanNode(n)
 }
@@ -20,7 +20,7 @@ func (r *Record) PutNode(n *Node) error {
 // of which nothing is known yet.
 func (r *Record) PlanNode(n *Node) error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: NodeObject(n.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: NodeRef(n.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	if err := CheckName(n.Name); err != nil {
 		return fail("name", "%v.", err)
@@ -38,18 +38,18 @@ func (r *Record) PlanNode(n *Node) error {
 	}
 	for _, other := range r.Nodes {
 		if other.Name != n.Name && n.Address.IsValid() && other.Address == n.Address {
-			return &Error{Object: NodeObject(n.Name), Attribute: "address", Taken: NodeObject(other.Name),
+			return &Error{Object: NodeRef(n.Name), Attribute: "address", Taken: NodeRef(other.Name),
 				Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
 		}
 	}
 	if n.SSH.Port != 0 {
 		if p := r.Ports[PortKey{n.SSH.Port, TCP}]; p != nil {
-			return &Error{Object: NodeObject(n.Name), Attribute: "ssh", Summary: "SSH port is published", Detail: fmt.Sprintf(
+			return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is published", Detail: fmt.Sprintf(
 				"Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)}
 		}
 		for _, own := range r.Cluster.ownListeners() {
 			if own.port == n.SSH.Port {
-				return &Error{Object: NodeObject(n.Name), Attribute: "ssh", Summary: "SSH port is taken by the cluster", Detail: fmt.Sprintf(
+				return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is taken by the cluster", Detail: fmt.Sprintf(
 					"Its SSH port %d is the cluster's %s, where its agent is to listen.", n.SSH.Port, own.attribute)}
 			}
 		}
@@ -83,7 +83,7 @@ func (r *Record) allocateBlock(n *Node) error {
 			return nil
 		}
 	}
-	return &Error{Object: NodeObject(n.Name), Attribute: "cluster_id", Detail: fmt.Sprintf(
+	return &Error{Object: NodeRef(n.Name), Attribute: "cluster_id", Detail: fmt.Sprintf(
 		"The address pool %s has room for %d nodes of /%d each, and all are taken. A larger pool or a longer node_prefix_length needs a new cluster.",
 		r.Cluster.AddressPool, total, r.Cluster.NodePrefixLength)}
 }

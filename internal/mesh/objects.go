@@ -5,34 +5,17 @@ import (
 	"strings"
 )
 
-// Object names a part of the record: "cluster", "node/n1", "service/web" or
-// "port/8080/tcp". Problems carry it, so that a failure reaches the resource
-// that caused it.
-type Object string
-
-// ClusterObject is the cluster's own settings.
-const ClusterObject Object = "cluster"
-
-// NodeObject names a node.
-func NodeObject(name string) Object { return Object("node/" + name) }
-
-// ServiceObject names a service.
-func ServiceObject(name string) Object { return Object("service/" + name) }
-
-// PortObject names a published port.
-func PortObject(k PortKey) Object { return Object("port/" + k.String()) }
-
 // Error is a rule that a change would break.
 type Error struct {
 	// Object is what the change was about.
-	Object Object
+	Object Ref
 	// Attribute is the Terraform attribute at fault, "" where it is not one.
 	Attribute string
 	// Summary is the headline, "" for the one of the attribute.
 	Summary string
 	// Taken is the object that stands in the way, where its removal would clear
 	// it; "" elsewhere.
-	Taken Object
+	Taken Ref
 	// Detail says what, why and what to do, in sentences.
 	Detail string
 }

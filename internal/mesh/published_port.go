@@ -139,7 +139,7 @@ func (r *Record) RemovePort(k PortKey) { delete(r.Ports, k) }
 
 func (p *PublishedPort) check(r *Record) error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: PortObject(p.Key()), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: PortRef(p.Key()), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case r.Services[p.Service] == nil:
@@ -155,12 +155,12 @@ func (p *PublishedPort) check(r *Record) error {
 }
 
 func (p *PublishedPort) reserved(why string) error {
-	return &Error{Object: PortObject(p.Key()), Attribute: "published_port", Detail: why}
+	return &Error{Object: PortRef(p.Key()), Attribute: "published_port", Detail: why}
 }
 
 func (p *PublishedPort) taken(other *PublishedPort) error {
 	return &Error{
-		Object: PortObject(p.Key()), Attribute: "published_port", Taken: PortObject(p.Key()),
+		Object: PortRef(p.Key()), Attribute: "published_port", Taken: PortRef(p.Key()),
 		Detail: fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
 			"A port belongs to one service of a cluster: choose another published_port, or remove the other one first.",
 			p.Key(), other.Service, other.Target),
@@ -226,7 +226,7 @@ func (r *Record) allocatePort(p *PublishedPort) error {
 		}
 	}
 	return &Error{
-		Object: PortObject(p.Key()), Attribute: "published_port",
+		Object: PortRef(p.Key()), Attribute: "published_port",
 		Detail: fmt.Sprintf("Every %s port of the cluster's published_port_range %d–%d is taken. Name a published_port, or widen the range.",
 			p.Protocol, rng.First, rng.Last),
 	}

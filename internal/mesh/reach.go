@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -38,6 +37,12 @@ const (
 	tooLarge              // small packets pass, large ones do not
 	pieces                // large packets pass in pieces: fragments of the outer packet
 )
+
+// reachCodes are the causes on the wire.
+var reachCodes = [...]ProblemCode{
+	notSent: ProblemNotSent, underlay: ProblemUnderlay, source: ProblemSource, firewall: ProblemFirewall,
+	filtered: ProblemFiltered, silent: ProblemSilent, tooLarge: ProblemTooLarge, pieces: ProblemPieces,
+}
 
 // failure is one direction that fails; with both it stands for the way back too.
 type failure struct {
@@ -183,15 +188,13 @@ func (r *reach) problems() []Problem {
 	var problems []Problem
 	for _, c := range slices.Sorted(maps.Keys(byCause)) {
 		for _, g := range r.groups(byCause[c]) {
-			o := ClusterObject
+			o := ClusterRef
 			if g.role != everyone {
-				o = NodeObject(g.object)
+				o = NodeRef(g.object)
 			}
-			problems = append(problems, Problem{Object: o, Text: r.sentence(g)})
+			problems = append(problems, Problem{Code: reachCodes[c], Object: o, Part: someOf(g.peers), Text: r.sentence(g)})
 		}
 	}
-	slices.SortFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
+	SortProblems(problems)
 	return problems
 }

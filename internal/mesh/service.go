@@ -9,7 +9,7 @@ import (
 // PutService creates a service or changes its endpoints.
 func (r *Record) PutService(s *Service) error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: ServiceObject(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: ServiceRef(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	if err := CheckName(s.Name); err != nil {
 		return fail("name", "%v.", err)
@@ -77,7 +77,7 @@ func portText(p uint16) string {
 // RemoveService removes a service that publishes no port any more.
 func (r *Record) RemoveService(name string) error {
 	if ports := r.ServicePorts(name); len(ports) > 0 {
-		return &Error{Object: ServiceObject(name), Detail: fmt.Sprintf(
+		return &Error{Object: ServiceRef(name), Detail: fmt.Sprintf(
 			"Service %q still publishes %s (perhaps from another Terraform state): remove its ports first.", name, ports[0].Key())}
 	}
 	delete(r.Services, name)

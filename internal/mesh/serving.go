@@ -45,7 +45,7 @@ func (c Cluster) canonical() Cluster {
 // checkServing checks the settings of this file.
 func (c *Cluster) checkServing() error {
 	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: ClusterObject, Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+		return &Error{Object: ClusterRef, Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
 	if c.TCPIdleSeconds < 0 || c.TCPIdle() > maxIdle {
 		return fail("tcp_idle_timeout", "The idle timeout must be 1s–744h, not %s.", c.TCPIdle())
@@ -72,13 +72,13 @@ func (c *Cluster) checkServing() error {
 func (r *Record) checkListeners(c *Cluster) error {
 	for _, own := range c.ownListeners() {
 		if p := r.Ports[PortKey{own.port, TCP}]; p != nil {
-			return &Error{Object: ClusterObject, Attribute: own.attribute, Detail: fmt.Sprintf(
+			return &Error{Object: ClusterRef, Attribute: own.attribute, Detail: fmt.Sprintf(
 				"Port %s is published by service %q: the agents cannot listen on it too. Choose another %s, or remove the published port first.",
 				p.Key(), p.Service, own.attribute)}
 		}
 		for _, name := range r.NodeNames() {
 			if r.Nodes[name].SSH.Port == own.port {
-				return &Error{Object: ClusterObject, Attribute: own.attribute, Detail: fmt.Sprintf(
+				return &Error{Object: ClusterRef, Attribute: own.attribute, Detail: fmt.Sprintf(
 					"Port %d is the SSH port of node %s: its agent cannot listen on it too. Choose another %s.", own.port, name, own.attribute)}
 			}
 		}

@@ -2,11 +2,10 @@ package meshclient
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
@@ -45,8 +44,8 @@ func joinError(a answer) error {
 	if f := a.refusal(mesh.Foreign); f != nil {
 		return &ForeignError{Host: a.ep.Name, Text: f.Text}
 	}
-	if isRefusal(a.err) {
-		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: prose.Sentence(a.err.Error())}}}}
+	if agentapi.IsRefusal(a.err) {
+		return &ProblemsError{Problems: []NodeProblem{{a.name(), mesh.Problem{Code: mesh.ProblemRefused, Object: mesh.NodeRef(a.node), Text: prose.Sentence(a.err.Error())}}}}
 	}
 	return a.err
 }
@@ -57,7 +56,7 @@ func joinError(a answer) error {
 func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	var owners []*operation
 	for _, op := range p.ops {
-		if slices.ContainsFunc(op.objects, func(o mesh.Object) bool { return o == problem.Object || p.belongs(problem.Object, o) }) {
+		if slices.ContainsFunc(op.objects, func(o mesh.Ref) bool { return o == problem.Object || p.belongs(problem.Object, o) }) {
 			owners = append(owners, op)
 		}
 	}
@@ -65,10 +64,10 @@ func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	case len(owners) > 0:
 	case m.joining != nil:
 		owners = append(owners, m.joining)
-	case m.view.Status != nil && slices.Contains(m.view.Status.Problems, problem):
+	case m.view.Status != nil && hasProblem(m.view.Status, problem):
 	default:
 		for _, op := range p.ops {
-			if slices.Contains(op.objects, mesh.ClusterObject) {
+			if slices.Contains(op.objects, mesh.ClusterRef) {
 				owners = append(owners, op)
 			}
 		}
@@ -76,30 +75,31 @@ func (p *proposal) owners(m *member, problem mesh.Problem) []*operation {
 	return owners
 }
 
+// hasProblem says that the node has reported the problem, in whatever words.
+func hasProblem(s *mesh.Status, problem mesh.Problem) bool {
+	return slices.ContainsFunc(s.Problems, func(p mesh.Problem) bool { return p.ID() == problem.ID() })
+}
+
 // belongs says that object is a port of the service that owner is.
-func (p *proposal) belongs(object, owner mesh.Object) bool {
-	key, isPort := strings.CutPrefix(string(object), "port/")
-	if !isPort {
-		return false
-	}
-	k, err := mesh.ParsePortKey(key)
+func (p *proposal) belongs(object, owner mesh.Ref) bool {
+	k, isPort := object.PortKey()
 	port := p.next.Ports[k]
-	return err == nil && port != nil && owner == mesh.ServiceObject(port.Service)
+	return isPort && port != nil && owner == mesh.ServiceRef(port.Service)
 }
 
 // unowned are the problems of things that nobody in this commit touches.
-func (p *proposal) unowned(a answer) []string {
-	var texts []string
+func (p *proposal) unowned(a answer) []Notice {
+	var notices []Notice
 	for _, problem := range a.problems {
 		if len(p.owners(a.member, problem)) == 0 {
-			texts = append(texts, otherProblem(a.member, problem))
+			notices = append(notices, otherProblem(a.member, problem))
 		}
 	}
-	return texts
+	return notices
 }
 
-func otherProblem(m *member, problem mesh.Problem) string {
-	return fmt.Sprintf("%s, %s (not part of this change): %s", m, problem.Object, problem.Text)
+func otherProblem(m *member, problem mesh.Problem) Notice {
+	return notice(problem.Code, m.ref(), "%s, %s (not part of this change): %s", m, problem.Object, problem.Text)
 }
 
 func (p *proposal) statuses() map[string]*mesh.Status {
@@ -110,14 +110,4 @@ func (p *proposal) statuses() map[string]*mesh.Status {
 		}
 	}
 	return all
-}
-
-// unique keeps the first of equal texts.
-func unique(texts []string) []string {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(slices.Clone(texts), func(t string) bool {
-		was := seen[t]
-		seen[t] = true
-		return was
-	})
 }

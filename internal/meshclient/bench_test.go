@@ -40,15 +40,15 @@ func largeSnapshot(tb testing.TB) *Snapshot {
 	for name := range s.Record.Nodes {
 		s.Nodes[name] = NodeView{Status: &mesh.Status{
 			Node: name, Generation: s.Record.Generation, AppliedGeneration: s.Record.Generation, Hash: s.hash,
-			Problems: []mesh.Problem{{Object: benchPort(3), Text: "It is gone."}, {Object: "port/9/tcp", Text: "It is too many."}},
+			Problems: []mesh.Problem{{Object: benchPort(3), Text: "It is gone."}, {Object: mesh.MustParseRef("port/9/tcp"), Text: "It is too many."}},
 		}}
 	}
 	s.reported = sync.OnceValue(s.drifts)
 	return s
 }
 
-func benchPort(i int) mesh.Object {
-	return mesh.PortObject(mesh.PortKey{Port: uint16(10000 + i), Protocol: mesh.TCP})
+func benchPort(i int) mesh.Ref {
+	return mesh.PortRef(mesh.PortKey{Port: uint16(10000 + i), Protocol: mesh.TCP})
 }
 
 // publish is what a commit of one port makes of a snapshot.
@@ -88,7 +88,7 @@ func TestDriftIsLookedUp(t *testing.T) {
 	if got := len(s.Drift(object)); got != 100 {
 		t.Fatalf("%d nodes lack the port, want 100", got)
 	}
-	if got := len(s.Drift(mesh.NodeObject("n7"))); got != 1 {
+	if got := len(s.Drift(mesh.NodeRef("n7"))); got != 1 {
 		t.Errorf("%d sentences are about what the record does not have, want 1", got)
 	}
 	if got := testing.AllocsPerRun(10, func() { _ = s.Drift(object) }); got > 0 {

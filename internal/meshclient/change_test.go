@@ -54,9 +54,9 @@ func TestCommitsSendChanges(t *testing.T) {
 		t.Errorf("%d ports are in the record", got)
 	}
 	// Who reads afterwards is told what the nodes say then.
-	f.Node("n2").Break(mesh.Problem{Object: mesh.PortObject(mesh.PortKey{Port: 8001, Protocol: mesh.TCP}), Text: "It is gone."})
+	f.Node("n2").Break(mesh.Problem{Object: mesh.PortRef(mesh.PortKey{Port: 8001, Protocol: mesh.TCP}), Text: "It is gone."})
 	snap, err := c.Snapshot(ctx)
-	if err != nil || len(snap.Drift(mesh.PortObject(mesh.PortKey{Port: 8001, Protocol: mesh.TCP}))) != 1 {
+	if err != nil || len(snap.Drift(mesh.PortRef(mesh.PortKey{Port: 8001, Protocol: mesh.TCP}))) != 1 {
 		t.Errorf("%+v, %v", snap, err)
 	}
 }
@@ -126,7 +126,7 @@ func TestNodeWithProblemsIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
 	ctx := deadline(t)
-	broken := mesh.PortObject(mesh.PortKey{Port: 8001, Protocol: mesh.TCP})
+	broken := mesh.PortRef(mesh.PortKey{Port: 8001, Protocol: mesh.TCP})
 	f.Node("n3").SetProblems(nil, func(*mesh.Record) []mesh.Problem {
 		return []mesh.Problem{{Object: broken, Text: "The kernel refused it."}}
 	})
@@ -150,7 +150,7 @@ func TestRepairAfterAnotherCommit(t *testing.T) {
 	f, c := cluster(t, three)
 	ctx := deadline(t)
 	must(t)(c.PutPort(ctx, "demo", port(8000), true))
-	missing := mesh.Problem{Object: mesh.PortObject(mesh.PortKey{Port: 8000, Protocol: mesh.TCP}), Text: "It is gone."}
+	missing := mesh.Problem{Object: mesh.PortRef(mesh.PortKey{Port: 8000, Protocol: mesh.TCP}), Text: "It is gone."}
 	f.Node("n2").Break(missing)
 	if _, err := c.Snapshot(ctx); err != nil { // as a plan and its apply do
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -20,8 +21,8 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 	if err != nil {
 		return err
 	}
-	s, err := c.status(ctx, ep, "", readPatience)
-	if isNoAgent(err) {
+	s, err := c.agents.Status(ctx, ep, "", agentapi.ReadPatience)
+	if agentapi.IsNoAgent(err) {
 		return nil
 	}
 	if err != nil {
@@ -47,7 +48,7 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 // when it is none of the provider's.
 func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *mesh.Record) (kept string, err error) {
 	if host == nil {
-		return "", c.uninstall(ctx, ep)
+		return "", c.agents.Uninstall(ctx, ep)
 	}
 	// Not beside a commit, which counts this host, and from a fresh look: three
 	// hosts that leave at once would each see the other two.
@@ -67,7 +68,7 @@ func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *m
 		if err := handedOn(snap, host); err != nil {
 			return "", err
 		}
-		return "", c.uninstall(ctx, ep)
+		return "", c.agents.Uninstall(ctx, ep)
 	}
 	// In a destroy of everything the services have gone before the nodes, and
 	// the cluster follows: nobody need hear of it then.
@@ -104,7 +105,7 @@ func (c *Client) lastKeeper(snap *Snapshot, host *sshdial.Endpoint) bool {
 // all could: it may have the record, and then the one that leaves is not the last.
 func (c *Client) silentHost(snap *Snapshot) string {
 	for _, host := range c.hosts {
-		if err := snap.Hosts[host.Name].Err; err != nil && !isNoAgent(err) {
+		if err := snap.Hosts[host.Name].Err; err != nil && !agentapi.IsNoAgent(err) {
 			return host.Name
 		}
 	}
@@ -114,7 +115,7 @@ func (c *Client) silentHost(snap *Snapshot) string {
 // notCleaned is the error of a host that left the record and could not be cleaned.
 func notCleaned(host *sshdial.Endpoint, format string, args ...any) error {
 	return &ProblemsError{Committed: true, Problems: []NodeProblem{
-		{host.Name, mesh.Problem{Object: mesh.ClusterObject, Text: fmt.Sprintf(format, args...)}},
+		{host.Name, mesh.Problem{Code: mesh.ProblemNotCleaned, Object: mesh.ClusterRef, Text: fmt.Sprintf(format, args...)}},
 	}}
 }
 

@@ -6,16 +6,13 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentbin"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 const (
-	// readPatience bounds how long a read waits for a host that does not answer;
-	// a host being created is waited for by the write that needs it.
-	readPatience = 10 * time.Second
 	// parallelCalls bounds calls to different nodes at the same time.
 	parallelCalls = 64
 )
@@ -27,15 +24,13 @@ type Client struct {
 	router *sshdial.Router
 	hosts  []*sshdial.Endpoint // of Config.Hosts, in its order
 	pool   *sshdial.Pool
-	agents agentBinaries
+	agents *agentapi.Client
 	holder string // of the lease: random, so that two processes are told apart
 	cache  *snapshotCache
 	queue  *queue
 	places places // that the Terraform state knows
 	// removals are waited for by creations that they make room for.
 	removals *removals
-	// installs keeps two resources that name one host from installing twice.
-	installs singleflight.Group
 	// writing is held by a commit, and by the removal of a keeper of the record.
 	writing chan struct{}
 	closed  context.Context
@@ -60,11 +55,14 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, router: r, hosts: hosts,
-		agents: agentBinaries{source: cfg.AgentBinary}, holder: rand.Text(), writing: make(chan struct{}, 1),
+		holder: rand.Text(), writing: make(chan struct{}, 1),
 		removals: newRemovals(),
 	}
 	c.closed, c.close = context.WithCancel(context.Background())
-	c.pool = sshdial.NewPool(cfg.SSH, sshdial.HTTPCommand{What: "the call of the agent", Script: agentScript("dial-stdio", agentDirs...)}, c.detach)
+	c.pool = sshdial.NewPool(cfg.SSH, agentapi.HTTPCommand(), c.detach)
+	c.agents = &agentapi.Client{
+		Pool: c.pool, Patience: cfg.SSH.Timeout, Binaries: &agentbin.Binaries{Source: cfg.AgentBinary}, Detach: c.detach, Log: c.log,
+	}
 	c.cache = &snapshotCache{fetch: c.fetchSnapshot, detach: c.detach}
 	c.queue = &queue{run: c.commitBatch, detach: c.detach}
 	return c, nil
@@ -161,9 +159,8 @@ type Result struct {
 	Status map[string]*mesh.Status
 	// Port is what PutPort published.
 	Port *mesh.PublishedPort
-	// Warnings are sentences about nodes that lag and about what is wrong
-	// elsewhere.
-	Warnings []string
+	// Warnings are about nodes that lag and about what is wrong elsewhere.
+	Warnings []Notice
 	// Traffic is what keeps traffic from flowing on the nodes, as far as they said
 	// it after the commit and not before.
 	Traffic  []Warning

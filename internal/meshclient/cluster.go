@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -34,7 +34,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	}
 	c.cache.drop()
 	result, err := c.queue.submit(ctx, &operation{
-		objects: []mesh.Object{mesh.ClusterObject}, create: record,
+		objects: []mesh.Ref{mesh.ClusterRef}, create: record,
 		apply: func(r *mesh.Record) error {
 			if r.UID != record.UID {
 				return &ForeignError{Host: c.hosts[0].Name, Cluster: r.Cluster.Name, UID: r.UID}
@@ -49,7 +49,7 @@ func (c *Client) CreateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	}
 	if result != nil {
 		for _, f := range failures {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("host %s does not keep the record: %v", f.Host, f.Err))
+			result.Warnings = append(result.Warnings, notice(mesh.ProblemLagging, mesh.HostRef(f.Host), "host %s does not keep the record: %v", f.Host, f.Err))
 		}
 		result.Warnings = unique(result.Warnings)
 	}
@@ -69,7 +69,7 @@ func (c *Client) allHosts(ctx context.Context) error {
 	}
 	var failures []HostFailure
 	for _, entry := range c.cfg.Hosts {
-		if v := snap.Hosts[entry]; v.Err != nil && !isNoAgent(v.Err) && !isDown(v.Err) && !c.replaceable(v.NodeView) {
+		if v := snap.Hosts[entry]; v.Err != nil && !agentapi.IsNoAgent(v.Err) && !agentapi.IsDown(v.Err) && !c.replaceable(v.NodeView) {
 			failures = append(failures, HostFailure{entry, v.Err})
 		}
 	}
@@ -87,11 +87,11 @@ func (c *Client) readyHosts(ctx context.Context) (failures []HostFailure, instal
 	var oneByOne keyedMutex
 	for i, ep := range c.hosts {
 		g.Go(func() error {
-			s, err := c.status(ctx, ep, "", c.cfg.SSH.Timeout)
+			s, err := c.agents.Status(ctx, ep, "", c.cfg.SSH.Timeout)
 			if s == nil || s.Record == nil {
 				// Two names of one host must not install at the same time.
 				unlock := oneByOne.lock(c.pool.HostKey(ep.Address()))
-				s, bare[i], err = c.ready(ctx, ep)
+				s, bare[i], err = c.agents.Ready(ctx, ep)
 				unlock()
 				if err == nil && s.Record == nil {
 					return nil
@@ -130,9 +130,9 @@ func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 		return nil, err
 	}
 	return c.queue.submit(ctx, &operation{
-		objects: []mesh.Object{mesh.ClusterObject},
+		objects: []mesh.Ref{mesh.ClusterRef},
 		apply: func(r *mesh.Record) error {
-			if err := inCluster(r, cl.Name, mesh.ClusterObject); err != nil {
+			if err := inCluster(r, cl.Name, mesh.ClusterRef); err != nil {
 				return err
 			}
 			return r.PutCluster(cl)
@@ -149,12 +149,12 @@ func (c *Client) wakeKeepers(ctx context.Context) error {
 	}
 	var stopped []*member
 	for _, ep := range c.hosts {
-		if v := snap.Hosts[ep.Name]; v.Node == "" && isDown(v.Err) {
+		if v := snap.Hosts[ep.Name]; v.Node == "" && agentapi.IsDown(v.Err) {
 			stopped = append(stopped, &member{ep: ep, host: ep.Name})
 		}
 	}
 	each(stopped, func(_ int, m *member) {
-		if _, _, err := c.ready(ctx, m.ep); err != nil {
+		if _, _, err := c.agents.Ready(ctx, m.ep); err != nil {
 			c.log(ctx, "the agent could not be started", map[string]any{"host": m.ep.Address(), "error": err.Error()})
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // DestroyCluster uninstalls the agent from every host that still has one. It
@@ -33,7 +34,7 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 			return result, nil
 		}
 		if n, s := len(r.Nodes), len(r.Services); n+s > 0 {
-			return nil, &mesh.Error{Object: mesh.ClusterObject, Detail: fmt.Sprintf(
+			return nil, &mesh.Error{Object: mesh.ClusterRef, Detail: fmt.Sprintf(
 				"The cluster %s still has %s and %s (perhaps from another Terraform state): remove them first.",
 				name, counted(n, "node"), counted(s, "service"))}
 		}
@@ -49,7 +50,7 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 		return nil, &HostsError{"The agent could not be removed from every host; destroying again goes on.", failed}
 	}
 	for _, f := range append(left, failed...) {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("Host %s was not cleaned (%s). %s", f.Host, whyNotCleaned(f.Err), leftBehind))
+		result.Warnings = append(result.Warnings, notice(mesh.ProblemNotCleaned, mesh.HostRef(f.Host), "Host %s was not cleaned (%s). %s", f.Host, whyNotCleaned(f.Err), leftBehind))
 	}
 	for i, ep := range c.hosts {
 		if slices.ContainsFunc(left, func(f HostFailure) bool { return f.Host == c.cfg.Hosts[i] }) {
@@ -64,7 +65,7 @@ func (c *Client) silentHosts(snap *Snapshot) []HostFailure {
 	var silent []HostFailure
 	for _, entry := range c.cfg.Hosts {
 		err := snap.Hosts[entry].Err
-		if _, foreign := errors.AsType[*ForeignError](err); err != nil && !foreign && !isNoAgent(err) {
+		if _, foreign := errors.AsType[*ForeignError](err); err != nil && !foreign && !agentapi.IsNoAgent(err) {
 			silent = append(silent, HostFailure{entry, err})
 		}
 	}
@@ -79,7 +80,7 @@ func (c *Client) uninstallHosts(ctx context.Context, snap *Snapshot) []HostFailu
 			continue
 		}
 		g.Go(func() error {
-			errs[i] = c.uninstall(ctx, ep)
+			errs[i] = c.agents.Uninstall(ctx, ep)
 			return nil
 		})
 	}

@@ -30,7 +30,7 @@ type commitRun struct {
 	held     map[string]*member // whose lease we may have, by endpoint key
 	upgraded bool
 	asked    bool     // again, those who were silent: see silent
-	failures []string // of upgrades
+	failures []Notice // of upgrades
 }
 
 func (c *Client) commitBatch(ctx context.Context, b *batch) {
@@ -178,6 +178,6 @@ func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, m
 }
 
 func errNoCluster() error {
-	return &mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id", Summary: "No cluster",
+	return &mesh.Error{Object: mesh.ClusterRef, Attribute: "cluster_id", Summary: "No cluster",
 		Detail: "The provider's hosts answer, and none has a record of a cluster: a routingmesh_cluster must be created first."}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // putPorts publishes at the same time and returns the errors by port.
@@ -70,7 +71,7 @@ func TestProblemFailsItsOperationAlone(t *testing.T) {
 		if r.Ports[taken] == nil {
 			return nil
 		}
-		return []mesh.Problem{{Object: mesh.PortObject(taken), Attribute: "published_port", Text: "Port 8003/tcp is taken by nginx."}}
+		return []mesh.Problem{{Object: mesh.PortRef(taken), Attribute: "published_port", Text: "Port 8003/tcp is taken by nginx."}}
 	}, nil)
 	for p, err := range putPorts(deadline(t), c, sequence(8000, 10)...) {
 		if p != taken.Port {
@@ -93,7 +94,7 @@ func TestProblemFailsItsOperationAlone(t *testing.T) {
 func TestProblemsAfterCommit(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
-	broken := mesh.PortObject(mesh.PortKey{Port: 8001, Protocol: mesh.TCP})
+	broken := mesh.PortRef(mesh.PortKey{Port: 8001, Protocol: mesh.TCP})
 	f.Node("n3").SetProblems(nil, func(*mesh.Record) []mesh.Problem {
 		return []mesh.Problem{{Object: broken, Text: "The kernel refused the IPVS service."}}
 	})
@@ -108,7 +109,7 @@ func TestProblemsAfterCommit(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3", "port/8001/tcp", "The kernel refused")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3", "port/8001/tcp", "The kernel refused")
 	sameRecord(t, f)
 }
 
@@ -213,7 +214,7 @@ func TestUnreachableNodeLags(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3 cannot be reached", "is brought level by the next apply")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3 cannot be reached", "is brought level by the next apply")
 	if f.Node("n2").Record().Generation != old+1 {
 		t.Error("n2 did not get the change")
 	}
@@ -249,7 +250,7 @@ func TestMajority(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n1 has no agent any more")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n1 has no agent any more")
 }
 
 func TestFork(t *testing.T) {
@@ -286,7 +287,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := errors.AsType[*meshclient.VersionError](snap.Nodes["n3"].Err); !ok || f.Node("n2").CountCommands(" install") != 0 {
+	if _, ok := errors.AsType[*agentapi.VersionError](snap.Nodes["n3"].Err); !ok || f.Node("n2").CountCommands(" install") != 0 {
 		t.Fatalf("a read changed a host, or took an unknown API: %v", snap.Nodes["n3"].Err)
 	}
 	must(t)(c.PutPort(ctx, "demo", port(8000), true))

@@ -47,7 +47,5 @@ func (c *Client) counters(ctx context.Context, n *mesh.Node, v NodeView) (*mesh.
 	if err != nil {
 		return nil, err
 	}
-	var got mesh.Counters
-	err = c.repeatable(ctx, ep, call{path: mesh.PathCounters, answer: &got, timeout: countersTimeout, patience: readPatience})
-	return &got, err
+	return c.agents.Counters(ctx, ep)
 }

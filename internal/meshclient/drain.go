@@ -48,7 +48,7 @@ func (c *Client) drained(ctx context.Context, result *Result, ours func(mesh.Dra
 	d := result.draining
 	left := c.waitDrained(ctx, d.members, longestDrain(d.before, d.after), ours)
 	for _, text := range stillDraining(left, ctx.Err() != nil) {
-		result.Warnings = append(result.Warnings, "The change is done. "+text)
+		result.Warnings = append(result.Warnings, notice(mesh.ProblemDraining, mesh.Ref{}, "The change is done. %s", text))
 	}
 }
 
@@ -85,13 +85,7 @@ func (c *Client) lastDrains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Dr
 		defer cancel()
 		ctx = short
 	}
-	return c.drains(ctx, ep)
-}
-
-func (c *Client) drains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Drains, error) {
-	var got mesh.Drains
-	err := c.repeatable(ctx, ep, call{path: mesh.PathDrains, answer: &got, timeout: drainsTimeout, patience: readPatience})
-	return &got, err
+	return c.agents.Drains(ctx, ep)
 }
 
 // drainWatch asks one node until it is done.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 )
 
@@ -16,7 +16,7 @@ import (
 // hosts that are no node, and forks. The sentences of an unchanged cluster are
 // equal from one snapshot to the next. Empty when all is in sync, and where
 // there is no record. The caller must not change what it gets.
-func (s *Snapshot) Drift(o mesh.Object) []string {
+func (s *Snapshot) Drift(o mesh.Ref) []string {
 	if s.Record == nil {
 		return nil
 	}
@@ -25,11 +25,11 @@ func (s *Snapshot) Drift(o mesh.Object) []string {
 
 // drifts is Drift of every object that has some: each resource of a walk asks
 // for its own, and that must not cost each a look at everything.
-func (s *Snapshot) drifts() map[mesh.Object][]string {
-	all := map[mesh.Object][]string{}
+func (s *Snapshot) drifts() map[mesh.Ref][]string {
+	all := map[mesh.Ref][]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
-		v, self := s.Nodes[name], mesh.NodeObject(name)
-		who := "node " + name + ": "
+		v, self := s.Nodes[name], mesh.NodeRef(name)
+		who := self.Words() + ": "
 		if text := s.standing(name, v, s.hash); text != "" {
 			all[self] = append(all[self], who+text)
 		}
@@ -39,13 +39,13 @@ func (s *Snapshot) drifts() map[mesh.Object][]string {
 		for _, p := range v.Status.Problems {
 			text := who + prose.Sentence(p.Text)
 			all[p.Object] = append(all[p.Object], text)
-			if p.Object != self && !hasObject(s.Record, p.Object) {
+			if p.Object != self && !s.Record.Has(p.Object) {
 				all[self] = append(all[self], text)
 			}
 		}
 	}
-	if found := slices.Concat(all[mesh.ClusterObject], s.keepers(s.hash), s.Warnings); len(found) > 0 {
-		all[mesh.ClusterObject] = found
+	if found := slices.Concat(all[mesh.ClusterRef], s.keepers(s.hash), s.Warnings); len(found) > 0 {
+		all[mesh.ClusterRef] = found
 	}
 	return all
 }
@@ -54,33 +54,19 @@ func (s *Snapshot) drifts() map[mesh.Object][]string {
 // about the object. What it reports about things that the record does not have
 // is about the node itself, and all that a mere keeper of the record reports is
 // about the cluster: nothing that is said must be lost.
-func (s *Snapshot) reports(node string, st *mesh.Status, o mesh.Object) []mesh.Problem {
+func (s *Snapshot) reports(node string, st *mesh.Status, o mesh.Ref) []mesh.Problem {
 	if st == nil {
 		return nil
 	}
 	var found []mesh.Problem
 	for _, p := range st.Problems {
 		switch {
-		case node == "" && o == mesh.ClusterObject, node != "" && p.Object == o,
-			o == mesh.NodeObject(node) && !hasObject(s.Record, p.Object):
+		case node == "" && o == mesh.ClusterRef, node != "" && p.Object == o,
+			o == mesh.NodeRef(node) && !s.Record.Has(p.Object):
 			found = append(found, p)
 		}
 	}
 	return found
-}
-
-func hasObject(r *mesh.Record, o mesh.Object) bool {
-	kind, name, _ := strings.Cut(string(o), "/")
-	switch kind {
-	case "cluster":
-		return true
-	case "node":
-		return r.Nodes[name] != nil
-	case "service":
-		return r.Services[name] != nil
-	}
-	k, err := mesh.ParsePortKey(name)
-	return kind == "port" && err == nil && r.Ports[k] != nil
 }
 
 // standing says how the node stands to the record, "" when it is level.
@@ -120,10 +106,10 @@ func (s *Snapshot) keepers(hash string) []string {
 	var sentences []string
 	for _, entry := range slices.Sorted(maps.Keys(s.Hosts)) {
 		v := s.Hosts[entry]
-		if v.Node != "" || isNoAgent(v.Err) {
+		if v.Node != "" || agentapi.IsNoAgent(v.Err) {
 			continue
 		}
-		who := "host " + entry + ": "
+		who := mesh.HostRef(entry).Words() + ": "
 		if v.Status == nil {
 			sentences = append(sentences, who+silence(v.Err)+"; it keeps the record that it last had.")
 			continue
@@ -131,7 +117,7 @@ func (s *Snapshot) keepers(hash string) []string {
 		if text := s.lag(v.Status, hash); text != "" {
 			sentences = append(sentences, who+text)
 		}
-		for _, p := range s.reports("", v.Status, mesh.ClusterObject) {
+		for _, p := range s.reports("", v.Status, mesh.ClusterRef) {
 			sentences = append(sentences, who+prose.Sentence(p.Text))
 		}
 	}

@@ -27,7 +27,7 @@ func snapshotOf(t testing.TB, c *meshclient.Client) *meshclient.Snapshot {
 }
 
 // wantDrift compares the drift of every object: those not named have none.
-func wantDrift(t testing.TB, snap *meshclient.Snapshot, want map[mesh.Object][]string) {
+func wantDrift(t testing.TB, snap *meshclient.Snapshot, want map[mesh.Ref][]string) {
 	t.Helper()
 	for _, o := range objectsOf(snap.Record) {
 		if got := snap.Drift(o); !slices.Equal(got, want[o]) {
@@ -41,20 +41,20 @@ func TestDriftNamesNodeAndCause(t *testing.T) {
 	f, c := cluster(t, three, "n1")
 	must(t)(c.PutPort(deadline(t), "demo", port(8080), true))
 	wantDrift(t, snapshotOf(t, c), nil)
-	noDestination := mesh.Problem{Object: "port/8080/tcp", Text: "IPVS 10.255.1.1:8080/tcp has no destination 10.255.2.2:80"}
-	noSet := mesh.Problem{Object: "cluster", Text: "The ipset routingmesh-tcp is missing."}
-	noNeighbour := mesh.Problem{Object: "node/n3", Text: "The neighbour 10.255.2.1 is missing."}
-	gone := mesh.Problem{Object: "port/9/tcp", Text: "There is a rule that the record does not ask for."}
+	noDestination := mesh.Problem{Object: mesh.MustParseRef("port/8080/tcp"), Text: "IPVS 10.255.1.1:8080/tcp has no destination 10.255.2.2:80"}
+	noSet := mesh.Problem{Object: mesh.ClusterRef, Text: "The ipset routingmesh-tcp is missing."}
+	noNeighbour := mesh.Problem{Object: mesh.NodeRef("n3"), Text: "The neighbour 10.255.2.1 is missing."}
+	gone := mesh.Problem{Object: mesh.MustParseRef("port/9/tcp"), Text: "There is a rule that the record does not ask for."}
 	f.Node("n3").Break(noDestination)
 	f.Node("n2").Break(noSet, noNeighbour, noDestination, gone)
-	want := map[mesh.Object][]string{
-		"port/8080/tcp": {
+	want := map[mesh.Ref][]string{
+		mesh.MustParseRef("port/8080/tcp"): {
 			"node n2: IPVS 10.255.1.1:8080/tcp has no destination 10.255.2.2:80.",
 			"node n3: IPVS 10.255.1.1:8080/tcp has no destination 10.255.2.2:80.",
 		},
-		"cluster": {"node n2: The ipset routingmesh-tcp is missing."},
-		"node/n3": {"node n2: The neighbour 10.255.2.1 is missing."},
-		"node/n2": {"node n2: There is a rule that the record does not ask for."},
+		mesh.ClusterRef:    {"node n2: The ipset routingmesh-tcp is missing."},
+		mesh.NodeRef("n3"): {"node n2: The neighbour 10.255.2.1 is missing."},
+		mesh.NodeRef("n2"): {"node n2: There is a rule that the record does not ask for."},
 	}
 	for range 2 {
 		wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), want)
@@ -97,7 +97,7 @@ func TestDriftOfSilentNode(t *testing.T) {
 		f, _ := cluster(t, three, "n1")
 		fault(f.Node("n2"))
 		for range 2 {
-			wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Object][]string{"node/n2": {"node n2: " + want}})
+			wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Ref][]string{mesh.NodeRef("n2"): {"node n2: " + want}})
 		}
 	}
 }
@@ -114,9 +114,9 @@ func TestDriftOfNodeThatIsBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	n2.SetRecord(old, "n2")
-	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Object][]string{
-		"node/n2": {"node n2: has an older configuration (generation 5, the cluster has 7); the next apply updates it."},
-		"node/n3": {"node n3: has an older configuration (generation 6, the cluster has 7); the next apply updates it."},
+	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Ref][]string{
+		mesh.NodeRef("n2"): {"node n2: has an older configuration (generation 5, the cluster has 7); the next apply updates it."},
+		mesh.NodeRef("n3"): {"node n3: has an older configuration (generation 6, the cluster has 7); the next apply updates it."},
 	})
 	now := f.Node("n1").Record()
 	n3.SetRecord(now, "n3")
@@ -124,18 +124,18 @@ func TestDriftOfNodeThatIsBehind(t *testing.T) {
 	fork.Cluster.MTU = 1300
 	n2.SetRecord(fork, "n2")
 	snap := snapshotOf(t, fresh(t, f, "n1", "n3"))
-	wantDrift(t, snap, map[mesh.Object][]string{
-		"cluster": snap.Warnings,
-		"node/n2": {"node n2: its generation 7 is another than the cluster's: two writers changed the cluster at once."},
+	wantDrift(t, snap, map[mesh.Ref][]string{
+		mesh.ClusterRef:    snap.Warnings,
+		mesh.NodeRef("n2"): {"node n2: its generation 7 is another than the cluster's: two writers changed the cluster at once."},
 	})
 	n2.SetRecord(now, "")
-	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Object][]string{
-		"node/n2": {"node n2: its agent has the record, and does not take its host for this node."},
+	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Ref][]string{
+		mesh.NodeRef("n2"): {"node n2: its agent has the record, and does not take its host for this node."},
 	})
 	n2.SetRecord(now, "n2")
 	n2.SetApplied(6)
-	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Object][]string{
-		"node/n2": {"node n2: has not applied all of its configuration (generation 7)."},
+	wantDrift(t, snapshotOf(t, fresh(t, f, "n1")), map[mesh.Ref][]string{
+		mesh.NodeRef("n2"): {"node n2: has not applied all of its configuration (generation 7)."},
 	})
 }
 
@@ -151,16 +151,16 @@ func TestDriftOfKeeper(t *testing.T) {
 	wider.MTU = 1400
 	must(t)(c.UpdateCluster(deadline(t), wider))
 	n2.SetRecord(old, "")
-	lags := map[mesh.Object][]string{"cluster": {at + "has an older configuration (generation 1, the cluster has 2); the next apply updates it."}}
+	lags := map[mesh.Ref][]string{mesh.ClusterRef: {at + "has an older configuration (generation 1, the cluster has 2); the next apply updates it."}}
 	wantDrift(t, snapshotOf(t, fresh(t, f)), lags)
 	n2.SetDown(true)
-	wantDrift(t, snapshotOf(t, fresh(t, f)), map[mesh.Object][]string{"cluster": {at + "cannot be reached over SSH; it keeps the record that it last had."}})
+	wantDrift(t, snapshotOf(t, fresh(t, f)), map[mesh.Ref][]string{mesh.ClusterRef: {at + "cannot be reached over SSH; it keeps the record that it last had."}})
 	n2.SetDown(false)
 	n2.SetRunning(false)
 	must(t)(fresh(t, f).UpdateCluster(deadline(t), wider))
 	wantDrift(t, snapshotOf(t, fresh(t, f)), nil)
-	n2.Break(mesh.Problem{Object: "cluster", Text: "The unit routingmesh-agent.service is missing."})
-	wantDrift(t, snapshotOf(t, fresh(t, f)), map[mesh.Object][]string{"cluster": {at + "The unit routingmesh-agent.service is missing."}})
+	n2.Break(mesh.Problem{Object: mesh.ClusterRef, Text: "The unit routingmesh-agent.service is missing."})
+	wantDrift(t, snapshotOf(t, fresh(t, f)), map[mesh.Ref][]string{mesh.ClusterRef: {at + "The unit routingmesh-agent.service is missing."}})
 	generation := n2.Record().Generation
 	must(t)(fresh(t, f).UpdateCluster(deadline(t), wider))
 	if wantDrift(t, snapshotOf(t, fresh(t, f)), nil); n2.Record().Generation != generation || n2.Count(mesh.PathRepair) != 1 {

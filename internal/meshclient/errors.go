@@ -96,29 +96,6 @@ func (e *BusyError) Error() string {
 		e.Waited.Round(100*time.Millisecond), prose.Sentence(e.Text), mesh.LeaseTTL)
 }
 
-// VersionError is an agent, or a record, that this provider cannot read.
-type VersionError struct {
-	Address string // host:port
-	API     int    // the agent's
-	Version string // the agent's
-	Detail  string
-}
-
-func (e *VersionError) Error() string {
-	return fmt.Sprintf("%s runs routingmesh-agent %s (API %d), this provider speaks API %d: %s",
-		e.Address, e.Version, e.API, mesh.APIVersion, e.Detail)
-}
-
-func isNoAgent(err error) bool {
-	_, ok := errors.AsType[*NoAgentError](err)
-	return ok
-}
-
-func isDown(err error) bool {
-	_, ok := errors.AsType[*AgentDownError](err)
-	return ok
-}
-
 func asUnreachable(err error) (*sshdial.UnreachableError, bool) {
 	return errors.AsType[*sshdial.UnreachableError](err)
 }

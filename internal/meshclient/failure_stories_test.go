@@ -22,7 +22,7 @@ const (
 
 // resource is a Terraform resource: what its Create, Update and Delete call.
 type resource struct {
-	object mesh.Object
+	object mesh.Ref
 	put    func(ctx context.Context, c *meshclient.Client, f *meshtest.Fleet, create bool) error
 	remove func(ctx context.Context, c *meshclient.Client, f *meshtest.Fleet) error
 }
@@ -54,7 +54,7 @@ func (s story) act(ctx context.Context, c *meshclient.Client, f *meshtest.Fleet)
 // stage is the fleet as the story finds it.
 func (s story) stage(t testing.TB) *meshtest.Fleet {
 	f := meshtest.New(t, slices.Concat(s.nodes, s.bare)...)
-	if existing := s.existing(); slices.Contains(existing, mesh.ClusterObject) {
+	if existing := s.existing(); slices.Contains(existing, mesh.ClusterRef) {
 		r := s.record(t, f, existing)
 		for _, name := range s.hosts {
 			f.Node(name).SetRecord(r, "")
@@ -70,7 +70,7 @@ func (s story) stage(t testing.TB) *meshtest.Fleet {
 	return f
 }
 
-func (s story) record(t testing.TB, f *meshtest.Fleet, existing []mesh.Object) *mesh.Record {
+func (s story) record(t testing.TB, f *meshtest.Fleet, existing []mesh.Ref) *mesh.Record {
 	t.Helper()
 	r, err := mesh.NewRecord("0123456789abcdef", demo())
 	check := func(err error) {
@@ -84,12 +84,12 @@ func (s story) record(t testing.TB, f *meshtest.Fleet, existing []mesh.Object) *
 		n.SSH.HostKey, n.UnderlayMTU = f.Node(name).HostKey, 1500
 		check(r.PutNode(&n))
 	}
-	if slices.Contains(existing, "service/web") {
+	if slices.Contains(existing, mesh.ServiceRef("web")) {
 		service := web("n1")
 		service.DrainSeconds = s.drain
 		check(r.PutService(&service))
 	}
-	if slices.Contains(existing, "port/8000/tcp") {
+	if slices.Contains(existing, mesh.MustParseRef("port/8000/tcp")) {
 		published := port(8000)
 		check(r.PutPort(&published))
 	}
@@ -97,8 +97,8 @@ func (s story) record(t testing.TB, f *meshtest.Fleet, existing []mesh.Object) *
 }
 
 // existing lists the objects that there are before the story.
-func (s story) existing() []mesh.Object {
-	var objects []mesh.Object
+func (s story) existing() []mesh.Ref {
+	var objects []mesh.Ref
 	for _, r := range s.others {
 		objects = append(objects, r.object)
 	}
@@ -114,7 +114,7 @@ func aCluster(change func(*mesh.Cluster)) resource {
 		change(&cl)
 	}
 	return resource{
-		object: mesh.ClusterObject,
+		object: mesh.ClusterRef,
 		put: func(ctx context.Context, c *meshclient.Client, _ *meshtest.Fleet, create bool) error {
 			if create {
 				return outcome(c.CreateCluster(ctx, cl))
@@ -129,7 +129,7 @@ func aCluster(change func(*mesh.Cluster)) resource {
 
 func aNode(name string) resource {
 	return resource{
-		object: mesh.NodeObject(name),
+		object: mesh.NodeRef(name),
 		put: func(ctx context.Context, c *meshclient.Client, f *meshtest.Fleet, create bool) error {
 			return outcome(c.PutNode(ctx, "demo", f.Node(name).MeshNode(), create))
 		},
@@ -145,7 +145,7 @@ func aNode(name string) resource {
 
 func aService(s mesh.Service) resource {
 	return resource{
-		object: mesh.ServiceObject(s.Name),
+		object: mesh.ServiceRef(s.Name),
 		put: func(ctx context.Context, c *meshclient.Client, _ *meshtest.Fleet, create bool) error {
 			return outcome(c.PutService(ctx, "demo", s, create))
 		},
@@ -157,7 +157,7 @@ func aService(s mesh.Service) resource {
 
 func aPort(p mesh.PublishedPort) resource {
 	return resource{
-		object: mesh.PortObject(p.Key()),
+		object: mesh.PortRef(p.Key()),
 		put: func(ctx context.Context, c *meshclient.Client, _ *meshtest.Fleet, create bool) error {
 			return outcome(c.PutPort(ctx, "demo", p, create))
 		},
@@ -174,21 +174,21 @@ func committed(err error) bool {
 	return ok && e.Committed
 }
 
-func objectsOf(r *mesh.Record) []mesh.Object {
-	objects := []mesh.Object{mesh.ClusterObject}
+func objectsOf(r *mesh.Record) []mesh.Ref {
+	objects := []mesh.Ref{mesh.ClusterRef}
 	for name := range r.Nodes {
-		objects = append(objects, mesh.NodeObject(name))
+		objects = append(objects, mesh.NodeRef(name))
 	}
 	for name := range r.Services {
-		objects = append(objects, mesh.ServiceObject(name))
+		objects = append(objects, mesh.ServiceRef(name))
 	}
 	for k := range maps.Keys(r.Ports) {
-		objects = append(objects, mesh.PortObject(k))
+		objects = append(objects, mesh.PortRef(k))
 	}
 	return objects
 }
 
-func has(r *mesh.Record, o mesh.Object) bool { return slices.Contains(objectsOf(r), o) }
+func has(r *mesh.Record, o mesh.Ref) bool { return slices.Contains(objectsOf(r), o) }
 
 // stories are the operations of the provider on a small cluster.
 func stories() []story {
@@ -198,33 +198,33 @@ func stories() []story {
 	moved := port(8000)
 	moved.Target = 81
 	key := mesh.PortKey{Port: 8000, Protocol: mesh.TCP}
-	with := func(o mesh.Object) func(*mesh.Record) bool { return func(r *mesh.Record) bool { return has(r, o) } }
-	without := func(o mesh.Object) func(*mesh.Record) bool { return func(r *mesh.Record) bool { return !has(r, o) } }
+	with := func(o mesh.Ref) func(*mesh.Record) bool { return func(r *mesh.Record) bool { return has(r, o) } }
+	without := func(o mesh.Ref) func(*mesh.Record) bool { return func(r *mesh.Record) bool { return !has(r, o) } }
 	wider := aCluster(func(c *mesh.Cluster) { c.MTU = 1400 })
 	return []story{
-		{name: "create cluster", subject: aCluster(nil), bare: three, hosts: three, keepers: three, done: with(mesh.ClusterObject)},
-		{name: "join", subject: aNode("n4"), others: nodes, nodes: three, bare: []string{"n4"}, hosts: three, done: with("node/n4")},
-		{name: "join a keeper", subject: aNode("n1"), others: []resource{aCluster(nil)}, bare: three, hosts: three, keepers: three, done: with("node/n1")},
-		{name: "create service", subject: aService(web("n1")), others: nodes, nodes: three, hosts: three, done: with("service/web")},
-		{name: "create port", subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: with("port/8000/tcp")},
-		{name: "create port with one host", subject: aPort(port(8000)), others: served, nodes: three, hosts: []string{"n1"}, done: with("port/8000/tcp")},
+		{name: "create cluster", subject: aCluster(nil), bare: three, hosts: three, keepers: three, done: with(mesh.ClusterRef)},
+		{name: "join", subject: aNode("n4"), others: nodes, nodes: three, bare: []string{"n4"}, hosts: three, done: with(mesh.NodeRef("n4"))},
+		{name: "join a keeper", subject: aNode("n1"), others: []resource{aCluster(nil)}, bare: three, hosts: three, keepers: three, done: with(mesh.NodeRef("n1"))},
+		{name: "create service", subject: aService(web("n1")), others: nodes, nodes: three, hosts: three, done: with(mesh.ServiceRef("web"))},
+		{name: "create port", subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: with(mesh.MustParseRef("port/8000/tcp"))},
+		{name: "create port with one host", subject: aPort(port(8000)), others: served, nodes: three, hosts: []string{"n1"}, done: with(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "create port on one node", subject: aPort(port(8000)), others: []resource{aCluster(nil), aNode("n1"), aService(web("n1"))},
-			nodes: three[:1], hosts: three[:1], done: with("port/8000/tcp")},
+			nodes: three[:1], hosts: three[:1], done: with(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "change port", kind: update, subject: aPort(moved), others: served, nodes: three, hosts: three,
 			done: func(r *mesh.Record) bool { return r.Ports[key] != nil && r.Ports[key].Target == 81 }},
-		{name: "remove port", kind: removal, subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: without("port/8000/tcp")},
+		{name: "remove port", kind: removal, subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: without(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "change cluster", kind: update, subject: wider, others: published[1:], nodes: three, hosts: three,
 			done: func(r *mesh.Record) bool { return r.Cluster.MTU == 1400 }},
-		{name: "leave", kind: removal, subject: aNode("n3"), others: slices.DeleteFunc(slices.Clone(served), func(r resource) bool { return r.object == "node/n3" }),
-			nodes: three, hosts: three, done: without("node/n3")},
+		{name: "leave", kind: removal, subject: aNode("n3"), others: slices.DeleteFunc(slices.Clone(served), func(r resource) bool { return r.object == mesh.NodeRef("n3") }),
+			nodes: three, hosts: three, done: without(mesh.NodeRef("n3"))},
 		{name: "drain and leave", kind: removal, subject: aNode("n2"), others: []resource{aCluster(nil), aNode("n1"), aService(web("n1")), aPort(port(8000))},
-			nodes: three[:2], hosts: three[:1], drain: 1, done: without("node/n2"),
+			nodes: three[:2], hosts: three[:1], drain: 1, done: without(mesh.NodeRef("n2")),
 			calls: []string{mesh.PathDrains, mesh.PathCommit}, // the others are those of leave
 			before: func(f *meshtest.Fleet) {
 				f.Node("n1").SetDrains(mesh.Drains{Drains: []mesh.Drain{{Port: key, Service: "web", Endpoint: "on-n2", Node: "n2", RemainingMillis: 1000}}}, 1)
 			}},
 		{name: "leave the last host", kind: removal, subject: aNode("n1"), others: []resource{aCluster(nil)}, nodes: []string{"n1"}, hosts: []string{"n1"},
-			keepers: []string{"n1"}, done: without("node/n1")},
+			keepers: []string{"n1"}, done: without(mesh.NodeRef("n1"))},
 		{name: "destroy cluster", kind: removal, subject: aCluster(nil), bare: three, hosts: three, keepers: three, gone: true},
 		{name: "upgrade", kind: update, subject: aPort(moved), others: served, nodes: three, hosts: three,
 			before: func(f *meshtest.Fleet) {
@@ -234,9 +234,9 @@ func stories() []story {
 			done: func(r *mesh.Record) bool { return r.Ports[key] != nil && r.Ports[key].Target == 81 }},
 		{name: "repair", kind: update, subject: aPort(port(8000)), others: served, nodes: three, hosts: three,
 			before: func(f *meshtest.Fleet) {
-				f.Node("n2").Break(mesh.Problem{Object: "port/8000/tcp", Text: "IPVS has no service 10.255.1.1:8000/tcp."})
-				f.Node("n3").Break(mesh.Problem{Object: "port/8000/tcp", Text: "IPVS has no service 10.255.2.1:8000/tcp."})
+				f.Node("n2").Break(mesh.Problem{Object: mesh.MustParseRef("port/8000/tcp"), Text: "IPVS has no service 10.255.1.1:8000/tcp."})
+				f.Node("n3").Break(mesh.Problem{Object: mesh.MustParseRef("port/8000/tcp"), Text: "IPVS has no service 10.255.2.1:8000/tcp."})
 			},
-			done: with("port/8000/tcp")},
+			done: with(mesh.MustParseRef("port/8000/tcp"))},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -56,7 +57,7 @@ func (f *fetch) ask(ctx context.Context, eps []*sshdial.Endpoint, known string) 
 	g.SetLimit(parallelCalls)
 	for _, ep := range eps {
 		g.Go(func() error {
-			s, err := f.client.status(ctx, ep, known, readPatience)
+			s, err := f.client.agents.Status(ctx, ep, known, agentapi.ReadPatience)
 			if err != nil {
 				s = nil
 			}
@@ -171,23 +172,24 @@ func (f *fetch) ours(host string, v NodeView) NodeView {
 // forks finds records of one generation with different content: two writers
 // that each believed to have the lease.
 func (f *fetch) forks(s *Snapshot) []string {
-	agree, differ := "", []string{}
-	views := map[string]NodeView{}
+	var agree string
+	var differ []string
+	views := map[mesh.Ref]NodeView{}
 	for entry, v := range s.Hosts {
-		views["host "+entry] = v.NodeView
+		views[mesh.HostRef(entry)] = v.NodeView
 	}
 	for name, v := range s.Nodes {
 		if f.hostOf(name) == nil {
-			views["node "+name] = v
+			views[mesh.NodeRef(name)] = v
 		}
 	}
-	for _, who := range slices.Sorted(maps.Keys(views)) {
+	for _, who := range slices.SortedFunc(maps.Keys(views), mesh.Ref.Compare) {
 		switch st := views[who].Status; {
 		case st == nil || st.Generation != f.record.Generation:
 		case st.Hash == f.hash && agree == "":
-			agree = who
+			agree = who.Words()
 		case st.Hash != f.hash:
-			differ = append(differ, who)
+			differ = append(differ, who.Words())
 		}
 	}
 	var warnings []string

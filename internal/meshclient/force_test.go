@@ -17,8 +17,8 @@ func wantWarning(t testing.TB, r *meshclient.Result, parts ...string) {
 		t.Fatal("no result")
 	}
 	for _, w := range r.Warnings {
-		if strings.Contains(w, parts[0]) {
-			wantText(t, errors.New(w), parts...)
+		if strings.Contains(w.Text, parts[0]) {
+			wantText(t, errors.New(w.Text), parts...)
 			return
 		}
 	}

@@ -116,7 +116,7 @@ func TestNodeLostDuringCommit(t *testing.T) {
 	if o.err != nil || len(o.res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", o.res, o.err)
 	}
-	wantText(t, errors.New(o.res.Warnings[0]), "node n2 cannot be reached", "keeps serving generation")
+	wantText(t, errors.New(o.res.Warnings[0].Text), "node n2 cannot be reached", "keeps serving generation")
 	if f.Node("n3").Record().Ports[mesh.PortKey{Port: 8000, Protocol: mesh.TCP}] == nil {
 		t.Error("n3 did not get the change")
 	}
@@ -193,7 +193,7 @@ func TestDiskFull(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3 did not take generation", "could not keep the record")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3 did not take generation", "could not keep the record")
 	f.Node("n3").SetDiskFull(false)
 	must(t)(c.PutPort(deadline(t), "demo", port(8000), false))
 	sameRecord(t, f)

@@ -73,7 +73,7 @@ func TestTeardownAtOnce(t *testing.T) {
 			go func() {
 				res, err := c.RemoveNode(ctx, "demo", name, false)
 				if err == nil && len(res.Warnings) > 0 {
-					err = errors.New(res.Warnings[0])
+					err = errors.New(res.Warnings[0].Text)
 				}
 				errs <- err
 			}()

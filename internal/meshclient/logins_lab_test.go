@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/rig/rigtest"
 )
@@ -95,7 +96,7 @@ func (l *loginLab) endpoint(user, port string) *sshdial.Endpoint {
 }
 
 func (l *loginLab) status(ctx context.Context, user, port string) error {
-	_, err := l.client.status(ctx, l.endpoint(user, port), "", 2*time.Minute)
+	_, err := l.client.agents.Status(ctx, l.endpoint(user, port), "", 2*time.Minute)
 	return err
 }
 
@@ -115,7 +116,7 @@ func (l *loginLab) all(ctx context.Context, what string, check func(error) error
 }
 
 func hasNone(err error) error {
-	if !isNoAgent(err) {
+	if !agentapi.IsNoAgent(err) {
 		return fmt.Errorf("want that there is no agent: %w", cmp.Or(err, errors.New("it answers")))
 	}
 	return nil
@@ -157,14 +158,14 @@ func TestAccLogins(t *testing.T) {
 		{"lms1", "2622", "lms1", "/usr/local/bin/routingmesh-agent"},
 		{"lroot", "2624", "ldoas", "/opt/routingmesh/bin/routingmesh-agent"},
 	} {
-		if err := l.client.install(ctx, l.endpoint(by.install, by.port)); err != nil {
+		if err := l.client.agents.Install(ctx, l.endpoint(by.install, by.port)); err != nil {
 			t.Fatalf("%s at port %s: install: %v", by.install, by.port, err)
 		}
 		if unit := l.on("cat /etc/systemd/system/routingmesh-agent.service"); !strings.Contains(unit, "ExecStart="+by.link+" run") {
 			t.Errorf("port %s: the unit is %s", by.port, unit)
 		}
 		l.all(ctx, "after "+by.install+"'s install", answers, "2622", append([]string{"lms1", "lms1", "lms1", "lms2", "lms2"}, working...)...)
-		if err := l.client.uninstall(ctx, l.endpoint(by.uninstall, by.port)); err != nil {
+		if err := l.client.agents.Uninstall(ctx, l.endpoint(by.uninstall, by.port)); err != nil {
 			t.Fatalf("%s at port %s: uninstall: %v", by.uninstall, by.port, err)
 		}
 	}

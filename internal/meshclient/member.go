@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -20,11 +21,13 @@ type member struct {
 	joining *operation // that brings it in or changes it
 }
 
-func (m *member) String() string {
+func (m *member) String() string { return m.ref().Words() }
+
+func (m *member) ref() mesh.Ref {
 	if m.node != "" {
-		return "node " + m.node
+		return mesh.NodeRef(m.node)
 	}
-	return "host " + m.host
+	return mesh.HostRef(m.host)
 }
 
 // name is what a NodeProblem calls it.
@@ -125,17 +128,17 @@ func addressesOf(h *mesh.HostFacts) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// lag says in a sentence that a member does not have the next record.
-func (m *member) lag(next *mesh.Record, err error) string {
-	keeps := "it keeps what it has"
+// lag is why a member does not have the next record: a sentence without its subject.
+func (m *member) lag(next *mesh.Record, err error) (code mesh.ProblemCode, predicate string) {
+	keeps := "keeps what it has"
 	if s := m.view.Status; s != nil && s.Generation > 0 {
-		keeps = fmt.Sprintf("it keeps serving generation %d", s.Generation)
+		keeps = fmt.Sprintf("keeps serving generation %d", s.Generation)
 	}
-	if u, ok := asUnreachable(err); ok {
-		return fmt.Sprintf("%s cannot be reached (%s: %v); %s and is brought level by the next apply.", m, u.Address, u.Err, keeps)
+	switch u, unreachable := asUnreachable(err); {
+	case unreachable:
+		return mesh.ProblemUnreachable, fmt.Sprintf("cannot be reached (%s: %v); it %s and is brought level by the next apply.", u.Address, u.Err, keeps)
+	case agentapi.IsNoAgent(err):
+		return mesh.ProblemNoAgent, fmt.Sprintf("has no agent any more (%v); it takes no part in the mesh until an apply joins it again.", err)
 	}
-	if isNoAgent(err) {
-		return fmt.Sprintf("%s has no agent any more (%v); it takes no part in the mesh until an apply joins it again.", m, err)
-	}
-	return fmt.Sprintf("%s did not take generation %d (%v); %s and is brought level by the next apply.", m, next.Generation, err, keeps)
+	return mesh.ProblemLagging, fmt.Sprintf("did not take generation %d (%v); it %s and is brought level by the next apply.", next.Generation, err, keeps)
 }

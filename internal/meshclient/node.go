@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -20,7 +21,7 @@ func (c *Client) PutNode(ctx context.Context, cluster string, n mesh.Node, creat
 
 func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, create bool) (*Result, error) {
 	apply := func(r *mesh.Record, n mesh.Node) error {
-		object := mesh.NodeObject(n.Name)
+		object := mesh.NodeRef(n.Name)
 		if err := inCluster(r, cluster, object); err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 	if err := c.removals.hostFree(ctx, ep.Route()); err != nil {
 		return nil, err
 	}
-	status, installed, err := c.ready(ctx, ep)
+	status, installed, err := c.agents.Ready(ctx, ep)
 	if err == nil {
 		if host := c.hostAt(ep); snap.Nodes[n.Name].Err != nil || (host != nil && snap.Hosts[host.Name].Err != nil) {
 			c.cache.drop() // it says that this host is silent
@@ -58,7 +59,7 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 	var result *Result
 	if err == nil {
 		result, err = c.queue.submit(ctx, &operation{
-			objects: []mesh.Object{mesh.NodeObject(n.Name)}, join: &join{n.Name, ep, status},
+			objects: []mesh.Ref{mesh.NodeRef(n.Name)}, join: &join{n.Name, ep, status},
 			apply: func(r *mesh.Record) error { return apply(r, n) },
 		})
 	}
@@ -82,7 +83,7 @@ func (c *Client) describeNode(r *mesh.Record, ep *sshdial.Endpoint, s *mesh.Stat
 	}
 	link, ok := s.Host.LinkOf(n.Address)
 	if !ok {
-		return &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "address", Detail: fmt.Sprintf(
+		return &mesh.Error{Object: mesh.NodeRef(n.Name), Attribute: "address", Detail: fmt.Sprintf(
 			"The host at %s has no interface with the address %s. It has %s. If the node is reached by another address than it has itself (NAT), "+
 				"set address to its own and ssh.host to the other.", ep.Address(), n.Address, prose.ListOr(addressesOf(&s.Host), "no IPv4 address"))}
 	}
@@ -102,9 +103,9 @@ func (c *Client) leaveAsFound(ctx context.Context, ep *sshdial.Endpoint) {
 }
 
 func (c *Client) leaveKeeperAsFound(ctx context.Context, ep *sshdial.Endpoint) {
-	ctx, cancel := c.detach(ctx, uninstallTimeout)
+	ctx, cancel := c.detach(ctx, agentapi.UninstallTimeout)
 	defer cancel()
-	if err := c.uninstall(ctx, ep); err != nil {
+	if err := c.agents.Uninstall(ctx, ep); err != nil {
 		c.log(ctx, "the agent could not be removed again", map[string]any{"host": ep.Address(), "error": err.Error()})
 	}
 }

@@ -78,9 +78,9 @@ func carries(r *mesh.Record, name string) bool {
 }
 
 func (l *leaving) setDrain(ctx context.Context, cluster string) (*Result, error) {
-	object := mesh.NodeObject(l.name)
+	object := mesh.NodeRef(l.name)
 	return l.queue.submit(ctx, &operation{
-		objects: []mesh.Object{object},
+		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
 				return err
@@ -119,7 +119,7 @@ func (l *leaving) waitLeft(ctx context.Context, began time.Time, longest time.Du
 	ctx, cancel := context.WithDeadline(open, began.Add(longest))
 	defer cancel()
 	w := drainWatch{
-		ask: func(ctx context.Context) (*mesh.Drains, error) { return l.drains(ctx, l.ep) },
+		ask: func(ctx context.Context) (*mesh.Drains, error) { return l.agents.Drains(ctx, l.ep) },
 		done: func(d *mesh.Drains) (time.Duration, bool) {
 			return longest, d.Entering == 0 && time.Since(began) >= notice
 		},

@@ -118,7 +118,7 @@ func TestDrainedAndNotRemoved(t *testing.T) {
 		if r.Nodes["n2"] != nil {
 			return nil
 		}
-		return []mesh.Problem{{Object: mesh.NodeObject("n2"), Text: "It is needed here."}}
+		return []mesh.Problem{{Object: mesh.NodeRef("n2"), Text: "It is needed here."}}
 	}, nil)
 	_, err := c.RemoveNode(deadline(t), "demo", "n2", false)
 	if _, ok := errors.AsType[*meshclient.DrainedError](err); !ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -21,21 +22,21 @@ import (
 // and its host key is forgotten, so that a host that is set up anew can join
 // under the same name and address.
 func (c *Client) RemoveNode(ctx context.Context, cluster, name string, force bool) (*Result, error) {
-	defer c.removals.begin(mesh.NodeObject(name), "")()
+	defer c.removals.begin(mesh.NodeRef(name), "")()
 	snap, err := c.startingPoint(ctx, force)
 	if err != nil {
 		return nil, err
 	}
 	if snap.Record == nil {
-		return &Result{Warnings: snap.Warnings}, nil
+		return &Result{Warnings: snap.forkNotices()}, nil
 	}
-	if err := inCluster(snap.Record, cluster, mesh.NodeObject(name)); err != nil {
+	if err := inCluster(snap.Record, cluster, mesh.NodeRef(name)); err != nil {
 		return nil, err
 	}
 	l := &leaving{Client: c, name: name, force: force, host: c.hostOf(snap.Record, name, snap.statusAt)}
 	found := l.find(snap.Record)
 	if l.ep != nil {
-		defer c.removals.begin("", l.ep.Route())()
+		defer c.removals.begin(mesh.Ref{}, l.ep.Route())()
 	}
 	if !found {
 		return l.commit(ctx, cluster) // it has gone; who has not heard of it yet is told
@@ -95,12 +96,12 @@ func (l *leaving) ask(ctx context.Context, snap *Snapshot) error {
 	var s *mesh.Status
 	r := snap.Record
 	if l.silent == nil {
-		s, l.silent = l.status(ctx, l.ep, snap.hash, l.cfg.SSH.Timeout)
+		s, l.silent = l.agents.Status(ctx, l.ep, snap.hash, l.cfg.SSH.Timeout)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case isNoAgent(l.silent), isDown(l.silent):
+	case agentapi.IsNoAgent(l.silent), agentapi.IsDown(l.silent):
 		l.silent = nil // an agent that does not run can still be uninstalled
 	case l.silent != nil && !l.force:
 		return &LeaveError{Node: l.name, Err: l.silent}
@@ -116,9 +117,9 @@ func (l *leaving) ask(ctx context.Context, snap *Snapshot) error {
 }
 
 func (l *leaving) commit(ctx context.Context, cluster string) (*Result, error) {
-	object := mesh.NodeObject(l.name)
+	object := mesh.NodeRef(l.name)
 	op := &operation{
-		objects: []mesh.Object{object},
+		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
 				return err
@@ -136,25 +137,25 @@ func (l *leaving) commit(ctx context.Context, cluster string) (*Result, error) {
 // clean removes the agent from the host, and says so in the result's warnings
 // where it cannot or may not.
 func (l *leaving) clean(ctx context.Context, result *Result) error {
-	warn := func(format string, args ...any) {
-		result.Warnings = append(result.Warnings, fmt.Sprintf(format, args...))
+	warn := func(code mesh.ProblemCode, format string, args ...any) {
+		result.Warnings = append(result.Warnings, notice(code, mesh.NodeRef(l.name), format, args...))
 	}
 	if l.elsewhere != "" {
-		warn("The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.Address(), l.elsewhere)
+		warn(mesh.ProblemNotCleaned, "The host of node %s at %s belongs to %s by now, and was left as it is.", l.name, l.ep.Address(), l.elsewhere)
 		return nil
 	}
 	err := l.silent
 	if err == nil {
 		var kept string
 		if kept, err = l.cleanHost(ctx, l.ep, l.host, result.Record); kept != "" {
-			warn("%s", kept)
+			warn(mesh.ProblemKeepsAgent, "%s", kept)
 		}
 	}
 	if err == nil || !l.force || ctx.Err() != nil {
 		return err
 	}
 	l.forget(l.ep)
-	warn("Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.Address(), whyNotCleaned(err), leftBehind)
+	warn(mesh.ProblemNotCleaned, "Node %s was taken out of the cluster, and its host at %s was not cleaned (%s). %s", l.name, l.ep.Address(), whyNotCleaned(err), leftBehind)
 	return nil
 }
 

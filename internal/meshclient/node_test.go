@@ -21,7 +21,7 @@ func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
 	wrong.Address = netip.MustParseAddr("192.0.2.99")
 	_, err := c.PutNode(ctx, "demo", wrong, true)
 	rule, ok := errors.AsType[*mesh.Error](err)
-	if !ok || rule.Attribute != "address" || rule.Object != mesh.NodeObject("n4") {
+	if !ok || rule.Attribute != "address" || rule.Object != mesh.NodeRef("n4") {
 		t.Fatalf("got %v", err)
 	}
 	wantText(t, err, "no interface with the address 192.0.2.99", "It has 192.0.2.14")
@@ -30,7 +30,7 @@ func TestRefusedJoinLeavesHostAsFound(t *testing.T) {
 	}
 
 	n4.SetProblems(func(*mesh.Record) []mesh.Problem {
-		return []mesh.Problem{{Object: mesh.NodeObject("n4"), Text: "The kernel has no ip_vs."}}
+		return []mesh.Problem{{Object: mesh.NodeRef("n4"), Text: "The kernel has no ip_vs."}}
 	}, nil)
 	_, err = c.PutNode(ctx, "demo", n4.MeshNode(), true)
 	wantText(t, err, "node n4: The kernel has no ip_vs.")
@@ -60,7 +60,7 @@ func TestJoinIsBlamedForItsNode(t *testing.T) {
 	must(t)(c.PutPort(ctx, "demo", port(8080), true))
 	n4 := f.Add("n4")
 	n4.SetProblems(func(*mesh.Record) []mesh.Problem {
-		return []mesh.Problem{{Object: mesh.PortObject(mesh.PortKey{Port: 8080, Protocol: mesh.TCP}), Text: "Port 8080/tcp is taken by java."}}
+		return []mesh.Problem{{Object: mesh.PortRef(mesh.PortKey{Port: 8080, Protocol: mesh.TCP}), Text: "Port 8080/tcp is taken by java."}}
 	}, nil)
 	_, err := c.PutNode(ctx, "demo", n4.MeshNode(), true)
 	wantText(t, err, "node n4: Port 8080/tcp is taken by java.")
@@ -141,7 +141,7 @@ func TestRemoveNode(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "last of the provider's hosts", "1 node and 1 service")
+	wantText(t, errors.New(res.Warnings[0].Text), "last of the provider's hosts", "1 node and 1 service")
 	if !f.Node("n1").Installed() {
 		t.Error("nobody can find the cluster any more")
 	}
@@ -161,7 +161,7 @@ func TestStoppedAgent(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n3", "systemctl status routingmesh-agent")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3", "systemctl status routingmesh-agent")
 	must(t)(c.PutNode(ctx, "demo", n3.MeshNode(), false))
 	sameRecord(t, f)
 	n3.SetRunning(false)

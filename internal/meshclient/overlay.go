@@ -11,7 +11,7 @@ func (s *Snapshot) OverlayWarnings() []mesh.Warning {
 		return nil
 	}
 	reports := map[string]*mesh.ProbeResponse{}
-	failing, all := false, map[mesh.Object]bool{}
+	failing, all := false, map[mesh.Ref]bool{}
 	for name, view := range s.Nodes {
 		if view.Status == nil || view.Status.SelfTest == nil {
 			continue
@@ -20,7 +20,7 @@ func (s *Snapshot) OverlayWarnings() []mesh.Warning {
 		failing = failing || len(view.Status.Overlay) > 0
 		for _, w := range view.Status.Warnings {
 			if w.Code == mesh.WarnOverlay && w.AllTraffic {
-				all[mesh.NodeObject(name)] = true
+				all[mesh.NodeRef(name)] = true
 			}
 		}
 	}

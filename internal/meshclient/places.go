@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -27,8 +28,9 @@ type places struct {
 
 // place is one of them. It is asked once in the life of the client.
 type place struct {
-	cluster, name string // name is for messages
-	ep            *sshdial.Endpoint
+	cluster string
+	ref     mesh.Ref // a node or a host
+	ep      *sshdial.Endpoint
 
 	mu    sync.Mutex
 	asked bool
@@ -42,7 +44,7 @@ func (c *Client) RememberHost(cluster, address string) {
 		return
 	}
 	if ep, err := c.router.Host(address); err == nil {
-		c.places.add(&place{cluster: cluster, name: "host " + address, ep: ep})
+		c.places.add(&place{cluster: cluster, ref: mesh.HostRef(address), ep: ep})
 	}
 }
 
@@ -52,7 +54,7 @@ func (c *Client) RememberNode(cluster string, n mesh.Node) {
 		return
 	}
 	if ep, err := c.nodeEndpoint(&n); err == nil {
-		c.places.add(&place{cluster: cluster, name: "node " + n.Name, ep: ep})
+		c.places.add(&place{cluster: cluster, ref: mesh.NodeRef(n.Name), ep: ep})
 	}
 }
 
@@ -61,7 +63,7 @@ func (p *places) add(one *place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := one.cluster + " " + one.ep.Route()
-	if old := p.known[key]; old == nil || (strings.HasPrefix(old.name, "host ") && strings.HasPrefix(one.name, "node ")) {
+	if old := p.known[key]; old == nil || (old.ref.Kind == mesh.KindHost && one.ref.Kind == mesh.KindNode) {
 		if p.known == nil {
 			p.known = map[string]*place{}
 		}
@@ -73,22 +75,22 @@ func (p *places) all() []*place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := slices.Collect(maps.Values(p.known))
-	slices.SortFunc(list, func(a, b *place) int { return cmp.Or(cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(list, func(a, b *place) int { return cmp.Or(cmp.Compare(a.cluster, b.cluster), a.ref.Compare(b.ref)) })
 	return list
 }
 
 func (p *place) String() string {
-	if strings.HasPrefix(p.name, "host ") {
-		return p.name
+	if p.ref.Kind == mesh.KindHost {
+		return p.ref.Words()
 	}
-	return fmt.Sprintf("%s (%s)", p.name, p.ep.Address())
+	return fmt.Sprintf("%s (%s)", p.ref.Words(), p.ep.Address())
 }
 
 func (p *place) ask(ctx context.Context, c *Client) NodeView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.asked {
-		s, err := c.status(ctx, p.ep, "", readPatience)
+		s, err := c.agents.Status(ctx, p.ep, "", agentapi.ReadPatience)
 		if err != nil {
 			s = nil
 		}
@@ -118,8 +120,8 @@ func (c *Client) elsewhere(ctx context.Context, s *Snapshot, force bool) error {
 	lost := &LostError{}
 	for _, p := range others {
 		switch v := p.ask(ctx, c); {
-		case v.Err != nil && !isNoAgent(v.Err):
-			lost.Silent = append(lost.Silent, HostFailure{p.name, v.Err})
+		case v.Err != nil && !agentapi.IsNoAgent(v.Err):
+			lost.Silent = append(lost.Silent, HostFailure{p.ref.Words(), v.Err})
 			lost.Cluster = cmp.Or(lost.Cluster, p.cluster)
 		case v.Status != nil && v.Status.Record != nil && v.Status.Record.Cluster.Name == p.cluster:
 			lost.Have = append(lost.Have, p.String())
@@ -130,7 +132,7 @@ func (c *Client) elsewhere(ctx context.Context, s *Snapshot, force bool) error {
 		return nil
 	}
 	for _, ep := range c.hosts {
-		lost.Hosts = append(lost.Hosts, LostHost{ep.Name, isNoAgent(s.Hosts[ep.Name].Err), was[ep.Route()]})
+		lost.Hosts = append(lost.Hosts, LostHost{ep.Name, agentapi.IsNoAgent(s.Hosts[ep.Name].Err), was[ep.Route()]})
 	}
 	return lost
 }

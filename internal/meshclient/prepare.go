@@ -3,11 +3,11 @@ package meshclient
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // each calls f for every member at the same time, and waits for all.
@@ -34,7 +34,7 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 		a := answer{member: m, err: m.view.Err}
 		if isUnreachable(a.err) {
 			// It may be back, and then its agent may be of any version.
-			m.view.Status, a.err = r.status(ctx, m.ep, "", readPatience)
+			m.view.Status, a.err = r.agents.Status(ctx, m.ep, "", agentapi.ReadPatience)
 		}
 		if a.err == nil {
 			a.problems, a.err = r.prepare(ctx, m, p)
@@ -43,13 +43,24 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 	})
 }
 
+// prepare asks one member. One that cannot use the change is sent the whole record.
+func (r *commitRun) prepare(ctx context.Context, m *member, p *proposal) ([]mesh.Problem, error) {
+	req := p.request(m)
+	req.Holder = r.holder
+	problems, err := r.agents.Prepare(ctx, m.ep, req)
+	if p.asWhole(req, err) {
+		return r.agents.Prepare(ctx, m.ep, mesh.PrepareRequest{Holder: r.holder, Node: m.node, Record: p.next})
+	}
+	return problems, err
+}
+
 // letGo gives back every lease that may be held. It is done even when every
 // caller has left: other writers would wait for LeaseTTL.
 func (r *commitRun) letGo(ctx context.Context) {
 	if len(r.held) == 0 {
 		return
 	}
-	ctx, cancel := r.detach(ctx, abortTimeout)
+	ctx, cancel := r.detach(ctx, agentapi.AbortTimeout)
 	defer cancel()
 	var held []*member
 	for _, m := range r.held {
@@ -57,7 +68,7 @@ func (r *commitRun) letGo(ctx context.Context) {
 	}
 	clear(r.held)
 	each(held, func(_ int, m *member) {
-		if err := r.abort(ctx, m.ep); err != nil {
+		if err := r.agents.Abort(ctx, m.ep, r.holder); err != nil {
 			r.log(ctx, "the lease could not be given back", map[string]any{"host": m.ep.Address(), "error": err.Error()})
 		}
 	})
@@ -79,11 +90,11 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 	errs := make([]error, len(old))
 	each(old, func(i int, m *member) {
 		r.log(ctx, "replacing the agent", map[string]any{"host": m.ep.Address()})
-		errs[i] = r.install(ctx, m.ep)
+		errs[i] = r.agents.Install(ctx, m.ep)
 	})
 	for i, err := range errs {
 		if err != nil {
-			r.failures = append(r.failures, fmt.Sprintf("%s keeps an agent of another version, which could not be replaced: %v", old[i], err))
+			r.failures = append(r.failures, notice(mesh.ProblemNotUpgraded, old[i].ref(), "%s keeps an agent of another version, which could not be replaced: %v", old[i], err))
 		}
 	}
 	r.cache.drop()
@@ -93,8 +104,8 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 // replaceable says that another agent runs there, and not one that is too new.
 func (c *Client) replaceable(v NodeView) bool {
 	if v.Status != nil {
-		return c.outdated(v.Status)
+		return c.agents.Outdated(v.Status)
 	}
-	other, ok := errors.AsType[*VersionError](v.Err)
+	other, ok := errors.AsType[*agentapi.VersionError](v.Err)
 	return ok && other.API < mesh.APIVersion
 }

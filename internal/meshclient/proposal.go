@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // proposal is a next record on its way through the members.
@@ -97,7 +98,7 @@ func (p *proposal) majority() (bool, error) {
 	refused := &HostsError{}
 	for _, a := range p.answers {
 		switch {
-		case a.host == "" || (isNoAgent(a.err) && p.snap.Record != nil):
+		case a.host == "" || (agentapi.IsNoAgent(a.err) && p.snap.Record != nil):
 			continue
 		case a.err == nil:
 			granted++

@@ -14,7 +14,7 @@ import (
 type operation struct {
 	// objects are the parts of the record that it touches; problems that name
 	// one of them are its own.
-	objects []mesh.Object
+	objects []mesh.Ref
 	// apply changes the record, or returns an *mesh.Error. It is called again on
 	// a fresh copy whenever the commit is begun anew.
 	apply func(*mesh.Record) error

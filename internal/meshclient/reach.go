@@ -2,7 +2,6 @@ package meshclient
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -18,7 +17,7 @@ const probeAllUpTo = 8
 // reach tries the overlay after a commit by which nodes have joined, all of
 // them at once, so that each hears the others while it sends. What it finds is
 // said in sentences, and fails nothing: the join is done.
-func (r *commitRun) reach(ctx context.Context, p *proposal, sent []answer) []string {
+func (r *commitRun) reach(ctx context.Context, p *proposal, sent []answer) []Notice {
 	joined := p.joined()
 	if len(joined) == 0 || len(p.next.Nodes) < 2 {
 		return nil
@@ -31,24 +30,24 @@ func (r *commitRun) reach(ctx context.Context, p *proposal, sent []answer) []str
 	}
 	tried := onlyNodes(p.next, members)
 	var mu sync.Mutex
-	var warnings []string
+	var notices []Notice
 	reports := map[string]*mesh.ProbeResponse{}
 	each(members, func(_ int, m *member) {
-		report, err := r.probe(ctx, m, peersOf(m.node, tried, joined))
+		report, err := r.agents.Probe(ctx, m.ep, peersOf(m.node, tried, joined))
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("%s could not try the overlay to the other nodes: %s Run `routingmesh-agent check` there.",
+			notices = append(notices, notice(mesh.ProblemNotProbed, m.ref(), "%s could not try the overlay to the other nodes: %s Run `routingmesh-agent check` there.",
 				m, prose.Sentence(err.Error())))
 		} else {
 			reports[m.node] = report
 		}
 	})
-	slices.Sort(warnings)
+	slices.SortFunc(notices, func(a, b Notice) int { return a.About.Compare(b.About) })
 	for _, problem := range mesh.Reach(tried, reports) {
-		warnings = append(warnings, prose.Sentence(problem.Text))
+		notices = append(notices, Notice{problem.Code, problem.Object, prose.Sentence(problem.Text)})
 	}
-	return warnings
+	return notices
 }
 
 // onlyNodes is the record without the nodes that have not taken it: such a node
@@ -91,12 +90,4 @@ func (p *proposal) joined() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func (c *Client) probe(ctx context.Context, m *member, peers []string) (*mesh.ProbeResponse, error) {
-	var got mesh.ProbeResponse
-	err := c.repeatable(ctx, m.ep, call{
-		path: mesh.PathProbe, body: mesh.ProbeRequest{Peers: peers}, answer: &got, timeout: probeTimeout, patience: readPatience,
-	})
-	return &got, err
 }

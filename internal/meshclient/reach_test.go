@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -40,7 +40,7 @@ func TestJoinTriesTheOverlay(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "n4", fmt.Sprint(mesh.DefaultVXLANPort))
+	wantText(t, errors.New(res.Warnings[0].Text), "n4", fmt.Sprint(mesh.DefaultVXLANPort))
 	// What is no join does not try, and a node that cannot is a warning.
 	f.ResetRequests()
 	if _, err := c.PutNode(deadline(t), "demo", n4.MeshNode(), false); err != nil || f.TotalRequests(mesh.PathProbe) != 0 {
@@ -57,7 +57,7 @@ func TestJoinTriesTheOverlay(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0]), "node n5 could not try the overlay", "raw sockets are not allowed.", "routingmesh-agent check")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n5 could not try the overlay", "raw sockets are not allowed.", "routingmesh-agent check")
 }
 
 // Joins of one batch share one probe, and nodes that did not take the commit
@@ -137,7 +137,7 @@ func TestCounters(t *testing.T) {
 		t.Errorf("%+v", counters)
 	}
 	_, unreachable := errors.AsType[*sshdial.UnreachableError](errs["n2"])
-	_, down := errors.AsType[*meshclient.AgentDownError](errs["n3"])
+	_, down := errors.AsType[*agentapi.AgentDownError](errs["n3"])
 	if len(errs) != 2 || !unreachable || !down {
 		t.Errorf("%v", errs)
 	}

@@ -3,6 +3,8 @@ package meshclient
 import (
 	"context"
 	"slices"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // silent lists who would not take the change, where the provider is to refuse
@@ -32,7 +34,7 @@ func (r *commitRun) unprepared(p *proposal) []HostFailure {
 // that a forced removal gives up.
 func (r *commitRun) missed(p *proposal, m *member, err error) []HostFailure {
 	all := r.cfg.OnUnreachable == UnreachableFail && slices.ContainsFunc(p.ops, func(op *operation) bool { return op.gone == nil })
-	if !all || err == nil || (m.node == "" && isNoAgent(err)) {
+	if !all || err == nil || (m.node == "" && agentapi.IsNoAgent(err)) {
 		return nil
 	}
 	for _, op := range p.ops {

@@ -26,9 +26,9 @@ type removals struct {
 	grace time.Duration
 
 	mu     sync.Mutex
-	count  uint64                 // of beginnings and ends
-	ended  map[mesh.Object]uint64 // the count at the end of the last one
-	active map[mesh.Object]int
+	count  uint64              // of beginnings and ends
+	ended  map[mesh.Ref]uint64 // the count at the end of the last one
+	active map[mesh.Ref]int
 	hosts  map[string]int // active ones of nodes, by the route to the host
 	last   time.Time      // beginning or end
 	signal chan struct{}  // closed at the next one
@@ -36,13 +36,13 @@ type removals struct {
 
 func newRemovals() *removals {
 	return &removals{
-		grace: removalGrace, ended: map[mesh.Object]uint64{}, active: map[mesh.Object]int{}, hosts: map[string]int{}, signal: make(chan struct{}),
+		grace: removalGrace, ended: map[mesh.Ref]uint64{}, active: map[mesh.Ref]int{}, hosts: map[string]int{}, signal: make(chan struct{}),
 	}
 }
 
 // begin says that the object is being removed until done is called; route is
 // that of a node's host, "" for other objects.
-func (r *removals) begin(o mesh.Object, route string) (done func()) {
+func (r *removals) begin(o mesh.Ref, route string) (done func()) {
 	step := func(by int) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -70,7 +70,7 @@ func (r *removals) now() uint64 {
 
 // await returns true when a removal of the object has ended since the count was
 // since, false when none is to be expected or ctx ends.
-func (r *removals) await(ctx context.Context, o mesh.Object, since uint64) bool {
+func (r *removals) await(ctx context.Context, o mesh.Ref, since uint64) bool {
 	began := time.Now()
 	for {
 		r.mu.Lock()
@@ -124,7 +124,7 @@ func (c *Client) afterRemoval(ctx context.Context, create func() (*Result, error
 		since := c.removals.now()
 		res, err := create()
 		broken, ok := errors.AsType[*mesh.Error](err)
-		if !ok || res != nil || broken.Taken == "" || !c.removals.await(ctx, broken.Taken, since) {
+		if !ok || res != nil || broken.Taken.IsZero() || !c.removals.await(ctx, broken.Taken, since) {
 			return res, err
 		}
 	}

@@ -58,7 +58,7 @@ func TestCreate_NoRemovalComes(t *testing.T) {
 	created := beside(func() (*meshclient.Result, error) { return c.PutPort(ctx, "demo", port(8080), true) })
 	must(t)(c.RemovePort(ctx, "demo", "web", key(8081))) // another one
 	o := <-created
-	if e, ok := errors.AsType[*mesh.Error](o.err); !ok || e.Taken != mesh.PortObject(key(8080)) {
+	if e, ok := errors.AsType[*mesh.Error](o.err); !ok || e.Taken != mesh.PortRef(key(8080)) {
 		t.Errorf("got %v", o.err)
 	}
 }

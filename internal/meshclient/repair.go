@@ -31,7 +31,7 @@ func (r *commitRun) behind(snap *Snapshot, members []*member) bool {
 // errand is what one node is asked to repair.
 type errand struct {
 	*member
-	objects []mesh.Object
+	objects []mesh.Ref
 	left    []mesh.Problem
 	err     error
 }
@@ -46,18 +46,13 @@ func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation
 	each(broken, func(i int, m *member) {
 		e := errands[i]
 		r.log(ctx, "repairing", map[string]any{"host": m.ep.Address(), "objects": e.objects})
-		var got mesh.RepairResponse
-		e.err = r.repeatable(ctx, m.ep, call{
-			path: mesh.PathRepair, body: mesh.RepairRequest{Objects: e.objects}, answer: &got,
-			timeout: repairTimeout, patience: readPatience,
-		})
-		e.left = got.Problems
+		e.left, e.err = r.agents.Repair(ctx, m.ep, e.objects)
 	})
 	if len(errands) > 0 {
 		r.cache.drop()
 	}
 	for _, op := range ops {
-		result := &Result{Record: snap.Record, Status: statuses(snap), Warnings: slices.Concat(snap.Warnings, r.failures)}
+		result := &Result{Record: snap.Record, Status: statuses(snap), Warnings: slices.Concat(snap.forkNotices(), r.failures)}
 		if problems := unrepaired(snap, op, errands); len(problems) > 0 {
 			r.batch.end(op, result, &ProblemsError{Committed: true, Problems: problems})
 		} else {
@@ -70,14 +65,14 @@ func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation
 // repairs lists who is asked for what.
 func repairs(snap *Snapshot, ops []*operation, members []*member) (errands []*errand, broken []*member) {
 	for _, m := range members {
-		var objects []mesh.Object
+		var objects []mesh.Ref
 		for _, op := range ops {
 			for _, p := range snap.reportsOn(op, m) {
 				objects = append(objects, p.Object)
 			}
 		}
 		if len(objects) > 0 {
-			slices.Sort(objects)
+			slices.SortFunc(objects, mesh.Ref.Compare)
 			errands = append(errands, &errand{member: m, objects: slices.Compact(objects)})
 			broken = append(broken, m)
 		}
@@ -103,7 +98,7 @@ func unrepaired(snap *Snapshot, op *operation, errands []*errand) []NodeProblem 
 			continue
 		}
 		if e.err != nil {
-			problems = append(problems, NodeProblem{e.name(), mesh.Problem{Object: op.objects[0], Text: fmt.Sprintf(
+			problems = append(problems, NodeProblem{e.name(), mesh.Problem{Code: mesh.ProblemNotRepaired, Object: op.objects[0], Text: fmt.Sprintf(
 				"It could not be asked to repair what is missing there: %s", prose.Sentence(e.err.Error()))}})
 			continue
 		}

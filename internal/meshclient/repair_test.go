@@ -12,9 +12,9 @@ import (
 )
 
 // asked lists the objects of every repair that the node was asked for.
-func asked(t testing.TB, n *meshtest.Node) [][]mesh.Object {
+func asked(t testing.TB, n *meshtest.Node) [][]mesh.Ref {
 	t.Helper()
-	var all [][]mesh.Object
+	var all [][]mesh.Ref
 	for _, r := range n.Requests() {
 		var req mesh.RepairRequest
 		if r.Path != mesh.PathRepair {
@@ -28,22 +28,24 @@ func asked(t testing.TB, n *meshtest.Node) [][]mesh.Object {
 	return all
 }
 
-func onService(text string) mesh.Problem { return mesh.Problem{Object: "service/web", Text: text} }
+func onService(text string) mesh.Problem {
+	return mesh.Problem{Object: mesh.ServiceRef("web"), Text: text}
+}
 
 func TestRepairAsksWhoReported(t *testing.T) {
 	t.Parallel()
 	f, _ := cluster(t, three)
 	generation := sameRecord(t, f).Generation
-	f.Node("n2").Break(onService("A route is missing."), mesh.Problem{Object: "node/n3", Text: "A neighbour is missing."})
+	f.Node("n2").Break(onService("A route is missing."), mesh.Problem{Object: mesh.NodeRef("n3"), Text: "A neighbour is missing."})
 	c := newClient(t, f.ClientConfig())
 	must(t)(c.PutService(deadline(t), "demo", web("n1"), false))
-	if got := asked(t, f.Node("n2")); len(got) != 1 || !slices.Equal(got[0], []mesh.Object{"service/web"}) {
+	if got := asked(t, f.Node("n2")); len(got) != 1 || !slices.Equal(got[0], []mesh.Ref{mesh.ServiceRef("web")}) {
 		t.Errorf("n2 was asked to repair %q", got)
 	}
 	if n := f.TotalRequests(mesh.PathRepair); n != 1 || sameRecord(t, f).Generation != generation {
 		t.Errorf("%d repairs were asked for, and the generation is %d", n, sameRecord(t, f).Generation)
 	}
-	wantDrift(t, snapshotOf(t, c), map[mesh.Object][]string{"node/n3": {"node n2: A neighbour is missing."}})
+	wantDrift(t, snapshotOf(t, c), map[mesh.Ref][]string{mesh.NodeRef("n3"): {"node n2: A neighbour is missing."}})
 	must(t)(c.PutNode(deadline(t), "demo", f.Node("n3").MeshNode(), false))
 	wantDrift(t, snapshotOf(t, c), nil)
 	if f.TotalRequests(mesh.PathPrepare) != 0 {

@@ -40,7 +40,7 @@ func (c *Client) nodeEndpoint(n *mesh.Node) (*sshdial.Endpoint, error) {
 		BastionHost: n.SSH.BastionHost, BastionPort: n.SSH.BastionPort, BastionUser: n.SSH.BastionUser,
 	})
 	if bad, ok := errors.AsType[*sshdial.OwnSettingsError](err); ok {
-		e := &mesh.Error{Object: mesh.NodeObject(n.Name), Attribute: "ssh", Detail: bad.Detail}
+		e := &mesh.Error{Object: mesh.NodeRef(n.Name), Attribute: "ssh", Detail: bad.Detail}
 		if bad.BadHost {
 			e.Summary = "Invalid SSH host"
 		}

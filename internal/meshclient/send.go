@@ -3,11 +3,11 @@ package meshclient
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -78,16 +78,16 @@ func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind
 	for _, op := range p.ops {
 		e := kind
 		for _, a := range said {
-			text := a.err.Error()
+			code, text := mesh.ProblemRefused, a.err.Error()
 			if kind.Unknown {
-				text = fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
+				code, text = mesh.ProblemUnconfirmed, fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
 					"it starts from what the nodes then have", p.next.Generation, strings.TrimSuffix(text, "."))
 			}
-			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Object: op.objects[0], Text: prose.Sentence(text)}})
+			e.Problems = append(e.Problems, NodeProblem{a.name(), mesh.Problem{Code: code, Object: op.objects[0], Text: prose.Sentence(text)}})
 		}
 		var result *Result
 		if kind.Committed {
-			result = &Result{Record: p.next, Status: p.statuses(), Warnings: slices.Clone(p.snap.Warnings)}
+			result = &Result{Record: p.next, Status: p.statuses(), Warnings: p.snap.forkNotices()}
 		}
 		r.batch.end(op, result, &e)
 	}
@@ -97,15 +97,11 @@ func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind
 // member has is what counts; only if that is the old record is it sent again.
 func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64, hash string) answer {
 	for try := 0; ; try++ {
-		var got mesh.CommitResponse
-		err := r.do(ctx, m.ep, call{
-			path: mesh.PathCommit, body: mesh.CommitRequest{Holder: r.holder, Generation: generation, Hash: hash}, answer: &got,
-			timeout: commitTimeout, patience: readPatience,
-		})
+		got, err := r.agents.Commit(ctx, m.ep, mesh.CommitRequest{Holder: r.holder, Generation: generation, Hash: hash})
 		if err == nil {
 			return answer{member: m, problems: got.Problems, warnings: got.Warnings, drains: got.Drains > 0}
 		}
-		if isRefusal(err) && try == 0 {
+		if agentapi.IsRefusal(err) && try == 0 {
 			return answer{member: m, err: err}
 		}
 		s, statusErr := r.settled(ctx, m.ep, hash)
@@ -124,7 +120,7 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 // record that it has taken.
 func (r *commitRun) settled(ctx context.Context, ep *sshdial.Endpoint, hash string) (*mesh.Status, error) {
 	for {
-		s, err := r.status(ctx, ep, hash, readPatience)
+		s, err := r.agents.Status(ctx, ep, hash, agentapi.ReadPatience)
 		if err != nil || s.Hash != hash || s.AppliedGeneration == s.Generation || len(s.Problems) > 0 {
 			return s, err
 		}
@@ -137,7 +133,7 @@ func (r *commitRun) settled(ctx context.Context, ep *sshdial.Endpoint, hash stri
 }
 
 // deliver tells every operation what came of it.
-func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
+func (r *commitRun) deliver(p *proposal, sent []answer, reach []Notice) {
 	outcome := map[*operation]*ProblemsError{}
 	blame := func(op *operation, n NodeProblem) {
 		if outcome[op] == nil {
@@ -145,7 +141,7 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 		}
 		outcome[op].Problems = append(outcome[op].Problems, n)
 	}
-	warnings := append(append([]string{}, p.snap.Warnings...), r.failures...)
+	warnings := append(p.snap.forkNotices(), r.failures...)
 	for _, a := range p.answers {
 		warnings = append(warnings, p.unowned(a)...)
 	}
@@ -156,15 +152,15 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []string) {
 		}
 	}
 	for _, a := range all {
-		if a.err != nil && a.node == "" && (isNoAgent(a.err) || p.snap.Record == nil) {
+		if a.err != nil && a.node == "" && (agentapi.IsNoAgent(a.err) || p.snap.Record == nil) {
 			continue // a host that keeps no record; CreateCluster says why
 		}
 		if a.err != nil {
-			text := a.lag(p.next, a.err)
+			code, predicate := a.lag(p.next, a.err)
 			if a.joining != nil {
-				blame(a.joining, NodeProblem{a.name(), mesh.Problem{Object: mesh.NodeObject(a.node), Text: text}})
+				blame(a.joining, NodeProblem{a.name(), mesh.Problem{Code: code, Object: mesh.NodeRef(a.node), Text: "It " + predicate}})
 			} else {
-				warnings = append(warnings, text)
+				warnings = append(warnings, notice(code, a.ref(), "%s %s", a.member, predicate))
 			}
 			continue
 		}

@@ -15,9 +15,9 @@ func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service,
 }
 
 func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
-	object := mesh.ServiceObject(s.Name)
+	object := mesh.ServiceRef(s.Name)
 	result, err := c.queue.submit(ctx, &operation{
-		objects: []mesh.Object{object},
+		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
 				return err
@@ -35,7 +35,7 @@ func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service,
 
 // RemoveService removes a service; one that is not there is no error.
 func (c *Client) RemoveService(ctx context.Context, cluster, name string) (*Result, error) {
-	object := mesh.ServiceObject(name)
+	object := mesh.ServiceRef(name)
 	return c.remove(ctx, cluster, object, func(r *mesh.Record) error { return r.RemoveService(name) })
 }
 
@@ -52,7 +52,7 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 	op := &operation{}
 	op.apply = func(r *mesh.Record) error {
 		published = p // again: an allocated port of an earlier round may be taken
-		object := mesh.PortObject(p.Key())
+		object := mesh.PortRef(p.Key())
 		if err := inCluster(r, cluster, object); err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 		if err := r.PutPort(&published); err != nil {
 			return err
 		}
-		op.objects = []mesh.Object{mesh.PortObject(published.Key())}
+		op.objects = []mesh.Ref{mesh.PortRef(published.Key())}
 		return nil
 	}
 	result, err := c.queue.submit(ctx, op)
@@ -76,7 +76,7 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 // RemovePort closes a port of the service; one that is not open is no error, and
 // one that by now is another service's is left to that.
 func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh.PortKey) (*Result, error) {
-	return c.remove(ctx, cluster, mesh.PortObject(k), func(r *mesh.Record) error {
+	return c.remove(ctx, cluster, mesh.PortRef(k), func(r *mesh.Record) error {
 		if p := r.Ports[k]; p != nil && p.Service == service {
 			r.RemovePort(k)
 		}
@@ -86,17 +86,17 @@ func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh
 
 // remove commits a removal. Where no record of the cluster is left there is
 // nothing to remove from.
-func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object, apply func(*mesh.Record) error) (*Result, error) {
+func (c *Client) remove(ctx context.Context, cluster string, object mesh.Ref, apply func(*mesh.Record) error) (*Result, error) {
 	defer c.removals.begin(object, "")()
 	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	if snap.Record == nil {
-		return &Result{Warnings: snap.Warnings}, nil
+		return &Result{Warnings: snap.forkNotices()}, nil
 	}
 	return c.queue.submit(ctx, &operation{
-		objects: []mesh.Object{object},
+		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cluster, object); err != nil {
 				return err
@@ -107,7 +107,7 @@ func (c *Client) remove(ctx context.Context, cluster string, object mesh.Object,
 }
 
 // inCluster refuses a change to another cluster than that of the hosts.
-func inCluster(r *mesh.Record, cluster string, object mesh.Object) error {
+func inCluster(r *mesh.Record, cluster string, object mesh.Ref) error {
 	if r.Cluster.Name == cluster {
 		return nil
 	}
@@ -115,7 +115,7 @@ func inCluster(r *mesh.Record, cluster string, object mesh.Object) error {
 		"The provider's hosts belong to the cluster %q, not to %q: one provider block serves one cluster.", r.Cluster.Name, cluster)}
 }
 
-func exists(object mesh.Object, attribute, what, id string) error {
+func exists(object mesh.Ref, attribute, what, id string) error {
 	return &mesh.Error{Object: object, Attribute: attribute, Taken: object, Detail: fmt.Sprintf(
 		"There already is a %s %s, made by another resource or by another Terraform state. Import it (id %q), or choose another %s. "+
 			"Was only its key or name in the configuration changed, write a moved block.",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -13,13 +14,13 @@ import (
 // and the kernel's words in them. It is the beginning of a sentence.
 func silence(err error) string {
 	var (
-		slow    *slowError
+		slow    *agentapi.SlowError
 		key     *sshdial.HostKeyError
-		down    *AgentDownError
+		down    *agentapi.AgentDownError
 		sudo    *sshdial.SudoError
 		login   *sshdial.LoginError
 		limit   *sshdial.SessionsError
-		version *VersionError
+		version *agentapi.VersionError
 		foreign *ForeignError
 	)
 	switch {
@@ -35,7 +36,7 @@ func silence(err error) string {
 		return "takes the SSH login, and does not run commands in it"
 	case errors.As(err, &limit):
 		return "takes the SSH login, and opens no session (MaxSessions of its sshd_config)"
-	case isNoAgent(err):
+	case agentapi.IsNoAgent(err):
 		return "no routingmesh-agent is installed there, so that nothing keeps its part of the mesh as it should be"
 	case errors.As(err, &down):
 		return "its routingmesh-agent is installed and not running"
@@ -43,7 +44,7 @@ func silence(err error) string {
 		return versionSilence(version)
 	case errors.As(err, &foreign):
 		return fmt.Sprintf("its host belongs to the cluster %q", foreign.Cluster)
-	case isRefusal(err):
+	case agentapi.IsRefusal(err):
 		return "its routingmesh-agent answers with an error instead of its state"
 	case isUnreachable(err):
 		return "cannot be reached over SSH"
@@ -63,7 +64,7 @@ func hostKeySilence(e *sshdial.HostKeyError) string {
 	return "shows another SSH host key than the known one"
 }
 
-func versionSilence(e *VersionError) string {
+func versionSilence(e *agentapi.VersionError) string {
 	switch {
 	case e.API > mesh.APIVersion:
 		return "its routingmesh-agent is too new for this version of the provider"
@@ -76,7 +77,7 @@ func versionSilence(e *VersionError) string {
 // servesNothing says that the silent host has nothing of this cluster's mesh.
 func servesNothing(err error) bool {
 	_, foreign := errors.AsType[*ForeignError](err)
-	return foreign || isNoAgent(err)
+	return foreign || agentapi.IsNoAgent(err)
 }
 
 func isUnreachable(err error) bool {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // Snapshot is what the nodes said at one moment. It is shared: read only.
@@ -22,15 +23,15 @@ type Snapshot struct {
 
 	hash string // the record's
 	// reported is made when the first resource asks for its drift: see Drift.
-	reported func() map[mesh.Object][]string
+	reported func() map[mesh.Ref][]string
 }
 
 // NodeView is what one node said, or why it said nothing.
 type NodeView struct {
 	Status *mesh.Status
-	// Err is set when Status is nil: *NoAgentError when the host answered and
+	// Err is set when Status is nil: *agentapi.NoAgentError when the host answered and
 	// has no agent, else *sshdial.UnreachableError, *sshdial.AuthError, *sshdial.HostKeyError,
-	// *AgentDownError, *sshdial.SudoError, *VersionError or *ForeignError.
+	// *agentapi.AgentDownError, *sshdial.SudoError, *agentapi.VersionError or *ForeignError.
 	Err error
 }
 
@@ -90,7 +91,7 @@ func (s *Snapshot) verdict() error {
 	}
 	var failures []HostFailure
 	for _, entry := range slices.Sorted(maps.Keys(s.Hosts)) {
-		if v := s.Hosts[entry]; v.Err != nil && !isNoAgent(v.Err) {
+		if v := s.Hosts[entry]; v.Err != nil && !agentapi.IsNoAgent(v.Err) {
 			failures = append(failures, HostFailure{entry, v.Err})
 		}
 	}

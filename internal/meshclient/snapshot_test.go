@@ -9,6 +9,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -169,7 +170,7 @@ func TestSnapshotOutcomes(t *testing.T) {
 		t.Fatalf("bare hosts: %+v, %v", snap, err)
 	}
 	for entry, v := range snap.Hosts {
-		if _, ok := errors.AsType[*meshclient.NoAgentError](v.Err); !ok || v.Address != entry {
+		if _, ok := errors.AsType[*agentapi.NoAgentError](v.Err); !ok || v.Address != entry {
 			t.Errorf("%s: %+v", entry, v)
 		}
 	}
@@ -204,7 +205,7 @@ func TestSnapshotOfUnreachableNode(t *testing.T) {
 	if !ok || unreachable.Host != "n2" || unreachable.Address != f.Node("n2").Addr() || unreachable.Attempts < 2 {
 		t.Errorf("n2: %+v", snap.Nodes["n2"].Err)
 	}
-	if _, ok := errors.AsType[*meshclient.NoAgentError](snap.Nodes["n3"].Err); !ok {
+	if _, ok := errors.AsType[*agentapi.NoAgentError](snap.Nodes["n3"].Err); !ok {
 		t.Errorf("n3: %v", snap.Nodes["n3"].Err)
 	}
 }

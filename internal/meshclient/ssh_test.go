@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
@@ -87,7 +88,7 @@ func TestAgentDown(t *testing.T) {
 	f, n := installed(t)
 	n.SetRunning(false)
 	err := ask(t, f.ClientConfig())
-	if _, ok := errors.AsType[*meshclient.AgentDownError](err); !ok {
+	if _, ok := errors.AsType[*agentapi.AgentDownError](err); !ok {
 		t.Fatalf("got %v", err)
 	}
 	wantText(t, err, "systemctl status routingmesh-agent", n.Addr())

@@ -24,8 +24,8 @@ type Warning struct {
 // String is the warning as a sentence that begins with its nodes.
 func (w Warning) String() string {
 	text := prose.Sentence(w.Text)
-	if len(w.Nodes) == 1 && strings.HasPrefix(text, "Node "+w.Nodes[0]+" ") {
-		return text // mesh.Reach's begin so
+	if w.Code == mesh.WarnOverlay && len(w.Nodes) == 1 {
+		return text // mesh.Reach names the node
 	}
 	return Named(w.Nodes) + ": " + text
 }
@@ -92,9 +92,9 @@ func groupWarnings(by map[string][]mesh.Warning) []Warning {
 
 // atFault is the node that a warning of the overlay is about, none where every pair
 // of nodes fails alike.
-func atFault(o mesh.Object) []string {
-	if name, ok := strings.CutPrefix(string(o), "node/"); ok {
-		return []string{name}
+func atFault(o mesh.Ref) []string {
+	if o.Kind == mesh.KindNode {
+		return []string{o.Name}
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func Named(nodes []string) string {
 	case n == 0:
 		return "all nodes"
 	case n == 1:
-		return "node " + nodes[0]
+		return mesh.NodeRef(nodes[0]).Words()
 	case n > maxNamed:
 		return fmt.Sprintf("nodes %s and %d others", strings.Join(nodes[:2], ", "), n-2)
 	}
@@ -117,19 +117,25 @@ func Named(nodes []string) string {
 
 // newWarnings lists what the members say after the commit and did not say before
 // it, by node. What mesh.Reach has said of a join (reach) is not repeated.
-func newWarnings(sent []answer, reach []string) map[string][]mesh.Warning {
+func newWarnings(sent []answer, reach []Notice) map[string][]mesh.Warning {
 	fresh := map[string][]mesh.Warning{}
 	for _, a := range sent {
 		if a.err != nil || a.node == "" {
 			continue
 		}
 		for _, w := range a.warnings {
-			if !a.warnedBefore(w) && !slices.Contains(reach, prose.Sentence(w.Text)) {
+			if !a.warnedBefore(w) && !saidOf(reach, w) {
 				fresh[a.node] = append(fresh[a.node], w)
 			}
 		}
 	}
 	return fresh
+}
+
+// saidOf says that what has been found of a join covers the warning: it is about the
+// overlay of the same node, and found with less knowledge.
+func saidOf(reach []Notice, w mesh.Warning) bool {
+	return w.Code == mesh.WarnOverlay && slices.ContainsFunc(reach, func(n Notice) bool { return n.About == w.Object && n.Code != mesh.ProblemNotProbed })
 }
 
 // warnedBefore says that the member had the warning before the commit, so that the

@@ -9,7 +9,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
 
-func warns(code mesh.WarningCode, o mesh.Object, text string) mesh.Warning {
+func warns(code mesh.WarningCode, o mesh.Ref, text string) mesh.Warning {
 	return mesh.Warning{Code: code, Object: o, Text: text}
 }
 
@@ -40,30 +40,30 @@ func TestTrafficWarnings_Grouped(t *testing.T) {
 	everybody := map[string][]mesh.Warning{}
 	for i := range 99 {
 		name := fmt.Sprintf("n%02d", i+1)
-		everybody[name] = []mesh.Warning{warns(mesh.WarnFirewall, mesh.NodeObject(name), drop)}
+		everybody[name] = []mesh.Warning{warns(mesh.WarnFirewall, mesh.NodeRef(name), drop)}
 	}
 	for name, tc := range map[string]struct {
 		said map[string][]mesh.Warning
 		want []string
 	}{
 		"nothing": {map[string][]mesh.Warning{"n1": {}, "n2": nil}, nil},
-		"one":     {map[string][]mesh.Warning{"n2": {warns(mesh.WarnFirewall, "node/n2", drop)}}, []string{"node n2: " + drop + "."}},
+		"one":     {map[string][]mesh.Warning{"n2": {warns(mesh.WarnFirewall, mesh.NodeRef("n2"), drop)}}, []string{"node n2: " + drop + "."}},
 		"two alike, one not, sorted by code": {
 			map[string][]mesh.Warning{
-				"n3": {warns(mesh.WarnFirewall, "node/n3", drop), warns(mesh.WarnPath, "port/8080/tcp", "Port 8080/tcp does not answer.")},
-				"n1": {warns(mesh.WarnFirewall, "node/n1", drop), warns(mesh.WarnFirewall, "cluster", drop)}, "n2": nil,
+				"n3": {warns(mesh.WarnFirewall, mesh.NodeRef("n3"), drop), warns(mesh.WarnPath, mesh.MustParseRef("port/8080/tcp"), "Port 8080/tcp does not answer.")},
+				"n1": {warns(mesh.WarnFirewall, mesh.NodeRef("n1"), drop), warns(mesh.WarnFirewall, mesh.ClusterRef, drop)}, "n2": nil,
 			},
 			[]string{"nodes n1 and n3: " + drop + ".", "node n3: Port 8080/tcp does not answer."},
 		},
 		"the same words of another code": {
-			map[string][]mesh.Warning{"n1": {warns(mesh.WarnPath, "node/n1", "Lost.")}, "n2": {warns(mesh.WarnHost, "node/n2", "Lost.")}},
+			map[string][]mesh.Warning{"n1": {warns(mesh.WarnPath, mesh.NodeRef("n1"), "Lost.")}, "n2": {warns(mesh.WarnHost, mesh.NodeRef("n2"), "Lost.")}},
 			[]string{"node n2: Lost.", "node n1: Lost."},
 		},
-		"named by itself": {map[string][]mesh.Warning{"n1": {warns(mesh.WarnOverlay, "node/n1", "Node n1 does not reach n2.")}}, []string{"Node n1 does not reach n2."}},
+		"named by itself": {map[string][]mesh.Warning{"n1": {warns(mesh.WarnOverlay, mesh.NodeRef("n1"), "Node n1 does not reach n2.")}}, []string{"Node n1 does not reach n2."}},
 		"the node at fault, whoever reports it": {
 			map[string][]mesh.Warning{
-				"n1": {warns(mesh.WarnOverlay, "node/n3", "Node n3 does not answer.")}, "n2": {warns(mesh.WarnOverlay, "node/n3", "Node n3 does not answer.")},
-				"n3": {warns(mesh.WarnOverlay, "cluster", "Nothing passes.")},
+				"n1": {warns(mesh.WarnOverlay, mesh.NodeRef("n3"), "Node n3 does not answer.")}, "n2": {warns(mesh.WarnOverlay, mesh.NodeRef("n3"), "Node n3 does not answer.")},
+				"n3": {warns(mesh.WarnOverlay, mesh.ClusterRef, "Nothing passes.")},
 			},
 			[]string{"all nodes: Nothing passes.", "Node n3 does not answer."},
 		},
@@ -83,7 +83,7 @@ func TestCommit_TellsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
 	ctx := deadline(t)
-	known, fresh := warns(mesh.WarnHost, "node/n2", "Known."), warns(mesh.WarnPath, "node/n2", "New.")
+	known, fresh := warns(mesh.WarnHost, mesh.NodeRef("n2"), "Known."), warns(mesh.WarnPath, mesh.NodeRef("n2"), "New.")
 	f.Node("n2").SetWarnings(known)
 	f.Node("n2").WarnAtCommit(known, fresh)
 	c.DropSnapshot()
@@ -102,10 +102,10 @@ func TestCommit_TellsWhatIsNew(t *testing.T) {
 func TestWarnings_AreNoDrift(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
-	f.Node("n1").SetWarnings(warns(mesh.WarnPath, "node/n1", "Lost."))
+	f.Node("n1").SetWarnings(warns(mesh.WarnPath, mesh.NodeRef("n1"), "Lost."))
 	c.DropSnapshot()
 	snap := snapshotOf(t, c)
-	for _, o := range []mesh.Object{mesh.ClusterObject, mesh.NodeObject("n1"), mesh.ServiceObject("web")} {
+	for _, o := range []mesh.Ref{mesh.ClusterRef, mesh.NodeRef("n1"), mesh.ServiceRef("web")} {
 		if got := snap.Drift(o); len(got) > 0 {
 			t.Errorf("%s: %q", o, got)
 		}
@@ -119,7 +119,7 @@ func TestJoin_NamesItsOwnWarnings(t *testing.T) {
 	f, c := cluster(t, three)
 	ctx := deadline(t)
 	extra := f.Add("n4")
-	text := warns(mesh.WarnFirewall, "node/n4", "A rule drops it.")
+	text := warns(mesh.WarnFirewall, mesh.NodeRef("n4"), "A rule drops it.")
 	extra.SetWarnings(text) // what a host says before it is a node is new to the node
 	if got := texts(must(t)(c.PutNode(ctx, "demo", extra.MeshNode(), true)).Traffic); !slices.Equal(got, []string{"node n4: A rule drops it."}) {
 		t.Errorf("the join tells %q", got)
@@ -130,8 +130,8 @@ func TestJoin_NamesItsOwnWarnings(t *testing.T) {
 // of what each says of the overlay, and a node that cannot be asked is not told of
 // a second time.
 func TestTrafficWarnings_Overlay(t *testing.T) {
-	alone := warns(mesh.WarnOverlay, "node/n3", "Node n3 does not answer n1 over the overlay.")
-	firewall := warns(mesh.WarnFirewall, "node/n1", "A chain drops.")
+	alone := warns(mesh.WarnOverlay, mesh.NodeRef("n3"), "Node n3 does not answer n1 over the overlay.")
+	firewall := warns(mesh.WarnFirewall, mesh.NodeRef("n1"), "A chain drops.")
 	for name, tc := range map[string]struct {
 		n1   *mesh.Status
 		n3   *mesh.Status

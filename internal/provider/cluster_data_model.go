@@ -62,18 +62,18 @@ func (m *clusterDataModel) fill(snap *meshclient.Snapshot, counters map[string]*
 	m.Generation = types.Int64Value(int64(r.Generation))
 	m.Settings = settingsDataOf(r)
 	m.Nodes, m.Services, m.Ports = map[string]nodeData{}, map[string]serviceData{}, map[string]portData{}
-	objects := []mesh.Object{mesh.ClusterObject}
+	objects := []mesh.Ref{mesh.ClusterRef}
 	for _, name := range r.NodeNames() {
 		m.Nodes[name] = nodeDataOf(snap, name)
-		objects = append(objects, mesh.NodeObject(name))
+		objects = append(objects, mesh.NodeRef(name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
 		m.Services[name] = serviceDataOf(r.Services[name])
-		objects = append(objects, mesh.ServiceObject(name))
+		objects = append(objects, mesh.ServiceRef(name))
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(r.Ports), mesh.PortKey.Compare) {
 		m.Ports[k.String()] = portDataOf(r, r.Ports[k], counters)
-		objects = append(objects, mesh.PortObject(k))
+		objects = append(objects, mesh.PortRef(k))
 	}
 	m.Unhealthy, m.Warnings, m.Drift = append([]string{}, snap.Unhealthy()...), trafficSentences(snap), []string{}
 	for _, o := range objects {
@@ -95,7 +95,7 @@ func nodeDataOf(snap *meshclient.Snapshot, name string) nodeData {
 	n := snap.Record.Nodes[name]
 	d := nodeData{
 		Address: n.Address.String(), MeshAddress: n.MeshAddress().String(), HostAddress: n.HostAddress().String(), Availability: availabilityText(n.Availability),
-		Drift: append([]string{}, snap.Drift(mesh.NodeObject(name))...),
+		Drift: append([]string{}, snap.Drift(mesh.NodeRef(name))...),
 	}
 	if st := snap.Nodes[name].Status; st != nil {
 		d.Reachable = true

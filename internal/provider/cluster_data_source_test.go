@@ -103,7 +103,7 @@ func TestClusterDataSource(t *testing.T) {
 	m.Node("n3").SetCounters(counted(9, 100, "n1", "n2"))
 	m.Node("n3").SetDown(true)
 	m.Node("n2").SetRepairs(3)
-	m.Node("n1").Break(lacks(mesh.PortObject(web8080), "The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in."))
+	m.Node("n1").Break(lacks(mesh.PortRef(web8080), "The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in."))
 	gone := "node n3: cannot be reached over SSH; it serves what it last had."
 	n2, n3 := node("n2"), node("n3")
 	n2["repairs"], n3["reachable"], n3["drift"] = 3, false, []string{gone}

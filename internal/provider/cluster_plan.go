@@ -54,7 +54,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	instance := instanceOf(ctx, req, resp)
 	if req.Plan.Raw.IsNull() {
-		r.data.walk.leave(instance, mesh.ClusterObject)
+		r.data.walk.leave(instance, mesh.ClusterRef)
 		return
 	}
 	var plan, config clusterModel
@@ -103,23 +103,23 @@ func (w *walk) planCluster(instance string, settings mesh.Cluster, known, create
 	defer w.mu.Unlock()
 	c := w.cluster(settings.Name)
 	for name, other := range w.clusters {
-		if holder := other.owners[mesh.ClusterObject]; holder != "" && holder != instance {
+		if holder := other.owners[mesh.ClusterRef]; holder != "" && holder != instance {
 			if name == settings.Name {
-				return nil, twice(mesh.ClusterObject, "name", "the cluster "+name)
+				return nil, twice(mesh.ClusterRef, "name", "the cluster "+name)
 			}
-			return nil, &mesh.Error{Object: mesh.ClusterObject, Attribute: "name", Detail: fmt.Sprintf(
+			return nil, &mesh.Error{Object: mesh.ClusterRef, Attribute: "name", Detail: fmt.Sprintf(
 				"The cluster %q is planned on the same hosts, and a host belongs to one cluster. "+
 					"Give this one its own hosts, in a second provider block with an alias.", name)}
 		}
 	}
-	c.claim(mesh.ClusterObject, instance)
+	c.claim(mesh.ClusterRef, instance)
 	c.created = c.created || create
 	if !known {
 		return nil, nil
 	}
 	c.planned.Cluster, c.settings = settings, true
 	if n := len(c.planned.Nodes); n > settings.Capacity() {
-		return nil, &mesh.Error{Object: mesh.ClusterObject, Attribute: "node_prefix_length", Detail: fmt.Sprintf(
+		return nil, &mesh.Error{Object: mesh.ClusterRef, Attribute: "node_prefix_length", Detail: fmt.Sprintf(
 			"The address pool %s has room for %d nodes of /%d each, and %d are planned. Take a larger pool or a longer node_prefix_length.",
 			settings.AddressPool, settings.Capacity(), settings.NodePrefixLength, n)}
 	}
@@ -143,7 +143,7 @@ func hostsInPool(hosts []string, c mesh.Cluster) error {
 }
 
 func inPool(c mesh.Cluster, what string, a netip.Addr) error {
-	return &mesh.Error{Object: mesh.ClusterObject, Attribute: "address_pool", Detail: fmt.Sprintf(
+	return &mesh.Error{Object: mesh.ClusterRef, Attribute: "address_pool", Detail: fmt.Sprintf(
 		"The address pool %s contains %s, which is %s: the overlay's route would lead away from it. Choose a pool that no host uses.", c.AddressPool, a, what)}
 }
 
@@ -152,10 +152,10 @@ func inPool(c mesh.Cluster, what string, a netip.Addr) error {
 func (c *plannedCluster) publishedOwn(settings mesh.Cluster) []*mesh.Error {
 	var warnings []*mesh.Error
 	check := func(attribute string, k mesh.PortKey, consequence string) {
-		if c.observed == nil || c.observed.Ports[k] == nil || c.leaving[mesh.PortObject(k)] {
+		if c.observed == nil || c.observed.Ports[k] == nil || c.leaving[mesh.PortRef(k)] {
 			return
 		}
-		warnings = append(warnings, &mesh.Error{Object: mesh.ClusterObject, Attribute: attribute, Detail: fmt.Sprintf(
+		warnings = append(warnings, &mesh.Error{Object: mesh.ClusterRef, Attribute: attribute, Detail: fmt.Sprintf(
 			"Port %s is published by service %q, so %s. Remove that port in the same plan, or choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
 	}
 	check("vxlan_port", mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}, "the nodes are cut off from each other")

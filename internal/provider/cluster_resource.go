@@ -41,7 +41,7 @@ func (r *clusterResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 }
 
 func clusterSubject(doing, name string) subject {
-	return subject{doing: doing, what: "the cluster " + name, object: mesh.ClusterObject,
+	return subject{doing: doing, what: "the cluster " + name, object: mesh.ClusterRef,
 		attributes: []string{"name", "address_pool", "node_prefix_length", "vxlan_port", "vni", "mtu", "published_port_range", "repair", "firewall",
 			"tcp_idle_timeout", "udp_idle_timeout", "health_address", "metrics_address"}}
 }
@@ -103,7 +103,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	state.fromMesh(snap.Record)
 	state.ForceRemove = settled(state.ForceRemove)
-	state.Drift = driftOf(snap, mesh.ClusterObject)
+	state.Drift = driftOf(snap, mesh.ClusterRef)
 	r.data.warnKeepers(&resp.Diagnostics, snap)
 	state.HostKeys = r.hostKeys(state.HostKeys, true)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
@@ -139,7 +139,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 		plan.Drift = leftUndone(err)
 		if snap := client.LastSnapshot(); err == nil && snap != nil { // a host that is silent still is
-			plan.Drift = driftOf(snap, mesh.ClusterObject)
+			plan.Drift = driftOf(snap, mesh.ClusterRef)
 		}
 	}
 	plan.settle(r.hostKeys(state.HostKeys, false))

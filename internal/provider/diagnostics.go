@@ -12,6 +12,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -22,7 +23,7 @@ type subject struct {
 	doing, what string
 	// object is the resource's own part of the record; only problems of it can
 	// point at an attribute.
-	object mesh.Object
+	object mesh.Ref
 	// attributes are those of the resource's schema.
 	attributes []string
 	// note is what an error leaves behind, "" for nothing.
@@ -48,12 +49,12 @@ func addError(diags *diag.Diagnostics, s subject, err error) {
 		s.addProblems(diags, problems)
 	default:
 		summary, detail := explain(err)
-		s.add(diags, "", "", summary, detail)
+		s.add(diags, mesh.Ref{}, "", summary, detail)
 	}
 }
 
 // add points at the attribute where it is one of this resource.
-func (s subject) add(diags *diag.Diagnostics, object mesh.Object, attribute, summary, detail string) {
+func (s subject) add(diags *diag.Diagnostics, object mesh.Ref, attribute, summary, detail string) {
 	detail = sentence(detail)
 	if s.note != "" {
 		detail += "\n\n" + s.note
@@ -61,7 +62,7 @@ func (s subject) add(diags *diag.Diagnostics, object mesh.Object, attribute, sum
 	if s.doing != "" {
 		detail += "\n\nThis happened while " + s.doing + " " + s.what + "."
 	}
-	if slices.Contains(s.attributes, attribute) && (object == "" || s.object == "" || object == s.object) {
+	if slices.Contains(s.attributes, attribute) && (object.IsZero() || s.object.IsZero() || object == s.object) {
 		diags.AddAttributeError(path.Root(attribute), summary, detail)
 		return
 	}
@@ -70,7 +71,7 @@ func (s subject) add(diags *diag.Diagnostics, object mesh.Object, attribute, sum
 
 func (s subject) addProblems(diags *diag.Diagnostics, e *meshclient.ProblemsError) {
 	if e.Unknown {
-		s.add(diags, "", "", "No node confirmed the change", lines(e))
+		s.add(diags, mesh.Ref{}, "", "No node confirmed the change", lines(e))
 		return
 	}
 	summary, after := "Node %s refused the change", "Nothing was changed on any node."
@@ -90,20 +91,15 @@ func ruleSummary(e *mesh.Error) string {
 	if e.Summary != "" {
 		return e.Summary
 	}
-	kind, _, _ := strings.Cut(string(e.Object), "/")
-	if s := map[string]string{
-		"cluster/address_pool":       "Invalid address pool",
-		"cluster/node_prefix_length": "Invalid node prefix length",
-		"node/address":               "Node address cannot be used",
-		"node/cluster_id":            "Address pool too small",
-		"node/ssh":                   "Invalid ssh of the node",
-		"service/endpoints":          "Invalid endpoints",
-		"port/published_port":        "Published port not available",
-		"port/service_id":            "Unknown service",
-	}[kind+"/"+e.Attribute]; s != "" {
+	if s := map[mesh.RefKind]map[string]string{
+		mesh.KindCluster: {"address_pool": "Invalid address pool", "node_prefix_length": "Invalid node prefix length"},
+		mesh.KindNode:    {"address": "Node address cannot be used", "cluster_id": "Address pool too small", "ssh": "Invalid ssh of the node"},
+		mesh.KindService: {"endpoints": "Invalid endpoints"},
+		mesh.KindPort:    {"published_port": "Published port not available", "service_id": "Unknown service"},
+	}[e.Object.Kind][e.Attribute]; s != "" {
 		return s
 	}
-	noun := map[string]string{"node": "node", "service": "service", "port": "published port"}[kind]
+	noun := map[mesh.RefKind]string{mesh.KindNode: "node", mesh.KindService: "service", mesh.KindPort: "published port"}[e.Object.Kind]
 	if noun == "" {
 		noun = "cluster"
 	}
@@ -123,15 +119,15 @@ func explain(err error) (summary, detail string) {
 		auth        *sshdial.AuthError
 		hostKey     *sshdial.HostKeyError
 		unreachable *sshdial.UnreachableError
-		noAgent     *meshclient.NoAgentError
+		noAgent     *agentapi.NoAgentError
 		leave       *meshclient.LeaveError
 		foreign     *meshclient.ForeignError
 		busy        *meshclient.BusyError
-		down        *meshclient.AgentDownError
+		down        *agentapi.AgentDownError
 		sudo        *sshdial.SudoError
 		login       *sshdial.LoginError
 		sessions    *sshdial.SessionsError
-		version     *meshclient.VersionError
+		version     *agentapi.VersionError
 		other       *otherClusterError
 		lost        *meshclient.LostError
 	)

@@ -13,13 +13,14 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 var web8080 = mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
 
 func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
-	onPort := mesh.Problem{Object: mesh.PortObject(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}
+	onPort := mesh.Problem{Object: mesh.PortRef(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}
 	for name, tc := range map[string]struct {
 		err       error
 		summary   string
@@ -27,17 +28,17 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 		detail    []string
 	}{
 		"rule": {
-			&mesh.Error{Object: mesh.PortObject(web8080), Attribute: "published_port", Detail: "Port 8080/tcp is already published by service \"api\"."},
+			&mesh.Error{Object: mesh.PortRef(web8080), Attribute: "published_port", Detail: "Port 8080/tcp is already published by service \"api\"."},
 			"Published port not available", "published_port", []string{`service "api"`, "while creating the published port demo/web/8080/tcp"},
 		},
 		"rule about something else": {
-			&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "published_port", Detail: "x"}, "Invalid published port of the node", "", nil,
+			&mesh.Error{Object: mesh.NodeRef("n1"), Attribute: "published_port", Detail: "x"}, "Invalid published port of the node", "", nil,
 		},
 		"ssh port published": {
-			&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "ssh", Summary: "SSH port is published", Detail: "x"}, "SSH port is published", "", nil,
+			&mesh.Error{Object: mesh.NodeRef("n1"), Attribute: "ssh", Summary: "SSH port is published", Detail: "x"}, "SSH port is published", "", nil,
 		},
-		"another mistake in ssh": {&mesh.Error{Object: mesh.NodeObject("n1"), Attribute: "ssh", Detail: "host_key: x"}, "Invalid ssh of the node", "", nil},
-		"no cluster":             {&mesh.Error{Object: mesh.ClusterObject, Attribute: "cluster_id", Summary: "No cluster", Detail: "x"}, "No cluster", "", nil},
+		"another mistake in ssh": {&mesh.Error{Object: mesh.NodeRef("n1"), Attribute: "ssh", Detail: "host_key: x"}, "Invalid ssh of the node", "", nil},
+		"no cluster":             {&mesh.Error{Object: mesh.ClusterRef, Attribute: "cluster_id", Summary: "No cluster", Detail: "x"}, "No cluster", "", nil},
 		"host listed twice":      {&meshclient.TwinHostsError{First: "a", Second: "b", Node: "n2"}, "One host is listed twice", "", []string{"hosts: a and b are the same host n2.", "list it once"}},
 		"refused": {
 			&meshclient.ProblemsError{Problems: []meshclient.NodeProblem{{Node: "n2", Problem: onPort}}},
@@ -61,12 +62,12 @@ func TestAddErrorSaysWhatWhereAndWhatToDo(t *testing.T) {
 		},
 		"host key":    {&sshdial.HostKeyError{Address: "n2:22", Fingerprint: "SHA256:new"}, "Host key of n2:22 refused", "", []string{"SHA256:new"}},
 		"unreachable": {&sshdial.UnreachableError{Address: "n2:22", Err: errors.New("no route")}, "Cannot reach n2:22", "", []string{"no route", "kept"}},
-		"no agent":    {&meshclient.NoAgentError{Address: "n2:22"}, "No agent on n2:22", "", []string{"-replace"}},
-		"agent down":  {&meshclient.AgentDownError{Address: "n2:22"}, "Agent does not run on n2:22", "", []string{"journalctl"}},
+		"no agent":    {&agentapi.NoAgentError{Address: "n2:22"}, "No agent on n2:22", "", []string{"-replace"}},
+		"agent down":  {&agentapi.AgentDownError{Address: "n2:22"}, "Agent does not run on n2:22", "", []string{"journalctl"}},
 		"sudo":        {&sshdial.SudoError{Address: "n2:22", User: "ops"}, "Cannot become root on n2:22", "", []string{"sudo"}},
 		"no commands": {&sshdial.LoginError{Address: "n2:22", User: "root", Said: `Please login as the user "ubuntu"`}, "Cannot run commands on n2:22", "", []string{"ubuntu", "ssh.user"}},
 		"no session":  {&sshdial.SessionsError{Address: "n2:22"}, "No session on n2:22", "", []string{"MaxSessions"}},
-		"version":     {&meshclient.VersionError{Address: "n2:22"}, "Agent of another version on n2:22", "", nil},
+		"version":     {&agentapi.VersionError{Address: "n2:22"}, "Agent of another version on n2:22", "", nil},
 		"foreign":     {&meshclient.ForeignError{Host: "n2", Cluster: "other"}, "Host belongs to another cluster", "", []string{"other"}},
 		"busy":        {&meshclient.BusyError{Waited: time.Second, Text: "held by x"}, "Another change is under way", "", []string{"held by x"}},
 		"hosts": {
@@ -109,15 +110,15 @@ func TestWarnedOnce(t *testing.T) {
 	var diags diag.Diagnostics
 	b.data.warnSilent(&diags, "n1", &sshdial.HostKeyError{Address: "n1:22"})
 	for range 2 {
-		b.addWarnings(&diags, &meshclient.Result{Warnings: []string{
-			"node n1 cannot be reached (n1:22: no route); it keeps serving generation 4 and is brought level by the next apply.",
-			"node n2 cannot be reached (n2:22: EOF); it keeps serving generation 4 and is brought level by the next apply.",
-			"node n2 did not take generation 5 (n2:22: closed); it keeps serving generation 4 and is brought level by the next apply.",
-			"Node n3 does not reach n1 over the overlay.",
+		b.addWarnings(&diags, &meshclient.Result{Warnings: []meshclient.Notice{
+			{Code: mesh.ProblemUnreachable, About: mesh.NodeRef("n1"), Text: "node n1 cannot be reached (n1:22: no route); it keeps serving generation 4 and is brought level by the next apply."},
+			{Code: mesh.ProblemUnreachable, About: mesh.NodeRef("n2"), Text: "node n2 cannot be reached (n2:22: EOF); it keeps serving generation 4 and is brought level by the next apply."},
+			{Code: mesh.ProblemLagging, About: mesh.NodeRef("n2"), Text: "node n2 did not take generation 5 (n2:22: closed); it keeps serving generation 4 and is brought level by the next apply."},
+			{Code: mesh.ProblemSilent, About: mesh.NodeRef("n3"), Text: "Node n3 does not reach n1 over the overlay."},
 		}})
 	}
 	b.data.warnSilent(&diags, "n2", &sshdial.UnreachableError{Address: "n2:22"})
-	b.data.warnSilent(&diags, "n4", &meshclient.NoAgentError{Address: "n4:22"}) // an apply repairs that
+	b.data.warnSilent(&diags, "n4", &agentapi.NoAgentError{Address: "n4:22"}) // an apply repairs that
 	var got []string
 	for _, d := range diags {
 		got = append(got, d.Detail()[:7])
@@ -130,8 +131,8 @@ func TestWarnedOnce(t *testing.T) {
 func TestEveryProblemIsShown(t *testing.T) {
 	var diags diag.Diagnostics
 	addError(&diags, nodeSubject("creating", "demo/n1"), &meshclient.ProblemsError{Problems: []meshclient.NodeProblem{
-		{Node: "n1", Problem: mesh.Problem{Object: mesh.NodeObject("n1"), Text: "module ip_vs is missing"}},
-		{Node: "n2", Problem: mesh.Problem{Object: mesh.ClusterObject, Attribute: "address_pool", Text: "overlaps eth1"}},
+		{Node: "n1", Problem: mesh.Problem{Object: mesh.NodeRef("n1"), Text: "module ip_vs is missing"}},
+		{Node: "n2", Problem: mesh.Problem{Object: mesh.ClusterRef, Attribute: "address_pool", Text: "overlaps eth1"}},
 	}})
 	if diags.ErrorsCount() != 2 {
 		t.Fatalf("got %v, want both problems", diags)

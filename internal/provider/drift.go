@@ -44,7 +44,7 @@ func (plannedDrift) PlanModifyList(_ context.Context, req planmodifier.ListReque
 }
 
 // driftOf is what a snapshot says of an object.
-func driftOf(snap *meshclient.Snapshot, o mesh.Object) types.List { return driftList(snap.Drift(o)) }
+func driftOf(snap *meshclient.Snapshot, o mesh.Ref) types.List { return driftList(snap.Drift(o)) }
 
 // leftUndone is the drift after a change: what err says is missing.
 func leftUndone(err error) types.List {

@@ -17,7 +17,7 @@ func (m *testMesh) all(more ...string) string {
 	return m.provider(append([]string{cluster(), m.nodes(), service("web", "n1", "n2"), published("http", "web", 8080)}, more...)...)
 }
 
-func lacks(o mesh.Object, text string) mesh.Problem { return mesh.Problem{Object: o, Text: text} }
+func lacks(o mesh.Ref, text string) mesh.Problem { return mesh.Problem{Object: o, Text: text} }
 
 // TestDriftIsPlannedAway: every resource shows what nodes lack of it and nothing
 // else, the apply repairs exactly that, without a commit, and then all is well.
@@ -25,13 +25,13 @@ func TestDriftIsPlannedAway(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		address string
-		object  mesh.Object
+		object  mesh.Ref
 		text    string
 	}{
-		{theCluster, mesh.ClusterObject, "The record on disk is not the one that is applied."},
-		{node2, mesh.NodeObject("n2"), "The chain nat ROUTINGMESH (host) is missing."},
-		{theService, mesh.ServiceObject("web"), "Its endpoints cannot be read."},
-		{thePort, mesh.PortObject(web8080), "IPVS 10.255.1.1:8080/tcp has no destination 10.255.0.2:80."},
+		{theCluster, mesh.ClusterRef, "The record on disk is not the one that is applied."},
+		{node2, mesh.NodeRef("n2"), "The chain nat ROUTINGMESH (host) is missing."},
+		{theService, mesh.ServiceRef("web"), "Its endpoints cannot be read."},
+		{thePort, mesh.PortRef(web8080), "IPVS 10.255.1.1:8080/tcp has no destination 10.255.0.2:80."},
 	} {
 		t.Run(tc.address, func(t *testing.T) {
 			t.Parallel()
@@ -84,8 +84,8 @@ func TestDriftReads(t *testing.T) {
 	w.apply()
 	w.settled()
 
-	m.Node("n1").Break(lacks(mesh.PortObject(web8080), "IPVS 10.255.1.1:8080/tcp has no destination 10.255.0.2:80."))
-	m.Node("n2").Break(lacks(mesh.PortObject(web8080), "The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in."))
+	m.Node("n1").Break(lacks(mesh.PortRef(web8080), "IPVS 10.255.1.1:8080/tcp has no destination 10.255.0.2:80."))
+	m.Node("n2").Break(lacks(mesh.PortRef(web8080), "The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in."))
 	out, _ := w.plan()
 	says(t, out, `# routingmesh_published_port.http will be updated in-place
   ~ resource "routingmesh_published_port" "http" {
@@ -122,7 +122,7 @@ func TestDriftThatStays(t *testing.T) {
 		if r.Ports[web8080] == nil {
 			return nil
 		}
-		return []mesh.Problem{lacks(mesh.PortObject(web8080), "the kernel refuses 8080 in the set routingmesh-tcp")}
+		return []mesh.Problem{lacks(mesh.PortRef(web8080), "the kernel refuses 8080 in the set routingmesh-tcp")}
 	})
 	for range 2 {
 		says(t, w.fails("apply", "-auto-approve"), "Error: Node n2 could not be repaired",
@@ -153,7 +153,7 @@ func TestCreatedInSpiteOfANode(t *testing.T) {
 		if r.Ports[web8080] == nil {
 			return nil
 		}
-		return []mesh.Problem{{Object: mesh.PortObject(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}}
+		return []mesh.Problem{{Object: mesh.PortRef(web8080), Attribute: "published_port", Text: "nginx (pid 77) listens on 8080/tcp"}}
 	})
 	w.write(m.all())
 	says(t, w.apply(), "Warning: Node n2 lacks the published port demo/web/8080/tcp",

@@ -85,7 +85,7 @@ func TestJoinIsBroken(t *testing.T) {
 			w.write(m.provider(cluster(), m.nodes()))
 			out, code := w.run("apply", "-auto-approve")
 			if fault == meshtest.DownBefore {
-				says(t, out, "Warning: Node n4 has joined, but not whole", "node n4 cannot be reached", "1 added")
+				says(t, out, "Warning: Node n4 has joined, but not whole", "It cannot be reached", "1 added")
 			}
 			if code != 0 {
 				t.Errorf("the apply failed:\n%s", out)

@@ -19,7 +19,7 @@ func (r *nodeResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	oldCluster, oldName, err := mesh.SplitID(instance)
 	exists := err == nil
 	if req.Plan.Raw.IsNull() {
-		walk.leave(oldCluster, mesh.NodeObject(oldName))
+		walk.leave(oldCluster, mesh.NodeRef(oldName))
 		return
 	}
 	var plan nodeModel
@@ -28,7 +28,7 @@ func (r *nodeResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		return
 	}
 	if exists && (plan.ClusterID.ValueString() != oldCluster || plan.Name.ValueString() != oldName) {
-		walk.leave(oldCluster, mesh.NodeObject(oldName))
+		walk.leave(oldCluster, mesh.NodeRef(oldName))
 	}
 	r.planComputed(ctx, &plan, req, resp)
 	if plan.ClusterID.IsUnknown() || plan.Name.IsUnknown() {
@@ -70,7 +70,7 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.cluster(cluster)
-	o := mesh.NodeObject(n.Name)
+	o := mesh.NodeRef(n.Name)
 	if !c.claim(o, instance) {
 		return "", twice(o, "name", fmt.Sprintf("the node %s of the cluster %s", n.Name, cluster))
 	}
@@ -87,7 +87,7 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 		if c.planned.Nodes[name] != nil {
 			continue
 		}
-		leaves := c.leaving[mesh.NodeObject(name)]
+		leaves := c.leaving[mesh.NodeRef(name)]
 		if !leaves {
 			taken++
 		}

@@ -32,7 +32,7 @@ func (r *nodeResource) IdentitySchema(_ context.Context, _ resource.IdentitySche
 
 func nodeSubject(doing, id string) subject {
 	_, name, _ := mesh.SplitID(id)
-	return subject{doing: doing, what: "the node " + id, object: mesh.NodeObject(name),
+	return subject{doing: doing, what: "the node " + id, object: mesh.NodeRef(name),
 		attributes: []string{"cluster_id", "name", "address", "ssh", "labels", "availability"}}
 }
 
@@ -88,7 +88,7 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Nodes[name] == nil {
-		err = absence(snap, mesh.NodeObject(name))
+		err = absence(snap, mesh.NodeRef(name))
 		snap, gone = nil, err == nil
 	}
 	addError(&resp.Diagnostics, nodeSubject("reading", id), err)
@@ -105,7 +105,7 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Nodes[name])...)
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	state.ForceRemove = settled(state.ForceRemove)
-	state.Drift = driftOf(snap, mesh.NodeObject(name))
+	state.Drift = driftOf(snap, mesh.NodeRef(name))
 	if st := snap.Nodes[name].Status; st != nil {
 		state.observed(st)
 	} else {
@@ -148,7 +148,7 @@ func (r *nodeResource) update(ctx context.Context, plan, state *nodeModel, diags
 		if why != nil && tolerated {
 			_, name, _ := mesh.SplitID(state.ID.ValueString())
 			r.data.warnSilent(diags, name, why)
-			plan.Drift = driftOf(snap, mesh.NodeObject(name))
+			plan.Drift = driftOf(snap, mesh.NodeRef(name))
 			return nil, true
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
@@ -47,7 +47,7 @@ func addCreated(diags *diag.Diagnostics, s subject, err error) (failed bool) {
 	}
 	for _, p := range problems.Problems {
 		summary, after := fmt.Sprintf("Node %s lacks %s", p.Node, s.what), "It is created all the same, and works on the other nodes. "+triedAgain
-		if s.object == mesh.NodeObject(p.Node) {
+		if s.object == mesh.NodeRef(p.Node) {
 			summary, after = fmt.Sprintf("Node %s has joined, but not whole", p.Node), triedAgain
 		}
 		diags.AddWarning(summary, sentence(p.Text)+" "+after)
@@ -62,8 +62,7 @@ func lines(problems *meshclient.ProblemsError) string { return strings.Join(sent
 func sentences(problems *meshclient.ProblemsError) []string {
 	all := make([]string, 0, len(problems.Problems))
 	for _, p := range problems.Problems {
-		about := "node " + p.Node
-		all = append(all, about+": "+sentence(strings.TrimPrefix(p.Text, about+" ")))
+		all = append(all, mesh.NodeRef(p.Node).Words()+": "+sentence(p.Text))
 	}
 	return all
 }
@@ -82,28 +81,29 @@ func (b *base) addWarnings(diags *diag.Diagnostics, res *meshclient.Result) {
 		return
 	}
 	for _, w := range res.Warnings {
-		kind, summary := w, "Applied; something needs attention"
-		if lags := lagging.FindStringSubmatch(w); lags != nil {
-			kind, summary = silentNode(lags[1]), fmt.Sprintf("Applied; node %s is behind", lags[1])
+		kind, summary := w.Text, "Applied; something needs attention"
+		if behind(w) {
+			kind, summary = silentNode(w.About.Name), fmt.Sprintf("Applied; node %s is behind", w.About.Name)
 		}
 		if b.data.first(kind) {
-			diags.AddWarning(summary, sentence(w))
+			diags.AddWarning(summary, sentence(w.Text))
 		}
 	}
 	b.addNewTraffic(diags, res, "")
 }
 
-// lagging begins what meshclient says of a node that a commit went without. The
-// rest names a generation and the kernel's words, which differ from commit to
-// commit.
-var lagging = regexp.MustCompile(`^node (\S+) (?:cannot be reached|did not take generation) `)
+// behind says that the notice is of a node that a commit went without. Its text
+// names a generation and the kernel's words, which differ from commit to commit.
+func behind(n meshclient.Notice) bool {
+	return n.About.Kind == mesh.KindNode && (n.Code == mesh.ProblemUnreachable || n.Code == mesh.ProblemLagging)
+}
 
 // silentNode is the kind of warning that a node does not take part.
 func silentNode(node string) string { return "silent " + node }
 
 // warnSilent says once that a node cannot be asked.
 func (d *providerData) warnSilent(diags *diag.Diagnostics, node string, why error) {
-	if asType[*meshclient.NoAgentError](why) || !d.first(silentNode(node)) {
+	if asType[*agentapi.NoAgentError](why) || !d.first(silentNode(node)) {
 		return // a node without an agent is drift, and repaired by an apply
 	}
 	advice := "If it is gone for good: set force_remove = true on it and apply, then remove it."

@@ -19,7 +19,7 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	oldCluster, _, oldKey, err := mesh.SplitPortID(instance)
 	exists := err == nil
 	if req.Plan.Raw.IsNull() {
-		walk.leave(oldCluster, mesh.PortObject(oldKey))
+		walk.leave(oldCluster, mesh.PortRef(oldKey))
 		return
 	}
 	var plan portModel
@@ -37,7 +37,7 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		}
 	}
 	if exists && (!complete || cluster != oldCluster || p.Key() != oldKey) {
-		walk.leave(oldCluster, mesh.PortObject(oldKey))
+		walk.leave(oldCluster, mesh.PortRef(oldKey))
 	}
 	if !complete {
 		walk.forget(oldCluster, instance)
@@ -73,7 +73,7 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 	c := w.cluster(cluster)
 	k := p.Key()
 	if k.Protocol == mesh.TCP && w.sshPort != 0 && k.Port == w.sshPort {
-		return "", &mesh.Error{Object: mesh.PortObject(k), Attribute: "published_port", Detail: fmt.Sprintf(
+		return "", &mesh.Error{Object: mesh.PortRef(k), Attribute: "published_port", Detail: fmt.Sprintf(
 			"Port %s is the provider's ssh.port: publishing it would cut off every SSH login to the nodes, Terraform's own included.", k)}
 	}
 	// What is not known yet must not be what fails.
@@ -81,14 +81,14 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 	p.Mode = cmp.Or(p.Mode, mesh.Ingress)
 	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Ports: c.planned.Ports,
 		Services: map[string]*mesh.Service{p.Service: {Name: p.Service}}}
-	if holder := c.owners[mesh.PortObject(k)]; holder == instance {
+	if holder := c.owners[mesh.PortRef(k)]; holder == instance {
 		delete(c.planned.Ports, k) // its own, as planned the first time
 	}
 	if err := r.PutPort(&p); err != nil {
 		return "", err
 	}
-	if !c.claim(mesh.PortObject(k), instance) {
-		return "", twice(mesh.PortObject(k), "published_port", fmt.Sprintf("the port %s of the service %s", k, mesh.ServiceID(cluster, p.Service)))
+	if !c.claim(mesh.PortRef(k), instance) {
+		return "", twice(mesh.PortRef(k), "published_port", fmt.Sprintf("the port %s of the service %s", k, mesh.ServiceID(cluster, p.Service)))
 	}
 	if c.observed == nil || c.observed.Ports[k] == nil {
 		return "", nil
@@ -105,7 +105,7 @@ func (c *plannedCluster) portInUse(cluster, id string, p mesh.PublishedPort) str
 	case id == "" && other.Service == p.Service:
 		return renamed("routingmesh_published_port", fmt.Sprintf("The cluster has the published port %s already", old),
 			"the port is closed for a moment, and its connections end", fmt.Sprintf("import it (id %q), or choose another published_port", old))
-	case !c.leaving[mesh.PortObject(k)]:
+	case !c.leaving[mesh.PortRef(k)]:
 		return fmt.Sprintf("Service %[2]q of the cluster publishes port %[1]s. If that port is destroyed in the same apply, ignore this; otherwise choose another published_port. "+
 			"If the resource was renamed, add a moved block.", k, other.Service)
 	}

@@ -50,7 +50,7 @@ func (r *portResource) IdentitySchema(_ context.Context, _ resource.IdentitySche
 }
 
 func portSubject(doing, serviceID string, k mesh.PortKey) subject {
-	return subject{doing: doing, what: "the published port " + mesh.PortID(serviceID, k), object: mesh.PortObject(k),
+	return subject{doing: doing, what: "the published port " + mesh.PortID(serviceID, k), object: mesh.PortRef(k),
 		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode", "locality", "one_packet"}}
 }
 
@@ -106,7 +106,7 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	// Published by another service, this one's port is as gone as when closed.
 	if snap != nil && (snap.Record.Ports[k] == nil || snap.Record.Ports[k].Service != service) {
-		err = absence(snap, mesh.PortObject(k))
+		err = absence(snap, mesh.PortRef(k))
 		snap, gone = nil, err == nil
 	}
 	addError(&resp.Diagnostics, portSubject("reading", mesh.ServiceID(cluster, service), k), err)
@@ -119,7 +119,7 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	before := state
 	state.fromMesh(cluster, snap.Record.Ports[k])
-	state.Drift = driftOf(snap, mesh.PortObject(k))
+	state.Drift = driftOf(snap, mesh.PortRef(k))
 	if !state.same(&before) { // to set a state of a thousand that stay as they are is most of their Reads
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // base is what the resources and the data source have in common.
@@ -82,10 +83,10 @@ func (b *base) snapshot(ctx context.Context, cluster string) (snap *meshclient.S
 // absence judges that the record lacks an object: without a majority of the
 // hosts it may be an old record, from before the object was made, and then
 // the object is not gone.
-func absence(snap *meshclient.Snapshot, o mesh.Object) error {
+func absence(snap *meshclient.Snapshot, o mesh.Ref) error {
 	var silent []meshclient.HostFailure
 	for _, entry := range slices.Sorted(maps.Keys(snap.Hosts)) {
-		var noAgent *meshclient.NoAgentError
+		var noAgent *agentapi.NoAgentError
 		if err := snap.Hosts[entry].Err; err != nil && !errors.As(err, &noAgent) {
 			silent = append(silent, meshclient.HostFailure{Host: entry, Err: err})
 		}
@@ -95,7 +96,7 @@ func absence(snap *meshclient.Snapshot, o mesh.Object) error {
 	}
 	return &meshclient.HostsError{
 		Detail: fmt.Sprintf("The record of the hosts that answer (generation %d) does not have %s, but it may be an old one: these hosts could not be asked.",
-			snap.Record.Generation, o),
+			snap.Record.Generation, o.Words()),
 		Hosts: silent,
 	}
 }

@@ -18,7 +18,7 @@ func (r *serviceResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	oldCluster, oldName, err := mesh.SplitID(instance)
 	exists := err == nil
 	if req.Plan.Raw.IsNull() {
-		walk.leave(oldCluster, mesh.ServiceObject(oldName))
+		walk.leave(oldCluster, mesh.ServiceRef(oldName))
 		return
 	}
 	var plan serviceModel
@@ -27,7 +27,7 @@ func (r *serviceResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		return
 	}
 	if exists && (plan.ClusterID.ValueString() != oldCluster || plan.Name.ValueString() != oldName) {
-		walk.leave(oldCluster, mesh.ServiceObject(oldName))
+		walk.leave(oldCluster, mesh.ServiceRef(oldName))
 	}
 	if plan.ClusterID.IsUnknown() || plan.Name.IsUnknown() {
 		return
@@ -51,7 +51,7 @@ func (w *walk) planService(cluster, instance string, s mesh.Service) (warning st
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.cluster(cluster)
-	o := mesh.ServiceObject(s.Name)
+	o := mesh.ServiceRef(s.Name)
 	if !c.claim(o, instance) {
 		return "", twice(o, "name", fmt.Sprintf("the service %s of the cluster %s", s.Name, cluster))
 	}

@@ -32,7 +32,7 @@ func (r *serviceResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 
 func serviceSubject(doing, id string) subject {
 	_, name, _ := mesh.SplitID(id)
-	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceObject(name),
+	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceRef(name),
 		attributes: []string{"cluster_id", "name", "endpoints", "scheduler", "session_affinity", "health_check", "drain_timeout"}}
 }
 
@@ -84,7 +84,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Services[name] == nil {
-		err = absence(snap, mesh.ServiceObject(name))
+		err = absence(snap, mesh.ServiceRef(name))
 		snap, gone = nil, err == nil
 	}
 	addError(&resp.Diagnostics, serviceSubject("reading", id), err)
@@ -95,7 +95,7 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
-	state.Drift = driftOf(snap, mesh.ServiceObject(name))
+	state.Drift = driftOf(snap, mesh.ServiceRef(name))
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }

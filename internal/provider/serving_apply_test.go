@@ -57,7 +57,7 @@ func TestNodeThatWasDrainedAndStays(t *testing.T) {
 		if r.Nodes["n3"] != nil {
 			return nil
 		}
-		return []mesh.Problem{{Object: mesh.NodeObject("n3"), Text: "It is needed here."}}
+		return []mesh.Problem{{Object: mesh.NodeRef("n3"), Text: "It is needed here."}}
 	}, nil)
 	w.write(m.provider(cluster(), m.node("n1"), m.node("n2"), services))
 	says(t, w.fails("apply", "-auto-approve"), "Error: Node n1 refused the change", "It is needed here.",

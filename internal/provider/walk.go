@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -41,10 +40,10 @@ type plannedCluster struct {
 	// vague is as walk.vague, for this cluster.
 	vague bool
 	// owners has which instance holds an object, held the reverse.
-	owners map[mesh.Object]string
-	held   map[string]mesh.Object
+	owners map[mesh.Ref]string
+	held   map[string]mesh.Ref
 	// leaving has the objects that this walk removes or renames.
-	leaving map[mesh.Object]bool
+	leaving map[mesh.Ref]bool
 	// observed is the record as the nodes have it, once a Read has seen it. It
 	// has objects of other Terraform states, too, and some that this very plan
 	// may remove further on: what speaks against it is a warning, no error.
@@ -67,7 +66,7 @@ func (w *walk) cluster(name string) *plannedCluster {
 				Cluster: mesh.Cluster{Name: name, AddressPool: anyPool, NodePrefixLength: anyPrefixLength, PublishedPortRange: mesh.DefaultPortRange},
 				Nodes:   map[string]*mesh.Node{}, Services: map[string]*mesh.Service{}, Ports: map[mesh.PortKey]*mesh.PublishedPort{},
 			},
-			owners: map[mesh.Object]string{}, held: map[string]mesh.Object{}, leaving: map[mesh.Object]bool{},
+			owners: map[mesh.Ref]string{}, held: map[string]mesh.Ref{}, leaving: map[mesh.Ref]bool{},
 		}
 		w.clusters[name] = c
 	}
@@ -86,7 +85,7 @@ func (w *walk) observe(r *mesh.Record) {
 }
 
 // leave says that the walk takes an object out of the cluster.
-func (w *walk) leave(cluster string, o mesh.Object) {
+func (w *walk) leave(cluster string, o mesh.Ref) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cluster(cluster).leaving[o] = true
@@ -119,7 +118,7 @@ func (w *walk) instance(id string) string {
 
 // claim makes instance the holder of an object and lets go of what it held
 // before, as when a replacement is planned a second time.
-func (c *plannedCluster) claim(o mesh.Object, instance string) bool {
+func (c *plannedCluster) claim(o mesh.Ref, instance string) bool {
 	if holder, taken := c.owners[o]; taken && holder != instance {
 		return false
 	}
@@ -137,13 +136,13 @@ func (c *plannedCluster) release(instance string) {
 	}
 	delete(c.held, instance)
 	delete(c.owners, o)
-	switch kind, name, _ := strings.Cut(string(o), "/"); kind {
-	case "node":
-		delete(c.planned.Nodes, name)
-	case "service":
-		delete(c.planned.Services, name)
-	case "port":
-		if k, err := mesh.ParsePortKey(name); err == nil {
+	switch o.Kind {
+	case mesh.KindNode:
+		delete(c.planned.Nodes, o.Name)
+	case mesh.KindService:
+		delete(c.planned.Services, o.Name)
+	case mesh.KindPort:
+		if k, ok := o.PortKey(); ok {
 			delete(c.planned.Ports, k)
 		}
 	}
@@ -155,7 +154,7 @@ func (c *plannedCluster) nodes() map[string]*mesh.Node {
 	nodes := maps.Clone(c.planned.Nodes)
 	if c.observed != nil {
 		for name, n := range c.observed.Nodes {
-			if nodes[name] == nil && !c.leaving[mesh.NodeObject(name)] {
+			if nodes[name] == nil && !c.leaving[mesh.NodeRef(name)] {
 				nodes[name] = n
 			}
 		}
@@ -164,7 +163,7 @@ func (c *plannedCluster) nodes() map[string]*mesh.Node {
 }
 
 // twice is the error of two resources that would manage the same object.
-func twice(o mesh.Object, attribute, what string) error {
+func twice(o mesh.Ref, attribute, what string) error {
 	return &mesh.Error{Object: o, Attribute: attribute, Detail: fmt.Sprintf(
 		"Two resources of this configuration are %s, and would overwrite each other. Give one of them another %s, or remove it.", what, attribute)}
 }

@@ -60,7 +60,7 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 	}{
 		"port of another service": {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("api", 8080)) }, `Service "web" of the cluster publishes port 8080/tcp`},
 		"port that leaves": {func(w *walk) (string, error) {
-			w.leave("demo", mesh.PortObject(web8080))
+			w.leave("demo", mesh.PortRef(web8080))
 			return w.planPort("demo", "", portOf("api", 8080))
 		}, ""},
 		"its own port":    {func(w *walk) (string, error) { return w.planPort("demo", "demo/web/8080/tcp", portOf("web", 8080)) }, ""},
@@ -69,11 +69,11 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		"its own address": {func(w *walk) (string, error) { return w.planNode("demo", "demo/n1", node("n1", "192.0.2.11")) }, ""},
 		"a third node":    {func(w *walk) (string, error) { return w.planNode("demo", "", node("n3", "192.0.2.13")) }, "room for 2 nodes"},
 		"a third in place of the second": {func(w *walk) (string, error) {
-			w.leave("demo", mesh.NodeObject("n2"))
+			w.leave("demo", mesh.NodeRef("n2"))
 			return w.planNode("demo", "", node("n3", "192.0.2.12"))
 		}, "from = routingmesh_node.NAME"},
 		"a replacement of the second": {func(w *walk) (string, error) {
-			w.leave("demo", mesh.NodeObject("n2"))
+			w.leave("demo", mesh.NodeRef("n2"))
 			return w.planNode("demo", "demo/n2", node("n3", "192.0.2.12"))
 		}, ""},
 		"port with another key":    {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("web", 8080)) }, "from = routingmesh_published_port.NAME"},
@@ -93,7 +93,7 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		"metrics address of a port that leaves": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.MetricsAddress = "127.0.0.1:8080"
-			w.leave("demo", mesh.PortObject(web8080))
+			w.leave("demo", mesh.PortRef(web8080))
 			return joined(w.planCluster("demo", c, true, false))
 		}, ""},
 	} {

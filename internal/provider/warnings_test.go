@@ -11,7 +11,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
 
-func warns(code mesh.WarningCode, o mesh.Object, text string) mesh.Warning {
+func warns(code mesh.WarningCode, o mesh.Ref, text string) mesh.Warning {
 	return mesh.Warning{Code: code, Object: o, Text: text}
 }
 
@@ -30,8 +30,8 @@ func TestPlan_WarnsOfTraffic(t *testing.T) {
 	one.write(m.provider("resource \"routingmesh_service\" \"db\" {\n  cluster_id = \"demo\"\n  name = \"db\"\n  endpoints = {}\n}\n"))
 	one.apply()
 
-	m.Node("n1").SetWarnings(warns(mesh.WarnFirewall, "node/n1", dropped))
-	m.Node("n2").SetWarnings(warns(mesh.WarnFirewall, "node/n2", dropped), warns(mesh.WarnPath, mesh.PortObject(web8080), "Port 8080/tcp does not answer a connection from this host."))
+	m.Node("n1").SetWarnings(warns(mesh.WarnFirewall, mesh.NodeRef("n1"), dropped))
+	m.Node("n2").SetWarnings(warns(mesh.WarnFirewall, mesh.NodeRef("n2"), dropped), warns(mesh.WarnPath, mesh.PortRef(web8080), "Port 8080/tcp does not answer a connection from this host."))
 	for range 2 {
 		out, changes := w.plan()
 		if changes {
@@ -60,7 +60,7 @@ func TestApply_SaysWhatIsNew(t *testing.T) {
 	w := m.workspace()
 	w.write(m.provider(cluster(), m.node("n1"), m.node("n2"), service("web", "n1")))
 	w.apply()
-	m.Node("n1").WarnAtCommit(warns(mesh.WarnPath, "node/n1", "Packets are lost between rmesh0 and the mesh."))
+	m.Node("n1").WarnAtCommit(warns(mesh.WarnPath, mesh.NodeRef("n1"), "Packets are lost between rmesh0 and the mesh."))
 	w.write(m.provider(cluster(), m.node("n1"), m.node("n2"), service("web", "n1"), published("a", "web", 8001), published("b", "web", 8002), published("c", "web", 8003)))
 	out := w.apply()
 	if says(t, out, "Traffic does not flow on node n1", "node n1: Packets are lost"); strings.Count(flat(out), flat("node n1: Packets are lost")) != 1 {
@@ -71,7 +71,7 @@ func TestApply_SaysWhatIsNew(t *testing.T) {
 		t.Error(out)
 	}
 
-	m.Node("n3").SetWarnings(warns(mesh.WarnFirewall, "node/n3", dropped))
+	m.Node("n3").SetWarnings(warns(mesh.WarnFirewall, mesh.NodeRef("n3"), dropped))
 	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("a", "web", 8001), published("b", "web", 8002), published("c", "web", 8003), published("d", "web", 8004)))
 	out = w.apply()
 	says(t, out, "Warning: Node n3 has joined, but not whole", "with routingmesh_node.n3", "node n3: "+dropped)
@@ -87,7 +87,7 @@ func TestClusterData_Warnings(t *testing.T) {
 	w := m.workspace()
 	w.write(m.all())
 	w.apply()
-	m.Node("n3").SetWarnings(warns(mesh.WarnHost, "node/n3", "The route to 10.255.0.1 leads to eth0."))
+	m.Node("n3").SetWarnings(warns(mesh.WarnHost, mesh.NodeRef("n3"), "The route to 10.255.0.1 leads to eth0."))
 	w.write(m.all(fmt.Sprintf(readCluster, ""), `check "traffic" {
   assert {
     condition     = length(data.routingmesh_cluster.this.warnings) == 0

@@ -71,9 +71,9 @@ func Status(t *testing.T) *mesh.Status {
 		Host:   mesh.HostFacts{KernelRelease: "6.1.0", Arch: "amd64"},
 		Record: rec, AppliedGeneration: 6,
 		Problems: []mesh.Problem{
-			{Object: "node/n1", Text: "Link rmesh0 is down."},
-			{Object: "port/8080/tcp", Text: "IPVS has no service 10.255.0.1:8080/tcp."},
-			{Object: "port/8080/tcp", Text: "No member 8080 in routingmesh-tcp."},
+			{Object: mesh.NodeRef("n1"), Text: "Link rmesh0 is down."},
+			{Object: mesh.MustParseRef("port/8080/tcp"), Text: "IPVS has no service 10.255.0.1:8080/tcp."},
+			{Object: mesh.MustParseRef("port/8080/tcp"), Text: "No member 8080 in routingmesh-tcp."},
 		},
 		Repairs: 12,
 	}

@@ -2,7 +2,6 @@ package compile
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -12,7 +11,7 @@ import (
 // so that what is wrong with it reaches the resource at fault: a published port
 // for set members and IPVS, the other node for what leads to it, this node for
 // the rest. Objects that the record no longer asks for are attributed as well.
-func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
+func Owner(rec *mesh.Record, node string, o state.Object) mesh.Ref {
 	if owner := owners[o.Key().Kind]; owner != nil {
 		return owner(rec, node, o)
 	}
@@ -20,19 +19,19 @@ func Owner(rec *mesh.Record, node string, o state.Object) mesh.Object {
 }
 
 // owners says for each kind whose its objects are; nil is the node's own.
-var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) mesh.Object{
+var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) mesh.Ref{
 	state.KindSetMember: ownerOf(memberOwner),
-	state.KindVirtualServer: ownerOf(func(_ *mesh.Record, _ string, v state.VirtualServer) mesh.Object {
+	state.KindVirtualServer: ownerOf(func(_ *mesh.Record, _ string, v state.VirtualServer) mesh.Ref {
 		return portOwner(v.Proto, v.Addr.Port())
 	}),
-	state.KindRealServer: ownerOf(func(_ *mesh.Record, _ string, r state.RealServer) mesh.Object {
+	state.KindRealServer: ownerOf(func(_ *mesh.Record, _ string, r state.RealServer) mesh.Ref {
 		return portOwner(r.Proto, r.Server.Port())
 	}),
 	state.KindNeigh: ownerOf(neighOwner),
-	state.KindFDB: ownerOf(func(rec *mesh.Record, node string, f state.FDB) mesh.Object {
+	state.KindFDB: ownerOf(func(rec *mesh.Record, node string, f state.FDB) mesh.Ref {
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MAC().String() == f.MAC })
 	}),
-	state.KindRoute: ownerOf(func(rec *mesh.Record, node string, r state.Route) mesh.Object {
+	state.KindRoute: ownerOf(func(rec *mesh.Record, node string, r state.Route) mesh.Ref {
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Block == r.Dst })
 	}),
 	state.KindNamespace: nil, state.KindVeth: nil, state.KindVXLAN: nil, state.KindAddr: nil, state.KindSysctl: nil, state.KindTimeouts: nil,
@@ -40,8 +39,8 @@ var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) me
 }
 
 // ownerOf gives a kind's function the type of its objects.
-func ownerOf[O state.Object](owner func(*mesh.Record, string, O) mesh.Object) func(*mesh.Record, string, state.Object) mesh.Object {
-	return func(rec *mesh.Record, node string, o state.Object) mesh.Object {
+func ownerOf[O state.Object](owner func(*mesh.Record, string, O) mesh.Ref) func(*mesh.Record, string, state.Object) mesh.Ref {
+	return func(rec *mesh.Record, node string, o state.Object) mesh.Ref {
 		if is, ok := o.(O); ok {
 			return owner(rec, node, is)
 		}
@@ -49,14 +48,14 @@ func ownerOf[O state.Object](owner func(*mesh.Record, string, O) mesh.Object) fu
 	}
 }
 
-func neighOwner(rec *mesh.Record, node string, n state.Neigh) mesh.Object {
+func neighOwner(rec *mesh.Record, node string, n state.Neigh) mesh.Ref {
 	if n.Link != "" {
 		return Self(node)
 	}
 	return nodeOwner(rec, node, func(other *mesh.Node) bool { return other.MeshAddress() == n.Addr })
 }
 
-func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Object {
+func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Ref {
 	if m.Set == hostModeSet {
 		return portOwner(string(mesh.TCP), m.Port)
 	}
@@ -71,17 +70,17 @@ func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Object {
 	return peerOwner(rec, node, m.Addr)
 }
 
-func peerOwner(rec *mesh.Record, node string, addr netip.Addr) mesh.Object {
+func peerOwner(rec *mesh.Record, node string, addr netip.Addr) mesh.Ref {
 	return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Address == addr })
 }
 
-func portOwner(proto string, port uint16) mesh.Object {
-	return mesh.PortObject(mesh.PortKey{Port: port, Protocol: mesh.Protocol(proto)})
+func portOwner(proto string, port uint16) mesh.Ref {
+	return mesh.PortRef(mesh.PortKey{Port: port, Protocol: mesh.Protocol(proto)})
 }
 
 // targetOwner finds the lowest published port that an endpoint of the node
 // answers on the target port.
-func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint16) mesh.Object {
+func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint16) mesh.Ref {
 	owner, found := mesh.PortKey{}, false
 	for key, p := range rec.Ports {
 		if key.Protocol != proto || (found && owner.Compare(key) < 0) {
@@ -96,38 +95,22 @@ func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint
 	if !found {
 		return Self(node)
 	}
-	return mesh.PortObject(owner)
+	return mesh.PortRef(owner)
 }
 
-func nodeOwner(rec *mesh.Record, node string, is func(*mesh.Node) bool) mesh.Object {
+func nodeOwner(rec *mesh.Record, node string, is func(*mesh.Node) bool) mesh.Ref {
 	for name, n := range rec.Nodes {
 		if is(n) {
-			return mesh.NodeObject(name)
+			return mesh.NodeRef(name)
 		}
 	}
 	return Self(node)
 }
 
-// Has says whether the record has the object: Owner may name one that it has no
-// longer.
-func Has(rec *mesh.Record, o mesh.Object) bool {
-	kind, name, _ := strings.Cut(string(o), "/")
-	switch kind {
-	case "node":
-		return rec.Nodes[name] != nil
-	case "service":
-		return rec.Services[name] != nil
-	case "port":
-		key, err := mesh.ParsePortKey(name)
-		return err == nil && rec.Ports[key] != nil
-	}
-	return o == mesh.ClusterObject
-}
-
 // Self is the node, or the cluster for a host that is no node (any more).
-func Self(node string) mesh.Object {
+func Self(node string) mesh.Ref {
 	if node == "" {
-		return mesh.ClusterObject
+		return mesh.ClusterRef
 	}
-	return mesh.NodeObject(node)
+	return mesh.NodeRef(node)
 }

@@ -90,24 +90,24 @@ func TestANodeMoreIsANeighbourAnEntryARouteAndAPeer(t *testing.T) {
 
 func TestEveryPortObjectIsOwnedByItsPort(t *testing.T) {
 	rec := threeNodes(t)
-	counts := map[mesh.Object]int{}
+	counts := map[mesh.Ref]int{}
 	for _, o := range Compile(rec, "n2", debian12, Conditions{}) {
 		counts[Owner(rec, "n2", o)]++
 	}
-	want := map[mesh.Object]int{
-		"port/8080/tcp": 5, // service, 2 destinations, open, endpoint's port
-		"port/9100/tcp": 4,
-		"port/53/udp":   5,
-		"port/8090/tcp": 2,
-		"node/n1":       4, // neighbour, FDB entry, route, peer
-		"node/n3":       4,
+	want := map[mesh.Ref]int{
+		mesh.MustParseRef("port/8080/tcp"): 5, // service, 2 destinations, open, endpoint's port
+		mesh.MustParseRef("port/9100/tcp"): 4,
+		mesh.MustParseRef("port/53/udp"):   5,
+		mesh.MustParseRef("port/8090/tcp"): 2,
+		mesh.NodeRef("n1"):                 4, // neighbour, FDB entry, route, peer
+		mesh.NodeRef("n3"):                 4,
 	}
 	for object, n := range want {
 		if counts[object] != n {
 			t.Errorf("%s owns %d objects, want %d", object, counts[object], n)
 		}
 	}
-	if counts["node/n2"] == 0 || len(counts) != len(want)+1 {
+	if counts[mesh.NodeRef("n2")] == 0 || len(counts) != len(want)+1 {
 		t.Errorf("owners: %v", counts)
 	}
 }
@@ -116,11 +116,11 @@ func TestOwnerOfWhatTheRecordDoesNotAskFor(t *testing.T) {
 	rec := threeNodes(t)
 	foreign := Compile(large(t, 1), "n5", debian12, Conditions{})
 	for _, o := range foreign {
-		if got := Owner(rec, "n2", o); got == "" {
+		if got := Owner(rec, "n2", o); got.IsZero() {
 			t.Errorf("%s has no owner", o)
 		}
 	}
-	if got := Owner(rec, "", state.NetNS{}); got != mesh.ClusterObject {
+	if got := Owner(rec, "", state.NetNS{}); got != mesh.ClusterRef {
 		t.Errorf("on a host that is no node: %s", got)
 	}
 }

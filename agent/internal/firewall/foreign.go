@@ -276,7 +276,7 @@ func warningsOf(findings []finding, node string) (warnings []mesh.Warning) {
 	for _, f := range findings {
 		if !f.unsure {
 			warnings = append(warnings, mesh.Warning{
-				Code: mesh.WarnFirewall, Object: mesh.NodeObject(node), Text: f.text(), AllTraffic: f.first.entry && f.everything,
+				Code: mesh.WarnFirewall, Object: mesh.NodeRef(node), Text: f.text(), AllTraffic: f.first.entry && f.everything,
 			})
 		}
 	}

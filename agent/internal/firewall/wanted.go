@@ -170,7 +170,7 @@ func (w wanted) commands(o observed, port uint16) []string {
 
 // warnings is what no apply repairs.
 func (w wanted) warnings(o observed, node string, report bool, port uint16) []mesh.Warning {
-	object := mesh.NodeObject(node)
+	object := mesh.NodeRef(node)
 	switch {
 	case !o.running || !w.link:
 		return nil

@@ -110,7 +110,7 @@ func TestWarnings_Report_Commands(t *testing.T) {
 		"`firewall-cmd --zone=public --add-rich-rule='rule family=\"ipv4\" source address=\"192.0.2.3\" port port=\"4789\" protocol=\"udp\" accept'`, " +
 		"`firewall-cmd --permanent --zone=public --add-rich-rule='rule family=\"ipv4\" source address=\"192.0.2.3\" port port=\"4789\" protocol=\"udp\" accept'`, " +
 		"`firewall-cmd --zone=trusted --change-interface=rmesh0`, `firewall-cmd --permanent --zone=trusted --change-interface=rmesh0`."
-	if len(got) != 1 || got[0].Text != text || got[0].Object != mesh.NodeObject("n1") || got[0].Code != mesh.WarnFirewall {
+	if len(got) != 1 || got[0].Text != text || got[0].Object != mesh.NodeRef("n1") || got[0].Code != mesh.WarnFirewall {
 		t.Errorf("got %v\nwant %s", got, text)
 	}
 	rec := record()

@@ -50,7 +50,7 @@ func (h *Host) checkAgentAddresses(c *check) {
 	}
 	byPort, err := h.listeners()
 	if err != nil {
-		c.node("", "The agent cannot see which ports are in use: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The agent cannot see which ports are in use: %v.", err)
 		return
 	}
 	for _, own := range opened {
@@ -62,7 +62,7 @@ func (h *Host) checkAgentAddresses(c *check) {
 			if h.isAgent(owner) {
 				continue // it moves
 			}
-			c.add(mesh.ClusterObject, own.attribute, "The cluster's %s is %s on this node, and %s already listens on %s. Stop it or move it to another port, or choose another %s.",
+			c.add(mesh.ProblemListenerTaken, mesh.ClusterRef, own.attribute, "The cluster's %s is %s on this node, and %s already listens on %s. Stop it or move it to another port, or choose another %s.",
 				own.attribute, own.at, owner, l.local, own.attribute)
 			break
 		}

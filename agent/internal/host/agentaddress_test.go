@@ -50,7 +50,7 @@ func TestPreflightOfTheAgentsOwnAddresses(t *testing.T) {
 				t.Fatalf("problems %+v, want %q", problems, tt.want)
 			}
 			for _, p := range problems {
-				if p.Object != mesh.ClusterObject || !strings.Contains(p.Text, p.Attribute) || !strings.HasSuffix(p.Attribute, "_address") {
+				if p.Object != mesh.ClusterRef || !strings.Contains(p.Text, p.Attribute) || !strings.HasSuffix(p.Attribute, "_address") {
 					t.Errorf("problem %+v", p)
 				}
 			}

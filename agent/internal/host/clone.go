@@ -40,7 +40,7 @@ func (w *AddressWatch) Warnings() []mesh.Warning {
 	if _, ok := facts.LinkOf(rec.Nodes[node].Address); ok {
 		return nil
 	}
-	return []mesh.Warning{{Code: mesh.WarnHost, Object: mesh.NodeObject(node), Text: addressLost(rec.Nodes[node]), AllTraffic: true}}
+	return []mesh.Warning{{Code: mesh.WarnHost, Object: mesh.NodeRef(node), Text: addressLost(rec.Nodes[node]), AllTraffic: true}}
 }
 
 func (w *AddressWatch) read() (mesh.HostFacts, error) {
@@ -67,10 +67,10 @@ func addressLost(n *mesh.Node) string {
 func (h *Host) checkOwnAddress(c *check) {
 	facts, err := h.Facts()
 	if err != nil {
-		c.node("", "The host's addresses cannot be read: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The host's addresses cannot be read: %v.", err)
 		return
 	}
 	if _, ok := facts.LinkOf(c.self.Address); !ok {
-		c.node("address", "%s", addressLost(c.self))
+		c.node(mesh.ProblemAddress, "address", "%s", addressLost(c.self))
 	}
 }

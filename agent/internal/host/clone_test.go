@@ -39,7 +39,7 @@ func TestAddressWatch(t *testing.T) {
 		}
 		for range 100 {
 			got := w.Warnings()
-			if len(got) != 1 || got[0].Code != mesh.WarnHost || got[0].Object != "node/n1" || !got[0].AllTraffic ||
+			if len(got) != 1 || got[0].Code != mesh.WarnHost || got[0].Object != mesh.NodeRef("n1") || !got[0].AllTraffic ||
 				!strings.Contains(got[0].Text, "does not have "+self.Address.String()) || !strings.Contains(got[0].Text, "run `routingmesh-agent uninstall`") {
 				t.Fatalf("a clone: %+v", got)
 			}

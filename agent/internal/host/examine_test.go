@@ -26,7 +26,7 @@ func TestPreflightOfAPoolWithTheHostsResolver(t *testing.T) {
 		put(t, os.WriteFile(filepath.Join(root, file), []byte(content), 0o644))
 		var texts string
 		for _, p := range (&Host{Proc: fakeProc(t), Root: root}).Preflight(t.Context(), nil, rec, "n1") {
-			texts += string(p.Object) + " " + p.Text
+			texts += p.Object.String() + " " + p.Text
 		}
 		want := "(" + file + ") in it: the host would find no name any more"
 		if file == "/etc/other.conf" && texts != "" || file != "/etc/other.conf" && !strings.Contains(texts, want) {

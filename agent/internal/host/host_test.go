@@ -146,7 +146,7 @@ func TestPreflightOfPorts(t *testing.T) {
 				t.Fatalf("problems %+v, want %q", problems, tt.want)
 			}
 			for i, p := range problems {
-				if !strings.HasPrefix(p.Text, tt.want[i]) || p.Attribute != "published_port" || !strings.HasPrefix(string(p.Object), "port/") {
+				if !strings.HasPrefix(p.Text, tt.want[i]) || p.Attribute != "published_port" || p.Object.Kind != mesh.KindPort {
 					t.Errorf("problem %+v, want %q", p, tt.want[i])
 				}
 			}
@@ -169,7 +169,7 @@ func withPorts(t *testing.T, endpoint string, ports []mesh.PublishedPort) *mesh.
 func TestPreflightOfANodeThatJoins(t *testing.T) {
 	h := &Host{Proc: fakeProc(t), Requirements: func(context.Context) []string { return []string{"The host lacks ip_vs."} }}
 	rec := cluster(t)
-	if got := fmt.Sprint(h.Preflight(t.Context(), nil, rec, "n1")); got != "[{node/n1  The host lacks ip_vs.}]" {
+	if got := fmt.Sprint(h.Preflight(t.Context(), nil, rec, "n1")); got != "[{host-lacks node/n1   The host lacks ip_vs.}]" {
 		t.Errorf("problems %s", got)
 	}
 	if problems := h.Preflight(t.Context(), rec, rec, "n1"); len(problems) != 0 {
@@ -183,7 +183,7 @@ func TestPreflightOfANodeThatJoins(t *testing.T) {
 func TestPreflightOfAnAddressThatIsNotTheHosts(t *testing.T) {
 	h := &Host{Proc: fakeProc(t)}
 	problems := h.Preflight(t.Context(), nil, cluster(t), "n2")
-	if len(problems) != 1 || problems[0].Object != "node/n2" || problems[0].Attribute != "address" ||
+	if len(problems) != 1 || problems[0].Object != mesh.NodeRef("n2") || problems[0].Attribute != "address" ||
 		!strings.Contains(problems[0].Text, "no address 192.0.2.77; it has "+ownAddress(t).String()) {
 		t.Errorf("problems %+v", problems)
 	}

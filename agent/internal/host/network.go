@@ -40,12 +40,12 @@ const dumpRetries = 5
 func (h *Host) checkPool(c *check) {
 	routes, err := hostRoutes()
 	if err != nil {
-		c.node("", "The host's routes cannot be read: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The host's routes cannot be read: %v.", err)
 		return
 	}
 	for _, r := range routes {
 		if overlaps(c.next.Cluster.AddressPool, r.dst) {
-			c.node("address", "The cluster's address_pool %s overlaps the %s of this host, so one of the two would lose its traffic. "+
+			c.node(mesh.ProblemPoolOverlaps, "address", "The cluster's address_pool %s overlaps the %s of this host, so one of the two would lose its traffic. "+
 				"Choose an address_pool for the cluster that no node uses (all of RFC 1918 will do).", c.next.Cluster.AddressPool, r)
 			return // one is enough to know it
 		}
@@ -91,7 +91,7 @@ func (h *Host) checkOverlay(c *check) {
 	cluster := c.next.Cluster
 	links, err := retry(netlink.LinkList)
 	if err != nil {
-		c.node("", "The host's links cannot be read: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The host's links cannot be read: %v.", err)
 		return
 	}
 	for _, l := range links {
@@ -101,7 +101,7 @@ func (h *Host) checkOverlay(c *check) {
 	}
 	byPort, err := h.listeners()
 	if err != nil {
-		c.node("", "The agent cannot see which ports are in use: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The agent cannot see which ports are in use: %v.", err)
 		return
 	}
 	for _, l := range byPort[mesh.PortKey{Port: cluster.VXLANPort, Protocol: mesh.UDP}] {
@@ -109,7 +109,7 @@ func (h *Host) checkOverlay(c *check) {
 		if owner.isKernel() {
 			continue // another VXLAN's socket: the kernel shares it between VNIs
 		}
-		c.node("cluster_id", "Port %d/udp, the cluster's vxlan_port: %s already listens on %s on this node. Stop it, or choose another vxlan_port for the cluster.",
+		c.node(mesh.ProblemOverlayTaken, "cluster_id", "Port %d/udp, the cluster's vxlan_port: %s already listens on %s on this node. Stop it, or choose another vxlan_port for the cluster.",
 			cluster.VXLANPort, owner, l.local)
 	}
 }
@@ -121,10 +121,10 @@ func (c *check) sharedPort(v *netlink.Vxlan) {
 	cluster := c.next.Cluster
 	switch {
 	case v.VxlanId == int(cluster.VNI) && !v.FlowBased:
-		c.node("cluster_id", "The VXLAN device %s of this host already uses VNI %d on port %d. Choose another vni or vxlan_port for the cluster, "+
+		c.node(mesh.ProblemOverlayTaken, "cluster_id", "The VXLAN device %s of this host already uses VNI %d on port %d. Choose another vni or vxlan_port for the cluster, "+
 			"or remove the device.", v.Name, cluster.VNI, cluster.VXLANPort)
 	case v.FlowBased || v.GBP:
-		c.node("cluster_id", "The VXLAN device %s of this host has UDP port %d for itself (it takes every VNI, or group policies), so the overlay's cannot share it. "+
+		c.node(mesh.ProblemOverlayTaken, "cluster_id", "The VXLAN device %s of this host has UDP port %d for itself (it takes every VNI, or group policies), so the overlay's cannot share it. "+
 			"Choose another vxlan_port for the cluster, or remove the device.", v.Name, cluster.VXLANPort)
 	default:
 		c.notes = append(c.notes, fmt.Sprintf("The VXLAN device %s (VNI %d) shares UDP port %d with the overlay, which harms neither.", v.Name, v.VxlanId, cluster.VXLANPort))

@@ -49,7 +49,7 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	}
 	if c.before == nil && h.Requirements != nil {
 		for _, text := range h.Requirements(ctx) {
-			c.node("", "%s", text)
+			c.node(mesh.ProblemHostLacks, "", "%s", text)
 		}
 	}
 	h.checkAddress(c)
@@ -61,9 +61,7 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	}
 	h.checkListeners(c)
 	h.checkAgentAddresses(c)
-	slices.SortFunc(c.problems, func(a, b mesh.Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
+	mesh.SortProblems(c.problems)
 	return c.problems
 }
 
@@ -75,12 +73,12 @@ func (c *check) overlayIsNew() bool {
 	return c.before == nil || c.current.Cluster.VNI != c.next.Cluster.VNI || c.current.Cluster.VXLANPort != c.next.Cluster.VXLANPort
 }
 
-func (c *check) node(attribute, format string, args ...any) {
-	c.add(mesh.NodeObject(c.self.Name), attribute, format, args...)
+func (c *check) node(code mesh.ProblemCode, attribute, format string, args ...any) {
+	c.add(code, mesh.NodeRef(c.self.Name), attribute, format, args...)
 }
 
-func (c *check) add(o mesh.Object, attribute, format string, args ...any) {
-	c.problems = append(c.problems, mesh.Problem{Object: o, Attribute: attribute, Text: fmt.Sprintf(format, args...)})
+func (c *check) add(code mesh.ProblemCode, o mesh.Ref, attribute, format string, args ...any) {
+	c.problems = append(c.problems, mesh.Problem{Code: code, Object: o, Attribute: attribute, Text: fmt.Sprintf(format, args...)})
 }
 
 func (h *Host) checkAddress(c *check) {
@@ -89,7 +87,7 @@ func (h *Host) checkAddress(c *check) {
 	}
 	facts, err := h.Facts()
 	if err != nil {
-		c.node("", "The host's addresses cannot be read: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The host's addresses cannot be read: %v.", err)
 		return
 	}
 	if _, ok := facts.LinkOf(c.self.Address); ok {
@@ -101,7 +99,7 @@ func (h *Host) checkAddress(c *check) {
 			has = append(has, fmt.Sprintf("%s (%s)", a.Addr(), link.Name))
 		}
 	}
-	c.node("address", "The host has no address %s; it has %s. The overlay sends from the node's address, so it must be one of the host's own "+
+	c.node(mesh.ProblemAddress, "address", "The host has no address %s; it has %s. The overlay sends from the node's address, so it must be one of the host's own "+
 		"(not one that a router translates to it).", c.self.Address, cmp.Or(strings.Join(has, ", "), "no IPv4 address"))
 }
 
@@ -122,7 +120,7 @@ func (h *Host) checkListeners(c *check) {
 	h.checkTranslated(c, opened)
 	byPort, err := h.listeners()
 	if err != nil {
-		c.node("", "The agent cannot see which ports are in use: %v.", err)
+		c.node(mesh.ProblemHostUnread, "", "The agent cannot see which ports are in use: %v.", err)
 		return
 	}
 	hits := map[mesh.PortKey]listener{}
@@ -142,7 +140,7 @@ func (h *Host) checkListeners(c *check) {
 		if h.isAgent(owners[l.inode]) {
 			continue
 		}
-		c.add(mesh.PortObject(key), "published_port",
+		c.add(mesh.ProblemPortTaken, mesh.PortRef(key), "published_port",
 			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
 			key, owners[l.inode], l.local, c.next.Ports[key].Service)
@@ -160,7 +158,7 @@ func (h *Host) checkTranslated(c *check, opened []mesh.PortKey) {
 		return // they are the rules of a firewall that the mesh does not need
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(found), mesh.PortKey.Compare) {
-		c.add(mesh.PortObject(key), "published_port",
+		c.add(mesh.ProblemPortTaken, mesh.PortRef(key), "published_port",
 			"Port %s: %s sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. "+
 				"Stop the container or give it another port, or choose another published_port.", key, found[key])
 	}

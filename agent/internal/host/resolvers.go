@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // resolverFiles name the host's resolvers: the second those behind
@@ -23,7 +25,7 @@ func (h *Host) checkResolvers(c *check) {
 		}
 		for _, resolver := range parseResolvers(string(content)) {
 			if c.next.Cluster.AddressPool.Contains(resolver) {
-				c.node("address", "The cluster's address_pool %s has the host's resolver %s (%s) in it: the host would find no name any more. "+
+				c.node(mesh.ProblemPoolOverlaps, "address", "The cluster's address_pool %s has the host's resolver %s (%s) in it: the host would find no name any more. "+
 					"Choose an address_pool for the cluster that no node uses (all of RFC 1918 will do).", c.next.Cluster.AddressPool, resolver, file)
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // savedRulesets are where distributions have nftables.service load rules from.
@@ -22,7 +23,7 @@ func (h *Host) checkSavedRules(c *check) {
 		}
 		for _, file := range files {
 			if text, err := os.ReadFile(file); err == nil && unreadable(text) {
-				c.node("", "%s has the mesh's rules, as `nft list ruleset` prints them. nft cannot load these, and then loads nothing of the file, the host's own rules neither. "+
+				c.node(mesh.ProblemSavedRules, "", "%s has the mesh's rules, as `nft list ruleset` prints them. nft cannot load these, and then loads nothing of the file, the host's own rules neither. "+
 					"Take the tables with chains named %s out of it (ip nat, ip filter): the agent makes the mesh's rules itself. Try it with `nft -c -f %[1]s`.", file, state.ChainPrefix)
 			}
 		}

@@ -161,7 +161,7 @@ func (h *Host) checkUnderlayMTU(c *check) {
 		where, least = fmt.Sprintf("What carries the packets of the node's address (on the link %s) has", link.Name), path{link.Name, link.MTU}
 	}
 	if least.mtu < need {
-		c.node("", "%s mtu %d, and the overlay's mtu %d needs %d: large packets are lost or go in pieces. "+
+		c.node(mesh.ProblemMTU, "", "%s mtu %d, and the overlay's mtu %d needs %d: large packets are lost or go in pieces. "+
 			"Raise the MTU of that link or route, or set mtu = %d on the cluster.", where, least.mtu, c.next.MTU(), need, least.mtu-mesh.VXLANOverhead)
 	}
 }

@@ -47,7 +47,7 @@ func (w *Warner) Warnings() []mesh.Warning {
 	}
 	var all []mesh.Warning
 	for _, text := range w.seen {
-		all = append(all, mesh.Warning{Code: mesh.WarnHost, Object: mesh.NodeObject(node), Text: text})
+		all = append(all, mesh.Warning{Code: mesh.WarnHost, Object: mesh.NodeRef(node), Text: text})
 	}
 	return all
 }

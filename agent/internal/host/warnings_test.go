@@ -121,7 +121,7 @@ func TestWarner_NoNode_Silent(t *testing.T) {
 	}
 	name = "n1"
 	for _, warning := range w.Warnings() { // of the machine that runs the test
-		if warning.Code != mesh.WarnHost || warning.Object != mesh.NodeObject("n1") {
+		if warning.Code != mesh.WarnHost || warning.Object != mesh.NodeRef("n1") {
 			t.Errorf("%+v", warning)
 		}
 	}

@@ -106,7 +106,7 @@ func (i *Installer) removeFiles() error {
 }
 
 // uploadDirs are where the provider puts the program before it installs itself:
-// installBases in internal/meshclient/install.go.
+// installBases in internal/meshclient/agentapi/install.go.
 var uploadDirs = []string{"usr/local/lib", "opt", "var/lib"}
 
 // halfWritten are the files that an install has left which was killed before it

@@ -17,7 +17,7 @@ type Place struct{ Lib, Link string }
 // Places are in the order of trying. /usr/local is read-only on hosts whose
 // system is an image (Flatcar, ostree, Talos-like), and there may be no /opt. The
 // provider looks for the links in the same order: agentDirs in
-// internal/meshclient/agentscript.go.
+// internal/meshclient/agentapi/script.go.
 var Places = []Place{
 	{"usr/local/lib/routingmesh", "usr/local/bin/routingmesh-agent"},
 	{"opt/routingmesh/lib", "opt/routingmesh/bin/routingmesh-agent"},

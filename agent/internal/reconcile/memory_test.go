@@ -117,8 +117,8 @@ func TestRepair_OwnFiles(t *testing.T) {
 		t.Errorf("fault %q, %d repairs", file.fault, r.Repairs())
 	}
 	file.fault, file.fails = "is missing", errors.New("read-only file system")
-	expect(t, "left", texts(r.RepairObjects(t.Context(), []mesh.Object{"node/n1"})), "node/n1: The systemd unit /etc/unit is missing: read-only file system.\n")
-	expect(t, "left of another", texts(r.RepairObjects(t.Context(), []mesh.Object{"node/n2"})), "")
+	expect(t, "left", texts(r.RepairObjects(t.Context(), []mesh.Ref{mesh.NodeRef("n1")})), "node/n1: The systemd unit /etc/unit is missing: read-only file system.\n")
+	expect(t, "left of another", texts(r.RepairObjects(t.Context(), []mesh.Ref{mesh.NodeRef("n2")})), "")
 	next := record(t, 0).Next()
 	next.RemoveNode("n1")
 	expect(t, "problems of a host that is no node", texts(r.Commit(t.Context(), next, "")), "cluster: The systemd unit /etc/unit is missing: read-only file system.\n")

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +9,9 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
+
+// codes are the problems that ops repair.
+var codes = [...]mesh.ProblemCode{state.Add: mesh.ProblemMissing, state.Change: mesh.ProblemDiffers, state.Remove: mesh.ProblemExtra}
 
 // problems puts a plan into sentences, sorted by object and text. They hold names
 // and values that stay as they are while the host does, no times and no counts: a
@@ -30,17 +32,18 @@ func (r *Reconciler) problems(p plan) []mesh.Problem {
 		if r.track.quarantine.undone(key) {
 			text += fmt.Sprintf(" Something on this host keeps %s, so the agent tries less and less often.", undone(op))
 		}
-		problems = append(problems, mesh.Problem{Object: compile.Owner(r.rec, r.node, op.Object()), Text: text})
+		problems = append(problems, mesh.Problem{
+			Code: codes[op.Action], Object: compile.Owner(r.rec, r.node, op.Object()), Part: op.Object().String(), Text: text,
+		})
 	}
-	slices.SortFunc(problems, func(a, b mesh.Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
-	return slices.Compact(problems)
+	mesh.SortProblems(problems)
+	return slices.CompactFunc(problems, func(a, b mesh.Problem) bool { return a.Object == b.Object && a.Text == b.Text })
 }
 
 // unread is the one problem of a node whose kernel state cannot be read.
 func (r *Reconciler) unread(err error) []mesh.Problem {
 	return []mesh.Problem{{
+		Code:   mesh.ProblemKernelUnread,
 		Object: compile.Self(r.node),
 		Text: fmt.Sprintf("The agent cannot read the kernel's state: %v. Until it can, nothing is known of the node's ports; "+
 			"see `journalctl -u routingmesh-agent` there.", err),

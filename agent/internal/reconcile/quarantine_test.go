@@ -51,7 +51,7 @@ func TestWhatKeepsVanishingIsHeldBackWhileOthersGoOn(t *testing.T) {
 				t.Errorf("another object: %v; the one held back: %v", k.has[natChain], k.has[tcpSet])
 			}
 		})
-		expect(t, "asked for", texts(r.RepairObjects(t.Context(), []mesh.Object{"node/n1"})), "")
+		expect(t, "asked for", texts(r.RepairObjects(t.Context(), []mesh.Ref{mesh.NodeRef("n1")})), "")
 
 		time.Sleep(20 * time.Minute) // in peace
 		between(r, func() { delete(k.has, tcpSet) })

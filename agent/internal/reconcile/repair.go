@@ -53,7 +53,7 @@ func (r *Reconciler) noteRepairs(out outcome, before refusals) {
 // are none, whatever the record says of repairs and however often it was tried.
 // What is missing because something else is missing belongs to that one's object.
 // It returns what is still wrong with them.
-func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) []mesh.Problem {
+func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Ref) []mesh.Problem {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rec == nil {
@@ -77,13 +77,13 @@ func (r *Reconciler) RepairObjects(ctx context.Context, objects []mesh.Object) [
 
 // asked says whether an object is one of those. What the record does not have (any
 // more) is nobody's but the node's, or for a host that is none the cluster's.
-func (r *Reconciler) asked(objects []mesh.Object, o mesh.Object) bool {
-	return slices.Contains(objects, o) || !compile.Has(r.rec, o) && slices.Contains(objects, compile.Self(r.node))
+func (r *Reconciler) asked(objects []mesh.Ref, o mesh.Ref) bool {
+	return slices.Contains(objects, o) || !r.rec.Has(o) && slices.Contains(objects, compile.Self(r.node))
 }
 
 // of wants the ops whose cause is one of the objects', and what is found missing
 // because one of those was made anew.
-func (r *Reconciler) of(objects []mesh.Object) wanted {
+func (r *Reconciler) of(objects []mesh.Ref) wanted {
 	mine := map[state.Key]bool{}
 	return func(p plan, op state.Op) bool {
 		owner := compile.Owner(r.rec, r.node, p.cause(op).Object())

@@ -172,21 +172,21 @@ func TestARepairOfAnObjectRepairsWhatHangsOnItsCauseAndNothingElse(t *testing.T)
 	tests := []struct {
 		name    string
 		broken  func(state.State)
-		objects []mesh.Object
+		objects []mesh.Ref
 		still   string // of everything, after it
 	}{
-		{"the object's own", func(s state.State) { delete(s, member); delete(s, route) }, []mesh.Object{"port/8080/tcp"},
+		{"the object's own", func(s state.State) { delete(s, member); delete(s, route) }, []mesh.Ref{mesh.MustParseRef("port/8080/tcp")},
 			"node/n1: The route 10.255.0.0/16 via 10.255.0.1 dev rmesh0 src 10.255.0.2 (host) is missing.\n"},
-		{"another node's", func(s state.State) { delete(s, member); delete(s, fdb) }, []mesh.Object{"node/n2"},
+		{"another node's", func(s state.State) { delete(s, member); delete(s, fdb) }, []mesh.Ref{mesh.NodeRef("n2")},
 			"port/8080/tcp: The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in.\n"},
-		{"what the missing link holds", func(s state.State) { maps.DeleteFunc(s, onLink); delete(s, member) }, []mesh.Object{"node/n1"},
+		{"what the missing link holds", func(s state.State) { maps.DeleteFunc(s, onLink); delete(s, member) }, []mesh.Ref{mesh.NodeRef("n1")},
 			"port/8080/tcp: The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in.\n"},
-		{"not what the missing link holds", func(s state.State) { maps.DeleteFunc(s, onLink) }, []mesh.Object{"node/n2"},
+		{"not what the missing link holds", func(s state.State) { maps.DeleteFunc(s, onLink) }, []mesh.Ref{mesh.NodeRef("n2")},
 			"node/n1: The link vx0 (vxlan id 5312846 local 192.0.2.1 port 4789 mac 02:52:0a:ff:00:01 mtu 1450) is missing.\n"},
 		{"what the record knows nothing of is the node's", func(s state.State) {
 			s.Put(state.SetMember{Set: "routingmesh-udp", Port: 1000})
 			delete(s, member)
-		}, []mesh.Object{"node/n1"}, "port/8080/tcp: The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in.\n"},
+		}, []mesh.Ref{mesh.NodeRef("n1")}, "port/8080/tcp: The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in.\n"},
 		{"everything", func(s state.State) { delete(s, member); delete(s, route); delete(s, fdb) }, nil, ""},
 	}
 	for _, test := range tests {
@@ -228,7 +228,7 @@ func TestARepairOfALinkMakesAgainWhatWentWithIt(t *testing.T) {
 			})
 		}
 	}
-	expect(t, "left", texts(r.RepairObjects(t.Context(), []mesh.Object{"node/n1"})), "")
+	expect(t, "left", texts(r.RepairObjects(t.Context(), []mesh.Ref{mesh.NodeRef("n1")})), "")
 	if _, problems := r.Status(t.Context()); len(problems) > 0 {
 		t.Errorf("left: %s", texts(problems))
 	}

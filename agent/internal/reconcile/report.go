@@ -34,12 +34,12 @@ func (r *reported) log(log *slog.Logger, problems []mesh.Problem) {
 	for _, problem := range problems {
 		now[problem] = true
 		if !(*r)[problem] {
-			log.Warn("not as the record asks, and left so (repair is report)", "object", string(problem.Object), "problem", problem.Text)
+			log.Warn("not as the record asks, and left so (repair is report)", "object", problem.Object.String(), "problem", problem.Text)
 		}
 	}
 	for problem := range *r {
 		if !now[problem] {
-			log.Info("no longer so", "object", string(problem.Object), "problem", problem.Text)
+			log.Info("no longer so", "object", problem.Object.String(), "problem", problem.Text)
 		}
 	}
 	*r = now

@@ -46,7 +46,7 @@ func (r *Reporter) Check(ctx context.Context, asJSON bool) error {
 }
 
 func newChecker(r *Reporter, k *kernel.Kernel) *checker {
-	return &checker{Reporter: r, kernel: k, report: &report{}, unreached: map[mesh.Object]bool{}}
+	return &checker{Reporter: r, kernel: k, report: &report{}, unreached: map[mesh.Ref]bool{}}
 }
 
 // checker makes one report.
@@ -57,7 +57,7 @@ type checker struct {
 	status *mesh.Status // nil when no agent answers
 	stored server.Stored
 	// unreached has the objects of what check has found wrong with the overlay.
-	unreached map[mesh.Object]bool
+	unreached map[mesh.Ref]bool
 }
 
 func (c *checker) run(ctx context.Context) error {

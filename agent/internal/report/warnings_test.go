@@ -21,9 +21,9 @@ func warnedStatus(t *testing.T) *mesh.Status {
 	st := agenttest.Status(t)
 	st.Problems, st.AppliedGeneration = nil, st.Generation
 	st.Warnings = []mesh.Warning{
-		{Code: mesh.WarnFirewall, Object: "node/n1", Text: "The chain inet filter forward (policy drop) drops the mesh's packets. Run `nft insert rule inet filter forward iifname rmesh0 accept`."},
-		{Code: mesh.WarnHost, Object: "node/n1", Text: "A route of the host leads 10.255.0.1 astray.", AllTraffic: true},
-		{Code: mesh.WarnPath, Object: "port/8080/tcp", Text: "Port 8080/tcp does not answer."},
+		{Code: mesh.WarnFirewall, Object: mesh.NodeRef("n1"), Text: "The chain inet filter forward (policy drop) drops the mesh's packets. Run `nft insert rule inet filter forward iifname rmesh0 accept`."},
+		{Code: mesh.WarnHost, Object: mesh.NodeRef("n1"), Text: "A route of the host leads 10.255.0.1 astray.", AllTraffic: true},
+		{Code: mesh.WarnPath, Object: mesh.MustParseRef("port/8080/tcp"), Text: "Port 8080/tcp does not answer."},
 	}
 	return st
 }
@@ -68,8 +68,8 @@ func TestCheck_Warnings(t *testing.T) {
 	c := testChecker(t)
 	st := warnedStatus(t)
 	st.Warnings = append(st.Warnings,
-		mesh.Warning{Code: mesh.WarnOverlay, Object: "node/n1", Text: "Node n1 did not let in n2 a moment ago."},
-		mesh.Warning{Code: mesh.WarnOverlay, Object: "node/n9", Text: "Node n9 is not reached."})
+		mesh.Warning{Code: mesh.WarnOverlay, Object: mesh.NodeRef("n1"), Text: "Node n1 did not let in n2 a moment ago."},
+		mesh.Warning{Code: mesh.WarnOverlay, Object: mesh.NodeRef("n9"), Text: "Node n9 is not reached."})
 	mesh.SortWarnings(st.Warnings)
 	agenttest.Serve(t, c.Socket(), map[string]any{
 		"GET " + mesh.PathStatus: st,

@@ -83,13 +83,13 @@ func (f failure) warning(rec *mesh.Record, self string, all bool) mesh.Warning {
 	w := mesh.Warning{Code: mesh.WarnPath, AllTraffic: all}
 	switch {
 	case !all && len(f.ports) == 1:
-		w.Object = mesh.PortObject(f.ports[0])
+		w.Object = mesh.PortRef(f.ports[0])
 	case !all && f.wholeService(rec) != "":
-		w.Object = mesh.ServiceObject(f.wholeService(rec))
+		w.Object = mesh.ServiceRef(f.wholeService(rec))
 	case f.at == sent && f.node != "":
-		w.Object = mesh.NodeObject(f.node)
+		w.Object = mesh.NodeRef(f.node)
 	default:
-		w.Object = mesh.NodeObject(self)
+		w.Object = mesh.NodeRef(self)
 	}
 	w.Text = fmt.Sprintf("A test packet to %s %s", f.what(all), f.story(rec, self))
 	if f.rejected != "" {

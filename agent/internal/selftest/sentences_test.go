@@ -48,7 +48,7 @@ func TestPath_Warnings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got := saying(t, true, tt.o, tt.ports...).warnings()
-		if len(got) != 1 || got[0].Code != mesh.WarnPath || string(got[0].Object) != tt.object || got[0].AllTraffic {
+		if len(got) != 1 || got[0].Code != mesh.WarnPath || got[0].Object.String() != tt.object || got[0].AllTraffic {
 			t.Errorf("%s: %+v", tt.name, got)
 			continue
 		}
@@ -86,7 +86,7 @@ func TestPath_Warnings_WholeService(t *testing.T) {
 		moved.Service = "other"
 		rec.Ports[key] = &moved
 	}
-	if got := p.warnings(); len(got) != 1 || got[0].Object != mesh.ServiceObject("other") {
+	if got := p.warnings(); len(got) != 1 || got[0].Object != mesh.ServiceRef("other") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -95,7 +95,7 @@ func TestPath_Warnings_NothingPasses(t *testing.T) {
 	p := saying(t, true, outcome{at: nowhere}, 3, 4)
 	p.schedule.lastPass = time.Now().Add(-quietHere)
 	got := p.warnings()
-	if len(got) != 1 || !got[0].AllTraffic || got[0].Object != mesh.NodeObject("n0") || !strings.HasPrefix(got[0].Text, "A test packet to any published tcp port does not") {
+	if len(got) != 1 || !got[0].AllTraffic || got[0].Object != mesh.NodeRef("n0") || !strings.HasPrefix(got[0].Text, "A test packet to any published tcp port does not") {
 		t.Errorf("%+v", got)
 	}
 	var s mesh.SelfTest

@@ -22,7 +22,7 @@ type fakeReconciler struct {
 	calls      []string // of everything that must be in order
 	problems   []mesh.Problem
 	ctxErr     error // of the context during the last commit
-	asked      [][]mesh.Object
+	asked      [][]mesh.Ref
 	full       error // what Announce fails with
 	deaf       error // what Drains fails with
 	draining   []mesh.Drain
@@ -53,7 +53,7 @@ func (f *fakeReconciler) Resume(ctx context.Context, rec *mesh.Record, node stri
 	return f.Commit(ctx, rec, node)
 }
 
-func (f *fakeReconciler) RepairObjects(_ context.Context, objects []mesh.Object) []mesh.Problem {
+func (f *fakeReconciler) RepairObjects(_ context.Context, objects []mesh.Ref) []mesh.Problem {
 	f.asked = append(f.asked, objects)
 	return f.problems
 }
@@ -72,7 +72,7 @@ func (f *fakeHost) Facts() (mesh.HostFacts, error) { return mesh.HostFacts{Hostn
 func (f *fakeHost) Preflight(_ context.Context, _, next *mesh.Record, node string) []mesh.Problem {
 	f.checked = append(f.checked, node)
 	if next.Nodes[node].Labels["wet"] != "" {
-		return []mesh.Problem{{Object: mesh.NodeObject(node), Text: "The disk is wet."}}
+		return []mesh.Problem{{Object: mesh.NodeRef(node), Text: "The disk is wet."}}
 	}
 	return nil
 }

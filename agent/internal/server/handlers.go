@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +52,7 @@ func withWarning(warning string, problems []mesh.Problem) []mesh.Problem {
 	if warning == "" {
 		return problems
 	}
-	return slices.Insert(slices.Clone(problems), 0, mesh.Problem{Object: mesh.ClusterObject, Text: warning})
+	return slices.Insert(slices.Clone(problems), 0, mesh.Problem{Code: mesh.ProblemRecordUnread, Object: mesh.ClusterRef, Text: warning})
 }
 
 // withFront adds what keeps the node's addresses from answering, sorted in.
@@ -62,9 +61,7 @@ func withFront(front, problems []mesh.Problem) []mesh.Problem {
 		return problems
 	}
 	all := slices.Concat(problems, front)
-	slices.SortFunc(all, func(a, b mesh.Problem) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Text, b.Text))
-	})
+	mesh.SortProblems(all)
 	return all
 }
 

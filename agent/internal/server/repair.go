@@ -23,7 +23,7 @@ func (s *Server) repair(w http.ResponseWriter, req *http.Request) {
 	defer cancel()
 	s.resume(ctx)
 	problems := withFront(s.frontOf(body.Objects), s.Reconciler.RepairObjects(ctx, body.Objects))
-	if _, warning := s.current(); len(body.Objects) == 0 || slices.Contains(body.Objects, mesh.ClusterObject) {
+	if _, warning := s.current(); len(body.Objects) == 0 || slices.Contains(body.Objects, mesh.ClusterRef) {
 		problems = withWarning(warning, problems)
 	}
 	s.answer(w, mesh.RepairResponse{Problems: notNil(problems)})
@@ -31,7 +31,7 @@ func (s *Server) repair(w http.ResponseWriter, req *http.Request) {
 
 // frontOf is what keeps the node's addresses from answering, of these objects, or
 // all without any. It is tried again without being asked for.
-func (s *Server) frontOf(objects []mesh.Object) []mesh.Problem {
+func (s *Server) frontOf(objects []mesh.Ref) []mesh.Problem {
 	problems := slices.Clone(s.Front.Problems())
 	if len(objects) == 0 {
 		return problems

@@ -14,9 +14,9 @@ import (
 func TestRepairPassesTheObjectsOnAndAnswersWithWhatIsLeft(t *testing.T) {
 	a := newAgent(t, t.TempDir())
 	a.has(t, "n1", cluster(t, "uid", "n1"))
-	a.reconciler.problems = []mesh.Problem{{Object: "node/n1", Text: "The link is missing."}}
+	a.reconciler.problems = []mesh.Problem{{Object: mesh.NodeRef("n1"), Text: "The link is missing."}}
 	var answer mesh.RepairResponse
-	code, _ := a.call(t, "POST", mesh.PathRepair, mesh.RepairRequest{Objects: []mesh.Object{"node/n1"}}, &answer)
+	code, _ := a.call(t, "POST", mesh.PathRepair, mesh.RepairRequest{Objects: []mesh.Ref{mesh.NodeRef("n1")}}, &answer)
 	if code != http.StatusOK || len(answer.Problems) != 1 || fmt.Sprint(a.reconciler.asked) != "[[node/n1]]" {
 		t.Errorf("%d, %v, asked %v", code, answer, a.reconciler.asked)
 	}
@@ -34,10 +34,10 @@ func TestARepairHasWhatIsWrongWithTheRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := newAgent(t, dir)
-	for objects, want := range map[mesh.Object]int{"": 1, "cluster": 1, "node/n1": 0} {
+	for objects, want := range map[mesh.Ref]int{{}: 1, mesh.ClusterRef: 1, mesh.NodeRef("n1"): 0} {
 		var answer mesh.RepairResponse
-		body := mesh.RepairRequest{Objects: []mesh.Object{objects}}
-		if objects == "" {
+		body := mesh.RepairRequest{Objects: []mesh.Ref{objects}}
+		if objects.IsZero() {
 			body.Objects = nil
 		}
 		a.call(t, "POST", mesh.PathRepair, body, &answer)

@@ -27,7 +27,7 @@ type Reconciler interface {
 	// Resume takes up the record that was there when the agent started.
 	Resume(ctx context.Context, rec *mesh.Record, node string) []mesh.Problem
 	// RepairObjects repairs the objects, all without any, and returns what is left.
-	RepairObjects(ctx context.Context, objects []mesh.Object) []mesh.Problem
+	RepairObjects(ctx context.Context, objects []mesh.Ref) []mesh.Problem
 	// Status returns the last generation applied whole and what differs now.
 	Status(ctx context.Context) (applied uint64, problems []mesh.Problem)
 	// Repairs counts what was repaired because others had broken it.
@@ -174,7 +174,7 @@ func (s *Server) logApplied(stored Stored, problems []mesh.Problem) {
 	s.Log.Info("applied the record", "cluster", stored.Record.Cluster.Name, "node", stored.Node,
 		"generation", stored.Record.Generation, "problems", len(problems))
 	for _, p := range problems {
-		s.Log.Error("not as the record asks", "object", string(p.Object), "problem", p.Text)
+		s.Log.Error("not as the record asks", "object", p.Object.String(), "problem", p.Text)
 	}
 }
 

@@ -177,7 +177,7 @@ func TestProblemsOfTheChecksAreAnswersAndHoldTheLease(t *testing.T) {
 	rec.Nodes["n1"].Labels = map[string]string{"wet": "yes"}
 	var resp mesh.PrepareResponse
 	a.call(t, "POST", mesh.PathPrepare, mesh.PrepareRequest{Holder: "w", Node: "n1", Record: rec}, &resp)
-	if len(resp.Problems) != 1 || resp.Problems[0].Object != "node/n1" {
+	if len(resp.Problems) != 1 || resp.Problems[0].Object != mesh.NodeRef("n1") {
 		t.Errorf("problems %+v", resp.Problems)
 	}
 	if code, _ := a.prepare(t, "other", "n1", rec); code != mesh.Busy {

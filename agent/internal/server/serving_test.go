@@ -93,12 +93,12 @@ func TestDrainsThatCannotBeKeptRefuseTheCommit(t *testing.T) {
 func TestWhatKeepsTheAddressesFromAnsweringIsAProblemOfStatusCommitAndRepair(t *testing.T) {
 	a, f := fronted(t, t.TempDir())
 	rec := cluster(t, "u", "n1")
-	a.reconciler.problems = []mesh.Problem{{Object: "cluster", Text: "B."}, {Object: "port/80/tcp", Text: "C."}}
-	f.problems = []mesh.Problem{{Object: "node/n1", Text: "Taken."}, {Object: "cluster", Text: "A."}}
+	a.reconciler.problems = []mesh.Problem{{Object: mesh.ClusterRef, Text: "B."}, {Object: mesh.MustParseRef("port/80/tcp"), Text: "C."}}
+	f.problems = []mesh.Problem{{Object: mesh.NodeRef("n1"), Text: "Taken."}, {Object: mesh.ClusterRef, Text: "A."}}
 	a.prepare(t, "w", "n1", rec)
 	var committed mesh.CommitResponse
 	a.call(t, "POST", mesh.PathCommit, mesh.CommitRequest{Holder: "w", Generation: 1, Hash: rec.Hash()}, &committed)
-	const sorted = "[{cluster  A.} {cluster  B.} {node/n1  Taken.} {port/80/tcp  C.}]"
+	const sorted = "[{ cluster   A.} { cluster   B.} { node/n1   Taken.} { port/80/tcp   C.}]"
 	if got := fmt.Sprint(committed.Problems); got != sorted {
 		t.Errorf("the commit answers %s", got)
 	}
@@ -106,11 +106,11 @@ func TestWhatKeepsTheAddressesFromAnsweringIsAProblemOfStatusCommitAndRepair(t *
 		t.Errorf("the status is %s", got)
 	}
 	for _, test := range []struct {
-		objects []mesh.Object
+		objects []mesh.Ref
 		want    string
 	}{
 		{nil, sorted},
-		{[]mesh.Object{"node/n1"}, "[{cluster  B.} {node/n1  Taken.} {port/80/tcp  C.}]"}, // the fake reconciler does not choose
+		{[]mesh.Ref{mesh.NodeRef("n1")}, "[{ cluster   B.} { node/n1   Taken.} { port/80/tcp   C.}]"}, // the fake reconciler does not choose
 	} {
 		var repaired mesh.RepairResponse
 		a.call(t, "POST", mesh.PathRepair, mesh.RepairRequest{Objects: test.objects}, &repaired)
@@ -118,7 +118,7 @@ func TestWhatKeepsTheAddressesFromAnsweringIsAProblemOfStatusCommitAndRepair(t *
 			t.Errorf("the repair of %v answers %s", test.objects, got)
 		}
 	}
-	if fmt.Sprint(f.problems) != "[{node/n1  Taken.} {cluster  A.}]" {
+	if fmt.Sprint(f.problems) != "[{ node/n1   Taken.} { cluster   A.}]" {
 		t.Errorf("the front's own problems were changed: %v", f.problems)
 	}
 }

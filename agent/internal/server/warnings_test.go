@@ -11,8 +11,8 @@ import (
 // a commit as it is after its apply.
 func TestWarnings_StatusAndCommit(t *testing.T) {
 	a := newAgent(t, t.TempDir())
-	path := mesh.Warning{Code: mesh.WarnPath, Object: "node/n1", Text: "Lost."}
-	drop := mesh.Warning{Code: mesh.WarnFirewall, Object: "node/n1", Text: "Dropped."}
+	path := mesh.Warning{Code: mesh.WarnPath, Object: mesh.NodeRef("n1"), Text: "Lost."}
+	drop := mesh.Warning{Code: mesh.WarnFirewall, Object: mesh.NodeRef("n1"), Text: "Dropped."}
 	a.Options.Warnings = []func() []mesh.Warning{
 		func() []mesh.Warning {
 			if len(a.reconciler.commits) == 0 {

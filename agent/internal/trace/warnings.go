@@ -1,8 +1,6 @@
 package trace
 
 import (
-	"strings"
-
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -19,23 +17,22 @@ func (f *Facts) warningsOf(key mesh.PortKey) []mesh.Warning {
 	return found
 }
 
-func (f *Facts) concerns(o mesh.Object, key mesh.PortKey) bool {
-	kind, name, _ := strings.Cut(string(o), "/")
+func (f *Facts) concerns(o mesh.Ref, key mesh.PortKey) bool {
 	if f.Record == nil || f.Record.Ports[key] == nil {
-		return kind != "port" && kind != "service"
+		return o.Kind != mesh.KindPort && o.Kind != mesh.KindService
 	}
 	service := f.Record.Services[f.Record.Ports[key].Service]
-	switch kind {
-	case "port":
-		return o == mesh.PortObject(key)
-	case "service":
-		return name == service.Name
-	case "node":
-		if name == f.Node {
+	switch o.Kind {
+	case mesh.KindPort:
+		return o == mesh.PortRef(key)
+	case mesh.KindService:
+		return o.Name == service.Name
+	case mesh.KindNode:
+		if o.Name == f.Node {
 			return true
 		}
 		for _, e := range service.Endpoints {
-			if e.Node == name {
+			if e.Node == o.Name {
 				return true
 			}
 		}

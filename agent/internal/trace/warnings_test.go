@@ -11,8 +11,8 @@ import (
 // verdict, which does not call the way whole.
 func TestTrace_Warnings(t *testing.T) {
 	port := mesh.PortKey{Port: 8080, Protocol: mesh.TCP} // of web, with endpoints on n1 and n2
-	for o, concerns := range map[mesh.Object]bool{
-		"cluster": true, "node/n1": true, "node/n2": true, "node/n3": false, "port/8080/tcp": true, "port/9090/tcp": false, "service/web": true, "service/dns": false,
+	for o, concerns := range map[mesh.Ref]bool{
+		mesh.ClusterRef: true, mesh.NodeRef("n1"): true, mesh.NodeRef("n2"): true, mesh.NodeRef("n3"): false, mesh.MustParseRef("port/8080/tcp"): true, mesh.MustParseRef("port/9090/tcp"): false, mesh.ServiceRef("web"): true, mesh.ServiceRef("dns"): false,
 	} {
 		f := facts(t)
 		f.Warnings = []mesh.Warning{{Code: mesh.WarnPath, Object: o, Text: "The packet does not come back."}}
@@ -26,8 +26,8 @@ func TestTrace_Warnings(t *testing.T) {
 		}
 	}
 	f := facts(t)
-	f.Warnings = []mesh.Warning{{Object: "service/dns", Text: "Of a service."}, {Object: "node/n1", Text: "Of the node."}}
-	if got := Of(f, mesh.PortKey{Port: 9999, Protocol: mesh.TCP}).Warnings; len(got) != 1 || got[0].Object != "node/n1" {
+	f.Warnings = []mesh.Warning{{Object: mesh.ServiceRef("dns"), Text: "Of a service."}, {Object: mesh.NodeRef("n1"), Text: "Of the node."}}
+	if got := Of(f, mesh.PortKey{Port: 9999, Protocol: mesh.TCP}).Warnings; len(got) != 1 || got[0].Object != mesh.NodeRef("n1") {
 		t.Errorf("a port that is not published: %v", got)
 	}
 }

@@ -137,7 +137,7 @@ func (f *Front) Problems() []mesh.Problem {
 	var problems []mesh.Problem
 	for _, d := range f.listeners {
 		if d.fault != "" {
-			problems = append(problems, mesh.Problem{Object: mesh.NodeObject(node), Attribute: d.attribute, Text: d.fault})
+			problems = append(problems, mesh.Problem{Code: mesh.ProblemListener, Object: mesh.NodeRef(node), Attribute: d.attribute, Text: d.fault})
 		}
 	}
 	slices.SortFunc(problems, func(a, b mesh.Problem) int { return cmp.Compare(a.Text, b.Text) })

@@ -228,7 +228,7 @@ func TestADoorThatDoesNotOpenIsAProblemUntilItDoes(t *testing.T) {
 			return newChanListener(), nil
 		}
 		f.Follow(record(t, nil), "n1")
-		want := []mesh.Problem{{Object: "node/n1", Attribute: "health_address", Text: "The agent cannot listen on 127.0.0.1:10256, its health_address: " +
+		want := []mesh.Problem{{Code: mesh.ProblemListener, Object: mesh.NodeRef("n1"), Attribute: "health_address", Text: "The agent cannot listen on 127.0.0.1:10256, its health_address: " +
 			"another program listens there. So a load balancer takes this node for dead. Stop it (`ss -ltnp` shows which one), or choose another health_address for the cluster."}}
 		if got := f.Problems(); !slices.Equal(got, want) {
 			t.Errorf("problems: %+v", got)

@@ -21,7 +21,7 @@ func measured() *world {
 	eight := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
 	traffic := mesh.Traffic{Connections: 5, PacketsIn: 50, PacketsOut: 40, BytesIn: 5000, BytesOut: 1 << 40}
 	return &world{
-		warnings: []mesh.Warning{{Code: mesh.WarnPath, Object: "port/8080/tcp"}, {Code: mesh.WarnPath, Object: "node/n1"}},
+		warnings: []mesh.Warning{{Code: mesh.WarnPath, Object: mesh.MustParseRef("port/8080/tcp")}, {Code: mesh.WarnPath, Object: mesh.NodeRef("n1")}},
 		stats:    reconcile.Stats{Generation: 7, Applied: 6, Repairs: 12, Problems: 3, LastApply: 1500 * time.Millisecond, LastApplyAt: time.Unix(1_700_000_000, 250_000_000)},
 		results: map[compile.Check]health.Result{
 			checkOf("10.255.0.2:80"): {Endpoint: "a", Failing: true, Reason: "connection refused"},

@@ -39,10 +39,10 @@ func (p *place) servesHere(now compile.Conditions) bool {
 // warning. (Where a port is not open, no endpoint gets connections, and that is said
 // instead.)
 func (p *place) turnsAwayFrom(service string, local int, warnings []mesh.Warning) string {
-	lost := map[mesh.Object]string{}
+	lost := map[mesh.Ref]string{}
 	for _, w := range warnings {
 		switch {
-		case w.Code == mesh.WarnOverlay && w.AllTraffic && local == 0, w.Code == mesh.WarnPath && w.Object == mesh.ServiceObject(service):
+		case w.Code == mesh.WarnOverlay && w.AllTraffic && local == 0, w.Code == mesh.WarnPath && w.Object == mesh.ServiceRef(service):
 			return w.Text
 		case w.Code == mesh.WarnPath:
 			lost[w.Object] = w.Text
@@ -50,7 +50,7 @@ func (p *place) turnsAwayFrom(service string, local int, warnings []mesh.Warning
 	}
 	why := ""
 	for _, port := range p.rec.ServicePorts(service) {
-		text, is := lost[mesh.PortObject(port.Key())]
+		text, is := lost[mesh.PortRef(port.Key())]
 		if !is {
 			return ""
 		}

@@ -23,10 +23,10 @@ func twoPorts(rec *mesh.Record) {
 // TestHealthz_Warnings: what concerns all traffic turns balancers away, but what all
 // nodes may see at once (the overlay) only from a node that has no endpoint itself.
 func TestHealthz_Warnings(t *testing.T) {
-	warning := func(code mesh.WarningCode, o mesh.Object, allTraffic bool) mesh.Warning {
+	warning := func(code mesh.WarningCode, o mesh.Ref, allTraffic bool) mesh.Warning {
 		return mesh.Warning{Code: code, Object: o, Text: "Packets are lost.", AllTraffic: allTraffic}
 	}
-	path, other := warning(mesh.WarnPath, "port/8080/tcp", false), warning(mesh.WarnPath, "port/8443/tcp", false)
+	path, other := warning(mesh.WarnPath, mesh.MustParseRef("port/8080/tcp"), false), warning(mesh.WarnPath, mesh.MustParseRef("port/8443/tcp"), false)
 	sick := map[compile.Check]bool{checkOf("10.255.0.2:80"): true}
 	for _, tt := range []struct {
 		name      string
@@ -36,18 +36,18 @@ func TestHealthz_Warnings(t *testing.T) {
 		node, web int // statuses of /healthz and /healthz/web
 	}{
 		{"all is well", nil, nil, nil, 200, 200},
-		{"a firewall, all traffic", nil, nil, []mesh.Warning{warning(mesh.WarnFirewall, "node/n1", true)}, 503, 503},
-		{"a path, all traffic", nil, nil, []mesh.Warning{warning(mesh.WarnPath, "node/n1", true)}, 503, 503},
-		{"a host setting, part of it", nil, nil, []mesh.Warning{warning(mesh.WarnHost, "node/n1", false)}, 200, 200},
-		{"one peer is lost", remote, nil, []mesh.Warning{warning(mesh.WarnOverlay, "node/n2", false)}, 200, 200},
-		{"the overlay is lost, endpoints are here", nil, nil, []mesh.Warning{warning(mesh.WarnOverlay, "node/n1", true)}, 200, 200},
-		{"the overlay is lost, endpoints are elsewhere", remote, nil, []mesh.Warning{warning(mesh.WarnOverlay, "node/n1", true)}, 503, 503},
-		{"the overlay is lost, the endpoint here is sick", nil, sick, []mesh.Warning{warning(mesh.WarnOverlay, "node/n1", true)}, 503, 503},
+		{"a firewall, all traffic", nil, nil, []mesh.Warning{warning(mesh.WarnFirewall, mesh.NodeRef("n1"), true)}, 503, 503},
+		{"a path, all traffic", nil, nil, []mesh.Warning{warning(mesh.WarnPath, mesh.NodeRef("n1"), true)}, 503, 503},
+		{"a host setting, part of it", nil, nil, []mesh.Warning{warning(mesh.WarnHost, mesh.NodeRef("n1"), false)}, 200, 200},
+		{"one peer is lost", remote, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n2"), false)}, 200, 200},
+		{"the overlay is lost, endpoints are here", nil, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 200, 200},
+		{"the overlay is lost, endpoints are elsewhere", remote, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 503, 503},
+		{"the overlay is lost, the endpoint here is sick", nil, sick, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 503, 503},
 		{"every port of the service", nil, nil, []mesh.Warning{path}, 200, 503},
 		{"one of two ports", twoPorts, nil, []mesh.Warning{path}, 200, 200},
 		{"both ports", twoPorts, nil, []mesh.Warning{path, other}, 200, 503},
 		{"another service's port", nil, nil, []mesh.Warning{other}, 200, 200},
-		{"the service itself", nil, nil, []mesh.Warning{warning(mesh.WarnPath, "service/web", false)}, 200, 503},
+		{"the service itself", nil, nil, []mesh.Warning{warning(mesh.WarnPath, mesh.ServiceRef("web"), false)}, 200, 503},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := applied()

@@ -1,7 +1,6 @@
 package meshtest
 
 import (
-	"cmp"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -13,9 +12,7 @@ import (
 // refuse, and what Break has broken.
 func (a *agent) problems() []mesh.Problem {
 	found := append(problems(a.host.committed, a.record), a.host.broken...)
-	slices.SortFunc(found, func(x, y mesh.Problem) int {
-		return cmp.Or(cmp.Compare(x.Object, y.Object), cmp.Compare(x.Text, y.Text))
-	})
+	mesh.SortProblems(found)
 	return found
 }
 

@@ -1,4 +1,4 @@
-package meshclient
+package agentapi
 
 import (
 	"regexp"

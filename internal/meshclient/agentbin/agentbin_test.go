@@ -1,4 +1,4 @@
-package meshclient
+package agentbin
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ func TestReadAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := fstest.MapFS{
-		"agentbin/routingmesh-agent_linux_amd64.gz": {Data: gz.Bytes()},
-		"agentbin/routingmesh-agent_linux_arm.gz":   {Data: []byte("damaged")},
+		"routingmesh-agent_linux_amd64.gz": {Data: gz.Bytes()},
+		"routingmesh-agent_linux_arm.gz":   {Data: []byte("damaged")},
 	}
 	got, sum, err := readAgent(dir, "amd64")
 	want := sha256.Sum256(program)
@@ -32,15 +32,5 @@ func TestReadAgent(t *testing.T) {
 	}
 	if _, _, err := readAgent(dir, "arm"); err == nil {
 		t.Error("a damaged agent was accepted")
-	}
-}
-
-func TestArchitecture(t *testing.T) {
-	t.Parallel()
-	for uname, want := range map[string]string{"Linux x86_64\n": "amd64", "Linux aarch64": "arm64", "Linux armv7l": "", "Darwin arm64": "", "": ""} {
-		got, err := architecture(uname)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: %q, %v", uname, got, err)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package meshclient
+package agentapi
 
 import (
 	"bytes"
@@ -14,8 +14,9 @@ import (
 const (
 	// installTimeout covers the upload and the agent's own wait until it
 	// answers; an emulated host is slow at both.
-	installTimeout   = 3 * time.Minute
-	uninstallTimeout = time.Minute
+	installTimeout = 3 * time.Minute
+	// UninstallTimeout is how long Uninstall may take.
+	UninstallTimeout = time.Minute
 )
 
 // installScript takes the gzipped agent on stdin, puts it where programs may run
@@ -32,10 +33,10 @@ func installScript(bases ...string) string {
 // installBases are where agent/internal/layout/place.go installs, in its order.
 var installBases = []string{"/usr/local/lib", "/opt", "/var/lib"}
 
-// install puts this provider's agent on the host and starts it.
-func (c *Client) install(ctx context.Context, ep *sshdial.Endpoint) error {
+// Install puts this provider's agent on the host and starts it.
+func (c *Client) Install(ctx context.Context, ep *sshdial.Endpoint) error {
 	_, err, _ := c.installs.Do(ep.Key(), func() (any, error) {
-		ctx, cancel := c.detach(ctx, installTimeout)
+		ctx, cancel := c.Detach(ctx, installTimeout)
 		defer cancel()
 		return nil, c.installOnce(ctx, ep)
 	})
@@ -43,7 +44,7 @@ func (c *Client) install(ctx context.Context, ep *sshdial.Endpoint) error {
 }
 
 func (c *Client) installOnce(ctx context.Context, ep *sshdial.Endpoint) error {
-	conn, err := c.pool.Get(ctx, ep, c.cfg.SSH.Timeout)
+	conn, err := c.Pool.Get(ctx, ep, c.Patience)
 	if err != nil {
 		return err
 	}
@@ -55,28 +56,28 @@ func (c *Client) installOnce(ctx context.Context, ep *sshdial.Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", ep.Address(), err)
 	}
-	binary := c.agents.get(arch)
-	if binary.err != nil {
-		return binary.err
+	binary := c.Binaries.Get(arch)
+	if binary.Err != nil {
+		return binary.Err
 	}
-	c.log(ctx, "installing the agent", map[string]any{"host": ep.Address(), "arch": arch, "sha256": binary.sha256})
-	_, err = conn.Exec(ctx, "installing the agent", installScript(installBases...), bytes.NewReader(binary.gz))
+	c.Log(ctx, "installing the agent", map[string]any{"host": ep.Address(), "arch": arch, "sha256": binary.SHA256})
+	_, err = conn.Exec(ctx, "installing the agent", installScript(installBases...), bytes.NewReader(binary.GZ))
 	conn.HTTP().CloseIdleConnections() // they led to the agent that was replaced
 	return agentError(err)
 }
 
-// uninstall removes the agent and all it did; a host without one is fine.
-func (c *Client) uninstall(ctx context.Context, ep *sshdial.Endpoint) error {
-	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
+// Uninstall removes the agent and all it did; a host without one is fine.
+func (c *Client) Uninstall(ctx context.Context, ep *sshdial.Endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, UninstallTimeout)
 	defer cancel()
-	conn, err := c.pool.Get(ctx, ep, min(readPatience, c.cfg.SSH.Timeout))
+	conn, err := c.Pool.Get(ctx, ep, min(ReadPatience, c.Patience))
 	if err != nil {
 		return err
 	}
-	c.log(ctx, "uninstalling the agent", map[string]any{"host": ep.Address()})
+	c.Log(ctx, "uninstalling the agent", map[string]any{"host": ep.Address()})
 	_, err = conn.Exec(ctx, "uninstalling the agent", agentScript("uninstall", agentDirs...), nil)
 	conn.HTTP().CloseIdleConnections()
-	if err = agentError(err); isNoAgent(err) {
+	if err = agentError(err); IsNoAgent(err) {
 		return nil
 	}
 	return err
@@ -97,31 +98,31 @@ func goArch(machine string) string {
 	return map[string]string{"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[machine]
 }
 
-// outdated says whether the agent is not this provider's. Where this build
+// Outdated says whether the agent is not this provider's. Where this build
 // carries none, there is nothing to replace it with.
-func (c *Client) outdated(s *mesh.Status) bool {
-	binary := c.agents.get(goArch(s.Host.Arch))
-	return s.API <= mesh.APIVersion && binary.err == nil && binary.sha256 != s.BinarySHA256
+func (c *Client) Outdated(s *mesh.Status) bool {
+	binary := c.Binaries.Get(goArch(s.Host.Arch))
+	return s.API <= mesh.APIVersion && binary.Err == nil && binary.SHA256 != s.BinarySHA256
 }
 
-// ready makes sure that the host runs this provider's agent: installs it where
+// Ready makes sure that the host runs this provider's agent: installs it where
 // there is none, replaces another one, and one that has stopped. It tells
 // whether there was none.
-func (c *Client) ready(ctx context.Context, ep *sshdial.Endpoint) (s *mesh.Status, installed bool, err error) {
-	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
+func (c *Client) Ready(ctx context.Context, ep *sshdial.Endpoint) (s *mesh.Status, installed bool, err error) {
+	s, err = c.Status(ctx, ep, "", c.Patience)
 	switch {
-	case isNoAgent(err):
+	case IsNoAgent(err):
 		installed = true
-	case s != nil && c.outdated(s):
-		c.log(ctx, "replacing the agent", map[string]any{"host": ep.Address(), "from": s.Version})
-	case isDown(err):
-		c.log(ctx, "starting the agent again", map[string]any{"host": ep.Address()})
+	case s != nil && c.Outdated(s):
+		c.Log(ctx, "replacing the agent", map[string]any{"host": ep.Address(), "from": s.Version})
+	case IsDown(err):
+		c.Log(ctx, "starting the agent again", map[string]any{"host": ep.Address()})
 	default:
 		return s, false, err
 	}
-	if err := c.install(ctx, ep); err != nil {
+	if err := c.Install(ctx, ep); err != nil {
 		return nil, false, err
 	}
-	s, err = c.status(ctx, ep, "", c.cfg.SSH.Timeout)
+	s, err = c.Status(ctx, ep, "", c.Patience)
 	return s, installed, err
 }

@@ -1,4 +1,4 @@
-package meshclient
+package agentapi
 
 import (
 	"bytes"
@@ -46,6 +46,16 @@ func TestInstallScript(t *testing.T) {
 		}
 		if _, errOut, code := runScript(t, shell, "", 0, "/nowhere"); code != 1 || !strings.Contains(errOut, "no program can be put and run in /nowhere") {
 			t.Errorf("%s: without a place: %q %d", shell, errOut, code)
+		}
+	}
+}
+
+func TestArchitecture(t *testing.T) {
+	t.Parallel()
+	for uname, want := range map[string]string{"Linux x86_64\n": "amd64", "Linux aarch64": "arm64", "Linux armv7l": "", "Darwin arm64": "", "": ""} {
+		got, err := architecture(uname)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", uname, got, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package meshclient
+package agentapi
 
 import (
 	"errors"
@@ -19,6 +19,14 @@ const (
 	// does not answer.
 	agentDownExit = 3
 )
+
+// Program is where the agent's link is on a usual host.
+const Program = "/usr/local/bin/routingmesh-agent"
+
+// HTTPCommand is the command that joins an SSH session to the agent's socket.
+func HTTPCommand() sshdial.HTTPCommand {
+	return sshdial.HTTPCommand{What: "the call of the agent", Script: agentScript("dial-stdio", agentDirs...)}
+}
 
 // agentScript runs the agent that is installed.
 func agentScript(subcommand string, dirs ...string) string {
