@@ -42,7 +42,7 @@ func (e *ProblemsError) Error() string {
 	}
 	lines := []string{head}
 	for _, p := range e.Problems {
-		lines = append(lines, fmt.Sprintf("node %s: %s", p.Node, p.Text))
+		lines = append(lines, mesh.NodeRef(p.Node).Words()+": "+p.Text)
 	}
 	return strings.Join(lines, "\n")
 }

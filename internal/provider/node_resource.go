@@ -223,7 +223,7 @@ func cutOff(ctx context.Context, private privateGetter) bool {
 }
 
 func (m *nodeModel) halfGone() {
-	m.Drift = driftList([]string{"node " + m.Name.ValueString() + ": has left the cluster, but its removal was cut off and its host still has the agent."})
+	m.Drift = driftList([]string{mesh.NodeRef(m.Name.ValueString()).Words() + ": has left the cluster, but its removal was cut off and its host still has the agent."})
 	m.OverlayBlock, m.MeshAddress, m.HostAddress = types.StringNull(), types.StringNull(), types.StringNull()
 }
 

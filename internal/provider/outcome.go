@@ -83,7 +83,7 @@ func (b *base) addWarnings(diags *diag.Diagnostics, res *meshclient.Result) {
 	for _, w := range res.Warnings {
 		kind, summary := w.Text, "Applied; something needs attention"
 		if behind(w) {
-			kind, summary = silentNode(w.About.Name), fmt.Sprintf("Applied; node %s is behind", w.About.Name)
+			kind, summary = silent(w.About), fmt.Sprintf("Applied; node %s is behind", w.About.Name)
 		}
 		if b.data.first(kind) {
 			diags.AddWarning(summary, sentence(w.Text))
@@ -98,12 +98,12 @@ func behind(n meshclient.Notice) bool {
 	return n.About.Kind == mesh.KindNode && (n.Code == mesh.ProblemUnreachable || n.Code == mesh.ProblemLagging)
 }
 
-// silentNode is the kind of warning that a node does not take part.
-func silentNode(node string) string { return "silent " + node }
+// silent is the kind of warning that a node or host does not take part.
+func silent(who mesh.Ref) string { return "silent " + who.String() }
 
 // warnSilent says once that a node cannot be asked.
 func (d *providerData) warnSilent(diags *diag.Diagnostics, node string, why error) {
-	if asType[*agentapi.NoAgentError](why) || !d.first(silentNode(node)) {
+	if asType[*agentapi.NoAgentError](why) || !d.first(silent(mesh.NodeRef(node))) {
 		return // a node without an agent is drift, and repaired by an apply
 	}
 	advice := "If it is gone for good: set force_remove = true on it and apply, then remove it."
@@ -118,7 +118,7 @@ func (d *providerData) warnSilent(diags *diag.Diagnostics, node string, why erro
 // it cannot be asked.
 func (d *providerData) warnKeepers(diags *diag.Diagnostics, snap *meshclient.Snapshot) {
 	for _, entry := range slices.Sorted(maps.Keys(snap.Hosts)) {
-		if v := snap.Hosts[entry]; v.Node == "" && cannotBeAsked(v.Err) && d.first("silent host "+entry) {
+		if v := snap.Hosts[entry]; v.Node == "" && cannotBeAsked(v.Err) && d.first(silent(mesh.HostRef(entry))) {
 			diags.AddWarning(fmt.Sprintf("Host %s cannot be read", entry), sentence(v.Err.Error())+
 				" It keeps the record that it last had. Changes go on for as long as more than half of the provider's hosts answer.")
 		}
