@@ -118,7 +118,7 @@ func TestApplied_NoteWritesOnce(t *testing.T) {
 func TestReported_LogsChanges(t *testing.T) {
 	log := &bytes.Buffer{}
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	one, two := mesh.Problem{Object: "node/n1", Text: "one"}, mesh.Problem{Object: "node/n1", Text: "two"}
+	one, two := mesh.Problem{Object: mesh.NodeRef("n1"), Text: "one"}, mesh.Problem{Object: mesh.NodeRef("n1"), Text: "two"}
 	var r reported
 	for _, step := range []struct {
 		problems []mesh.Problem
