@@ -12,7 +12,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
-	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -66,7 +65,7 @@ func (m *testMesh) knownHosts() string {
 	m.t.Helper()
 	var lines strings.Builder
 	for _, n := range m.All() {
-		fmt.Fprintf(&lines, "%s %s\n", knownhosts.Normalize(n.Addr()), n.HostKey)
+		fmt.Fprintf(&lines, "[127.0.0.1]:%d %s\n", n.Port(), n.HostKey)
 	}
 	file := filepath.Join(m.t.TempDir(), "known_hosts")
 	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {

@@ -108,8 +108,7 @@ func (k *knownHosts) revoked(address string, key ssh.PublicKey) *KnownHostKey {
 		keys = append(keys, cert.Key, cert.SignatureKey)
 	}
 	for _, key := range keys {
-		var revoked *xknownhosts.RevokedError
-		if errors.As(k.ask(address, key), &revoked) {
+		if revoked, ok := errors.AsType[*xknownhosts.RevokedError](k.ask(address, key)); ok {
 			line := k.describe(revoked.Revoked)
 			return &line
 		}
