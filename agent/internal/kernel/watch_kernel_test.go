@@ -107,8 +107,8 @@ func TestRepair_InTime(t *testing.T) {
 		{name: "all of nftables", host: "nft flush ruleset"},
 		{name: "chains of the mesh", mesh: "iptables -t nat -F; iptables -t raw -F"},
 		{name: "members of a set", host: "ipset flush routingmesh-tcp"},
-		{name: "a set", host: "iptables -F ROUTINGMESH-IN; ipset destroy routingmesh-peers"},
-		{name: "a set renamed", host: "iptables -F ROUTINGMESH-IN; ipset rename routingmesh-peers routingmesh-gone"},
+		{name: "a set", host: "iptables -F ROUTINGMESH-IN; iptables -F ROUTINGMESH-FWD; ipset destroy routingmesh-peers"},
+		{name: "a set renamed", host: "iptables -F ROUTINGMESH-IN; iptables -F ROUTINGMESH-FWD; ipset rename routingmesh-peers routingmesh-gone"},
 		{name: "all of IPVS", mesh: "ipvsadm -C"},
 	}
 	m := newMachineAt(t, "a", "/")
