@@ -112,5 +112,8 @@ func (p *PublishedPort) checkBalance() error {
 	case p.OnePacket && p.Protocol != UDP:
 		return fail("one_packet", "one_packet is for udp: the packets of a tcp connection must all go to one endpoint.")
 	}
+	if err := p.AllowedCIDRs.check(); err != nil {
+		return fail("allowed_cidrs", "%v.", err)
+	}
 	return nil
 }

@@ -86,6 +86,8 @@ type PublishedPort struct {
 	Locality Locality `json:"locality,omitempty"`
 	// OnePacket schedules every packet of a udp port by itself.
 	OnePacket bool `json:"one_packet,omitempty"`
+	// AllowedCIDRs are who may connect from outside of the nodes; "" is everybody.
+	AllowedCIDRs PrefixList `json:"allowed_cidrs,omitempty"`
 }
 
 // Locality says which endpoints a node sends an ingress port's connections to.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -18,6 +19,7 @@ type portModel struct {
 	Mode          types.String   `tfsdk:"mode"`
 	Locality      types.String   `tfsdk:"locality"`
 	OnePacket     types.Bool     `tfsdk:"one_packet"`
+	AllowedCIDRs  types.Set      `tfsdk:"allowed_cidrs"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -36,6 +38,7 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 	if locality := m.Locality.ValueString(); locality != localityAny {
 		p.Locality = mesh.Locality(locality)
 	}
+	p.AllowedCIDRs, _ = mesh.ParsePrefixList(texts(m.AllowedCIDRs)) // its validator has said what is wrong
 	return p
 }
 
@@ -45,6 +48,28 @@ const localityAny = "any"
 
 func localityText(l mesh.Locality) string { return cmp.Or(string(l), localityAny) }
 
+// texts are the elements of a set of strings that are known.
+func texts(set types.Set) (all []string) {
+	for _, e := range set.Elements() {
+		if s, ok := e.(types.String); ok && !s.IsUnknown() {
+			all = append(all, s.ValueString())
+		}
+	}
+	return all
+}
+
+// prefixSet is null for everybody.
+func prefixSet(l mesh.PrefixList) types.Set {
+	if l == "" {
+		return types.SetNull(types.StringType)
+	}
+	var elements []attr.Value
+	for _, text := range l.Strings() {
+		elements = append(elements, types.StringValue(text))
+	}
+	return types.SetValueMust(types.StringType, elements)
+}
+
 func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.ServiceID = types.StringValue(mesh.ServiceID(cluster, p.Service))
 	m.ID = types.StringValue(mesh.PortID(m.ServiceID.ValueString(), p.Key()))
@@ -52,4 +77,5 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.TargetPort = types.Int64Value(int64(p.Target))
 	m.Protocol, m.Mode = types.StringValue(string(p.Protocol)), types.StringValue(string(p.Mode))
 	m.Locality, m.OnePacket = types.StringValue(localityText(p.Locality)), types.BoolValue(p.OnePacket)
+	m.AllowedCIDRs = prefixSet(p.AllowedCIDRs)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -196,4 +197,33 @@ type noDialling struct{ m *testMesh }
 
 func (c noDialling) CheckPlan(ctx context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
 	callsAtMost{c.m, 0, 0}.CheckPlan(ctx, req, resp)
+}
+
+// TestAllowedCIDRs: changed in place, in any order, and taken away.
+func TestAllowedCIDRs(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	config := func(more ...string) string {
+		return m.provider(cluster(), m.node("n1"), service("web", "n1"), published("http", "web", 8080, more...))
+	}
+	allowed := func() mesh.PrefixList {
+		return m.record().Ports[mesh.PortKey{Port: 8080, Protocol: mesh.TCP}].AllowedCIDRs
+	}
+	step := func(want mesh.PrefixList, change plancheck.ResourceActionType, more ...string) resource.TestStep {
+		return resource.TestStep{Config: config(more...), ConfigPlanChecks: actions(thePort, change), Check: func(*terraform.State) error {
+			if got := allowed(); got != want {
+				return fmt.Errorf("the record has %q, want %q", got, want)
+			}
+			return nil
+		}}
+	}
+	m.test(
+		step("10.0.0.0/8,192.0.2.0/24", create, `allowed_cidrs = ["192.0.2.0/24", "10.0.0.0/8"]`),
+		step("10.0.0.0/8,192.0.2.0/24", noop, `allowed_cidrs = ["10.0.0.0/8", "192.0.2.0/24"]`),
+		step("192.0.2.7/32", update, `allowed_cidrs = ["192.0.2.7/32"]`),
+		resource.TestStep{ResourceName: thePort, ImportState: true, ImportStateVerify: true},
+		resource.TestStep{Config: config(`allowed_cidrs = ["10.1.0.0/8"]`), ExpectError: regexp.MustCompile(`(?s)Invalid network.*is 10.0.0.0/8 meant`)},
+		resource.TestStep{Config: config(`allowed_cidrs = []`), ExpectError: regexp.MustCompile(`(?s)allowed_cidrs.*at least 1`)},
+		step("", update),
+	)
 }

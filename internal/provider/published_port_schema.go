@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -12,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -66,6 +69,14 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
 				MarkdownDescription: "Send every packet of a udp port to the endpoint whose turn it is, also those of one client and source port. One way only: what an endpoint answers does not reach the client, " +
 					"so it is for syslog, statsd, NetFlow and the like, not for DNS. Default: `false`. Changed in place, for clients that come from then on.",
+			},
+			"allowed_cidrs": schema.SetAttribute{
+				ElementType: types.StringType,
+				Optional:    true,
+				MarkdownDescription: fmt.Sprintf("IPv4 networks from which clients may connect (`192.0.2.0/24`, `192.0.2.7/32`), at most %d; new connections from elsewhere are refused, on every node. ", mesh.MaxPrefixes) +
+					"The addresses are those that the node sees: behind a load balancer or NAT they are its own. Clients on the node itself may always connect, containers on it count as outside. " +
+					"Default: everybody. Changed in place, for new connections; those that are open go on.",
+				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), setvalidator.ValueStringsAre(networkRule)},
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
 			"timeouts": timeoutsAttribute(ctx),

@@ -19,6 +19,10 @@ const (
 func ingressSet(p mesh.Protocol) string  { return state.SetPrefix + string(p) }
 func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + string(p) }
 
+// limitSet has the published ports that not everybody may connect to, allowSet who may.
+func limitSet(p mesh.Protocol) string { return state.SetPrefix + "limit-" + string(p) }
+func allowSet(p mesh.Protocol) string { return state.SetPrefix + "allow-" + string(p) }
+
 func sets(s state.State) {
 	for _, set := range state.Sets() {
 		s.Put(set)
@@ -35,6 +39,10 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 	}
 	answers := func(p mesh.Protocol) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
+	}
+	limit := func(p mesh.Protocol, refusal string) string {
+		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
+			state.HostLink, p, limitSet(p), allowSet(p), refusal)
 	}
 	frame := ofOverlay(rec.Cluster.VXLANPort, rec.Cluster.VNI)
 	// What the host's conntrack calls INVALID (a segment outside of the window) is
@@ -90,6 +98,11 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				// Someone behind this node (a container that it masquerades) would speak to
 				// the other nodes with this node's address, which they trust.
 				frame+fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
+				// New connections come to published ports that everybody may connect to, or
+				// that this client may. The others pay nothing for these rules.
+				fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
+				limit(mesh.TCP, "tcp-reset"),
+				limit(mesh.UDP, "icmp-port-unreachable"),
 				// Into the mesh by published ports only, out of it answers only: the host
 				// forwards since it is a node, and must not be a router into the overlay,
 				// nor the overlay's way out. DNAT on the way out is somebody else's, of an

@@ -61,7 +61,7 @@ func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Ref {
 	}
 	for _, proto := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
 		switch m.Set {
-		case ingressSet(proto):
+		case ingressSet(proto), limitSet(proto), allowSet(proto):
 			return portOwner(string(proto), m.Port)
 		case endpointSet(proto):
 			return targetOwner(rec, node, proto, m.Port)

@@ -31,6 +31,7 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	}
 	put(virtualServer(service, p, server))
 	put(state.SetMember{Set: set, Port: key.Port})
+	allowed(put, self, p)
 	for _, d := range dests {
 		if !d.out {
 			put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: d.addr, Weight: d.weight})
@@ -40,6 +41,18 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 		}
 	}
 	checkedPort(put, self, service)
+}
+
+// allowed puts who may connect to the port, if that is not everybody. The self-test is
+// a client as others are.
+func allowed(put func(state.Object), self *mesh.Node, p *mesh.PublishedPort) {
+	if p.AllowedCIDRs == "" {
+		return
+	}
+	put(state.SetMember{Set: limitSet(p.Protocol), Port: p.Published})
+	for _, from := range append(p.AllowedCIDRs.Prefixes(), only(self.SelfTestAddress())) {
+		put(state.SetMember{Set: allowSet(p.Protocol), Addr: from.Addr(), Bits: uint8(from.Bits()), Port: p.Published})
+	}
 }
 
 // ServerAddress is where IPVS has the published port on the node.

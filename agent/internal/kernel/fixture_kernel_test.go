@@ -52,10 +52,11 @@ func desired(t *testing.T, self node, others ...node) state.State {
 		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.T()), Via: self.H(), Dev: "host0", OnLink: true},
 		state.Route{NS: state.Mesh, Table: 254, Dst: netip.MustParsePrefix("10.255.0.0/16"), Unreachable: true},
 	)
-	for _, name := range []string{"tcp", "udp", "host-tcp", "ep-tcp", "ep-udp"} {
+	for _, name := range []string{"tcp", "udp", "host-tcp", "ep-tcp", "ep-udp", "limit-tcp", "limit-udp"} {
 		s.Put(state.Set{Name: "routingmesh-" + name, Type: state.BitmapPort})
 	}
 	s.Put(state.Set{Name: "routingmesh-peers", Type: state.HashIP})
+	s.Put(state.Set{Name: "routingmesh-allow-tcp", Type: state.HashNetPort}, state.Set{Name: "routingmesh-allow-udp", Type: state.HashNetPort})
 	for _, o := range others {
 		s.Put(
 			state.Neigh{Addr: o.S(), MAC: o.mac()},
@@ -100,6 +101,9 @@ func chains(s state.State, self node) {
 		! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-FWD", Hooks: "FORWARD", Rules: rules(`
 		-p udp -m udp --dport 4789 -m bpf --bytecode "$VNI" -m set --match-set routingmesh-peers dst -j DROP
+		-o rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+		-o rmesh0 -p tcp -m set --match-set routingmesh-limit-tcp dst -m set ! --match-set routingmesh-allow-tcp src,dst -j REJECT --reject-with tcp-reset
+		-o rmesh0 -p udp -m set --match-set routingmesh-limit-udp dst -m set ! --match-set routingmesh-allow-udp src,dst -j REJECT --reject-with icmp-port-unreachable
 		-o rmesh0 -m conntrack --ctstate DNAT -j ACCEPT
 		-o rmesh0 -j DROP
 		-i rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT

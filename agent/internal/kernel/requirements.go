@@ -99,6 +99,7 @@ func (p *probes) kernel() {
 		{"vxlan", "the overlay between the nodes", p.vxlan},
 		{"ip_set, ip_set_bitmap_port", "the sets of published ports", p.set(state.Set{Name: probeSet, Type: state.BitmapPort})},
 		{"ip_set_hash_ip", "the set of the other nodes", p.set(state.Set{Name: probeSet + "-ip", Type: state.HashIP})},
+		{"ip_set_hash_netport", "the set of who may connect to a published port", p.set(state.Set{Name: probeSet + "-net", Type: state.HashNetPort})},
 		{"ip_vs, ip_vs_rr", "the balancing of connections", p.ipvs},
 	} {
 		if err := probe.try(); err != nil {
@@ -155,6 +156,7 @@ func (p *probes) iptables() {
 		{"DNAT (nf_nat, xt_nat, iptable_nat)", "nat", "-A PROBE -p tcp -j DNAT --to-destination 192.0.2.1"},
 		{"SNAT (nf_nat, xt_nat, iptable_nat)", "nat", "-I POSTROUTING 1 -s 192.0.2.1 -j SNAT --to-source 192.0.2.1"},
 		{"match set (xt_set)", "filter", "-A PROBE -p tcp -m set --match-set " + probeSet + " dst -j RETURN"},
+		{"REJECT (ipt_REJECT)", "filter", "-A PROBE -p tcp -j REJECT --reject-with tcp-reset"},
 		{"match addrtype (xt_addrtype)", "nat", "-A PROBE -m addrtype --dst-type LOCAL -j RETURN"},
 		{"match conntrack (nf_conntrack, xt_conntrack)", "filter", "-A PROBE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT --ctorigdst 192.0.2.1 -j ACCEPT"},
 		{"match bpf (xt_bpf)", "filter", `-A PROBE -p udp -m bpf --bytecode "1,6 0 0 0" -j DROP`},

@@ -43,7 +43,7 @@ func (k *Kernel) removeSet(_ context.Context, set state.Set) error { return k.se
 func (k *Kernel) MakeSets(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_, _ = k.programs.Run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "xt_set") // where they are built in, making a set needs none
+	_, _ = k.programs.Run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "ip_set_hash_netport", "xt_set") // where they are built in, making a set needs none
 	var errs []error
 	for _, set := range state.Sets() {
 		if err := k.putSet(ctx, nil, set); err != nil {

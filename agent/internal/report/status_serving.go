@@ -59,6 +59,9 @@ func modeOf(port *mesh.PublishedPort) string {
 	if port.OnePacket {
 		mode += ", one_packet"
 	}
+	if port.AllowedCIDRs != "" {
+		mode += ", from " + strings.Join(port.AllowedCIDRs.Strings(), " ")
+	}
 	return mode
 }
 

@@ -12,6 +12,8 @@ const (
 	BitmapPort SetType = "bitmap:port"
 	// HashIP holds IPv4 addresses.
 	HashIP SetType = "hash:ip"
+	// HashNetPort holds pairs of an IPv4 network and a port of a protocol.
+	HashNetPort SetType = "hash:net,port"
 )
 
 // Set is an ipset in the host's namespace.
@@ -21,24 +23,29 @@ type Set struct {
 	Fault string
 }
 
-// SetNames is every set that a node has.
-func SetNames() []string {
-	return []string{
-		SetPrefix + "tcp", SetPrefix + "udp", SetPrefix + "ep-tcp", SetPrefix + "ep-udp", SetPrefix + "host-tcp", SetPrefix + "peers",
+// Sets is every set that a node has, without members.
+func Sets() []Set {
+	return []Set{
+		{Name: SetPrefix + "tcp", Type: BitmapPort}, {Name: SetPrefix + "udp", Type: BitmapPort},
+		{Name: SetPrefix + "ep-tcp", Type: BitmapPort}, {Name: SetPrefix + "ep-udp", Type: BitmapPort},
+		{Name: SetPrefix + "host-tcp", Type: BitmapPort}, {Name: SetPrefix + "peers", Type: HashIP},
+		{Name: SetPrefix + "limit-tcp", Type: BitmapPort}, {Name: SetPrefix + "limit-udp", Type: BitmapPort},
+		{Name: AllowTCP, Type: HashNetPort}, {Name: AllowUDP, Type: HashNetPort},
 	}
 }
 
-// Sets is every set that a node has, without members.
-func Sets() []Set {
-	var sets []Set
-	for _, name := range SetNames() {
-		set := Set{Name: name, Type: BitmapPort}
-		if name == SetPrefix+"peers" {
-			set.Type = HashIP
-		}
-		sets = append(sets, set)
+// AllowTCP and AllowUDP are the sets of type HashNetPort: a member's protocol is its set's.
+const (
+	AllowTCP = SetPrefix + "allow-tcp"
+	AllowUDP = SetPrefix + "allow-udp"
+)
+
+// SetNames is every set that a node has.
+func SetNames() (names []string) {
+	for _, set := range Sets() {
+		names = append(names, set.Name)
 	}
-	return sets
+	return names
 }
 
 // Key implements Object.

@@ -123,8 +123,11 @@ func (s *Conn) Has(m state.SetMember) (bool, error) {
 // Create makes an empty set; one that is there already is left as it is.
 func (s *Conn) Create(set state.Set) error {
 	family, revision := byte(unix.AF_UNSPEC), byte(0)
-	if set.Type == state.HashIP {
+	switch set.Type {
+	case state.HashIP:
 		family, revision = unix.AF_INET, 1
+	case state.HashNetPort:
+		family, revision = unix.AF_INET, 3
 	}
 	s.message(nl.IPSET_CMD_CREATE, set.Name)
 	s.conn.AttrText(nl.IPSET_ATTR_TYPENAME, string(set.Type))
@@ -188,6 +191,14 @@ func (s *Conn) Bulk(ops []state.Op) (left []state.Op) {
 	return left
 }
 
+// protocolOf is that of the members of a set of type state.HashNetPort.
+func protocolOf(set string) uint8 {
+	if set == state.AllowUDP {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
 // change puts a member's addition or removal into the batch.
 func (s *Conn) change(command int, m state.SetMember) {
 	s.message(command, m.Set)
@@ -196,6 +207,11 @@ func (s *Conn) change(command int, m state.SetMember) {
 
 func (s *Conn) memberData(m state.SetMember) {
 	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
+	if m.Bits != 0 {
+		s.conn.Attr(nl.IPSET_ATTR_CIDR, m.Bits)
+		s.conn.Attr(nl.IPSET_ATTR_PROTO, protocolOf(m.Set))
+		s.conn.AttrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
+	}
 	if m.Addr.IsValid() {
 		ip, addr := s.conn.Nest(nl.IPSET_ATTR_IP|nested), m.Addr.As4()
 		s.conn.Attr(nl.IPSET_ATTR_IPADDR_IPV4|netOrder, addr[:]...)

@@ -1,4 +1,4 @@
-// Package ipset reads and writes ipsets of the types bitmap:port and hash:ip.
+// Package ipset reads and writes ipsets of the types bitmap:port, hash:ip and hash:net,port.
 //
 // It speaks the kernel's ipset protocol (include/uapi/linux/netfilter/ipset/ip_set.h) by
 // itself. The netlink library has one too, but it panics on an error that is not an

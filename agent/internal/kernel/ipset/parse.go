@@ -30,14 +30,16 @@ func parse(set *state.Set, message []byte, each func(state.SetMember)) {
 			set.Fault = setFault(value)
 		case nl.IPSET_ATTR_ADT:
 			for _, entry := range nlmsg.Attrs(value) {
-				each(memberOf(set.Name, entry))
+				if m, ours := memberOf(set.Name, entry); ours {
+					each(m)
+				}
 			}
 		}
 	}
 }
 
 func setType(value []byte) state.SetType {
-	for _, ours := range [...]state.SetType{state.BitmapPort, state.HashIP} {
+	for _, ours := range [...]state.SetType{state.BitmapPort, state.HashIP, state.HashNetPort} {
 		if string(value[:max(0, len(value)-1)]) == string(ours) {
 			return ours
 		}
@@ -64,8 +66,9 @@ func setFault(header []byte) string {
 	return ""
 }
 
-func memberOf(set string, entry []byte) state.SetMember {
-	m := state.SetMember{Set: set}
+// memberOf is false for a member of a protocol that is not the set's: it is of no effect.
+func memberOf(set string, entry []byte) (m state.SetMember, ours bool) {
+	m, ours = state.SetMember{Set: set}, true
 	for typ, value := range nlmsg.Attrs(entry) {
 		switch typ {
 		case nl.IPSET_ATTR_PORT:
@@ -74,7 +77,11 @@ func memberOf(set string, entry []byte) state.SetMember {
 			for _, ip := range nlmsg.Attrs(value) {
 				m.Addr, _ = netip.AddrFromSlice(ip)
 			}
+		case nl.IPSET_ATTR_CIDR:
+			m.Bits = nlmsg.Byte(value)
+		case nl.IPSET_ATTR_PROTO:
+			ours = nlmsg.Byte(value) == protocolOf(set)
 		}
 	}
-	return m
+	return m, ours
 }

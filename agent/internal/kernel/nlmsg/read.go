@@ -66,6 +66,14 @@ func Text(value []byte) string {
 	return string(text)
 }
 
+// Byte reads the first one, 0 where there is none.
+func Byte(b []byte) uint8 {
+	if len(b) == 0 {
+		return 0
+	}
+	return b[0]
+}
+
 // Uint16, Uint32 and Port read a number, 0 where the value is too short. A port is in
 // network byte order.
 func Uint16(b []byte) uint16 {

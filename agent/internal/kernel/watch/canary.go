@@ -20,7 +20,7 @@ type Reading struct {
 }
 
 const (
-	maxSets = 8
+	maxSets = 16
 	unknown = ^uint32(0)
 )
 
