@@ -16,7 +16,7 @@ type Problem struct {
 	// Attribute is the Terraform attribute at fault, "" where it is not one.
 	Attribute string `json:"attribute,omitempty"`
 	// Text is a sentence that names what, why and what to do; the node is
-	// added by whoever shows it.
+	// added by the caller that shows it.
 	Text string `json:"text"`
 }
 

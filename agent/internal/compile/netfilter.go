@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -37,20 +38,6 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 	dnat := func(p mesh.Protocol, set string, to any) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j DNAT --to-destination %s", p, set, to)
 	}
-	answers := func(p mesh.Protocol) string {
-		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
-	}
-	limit := func(p mesh.Protocol, refusal string) string {
-		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
-			state.HostLink, p, limitSet(p), allowSet(p), refusal)
-	}
-	frame := ofOverlay(rec.Cluster.VXLANPort, rec.Cluster.VNI)
-	// What the host's conntrack calls INVALID (a segment outside of the window) is
-	// not translated. It must not leave half translated, nor meet the host's own
-	// stack, whose reset would end a connection that works (kubernetes#74839).
-	invalid := func(set string) string {
-		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s dst -j DROP", H, set)
-	}
 	s.Put(
 		state.Chain{
 			Table: "nat", Name: state.ChainPrefix, Hooks: "PREROUTING,OUTPUT", JumpMatch: "-m addrtype --dst-type LOCAL",
@@ -68,52 +55,74 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 			// A client on this host (127.0.0.1, its own addresses) is H to the mesh.
 			Rules: rules(fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H)),
 		},
-		state.Chain{
-			Table: "filter", Name: state.ChainPrefix + "-IN", Hooks: "INPUT",
-			Rules: rules(
-				// First what comes most often, and what is not ours next: the name of
-				// the link is what costs most to match, so it is matched once.
-				fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
-				// The device takes a frame from anyone, and INPUT may accept everything.
-				frame+" -j DROP",
-				invalid(ingressSet(mesh.TCP)),
-				invalid(hostModeSet),
-				"! -i "+state.HostLink+" -j RETURN",
-				// route_localnet would let other nodes reach what listens on
-				// 127.0.0.1 only (CVE-2020-8558).
-				"-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
-				answers(mesh.TCP),
-				answers(mesh.UDP),
-				// Other nodes have business with the endpoints alone: the rest of what
-				// listens here is reached, or not, by the host's own addresses. What is
-				// left is answers to clients on this host, of which INVALID ones must not
-				// meet its stack. What is for an endpoint is accepted by then: INVALID or
-				// not, its own stack knows.
-				"! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP",
-			),
-		},
-		state.Chain{
-			Table: "filter", Name: state.ChainPrefix + "-FWD", Hooks: "FORWARD",
-			Rules: rules(
-				// Someone behind this node (a container that it masquerades) would speak to
-				// the other nodes with this node's address, which they trust.
-				frame+fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
-				// New connections come to published ports that everybody may connect to, or
-				// that this client may. The others pay nothing for these rules.
-				fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
-				limit(mesh.TCP, "tcp-reset"),
-				limit(mesh.UDP, "icmp-port-unreachable"),
-				// Into the mesh by published ports only, out of it answers only: the host
-				// forwards since it is a node, and must not be a router into the overlay,
-				// nor the overlay's way out. DNAT on the way out is somebody else's, of an
-				// endpoint that is a container's published port.
-				fmt.Sprintf("-o %s -m conntrack --ctstate DNAT -j ACCEPT", state.HostLink),
-				fmt.Sprintf("-o %s -j DROP", state.HostLink),
-				fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
-				fmt.Sprintf("-i %s -m conntrack ! --ctstate DNAT -j DROP", state.HostLink),
-			),
-		},
+		inputChain(rec, H),
+		forwardChain(rec),
 	)
+}
+
+// inputChain says what comes in to the host itself: VXLAN, and over the mesh what is
+// for endpoints.
+func inputChain(rec *mesh.Record, host netip.Addr) state.Chain {
+	answers := func(p mesh.Protocol) string {
+		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
+	}
+	// What the host's conntrack calls INVALID (a segment outside of the window) is
+	// not translated. It must not leave half translated, nor meet the host's own
+	// stack, whose reset would end a connection that works (kubernetes#74839).
+	invalid := func(set string) string {
+		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s dst -j DROP", host, set)
+	}
+	return state.Chain{
+		Table: "filter", Name: state.ChainPrefix + "-IN", Hooks: "INPUT",
+		Rules: rules(
+			// First what comes most often, and what is not ours next: the name of
+			// the link is what costs most to match, so it is matched once.
+			fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
+			// The device takes a frame from anyone, and INPUT may accept everything.
+			overlayFrame(rec)+" -j DROP",
+			invalid(ingressSet(mesh.TCP)),
+			invalid(hostModeSet),
+			"! -i "+state.HostLink+" -j RETURN",
+			// route_localnet would let other nodes reach what listens on
+			// 127.0.0.1 only (CVE-2020-8558).
+			"-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
+			answers(mesh.TCP),
+			answers(mesh.UDP),
+			// Other nodes reach the endpoints only. Everything else that listens here is
+			// reached by the host's own addresses, if its firewall lets them. INVALID
+			// answers to clients on this host must not meet its stack; those for an
+			// endpoint are accepted above, and its own stack knows what to do.
+			"! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP",
+		),
+	}
+}
+
+// forwardChain says what passes between the host's other links and the mesh.
+func forwardChain(rec *mesh.Record) state.Chain {
+	limit := func(p mesh.Protocol, refusal string) string {
+		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
+			state.HostLink, p, limitSet(p), allowSet(p), refusal)
+	}
+	return state.Chain{
+		Table: "filter", Name: state.ChainPrefix + "-FWD", Hooks: "FORWARD",
+		Rules: rules(
+			// A container behind this node, whose packets the host masquerades, would
+			// speak to the other nodes with this node's address, which they trust.
+			overlayFrame(rec)+fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
+			// The rules after this one cost new connections only.
+			fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
+			limit(mesh.TCP, "tcp-reset"),
+			limit(mesh.UDP, "icmp-port-unreachable"),
+			// Only published ports lead into the mesh, and only answers leave it: a node
+			// forwards packets, and must be neither a router into the overlay nor the
+			// overlay's way out. DNAT on the way out is another program's, for an
+			// endpoint that is a container's published port.
+			fmt.Sprintf("-o %s -m conntrack --ctstate DNAT -j ACCEPT", state.HostLink),
+			fmt.Sprintf("-o %s -j DROP", state.HostLink),
+			fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
+			fmt.Sprintf("-i %s -m conntrack ! --ctstate DNAT -j DROP", state.HostLink),
+		),
+	}
 }
 
 // meshChains adds the rules of the mesh namespace, whose built-in chains are
@@ -146,8 +155,8 @@ func meshChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				fmt.Sprintf("-d %s/32 -j ACCEPT", P),
 				fmt.Sprintf("-s %s/32 -d %s -j CT --notrack", H, rec.Cluster.AddressPool),
 				fmt.Sprintf("-s %s/32 -j ACCEPT", H),
-				// Nobody else is here: another node that sends what is for neither would
-				// have this one pass it on. Its sources rp_filter judges.
+				// Another node that sends what is for none of these would have this one
+				// pass it on. rp_filter judges its sources.
 				"-j DROP",
 			),
 		},

@@ -5,14 +5,16 @@ import (
 	"strings"
 
 	"golang.org/x/net/bpf"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// ofOverlay matches the VXLAN frames of one overlay: UDP to the port, with the VNI.
+// overlayFrame matches the VXLAN frames of the cluster's overlay: UDP to the port, with the VNI.
 // The port alone says too little, for another overlay of the host may share it
 // (flannel, Swarm). xt_u32 could read the VNI as well, but RHEL 9 and 10 do not have
 // it; xt_bpf is what Docker uses since (moby#44973).
-func ofOverlay(port uint16, vni uint32) string {
-	return fmt.Sprintf("-p udp -m udp --dport %d -m bpf --bytecode %q", port, vniProgram(vni))
+func overlayFrame(rec *mesh.Record) string {
+	return fmt.Sprintf("-p udp -m udp --dport %d -m bpf --bytecode %q", rec.Cluster.VXLANPort, vniProgram(rec.Cluster.VNI))
 }
 
 // vniProgram is a filter in the notation of iptables: it returns something for a UDP

@@ -90,7 +90,7 @@ func sends(in func(string) string, what, to string, port int) {
 	in("bash -c " + "\"" + fmt.Sprintf(letter, to, port, what) + "\"")
 }
 
-// Whoever is no node reaches nothing of the overlay, and a node reaches no more of
+// A host that is not a node reaches nothing of the overlay, and a node reaches no more of
 // another than its endpoints. The hosts' own firewalls accept everything here.
 func TestOutsidersReachNothing(t *testing.T) {
 	a, b, c := newMesh(t, false)
@@ -161,7 +161,7 @@ func TestOutsidersReachNothing(t *testing.T) {
 // The UDP port belongs to the host, not to the mesh: another overlay on it works on.
 func TestAnotherOverlayOnThePort(t *testing.T) {
 	_, b, c := newMesh(t, true)
-	b.run("iptables -I INPUT 2 -p udp --dport 4789 -j ACCEPT") // whoever has the other overlay lets it in
+	b.run("iptables -I INPUT 2 -p udp --dport 4789 -j ACCEPT") // as the owner of the other overlay would
 	for m, self := range map[*machine]string{b: "172.30.0.2", c: "172.30.0.3"} {
 		remote := map[*machine]netip.Addr{b: netip.MustParseAddr("192.168.77.100"), c: node(2).underlay()}[m]
 		m.run(fmt.Sprintf("ip link add other mtu 1400 type vxlan id 77 dstport 4789 remote %s; ip addr add %s/24 dev other; ip link set other up", remote, self))

@@ -229,7 +229,7 @@ func TestADestinationThatIsGoneIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-func TestDrainsAreListedWithWhatTheyHaveAndWithoutWaitingForAPass(t *testing.T) {
+func TestDrains_ListedDuringAPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := webOf(t, nil)
 		r, k, _, _ := draining(t, rec)

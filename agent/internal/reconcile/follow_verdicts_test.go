@@ -14,7 +14,7 @@ import (
 
 const soon = gather + time.Millisecond // after a verdict its pass is over
 
-func TestAnEndpointThatFailsLosesItsWeightAndNothingElseIsWritten(t *testing.T) {
+func TestVerdicts_FailingEndpointLosesItsWeight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, k, h, _, log := checkedReconciler(Options{})
 		r.Commit(t.Context(), webOf(t, nil), "n1")
@@ -52,7 +52,7 @@ func TestAnEndpointThatFailsLosesItsWeightAndNothingElseIsWritten(t *testing.T) 
 	})
 }
 
-func TestVerdictsWithin100msAreOnePassAndNoneWhereNothingIsLeftOfThem(t *testing.T) {
+func TestVerdicts_GatheredIntoOnePass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, k, h, _, _ := checkedReconciler(Options{})
 		r.Commit(t.Context(), webOf(t, nil), "n1")

@@ -159,7 +159,7 @@ func TestReportRepairsNothingAndSaysEachThingOnce(t *testing.T) {
 	})
 }
 
-func TestARepairOfAnObjectRepairsWhatHangsOnItsCauseAndNothingElse(t *testing.T) {
+func TestRepairObjects_CauseAndDependents(t *testing.T) {
 	all := newFakeKernel()
 	r, _, _ := newWatched(all, Options{})
 	r.Commit(t.Context(), record(t, 0), "n1")

@@ -31,7 +31,7 @@ func Unroutable(name, host string) *Endpoint {
 // Address is "host:port".
 func (e *Endpoint) Address() string { return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))) }
 
-// Route is where the bytes go, whoever logs in.
+// Route is where the bytes go, whatever the login.
 func (e *Endpoint) Route() string {
 	if e.Via == nil {
 		return e.Address()

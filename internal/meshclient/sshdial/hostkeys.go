@@ -45,7 +45,7 @@ func authorizedKey(k ssh.PublicKey) string {
 func parseHostKey(s string) (ssh.PublicKey, error) {
 	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(s))
 	if err != nil || len(options) > 0 || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("it is no public key: want TYPE BASE64, as in the host's /etc/ssh/ssh_host_ed25519_key.pub")
+		return nil, errors.New("it is not a valid public key: want TYPE BASE64, as in the host's /etc/ssh/ssh_host_ed25519_key.pub")
 	}
 	return key, nil
 }

@@ -66,7 +66,7 @@ func PutVeth(ctx context.Context, host, mesh *netns.Space, want state.Veth) erro
 	}
 	if v.Peer != nil && v.Peer.Attrs().Name != state.MeshLink {
 		if err := host.Netlink.LinkDel(v.Host); err != nil {
-			return fmt.Errorf("remove it to make it anew: %w", err)
+			return fmt.Errorf("remove the link to create it again: %w", err)
 		}
 		v = Veth{}
 	}
