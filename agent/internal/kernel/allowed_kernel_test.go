@@ -3,6 +3,7 @@
 package kernel_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -52,6 +53,14 @@ func TestAllowedCIDRs(t *testing.T) {
 			t.Errorf("%v: a port that everybody may connect to: %q", try.networks, got)
 		}
 	}
+	// More than the kernel's default of 65,536 pairs.
+	many := published(t, 1)
+	for port := uint16(1); port <= 280; port++ {
+		for i := range 256 {
+			many.Put(state.SetMember{Set: "routingmesh-allow-tcp", Addr: netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), Bits: 32, Port: port})
+		}
+	}
+	a.settle(many)
 	a.reach(published(t, 1), 1)
 	if got := c.ask("tcp", port); got != served {
 		t.Errorf("without a limit: %q", got)

@@ -120,6 +120,10 @@ func (s *Conn) Has(m state.SetMember) (bool, error) {
 	return err == nil, nlmsg.Ignore(err, nl.IPSetError(nl.IPSET_ERR_EXIST), unix.ENOENT)
 }
 
+// maxNetworks is how many pairs of network and port fit into a set: the kernel's default
+// of 65,536 is 5,000 ports with 13 networks each.
+const maxNetworks = 1 << 20
+
 // Create makes an empty set; one that is there already is left as it is.
 func (s *Conn) Create(set state.Set) error {
 	family, revision := byte(unix.AF_UNSPEC), byte(0)
@@ -134,9 +138,12 @@ func (s *Conn) Create(set state.Set) error {
 	s.conn.Attr(nl.IPSET_ATTR_REVISION, revision)
 	s.conn.Attr(nl.IPSET_ATTR_FAMILY, family)
 	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
-	if set.Type == state.BitmapPort {
+	switch set.Type {
+	case state.BitmapPort:
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT_FROM|netOrder, 0)
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT_TO|netOrder, 65535)
+	case state.HashNetPort:
+		s.conn.Attr(nl.IPSET_ATTR_MAXELEM|netOrder, binary.BigEndian.AppendUint32(nil, maxNetworks)...)
 	}
 	s.conn.End(data)
 	return s.do(nil)
