@@ -54,6 +54,11 @@ const (
 	// ChainPrefix starts the name of each iptables chain of ours in the host's
 	// namespace, SetPrefix that of each ipset.
 	ChainPrefix = "ROUTINGMESH"
+	// ForwardChain says what passes into the mesh and out of it. UserChain, which it asks
+	// first, belongs to the administrator (filter table, like DOCKER-USER): we make it
+	// where it is missing, and neither read nor change what is in it.
+	ForwardChain = ChainPrefix + "-FWD"
+	UserChain    = ChainPrefix + "-USER"
 	SetPrefix   = "routingmesh-"
 )
 

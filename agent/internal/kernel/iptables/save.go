@@ -151,6 +151,10 @@ func (rs Ruleset) Observe(into state.State, ns state.NS) {
 				if !c.builtin() || o.Rules != "" {
 					into.Put(o)
 				}
+			case name == state.UserChain && tableName == userTable:
+				if t[state.ForwardChain] == nil && t.userChainUnused() {
+					into.Put(o) // left from a removal of the other chain by somebody else
+				}
 			case ourChain(name):
 				o.Hooks, o.JumpMatch = hooksOf(t.jumps(name))
 				into.Put(o)
