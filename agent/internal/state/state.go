@@ -59,7 +59,7 @@ const (
 	// where it is missing, and neither read nor change what is in it.
 	ForwardChain = ChainPrefix + "-FWD"
 	UserChain    = ChainPrefix + "-USER"
-	SetPrefix   = "routingmesh-"
+	SetPrefix    = "routingmesh-"
 )
 
 // Kind orders objects: what comes later may refer to what comes earlier, so
