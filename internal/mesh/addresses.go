@@ -33,8 +33,7 @@ func ParsePool(s string) (netip.Prefix, error) {
 	return p, CheckPool(p)
 }
 
-// CheckPool reports why p cannot be an address pool. Records that exist are held to
-// checkPrefix only: a cluster must not stop because a later version knows better.
+// CheckPool reports why p cannot be an address pool.
 func CheckPool(p netip.Prefix) error {
 	if err := checkPrefix(p); err != nil {
 		return err
@@ -72,8 +71,7 @@ func ParseNodeAddress(s string) (netip.Addr, error) {
 	return a, CheckNodeAddress(a)
 }
 
-// CheckNodeAddress reports why a cannot be the underlay address of a node. One that a
-// node of a record has already is not held to it, like a pool.
+// CheckNodeAddress reports why a cannot be the underlay address of a node.
 func CheckNodeAddress(a netip.Addr) error {
 	if !a.Is4() {
 		return fmt.Errorf("a node's underlay address must be a unicast IPv4 address that the other nodes can reach: %s is IPv6", a)

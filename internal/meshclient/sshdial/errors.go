@@ -34,7 +34,7 @@ func (e *UnreachableError) Error() string {
 		tries = fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
 	// The server may have a word in the error: why it disconnects.
-	return fmt.Sprintf("%s cannot be reached over SSH%s: %s", e.Address, tries, prose.CleanLines(e.Err.Error()))
+	return fmt.Sprintf("%s cannot be reached over SSH%s: %s", e.Address, tries, prose.CleanLines(fmt.Sprint(e.Err)))
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -140,7 +140,7 @@ type SessionsError struct {
 
 func (e *SessionsError) Error() string {
 	return fmt.Sprintf("%s takes the login, and opens no session for a command (%s). "+
-		"MaxSessions in its sshd_config must be 1 or more, also in the Match block of the user (`sshd -T -C user=USER | grep -i maxsessions` shows it).", e.Address, prose.Clean(e.Err.Error()))
+		"MaxSessions in its sshd_config must be 1 or more, also in the Match block of the user (`sshd -T -C user=USER | grep -i maxsessions` shows it).", e.Address, prose.Clean(fmt.Sprint(e.Err)))
 }
 
 func (e *SessionsError) Unwrap() error { return e.Err }
