@@ -47,6 +47,25 @@ func CheckPool(p netip.Prefix) error {
 	return nil
 }
 
+// private are the IPv4 networks that nobody has on the internet: RFC 1918, carriers' NAT,
+// benchmarks and documentation.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+}
+
+// PoolWarning says what may come of a pool that works, "" for nothing.
+func PoolWarning(p netip.Prefix) string {
+	for _, n := range private {
+		if n.Bits() <= p.Bits() && n.Contains(p.Addr()) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("The address pool %s has public addresses in it. The nodes, and containers behind them, do not reach those hosts on the internet any more while they are in the cluster. "+
+		"Unless the addresses are yours and unused, choose a private pool, as in %s.", p, DefaultAddressPool)
+}
+
 func checkPrefix(p netip.Prefix) error {
 	switch {
 	case !p.IsValid():
