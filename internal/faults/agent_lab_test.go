@@ -35,6 +35,16 @@ func (w *world) agentFaults(t *testing.T) {
 			return w.On(t, "n2", "t=$(now); systemctl kill -s KILL routingmesh-agent; repaired $t 60") + " s", nil
 		}))
 	})
+	t.Run("the agent hangs", func(t *testing.T) { // systemd's watchdog: 2 min, and 20 s for the abort
+		untroubled(t, w.during(t, "the agent hangs", "n1", func() (string, []string) {
+			return w.On(t, "n1", `main() { systemctl show -p MainPID --value routingmesh-agent; }
+t=$(now); old=$(main)
+systemctl kill -s STOP routingmesh-agent
+restarted() { [ "$(main)" != "$old" ] && [ "$(main)" != 0 ]; }
+within 200 restarted
+repaired $t 300`) + " s", nil
+		}))
+	})
 	t.Run("the agent stopped", func(t *testing.T) {
 		untroubled(t, w.during(t, "the agent stopped", "n3", func() (string, []string) {
 			w.On(t, "n3", "systemctl stop routingmesh-agent")

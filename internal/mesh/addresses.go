@@ -33,8 +33,7 @@ func ParsePool(s string) (netip.Prefix, error) {
 	return p, CheckPool(p)
 }
 
-// CheckPool reports why p cannot be an address pool. Records that exist are held to
-// checkPrefix only: a cluster must not stop because a later version knows better.
+// CheckPool reports why p cannot be an address pool.
 func CheckPool(p netip.Prefix) error {
 	if err := checkPrefix(p); err != nil {
 		return err
@@ -46,6 +45,25 @@ func CheckPool(p netip.Prefix) error {
 		}
 	}
 	return nil
+}
+
+// private are the IPv4 networks that nobody has on the internet: RFC 1918, carriers' NAT,
+// benchmarks and documentation.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+}
+
+// PoolWarning says what may come of a pool that works, "" for nothing.
+func PoolWarning(p netip.Prefix) string {
+	for _, n := range private {
+		if n.Bits() <= p.Bits() && n.Contains(p.Addr()) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("The address pool %s has public addresses in it. The nodes, and containers behind them, do not reach those hosts on the internet any more while they are in the cluster. "+
+		"Unless the addresses are yours and unused, choose a private pool, as in %s.", p, DefaultAddressPool)
 }
 
 func checkPrefix(p netip.Prefix) error {
@@ -72,8 +90,7 @@ func ParseNodeAddress(s string) (netip.Addr, error) {
 	return a, CheckNodeAddress(a)
 }
 
-// CheckNodeAddress reports why a cannot be the underlay address of a node. One that a
-// node of a record has already is not held to it, like a pool.
+// CheckNodeAddress reports why a cannot be the underlay address of a node.
 func CheckNodeAddress(a netip.Addr) error {
 	if !a.Is4() {
 		return fmt.Errorf("a node's underlay address must be a unicast IPv4 address that the other nodes can reach: %s is IPv6", a)

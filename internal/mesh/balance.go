@@ -78,11 +78,11 @@ func (s *Service) checkBalance() error {
 			return fail("endpoints", "%v.", Weights.Check(fmt.Sprintf("endpoints[%q].weight", key), weight))
 		}
 	}
-	if s.DrainSeconds < 0 || s.Drain() > maxDrain {
-		return fail("drain_timeout", "The drain timeout must be 0s–24h, not %s.", s.Drain())
+	if !DrainSeconds.Has(int64(s.DrainSeconds)) {
+		return fail("drain_timeout", "The drain timeout must be 0s–24h, not %s.", lasting(int64(s.DrainSeconds), time.Second))
 	}
 	if a := s.Affinity; a != nil {
-		if a.TimeoutSeconds < 1 || time.Duration(a.TimeoutSeconds)*time.Second > maxAffinity {
+		if !AffinitySeconds.Has(int64(a.TimeoutSeconds)) {
 			return fail("session_affinity", "The timeout of session_affinity must be 1s–744h, not %d s.", a.TimeoutSeconds)
 		}
 		if err := AffinityPrefixLengths.Check("session_affinity.netmask", int64(a.PrefixLength)); err != nil {

@@ -53,7 +53,7 @@ func TestChangeOfALargeRecordIsSmall(t *testing.T) {
 		ceiling float64
 		run     func()
 	}{
-		"validate":  {20, func() { must(t, base.Validate()) }},
+		"validate":  {24, func() { must(t, base.Validate()) }},
 		"successor": {40, func() { _ = base.Successor("") }},
 		"diff":      {20, func() { _ = Diff(base, next) }},
 	} {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -165,7 +166,7 @@ func manyPorts(tb testing.TB, ports int) *Record {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	address := DefaultAddressPool.Addr()
+	address := netip.MustParseAddr("192.0.2.0")
 	for i := range 3 {
 		address = address.Next()
 		r.Nodes[fmt.Sprintf("n%d", i)] = &Node{Name: fmt.Sprintf("n%d", i), Address: address, Block: r.Cluster.block(i)}

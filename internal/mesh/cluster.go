@@ -30,11 +30,6 @@ func (r *Record) PutCluster(c Cluster) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	if c.AddressPool != r.Cluster.AddressPool {
-		if err := CheckPool(c.AddressPool); err != nil {
-			return &Error{Object: ClusterRef, Attribute: "address_pool", Detail: capitalized(err) + "."}
-		}
-	}
 	if len(r.Nodes) > 0 {
 		if c.Name != r.Cluster.Name || c.AddressPool != r.Cluster.AddressPool || c.NodePrefixLength != r.Cluster.NodePrefixLength {
 			return &Error{Object: ClusterRef, Attribute: "address_pool",
@@ -61,7 +56,7 @@ func (c *Cluster) Check() error {
 		return fail("name", "%v.", err)
 	}
 	p := c.AddressPool
-	if err := checkPrefix(p); err != nil {
+	if err := CheckPool(p); err != nil {
 		return fail("address_pool", "%s.", capitalized(err))
 	}
 	smaller := Limits{int64(p.Bits()) + 1, NodePrefixLengths.Last}
@@ -107,5 +102,5 @@ func (r *Record) MTU() int {
 	if smallest == 0 {
 		smallest = defaultUnderlayMTU
 	}
-	return smallest - VXLANOverhead
+	return min(smallest-VXLANOverhead, int(MTUs.Last))
 }

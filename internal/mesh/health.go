@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // CheckType is how an endpoint is checked.
@@ -108,10 +109,10 @@ func (h *HealthCheck) check() (attribute, detail string) {
 		return "path", fmt.Sprintf("The path must begin with / and have no spaces, as in /healthz, not %q.", h.Path)
 	case strings.ContainsFunc(h.Host, unprintable):
 		return "host", fmt.Sprintf("The host must be a name, as in www.example.com, not %q.", h.Host)
-	case h.Interval() < minCheckInterval || h.Interval() > maxCheckInterval:
-		return "interval", fmt.Sprintf("The interval must be %s–%s, not %s.", minCheckInterval, maxCheckInterval, h.Interval())
-	case h.Timeout() < time.Millisecond || h.Timeout() > h.Interval():
-		return "timeout", fmt.Sprintf("The timeout must be at least 1ms and no longer than the interval of %s, not %s.", h.Interval(), h.Timeout())
+	case !checkIntervals.Has(int64(h.IntervalMillis)):
+		return "interval", fmt.Sprintf("The interval must be %s–%s, not %s.", minCheckInterval, maxCheckInterval, lasting(int64(h.IntervalMillis), time.Millisecond))
+	case h.TimeoutMillis < 1 || h.TimeoutMillis > h.IntervalMillis:
+		return "timeout", fmt.Sprintf("The timeout must be at least 1ms and no longer than the interval of %s, not %s.", h.Interval(), lasting(int64(h.TimeoutMillis), time.Millisecond))
 	case 2*h.Timeout() > time.Duration(h.Fall)*h.Interval():
 		return "timeout", fmt.Sprintf("With fall = %d the timeout must be no longer than %s, so that a silent endpoint is found within interval × fall.",
 			h.Fall, time.Duration(h.Fall)*h.Interval()/2)
@@ -126,7 +127,10 @@ func (h *HealthCheck) check() (attribute, detail string) {
 	return "", ""
 }
 
-func unprintable(r rune) bool { return r <= ' ' || r == 0x7f }
+// checkIntervals are in milliseconds.
+var checkIntervals = Limits{minCheckInterval.Milliseconds(), maxCheckInterval.Milliseconds()}
+
+func unprintable(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
 
 // StatusCodes is a set of HTTP status codes.
 type StatusCodes []struct{ First, Last int }

@@ -11,7 +11,7 @@ import (
 // written to n); a node that is already there keeps its own.
 func (r *Record) PutNode(n *Node) error {
 	if !n.Address.IsValid() {
-		return &Error{Object: NodeRef(n.Name), Attribute: "address", Detail: "A node needs an underlay address."}
+		return n.addressMissing()
 	}
 	return r.PlanNode(n)
 }
@@ -19,39 +19,12 @@ func (r *Record) PutNode(n *Node) error {
 // PlanNode is PutNode for a record that is only planned: the address may be the zero one,
 // of which nothing is known yet.
 func (r *Record) PlanNode(n *Node) error {
-	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: NodeRef(n.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
-	}
-	if err := CheckName(n.Name); err != nil {
-		return fail("name", "%v.", err)
-	}
-	if old := r.Nodes[n.Name]; n.Address.IsValid() && (old == nil || old.Address != n.Address) {
-		if err := CheckNodeAddress(n.Address); err != nil {
-			return fail("address", "%s.", capitalized(err))
-		}
-	}
-	if !n.Availability.known() {
-		return fail("availability", "A node's availability must be active or drain, not %q.", string(n.Availability))
-	}
-	if r.Cluster.AddressPool.Contains(n.Address) {
-		return fail("address", "The underlay address %s lies in the cluster's address pool %s, which the overlay uses itself.", n.Address, r.Cluster.AddressPool)
+	if err := r.checkNode(n, r.Cluster.ownListeners()); err != nil {
+		return err
 	}
 	for _, other := range r.Nodes {
 		if other.Name != n.Name && n.Address.IsValid() && other.Address == n.Address {
-			return &Error{Object: NodeRef(n.Name), Attribute: "address", Taken: NodeRef(other.Name),
-				Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
-		}
-	}
-	if n.SSH.Port != 0 {
-		if p := r.Ports[PortKey{n.SSH.Port, TCP}]; p != nil {
-			return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is published", Detail: fmt.Sprintf(
-				"Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)}
-		}
-		for _, own := range r.Cluster.ownListeners() {
-			if own.port == n.SSH.Port {
-				return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is taken by the cluster", Detail: fmt.Sprintf(
-					"Its SSH port %d is the cluster's %s, where its agent is to listen.", n.SSH.Port, own.attribute)}
-			}
+			return n.addressTaken(other)
 		}
 	}
 	if old := r.Nodes[n.Name]; old != nil {
@@ -62,6 +35,71 @@ func (r *Record) PlanNode(n *Node) error {
 	copied := *n
 	r.Nodes[n.Name] = &copied
 	return nil
+}
+
+// checkNode has the rules of a node beside the others of the record. own are the cluster's
+// listeners. The zero address is no mistake here.
+func (r *Record) checkNode(n *Node, own []ownListener) error {
+	fail := func(attr, format string, args ...any) error {
+		return &Error{Object: NodeRef(n.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+	}
+	if err := CheckName(n.Name); err != nil {
+		return fail("name", "%v.", err)
+	}
+	if n.Address.IsValid() {
+		if err := CheckNodeAddress(n.Address); err != nil {
+			return fail("address", "%s.", capitalized(err))
+		}
+	}
+	if !n.Availability.known() {
+		return fail("availability", "A node's availability must be active or drain, not %q.", string(n.Availability))
+	}
+	if r.Cluster.AddressPool.Contains(n.Address) {
+		return fail("address", "The underlay address %s lies in the cluster's address pool %s, which the overlay uses itself.", n.Address, r.Cluster.AddressPool)
+	}
+	if err := UnderlayMTUs.Check("the MTU of the link that carries the node's address", int64(n.UnderlayMTU)); n.UnderlayMTU != 0 && err != nil {
+		return fail("address", "%s.", capitalized(err))
+	}
+	for name, value := range n.Labels {
+		if !isText(name) || !isText(value) {
+			return fail("labels", "Labels must not have control characters or be longer than %d bytes: %.80q = %.80q.", maxText, name, value)
+		}
+	}
+	return r.checkNodeSSH(n, own)
+}
+
+func (r *Record) checkNodeSSH(n *Node, own []ownListener) error {
+	for _, field := range []struct{ name, value string }{
+		{"host", n.SSH.Host}, {"user", n.SSH.User}, {"bastion_host", n.SSH.BastionHost}, {"bastion_user", n.SSH.BastionUser}, {"host_key", n.SSH.HostKey},
+	} {
+		if !isText(field.value) {
+			return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Detail: fmt.Sprintf(
+				"ssh.%s must not have control characters or be longer than %d bytes: %.80q.", field.name, maxText, field.value)}
+		}
+	}
+	if n.SSH.Port == 0 {
+		return nil
+	}
+	if p := r.Ports[PortKey{n.SSH.Port, TCP}]; p != nil {
+		return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is published", Detail: fmt.Sprintf(
+			"Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)}
+	}
+	for _, listener := range own {
+		if listener.port == n.SSH.Port {
+			return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is taken by the cluster", Detail: fmt.Sprintf(
+				"Its SSH port %d is the cluster's %s, where its agent is to listen.", n.SSH.Port, listener.attribute)}
+		}
+	}
+	return nil
+}
+
+func (n *Node) addressMissing() error {
+	return &Error{Object: NodeRef(n.Name), Attribute: "address", Detail: "A node needs an underlay address."}
+}
+
+func (n *Node) addressTaken(other *Node) error {
+	return &Error{Object: NodeRef(n.Name), Attribute: "address", Taken: NodeRef(other.Name),
+		Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
 }
 
 // RemoveNode takes a node out. Endpoints on it stay in their services and are

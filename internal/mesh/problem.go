@@ -66,6 +66,8 @@ const (
 	ProblemHostUnread ProblemCode = "host-unread"
 	// ProblemHostLacks: the kernel or a program that the mesh needs is too old or missing.
 	ProblemHostLacks ProblemCode = "host-lacks"
+	// ProblemNameTaken: something else on the host has a name or a number that the mesh uses.
+	ProblemNameTaken ProblemCode = "name-taken"
 	// ProblemAddress: the node's address is not one of the host's.
 	ProblemAddress ProblemCode = "address"
 	// ProblemPoolOverlaps: the address pool has addresses that the host uses for something else.

@@ -117,11 +117,8 @@ func (p *PublishedPort) AddressFor(e Endpoint, host *Node) netip.AddrPort {
 // port of the cluster's range for the protocol, as Swarm does; the chosen port
 // is written to p. The error is an *Error that points at the attribute.
 func (r *Record) PutPort(p *PublishedPort) error {
-	if err := p.check(r); err != nil {
+	if err := p.check(r, r.reservations()); err != nil {
 		return err
-	}
-	if why := r.Reserved(p.Key()); why != "" {
-		return p.reserved(why)
 	}
 	if p.Published == 0 {
 		if err := r.allocatePort(p); err != nil {
@@ -139,7 +136,9 @@ func (r *Record) PutPort(p *PublishedPort) error {
 // RemovePort closes a port; removing one that is not open is no error.
 func (r *Record) RemovePort(k PortKey) { delete(r.Ports, k) }
 
-func (p *PublishedPort) check(r *Record) error {
+// check has the rules of a port beside the others of the record. A Published of 0 is no
+// mistake here.
+func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 	fail := func(attr, format string, args ...any) error {
 		return &Error{Object: PortRef(p.Key()), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
@@ -153,7 +152,13 @@ func (p *PublishedPort) check(r *Record) error {
 	case p.Mode != Ingress && p.Mode != Host:
 		return fail("mode", "The mode must be ingress or host, not %q.", p.Mode)
 	}
-	return p.checkBalance()
+	if err := p.checkBalance(); err != nil {
+		return err
+	}
+	if why := reserved.why(p.Key()); why != "" {
+		return p.reserved(why)
+	}
+	return nil
 }
 
 func (p *PublishedPort) reserved(why string) error {

@@ -21,7 +21,7 @@ func TestReach_Pieces_AdvisesFittingMTU(t *testing.T) {
 		reports map[string]*ProbeResponse
 		want    string
 	}{
-		"both say so":       {map[string]*ProbeResponse{"n1": report("n2", 1450), "n2": report("n1", 1447)}, "between node n1 and n2 arrive in pieces: the links between them carry overlay packets of 1447 bytes whole, the overlay's have up to 65486."},
+		"both say so":       {map[string]*ProbeResponse{"n1": report("n2", 1450), "n2": report("n1", 1447)}, "between node n1 and n2 arrive in pieces: the links between them carry overlay packets of 1447 bytes whole, the overlay's have up to 65485."},
 		"one direction":     {map[string]*ProbeResponse{"n1": report("n2", 0), "n2": report("n1", 1450)}, "arrive in pieces"},
 		"one asked":         {map[string]*ProbeResponse{"n1": report("n2", 1450)}, "Set mtu = 1450 on the cluster"},
 		"all came whole":    {map[string]*ProbeResponse{"n1": report("n2", 0), "n2": report("n1", 0)}, ""},

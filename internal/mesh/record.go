@@ -174,6 +174,9 @@ type Endpoint struct {
 // NewRecord returns the record of a cluster without nodes, at generation 0:
 // the commit that sends it makes it 1.
 func NewRecord(uid string, c Cluster) (*Record, error) {
+	if err := checkUID(uid); err != nil {
+		return nil, err
+	}
 	r := &Record{
 		Format: RecordFormat, UID: uid,
 		Nodes: map[string]*Node{}, Services: map[string]*Service{}, Ports: map[PortKey]*PublishedPort{},

@@ -4,39 +4,63 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // PutService creates a service or changes its endpoints.
 func (r *Record) PutService(s *Service) error {
-	fail := func(attr, format string, args ...any) error {
-		return &Error{Object: ServiceRef(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
-	}
-	if err := CheckName(s.Name); err != nil {
-		return fail("name", "%v.", err)
-	}
-	if err := s.checkBalance(); err != nil {
+	if err := s.check(map[process]string{}); err != nil {
 		return err
 	}
-	type process struct {
-		node string
-		port uint16
-	}
-	seen := map[process]string{}
 	for _, key := range slices.Sorted(maps.Keys(s.Endpoints)) {
-		e := s.Endpoints[key]
-		if r.Nodes[e.Node] == nil {
-			return fail("endpoints", "Endpoint %q names node %q, which the cluster %s does not have (it has %v). "+
-				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, e.Node, r.Cluster.Name, r.NodeNames())
+		if node := s.Endpoints[key].Node; r.Nodes[node] == nil {
+			return s.fail("endpoints", "Endpoint %q names node %q, which the cluster %s does not have (it has %v). "+
+				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, node, r.Cluster.Name, r.NodeNames())
 		}
-		this := process{e.Node, e.Port}
-		if twin, ok := seen[this]; ok {
-			return fail("endpoints", "Endpoints %q and %q are the same process: node %s, port %s. Give one of them its own port.", twin, key, e.Node, portText(e.Port))
-		}
-		seen[this] = key
 	}
 	r.Services[s.Name] = s.clone().canonical()
 	return nil
 }
+
+func (s *Service) fail(attr, format string, args ...any) error {
+	return &Error{Object: ServiceRef(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
+}
+
+// process is what an endpoint stands for.
+type process struct {
+	node string
+	port uint16
+}
+
+// check has the rules of a service that are not about others. The node of an endpoint may
+// have left. seen is for its own use: a record has thousands of services.
+func (s *Service) check(seen map[process]string) error {
+	if err := CheckName(s.Name); err != nil {
+		return s.fail("name", "%v.", err)
+	}
+	if err := s.checkBalance(); err != nil {
+		return err
+	}
+	clear(seen)
+	for key, e := range s.Endpoints {
+		if key == "" || len(key) > maxEndpointName || !isText(key) || strings.ContainsAny(key, "\n\t") {
+			return s.fail("endpoints", "The name of an endpoint must be 1–%d bytes without control characters, not %.80q.", maxEndpointName, key)
+		}
+		if err := CheckName(e.Node); err != nil {
+			return s.fail("endpoints", "Endpoint %q names a node that no cluster can have: %v.", key, err)
+		}
+		this := process{e.Node, e.Port}
+		if twin, ok := seen[this]; ok {
+			first, second := min(twin, key), max(twin, key)
+			return s.fail("endpoints", "Endpoints %q and %q are the same process: node %s, port %s. Give one of them its own port.", first, second, e.Node, portText(e.Port))
+		}
+		seen[this] = key
+	}
+	return nil
+}
+
+// maxEndpointName is that of a Linux file name.
+const maxEndpointName = 255
 
 func (s *Service) clone() *Service {
 	c := *s

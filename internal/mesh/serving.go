@@ -47,11 +47,11 @@ func (c *Cluster) checkServing() error {
 	fail := func(attr, format string, args ...any) error {
 		return &Error{Object: ClusterRef, Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 	}
-	if c.TCPIdleSeconds < 0 || c.TCPIdle() > maxIdle {
-		return fail("tcp_idle_timeout", "The idle timeout must be 1s–744h, not %s.", c.TCPIdle())
+	if s := int64(c.TCPIdleSeconds); s != 0 && !IdleSeconds.Has(s) {
+		return fail("tcp_idle_timeout", "The idle timeout must be 1s–744h, not %s.", lasting(s, time.Second))
 	}
-	if c.UDPIdleSeconds < 0 || c.UDPIdle() > maxIdle {
-		return fail("udp_idle_timeout", "The idle timeout must be 1s–744h, not %s.", c.UDPIdle())
+	if s := int64(c.UDPIdleSeconds); s != 0 && !IdleSeconds.Has(s) {
+		return fail("udp_idle_timeout", "The idle timeout must be 1s–744h, not %s.", lasting(s, time.Second))
 	}
 	var first uint16
 	for _, own := range c.ownListeners() {

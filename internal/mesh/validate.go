@@ -3,16 +3,20 @@ package mesh
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
-// Validate checks a record that came from outside (a file, a peer): every rule
-// that the Put methods keep, and that keys and values agree.
+// Validate checks a record that came from outside (a file, a peer). It asks the rules that
+// the Put methods ask (Cluster.Check, checkNode, Service.check, PublishedPort.check), and
+// that keys and values agree: what it takes, they could have made, and what they make, it
+// takes (FuzzRules). So a rule that a later version adds or tightens needs another
+// RecordFormat, or the clusters that break it stop.
 func (r *Record) Validate() error {
 	if r.Format != RecordFormat {
 		return fmt.Errorf("the record has format %d, this program knows %d: upgrade the older side", r.Format, RecordFormat)
 	}
-	if r.UID == "" {
-		return fmt.Errorf("the record has no uid")
+	if err := checkUID(r.UID); err != nil {
+		return err
 	}
 	if err := r.Cluster.Check(); err != nil {
 		return err
@@ -29,36 +33,55 @@ func (r *Record) Validate() error {
 	if err := r.validateNodes(); err != nil {
 		return err
 	}
+	seen := map[process]string{}
 	for name, s := range r.Services {
-		if s == nil || s.Name != name || CheckName(name) != nil {
+		if s == nil || s.Name != name {
 			return fmt.Errorf("the record's service %q is malformed", name)
 		}
-		if err := s.checkBalance(); err != nil {
+		if err := s.check(seen); err != nil {
 			return err
 		}
 	}
 	reserved := r.reservations()
 	for k, p := range r.Ports {
-		if p == nil || p.Key() != k {
+		if p == nil || p.Key() != k || k.Port == 0 {
 			return fmt.Errorf("the record's port %q is malformed", k)
 		}
-		if err := p.check(r); err != nil {
+		if err := p.check(r, reserved); err != nil {
 			return err
-		}
-		if why := reserved.why(k); why != "" {
-			return p.reserved(why)
 		}
 	}
 	return nil
 }
 
+// checkUID: it is random hex, and shown.
+func checkUID(uid string) error {
+	if uid == "" {
+		return fmt.Errorf("the record has no uid")
+	}
+	if !isText(uid) || strings.ContainsAny(uid, "\n\t") {
+		return fmt.Errorf("the record's uid %.80q has control characters or is too long", uid)
+	}
+	return nil
+}
+
 func (r *Record) validateNodes() error {
-	blocks := map[netip.Prefix]string{}
+	blocks, addresses := make(map[netip.Prefix]string, len(r.Nodes)), make(map[netip.Addr]string, len(r.Nodes))
+	own, pool := r.Cluster.ownListeners(), r.Cluster.AddressPool
 	for name, n := range r.Nodes {
-		if n == nil || n.Name != name || CheckName(name) != nil || !n.Address.Is4() || !n.Availability.known() {
+		if n == nil || n.Name != name {
 			return fmt.Errorf("the record's node %q is malformed", name)
 		}
-		pool := r.Cluster.AddressPool
+		if !n.Address.IsValid() {
+			return n.addressMissing()
+		}
+		if err := r.checkNode(n, own); err != nil {
+			return err
+		}
+		if other, ok := addresses[n.Address]; ok {
+			return r.Nodes[max(name, other)].addressTaken(r.Nodes[min(name, other)])
+		}
+		addresses[n.Address] = name
 		if n.Block != n.Block.Masked() || n.Block.Bits() != r.Cluster.NodePrefixLength || !pool.Contains(n.Block.Addr()) {
 			return fmt.Errorf("the record's node %q has the block %s, which is none of the pool %s", name, n.Block, pool)
 		}

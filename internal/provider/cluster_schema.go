@@ -57,7 +57,7 @@ func overlayAttributes() map[string]schema.Attribute {
 			Optional: true, Computed: true, Default: stringdefault.StaticString(mesh.DefaultAddressPool.String()),
 			MarkdownDescription: "IPv4 prefix of the overlay, of which every node gets a block. It must not overlap networks that the hosts use. " +
 				"Default: `10.255.0.0/16`. Another one replaces the cluster and all that is in it.",
-			Validators:    []validator.String{poolRule},
+			Validators:    []validator.String{poolRule, publicPool},
 			PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
 		},
 		"node_prefix_length": schema.Int64Attribute{

@@ -22,6 +22,33 @@ type rule struct {
 	check   func(string) error
 }
 
+// caution is a validator that warns, where a rule refuses.
+type caution struct {
+	summary string
+	of      func(string) string // "" for no warning
+}
+
+func (caution) Description(context.Context) string         { return "" }
+func (caution) MarkdownDescription(context.Context) string { return "" }
+
+func (c caution) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if text := c.of(req.ConfigValue.ValueString()); text != "" {
+		resp.Diagnostics.AddAttributeWarning(req.Path, c.summary, text)
+	}
+}
+
+// publicPool warns of a pool that works and hides others' hosts.
+var publicPool = caution{"Address pool with public addresses", func(s string) string {
+	p, err := mesh.ParsePool(s)
+	if err != nil {
+		return "" // poolRule says it
+	}
+	return mesh.PoolWarning(p)
+}}
+
 func (r rule) Description(context.Context) string         { return r.want }
 func (r rule) MarkdownDescription(context.Context) string { return r.want }
 

@@ -3,6 +3,10 @@ package provider
 import (
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
 const someKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO3G9nNzjcVQSBdCHBnVmyHSJLs3bDmLBR8ibHbsKjHI"
@@ -128,6 +132,21 @@ func TestSentence(t *testing.T) {
 	} {
 		if got := sentence(in); got != want {
 			t.Errorf("sentence(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A pool of public addresses is warned of and not refused; one that is refused is not
+// warned of as well.
+func TestPublicPool(t *testing.T) {
+	for pool, warned := range map[string]bool{
+		"10.255.0.0/16": false, "172.16.0.0/12": false, "192.168.0.0/24": false, "100.64.0.0/10": false, "198.51.100.0/24": false,
+		"8.8.8.0/24": true, "10.0.0.0/7": true, "172.0.0.0/8": true, "192.0.0.0/16": true, "127.0.0.0/8": false, "ten": false,
+	} {
+		var resp validator.StringResponse
+		publicPool.ValidateString(t.Context(), validator.StringRequest{ConfigValue: types.StringValue(pool), Path: path.Root("address_pool")}, &resp)
+		if resp.Diagnostics.HasError() || (resp.Diagnostics.WarningsCount() == 1) != warned {
+			t.Errorf("%s: %v", pool, resp.Diagnostics)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/installer"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/report"
+	plaintext "github.com/routingmesh/terraform-provider-routingmesh/internal/plain"
 )
 
 // program is what the commands share.
@@ -62,5 +63,6 @@ func (p *program) installer() *installer.Installer {
 }
 
 func (p *program) reporter() *report.Reporter {
-	return &report.Reporter{Layout: p.Layout, Stdout: p.stdout, Stderr: p.stderr, Log: p.log}
+	// Names of processes, comments of rules, answers of peers: what is shown may be others' words.
+	return &report.Reporter{Layout: p.Layout, Stdout: plaintext.Writer(p.stdout), Stderr: plaintext.Writer(p.stderr), Log: p.log}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/client"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/report"
+	plaintext "github.com/routingmesh/terraform-provider-routingmesh/internal/plain"
 )
 
 // Exit codes. The provider goes by those of dial-stdio, install and uninstall,
@@ -51,7 +52,7 @@ func (p *program) exitCode(cmd *cobra.Command, err error) int {
 		fmt.Fprintln(p.stderr, "routingmesh-agent:", absent)
 		return exitNotRunning
 	default:
-		fmt.Fprintln(p.stderr, "routingmesh-agent:", err)
+		fmt.Fprintln(p.stderr, "routingmesh-agent:", plaintext.Text(err.Error()))
 		return exitFailed
 	}
 }

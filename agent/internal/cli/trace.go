@@ -10,13 +10,21 @@ import (
 )
 
 func (p *program) traceCommand() *cobra.Command {
-	cmd := plain(forPeople, "trace PORT[/udp]", "show a packet's way to a published port, and where it is broken",
+	var from string
+	cmd := plain(forPeople, "trace PORT[/udp] [--from ADDRESS]", "show a packet's way to a published port, and where it is broken",
 		"Show a packet's way on this node to a published port, step by step, with live counters,\nand where it is broken.\n\n"+
-			"It needs root, and no running agent. It exits with 4 if the way is broken.", nil)
+			"It needs root, and no running agent. It exits with 4 if the way is broken, or the client\nof --from may not connect.", nil)
 	cmd.Args = onePort
-	cmd.Example = "  routingmesh-agent trace 8080\n  routingmesh-agent trace 53/udp --json"
+	cmd.Flags().StringVar(&from, "from", "", "say whether the client with this `ADDRESS` may connect")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if err := report.CheckClient(from); err != nil {
+			return errUsage{err}
+		}
+		return nil
+	}
+	cmd.Example = "  routingmesh-agent trace 8080\n  routingmesh-agent trace 8080 --from 192.0.2.7\n  routingmesh-agent trace 53/udp --json"
 	return withJSON(cmd, "trace", func(ctx context.Context, args []string, asJSON bool) error {
-		return p.reporter().Trace(ctx, args[0], asJSON)
+		return p.reporter().Trace(ctx, args[0], from, asJSON)
 	})
 }
 

@@ -56,7 +56,7 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 			Rules: rules(fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H)),
 		},
 		inputChain(rec, H),
-		forwardChain(rec),
+		forwardChain(rec, self),
 	)
 }
 
@@ -98,17 +98,21 @@ func inputChain(rec *mesh.Record, host netip.Addr) state.Chain {
 }
 
 // forwardChain says what passes between the host's other links and the mesh.
-func forwardChain(rec *mesh.Record) state.Chain {
+func forwardChain(rec *mesh.Record, self *mesh.Node) state.Chain {
 	limit := func(p mesh.Protocol, refusal string) string {
 		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
 			state.HostLink, p, limitSet(p), allowSet(p), refusal)
 	}
 	return state.Chain{
-		Table: "filter", Name: state.ChainPrefix + "-FWD", Hooks: "FORWARD",
+		Table: "filter", Name: state.ForwardChain, Hooks: "FORWARD",
 		Rules: rules(
 			// A container behind this node, whose packets the host masquerades, would
 			// speak to the other nodes with this node's address, which they trust.
 			overlayFrame(rec)+fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
+			// Before anything is accepted, so that what the administrator drops is dropped,
+			// open connections too. The self-test asks whether the mesh works, not who may
+			// use it, so its packets are left out, as allowed_cidrs does.
+			fmt.Sprintf("! -s %s/32 -o %s -j %s", self.SelfTestAddress(), state.HostLink, state.UserChain),
 			// The rules after this one cost new connections only.
 			fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
 			limit(mesh.TCP, "tcp-reset"),

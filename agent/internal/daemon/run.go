@@ -85,6 +85,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		a.server.Start(ctx)
 		a.reconciler.Run(ctx)
 	}()
+	go d.newWatchdog(a).run(ctx)
 	go a.health.Run(ctx)
 	go a.selftest.Run(ctx)
 	if watch != nil {

@@ -32,6 +32,7 @@ func (h *Host) Examine(ctx context.Context, rec *mesh.Record, node string) []Fin
 		run         func(*check)
 	}
 	looks := []look{
+		{"names", "nobody else has a name, a table or a priority of the mesh's", func(c *check) { h.checkTaken(ctx, c) }},
 		{"address", fmt.Sprintf("%s is the host's own", self.Address), h.checkOwnAddress},
 		{"underlay MTU", fmt.Sprintf("the links that lead from %s to the other nodes carry the overlay's %d bytes and their header", self.Address, rec.MTU()), h.checkUnderlayMTU},
 		{"address pool", fmt.Sprintf("%s overlaps no route, address or resolver of the host", c.AddressPool), h.checkPool},

@@ -64,7 +64,7 @@ func TestExamine(t *testing.T) {
 	for _, f := range h.Examine(t.Context(), rec, "n1") {
 		got = append(got, fmt.Sprintf("%s: %d", f.Check, len(f.Problems)))
 	}
-	if want := "[requirements: 1 address: 0 underlay MTU: 0 address pool: 0 VXLAN port: 0 published ports: 1 saved rules: 0]"; fmt.Sprint(got) != want {
+	if want := "[requirements: 1 names: 0 address: 0 underlay MTU: 0 address pool: 0 VXLAN port: 0 published ports: 1 saved rules: 0]"; fmt.Sprint(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for name, rec := range map[string]*mesh.Record{"no record": nil, "no node": rec} {

@@ -300,3 +300,29 @@ func TestPreflight_TranslatedPort(t *testing.T) {
 		t.Errorf("a port that is open already: %+v, asked %v", problems, asked)
 	}
 }
+
+// What somebody else has under the mesh's names refuses the join, and nothing later.
+func TestPreflight_TakenNames(t *testing.T) {
+	rec := cluster(t)
+	for name, tt := range map[string]struct {
+		texts []string
+		err   error
+		want  string
+	}{
+		"nothing": {},
+		"taken":   {texts: []string{"The link rmesh0 is not the mesh's."}, want: "name-taken: The link rmesh0 is not the mesh's."},
+		"unread":  {err: fmt.Errorf("no netlink"), want: "host-unread: Whether somebody else uses the mesh's names on this host cannot be read: no netlink."},
+	} {
+		h := &Host{Proc: fakeProc(t), Root: t.TempDir(), Taken: func(context.Context) ([]string, error) { return tt.texts, tt.err }}
+		var got string
+		for _, p := range h.Preflight(t.Context(), nil, rec, "n1") {
+			got += string(p.Code) + ": " + p.Text
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := h.Preflight(t.Context(), rec, rec, "n1"); len(got) > 0 {
+			t.Errorf("%s: a node is refused: %v", name, got)
+		}
+	}
+}

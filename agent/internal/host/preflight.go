@@ -22,6 +22,9 @@ type Host struct {
 	// Requirements lists what the kernel and its tools lack, and what the mesh
 	// cannot work beside, one sentence each.
 	Requirements func(context.Context) []string
+	// Taken lists what somebody else has under a name or a number that is the mesh's, one
+	// sentence each; nil knows of none.
+	Taken func(context.Context) ([]string, error)
 	// Translated says which of the ports the host's own rules send elsewhere, and where
 	// they do; nil knows of none.
 	Translated func(ports []mesh.PortKey, address netip.Addr) (map[mesh.PortKey]string, error)
@@ -47,10 +50,9 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	if current != nil {
 		c.before = current.Nodes[node]
 	}
-	if c.before == nil && h.Requirements != nil {
-		for _, text := range h.Requirements(ctx) {
-			c.node(mesh.ProblemHostLacks, "", "%s", text)
-		}
+	if c.before == nil {
+		h.checkRequirements(ctx, c)
+		h.checkTaken(ctx, c)
 	}
 	h.checkAddress(c)
 	if c.placeIsNew() {
@@ -63,6 +65,30 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	h.checkAgentAddresses(c)
 	mesh.SortProblems(c.problems)
 	return c.problems
+}
+
+func (h *Host) checkRequirements(ctx context.Context, c *check) {
+	if h.Requirements == nil {
+		return
+	}
+	for _, text := range h.Requirements(ctx) {
+		c.node(mesh.ProblemHostLacks, "", "%s", text)
+	}
+}
+
+// checkTaken finds what would be taken for the mesh's own. What cannot be read where a
+// program is missing has been said.
+func (h *Host) checkTaken(ctx context.Context, c *check) {
+	if h.Taken == nil {
+		return
+	}
+	texts, err := h.Taken(ctx)
+	for _, text := range texts {
+		c.node(mesh.ProblemNameTaken, "", "%s", text)
+	}
+	if err != nil && len(c.problems) == 0 {
+		c.node(mesh.ProblemHostUnread, "", "Whether somebody else uses the mesh's names on this host cannot be read: %v.", err)
+	}
 }
 
 func (c *check) placeIsNew() bool {

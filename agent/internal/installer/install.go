@@ -89,7 +89,7 @@ func (i *Installer) placeBinary(digest string) error {
 		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != digest {
 			return errors.New("the running program's own file has changed on disk: install the agent again")
 		}
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		if err := layout.PublicDir(filepath.Dir(target)); err != nil {
 			return err
 		}
 		if err := host.WriteFile(target, data, 0o755); err != nil {
@@ -99,7 +99,7 @@ func (i *Installer) placeBinary(digest string) error {
 	if to, err := os.Readlink(i.Link()); err == nil && to == target {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(i.Link()), 0o755); err != nil {
+	if err := layout.PublicDir(filepath.Dir(i.Link())); err != nil {
 		return err
 	}
 	tmp := fmt.Sprintf("%s.%d", i.Link(), os.Getpid())

@@ -42,7 +42,8 @@ type systemd struct{ layout.Layout }
 // links that it does not know for its own. Not after network-online: the mesh
 // needs no address of the underlay to be there. KillMode=process, and nothing in
 // ExecStop: the kernel state outlives the agent, and an iptables-restore under way
-// is not cut.
+// is not cut. An agent that does not tell systemd for WatchdogSec that it gets on (package
+// daemon) is aborted, which has it print where it hangs, and started again.
 const unitFormat = `[Unit]
 Description=Routing mesh node agent
 Documentation=https://github.com/routingmesh/terraform-provider-routingmesh
@@ -57,7 +58,9 @@ ExecStart=%s run
 Restart=always
 RestartSec=1
 KillMode=process
-
+WatchdogSec=2min
+TimeoutAbortSec=20s
+` + sandbox + `
 [Install]
 WantedBy=multi-user.target
 `

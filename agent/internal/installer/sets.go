@@ -28,7 +28,7 @@ Conflicts=shutdown.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=%s sets
-
+` + sandbox + `
 [Install]
 WantedBy=sysinit.target
 `

@@ -77,7 +77,7 @@ func desired(t *testing.T, self node, others ...node) state.State {
 const ofVNI2100 = "6,177 0 0 0,64 0 0 12,84 0 0 4294967040,21 0 1 537600,6 0 0 1,6 0 0 0"
 
 func chains(s state.State, self node) {
-	fill := strings.NewReplacer("$S", self.S().String(), "$H", self.H().String(), "$P", self.P().String(), "$VNI", ofVNI2100)
+	fill := strings.NewReplacer("$S", self.S().String(), "$H", self.H().String(), "$P", self.P().String(), "$T", self.T().String(), "$VNI", ofVNI2100)
 	rules := func(lines string) string {
 		return strings.ReplaceAll(strings.TrimSpace(fill.Replace(lines)), "\n\t\t", "\n")
 	}
@@ -101,6 +101,7 @@ func chains(s state.State, self node) {
 		! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP`)},
 		state.Chain{Table: "filter", Name: "ROUTINGMESH-FWD", Hooks: "FORWARD", Rules: rules(`
 		-p udp -m udp --dport 4789 -m bpf --bytecode "$VNI" -m set --match-set routingmesh-peers dst -j DROP
+		! -s $T/32 -o rmesh0 -j ROUTINGMESH-USER
 		-o rmesh0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 		-o rmesh0 -p tcp -m set --match-set routingmesh-limit-tcp dst -m set ! --match-set routingmesh-allow-tcp src,dst -j REJECT --reject-with tcp-reset
 		-o rmesh0 -p udp -m set --match-set routingmesh-limit-udp dst -m set ! --match-set routingmesh-allow-udp src,dst -j REJECT --reject-with icmp-port-unreachable

@@ -5,8 +5,10 @@ package layout
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -85,10 +87,27 @@ func (l Layout) NeedRoot(what string) error {
 	return nil
 }
 
-// PrivateDir makes a folder that is root's alone.
+// PrivateDir makes a folder that is root's alone, whatever the umask.
 func PrivateDir(dir string) error {
+	if err := PublicDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	return os.Chmod(dir, 0o700)
+}
+
+// PublicDir makes a folder, with those above it, that everybody can look into, whatever
+// the umask: that of an install is 077. Folders that are there stay as they are.
+func PublicDir(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err == nil {
+		return os.Chmod(dir, 0o755)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(dir, 0o755) // nil for a folder that is there
+	}
+	if err := PublicDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	return PublicDir(dir)
 }

@@ -72,7 +72,7 @@ func (l Layout) ChoosePlace(check func(lib, bin string) error) (Layout, error) {
 // Usable makes the folders, if they can be written and programs in them run.
 func Usable(lib, bin string) error {
 	for _, dir := range []string{lib, bin} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := PublicDir(dir); err != nil {
 			return err
 		}
 		if err := unix.Access(dir, unix.W_OK); err != nil {

@@ -43,7 +43,9 @@ func OpenKernel(l layout.Layout, log *slog.Logger) (*kernel.Kernel, error) {
 
 // Host is what can be read of this host.
 func Host(l layout.Layout) *host.Host {
-	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements, Translated: firewall.Translated}
+	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements,
+		Taken:      func(ctx context.Context) ([]string, error) { return kernel.Taken(ctx, l.Root) },
+		Translated: firewall.Translated}
 }
 
 // requirements puts what the host lacks into sentences, and what the mesh cannot

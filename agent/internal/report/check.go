@@ -138,7 +138,7 @@ func (c *checker) found(f host.Finding) {
 // forwarding looks at what packets to the mesh pass. A policy of DROP is fine: the
 // mesh has its own accept.
 func (c *checker) forwarding(chains []kernel.Chain, err error) {
-	const check, ours = "forwarding", state.ChainPrefix + "-FWD"
+	const check, ours = "forwarding", state.ForwardChain
 	if err != nil {
 		c.report.add(check, failed, "The host's iptables cannot be read: %v.", err)
 		return

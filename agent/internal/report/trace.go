@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/node"
@@ -13,8 +14,13 @@ import (
 )
 
 // Trace shows a packet's way on this node to a published port. It reads the
-// kernel itself, so it works without the agent.
-func (r *Reporter) Trace(ctx context.Context, port string, asJSON bool) error {
+// kernel itself, so it works without the agent. from is the address of a client to ask
+// about, "" for none.
+func (r *Reporter) Trace(ctx context.Context, port, from string, asJSON bool) error {
+	client, err := clientToTrace(from)
+	if err != nil {
+		return err
+	}
 	if err := r.NeedRoot("reading the kernel's state"); err != nil {
 		return err
 	}
@@ -32,7 +38,7 @@ func (r *Reporter) Trace(ctx context.Context, port string, asJSON bool) error {
 		return err
 	}
 	defer k.Close()
-	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, Listening: node.Host(r.Layout).Listening}
+	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, From: client, Listening: node.Host(r.Layout).Listening}
 	if err := facts.Gather(ctx, k); err != nil {
 		return fmt.Errorf("read the kernel's state: %w", err)
 	}
@@ -70,6 +76,23 @@ func (r *Reporter) warned(ctx context.Context, stored server.Stored) []mesh.Warn
 func CheckPort(port string) error {
 	_, err := portToTrace(nil, port)
 	return err
+}
+
+// CheckClient says what is wrong with the address of the client of a trace.
+func CheckClient(from string) error {
+	_, err := clientToTrace(from)
+	return err
+}
+
+func clientToTrace(from string) (netip.Addr, error) {
+	if from == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(from)
+	if a = a.Unmap(); err != nil || !a.Is4() {
+		return netip.Addr{}, fmt.Errorf("--from %q is not an IPv4 address: want one as in 192.0.2.7", from)
+	}
+	return a, nil
 }
 
 // portToTrace reads "8080", "8080/tcp" or "53/udp". Without a protocol it is tcp,

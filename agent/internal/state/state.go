@@ -54,7 +54,12 @@ const (
 	// ChainPrefix starts the name of each iptables chain of ours in the host's
 	// namespace, SetPrefix that of each ipset.
 	ChainPrefix = "ROUTINGMESH"
-	SetPrefix   = "routingmesh-"
+	// ForwardChain says what passes into the mesh and out of it. UserChain, which it asks
+	// first, belongs to the administrator (filter table, like DOCKER-USER): we make it
+	// where it is missing, and neither read nor change what is in it.
+	ForwardChain = ChainPrefix + "-FWD"
+	UserChain    = ChainPrefix + "-USER"
+	SetPrefix    = "routingmesh-"
 )
 
 // Kind orders objects: what comes later may refer to what comes earlier, so

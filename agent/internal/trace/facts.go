@@ -23,6 +23,8 @@ type Facts struct {
 	HostChains, MeshChains []kernel.Chain
 	Servers                []kernel.Server
 	Links                  map[string]kernel.LinkCounters // rmesh0, vx0
+	// From is the client that is asked about, the zero value for none.
+	From netip.Addr
 	// Counters are the running agent's: it alone knows which endpoints fail their
 	// checks, and which are being drained. nil without one.
 	Counters *mesh.Counters

@@ -87,7 +87,7 @@ func Of(f *Facts, key mesh.PortKey) *Trace {
 	if t.trace.Explained = t.notOpen(key); t.trace.Explained != "" {
 		return &t.trace
 	}
-	for _, step := range []func(){t.member, t.jumps, t.translation, t.forward, t.link, t.namespace, t.server, t.source} {
+	for _, step := range []func(){t.member, t.jumps, t.translation, t.forward, t.limits, t.link, t.namespace, t.server, t.source} {
 		if step(); t.trace.Broken() != nil {
 			return &t.trace
 		}

@@ -71,7 +71,7 @@ func (t *tracer) translation() {
 }
 
 func (t *tracer) forward() {
-	const chain = state.ChainPrefix + "-FWD"
+	const chain = state.ForwardChain
 	forward := chainOf(t.HostChains, "filter", "FORWARD")
 	text := fmt.Sprintf("filter FORWARD (policy %s)", forward.Policy)
 	if t.isOff(state.Host, "net.ipv4.ip_forward") {
@@ -90,7 +90,7 @@ func (t *tracer) forward() {
 		return
 	}
 	s := t.step(hostSpace, fmt.Sprintf("%s, rule %d → %s accepts it", text, place, chain), Count{"packets in", in.Packets}, Count{"packets out", out.Packets})
-	s.Details = t.before("filter", "FORWARD", place)
+	s.Details = append(t.before("filter", "FORWARD", place), t.userRules()...)
 }
 
 func (t *tracer) link() {

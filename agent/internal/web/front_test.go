@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -269,34 +268,5 @@ func TestARealPortThatIsTaken(t *testing.T) {
 	f.Follow(record(t, func(rec *mesh.Record) { rec.Cluster.HealthAddress = taken.Addr().String() }), "n1")
 	if p := f.Problems(); len(p) != 1 || !strings.Contains(p[0].Text, "another program listens there") {
 		t.Errorf("problems: %v", p)
-	}
-}
-
-func TestConnectionsAreBounded(t *testing.T) {
-	f, d := newFront(t, applied())
-	f.Follow(record(t, nil), "n1")
-	answered := func(c net.Conn, within time.Duration) bool {
-		must(t, c.SetReadDeadline(time.Now().Add(within)))
-		_, err := c.Read(make([]byte, 1))
-		return err == nil
-	}
-	var idle []net.Conn
-	for range maxConnections {
-		c, err := net.Dial("tcp", d.address(t, healthAt))
-		must(t, err)
-		defer c.Close()
-		idle = append(idle, c)
-	}
-	c, err := net.Dial("tcp", d.address(t, healthAt))
-	must(t, err)
-	defer c.Close()
-	_, err = fmt.Fprintf(c, "GET /healthz HTTP/1.0\r\n\r\n")
-	must(t, err)
-	if answered(c, 200*time.Millisecond) {
-		t.Error("one more than the limit is answered")
-	}
-	idle[0].Close()
-	if !answered(c, 5*time.Second) {
-		t.Error("not answered when a place is free")
 	}
 }

@@ -10,15 +10,13 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 )
 
-// Limits of a listener: everybody who reaches the host can connect.
+// Limits of a request.
 const (
-	maxConnections = 64 // at the same time; more wait
-	maxHeader      = 8 << 10
-	readTimeout    = 5 * time.Second
+	maxHeader   = 8 << 10
+	readTimeout = 5 * time.Second
 	// writeTimeout is long enough for the metrics of 5,000 ports.
 	writeTimeout = 30 * time.Second
 	// retryAfter is when to try again to listen.
@@ -62,7 +60,7 @@ func (f *Front) open(d *listener) {
 	// One request per connection: a drain is seen by the next check, and nobody
 	// keeps a place.
 	d.server.SetKeepAlivesEnabled(false)
-	go func() { _ = d.server.Serve(netutil.LimitListener(l, maxConnections)) }() // ends when it is closed
+	go func() { _ = d.server.Serve(limit(l)) }() // ends when it is closed
 	f.options.Log.Info("listening", "attribute", d.attribute, "address", d.address)
 }
 

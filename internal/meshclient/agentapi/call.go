@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/prose"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/plain"
 )
 
 // maxAnswer is in bytes; a record of 10,000 ports has 1 MB.
@@ -93,13 +95,23 @@ func roundTrip(ctx context.Context, agent *http.Client, k call) error {
 	if k.answer == nil {
 		return nil
 	}
-	return json.Unmarshal(data, k.answer)
+	return decode(data, k.answer)
+}
+
+// decode is where what an agent says comes in: no text of a host reaches a terminal with
+// what that would obey. The record has rules of its own (mesh.Record.Validate), and a hash.
+func decode(data []byte, into any) error {
+	data, err := plain.JSON(data, "record")
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
 }
 
 func refusalOf(resp *http.Response, data []byte) *mesh.Refusal {
 	var r mesh.Refusal
-	if json.Unmarshal(data, &r) != nil || r.Code == "" {
-		r = mesh.Refusal{Code: mesh.Failed, Text: fmt.Sprintf("the agent answered %s: %.200s", resp.Status, data)}
+	if decode(data, &r) != nil || r.Code == "" {
+		r = mesh.Refusal{Code: mesh.Failed, Text: prose.Clean(fmt.Sprintf("the agent answered %s: %.200s", resp.Status, data))}
 	}
 	return &r
 }

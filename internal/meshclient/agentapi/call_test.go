@@ -59,3 +59,24 @@ func TestRoundTrip_Refusals(t *testing.T) {
 		}
 	}
 }
+
+// What comes from an agent is plain text; its record is as it is.
+func TestRoundTrip_PlainText(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b[2J\u009b\u202e"
+	var got mesh.Status
+	answer := `{"version":"1` + `\u001b[2J` + `","host":{"hostname":"` + evil[len("\x1b[2J"):] + `h"},"problems":[{"object":"node/n1","text":"\u001b]0;x\u0007Gone."}],"record":{"cluster":{"name":"\u001b[2J"}}}`
+	err := roundTrip(t.Context(), &http.Client{Transport: &says{code: http.StatusOK, answer: answer}}, call{path: mesh.PathStatus, answer: &got})
+	if err != nil || got.Version != "1" || got.Host.Hostname != "h" || got.Problems[0].Text != "Gone." {
+		t.Errorf("%q %q %+v, %v", got.Version, got.Host.Hostname, got.Problems, err)
+	}
+	if got.Record.Cluster.Name != "\x1b[2J" {
+		t.Errorf("the record was changed: %q", got.Record.Cluster.Name)
+	}
+	for _, body := range []string{`{"code":"error","text":"\u001b[2JNo."}`, evil + "No."} {
+		err := roundTrip(t.Context(), &http.Client{Transport: &says{code: http.StatusConflict, answer: body}}, call{path: mesh.PathStatus})
+		if err == nil || strings.ContainsAny(err.Error(), "\x1b\u009b\u202e") || !strings.Contains(err.Error(), "No.") {
+			t.Errorf("%q", err)
+		}
+	}
+}

@@ -3,9 +3,9 @@
 package prose
 
 import (
-	"regexp"
 	"strings"
-	"unicode"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/plain"
 )
 
 const (
@@ -32,9 +32,6 @@ func ListOr(list []string, none string) string {
 	return strings.Join(list, ", ")
 }
 
-// escapes are the terminal's: colours, titles.
-var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~])")
-
 // Clean makes a host's words fit for a message: without the terminal's escapes
 // and other characters that are not printable, in one line, and not too long.
 func Clean(text string) string {
@@ -55,23 +52,11 @@ func CleanWord(s string) string {
 }
 
 func printableLines(text string) []string {
-	text = escapes.ReplaceAllString(strings.ToValidUTF8(text, "?"), "")
 	var lines []string
-	for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if line = strings.TrimRight(strings.Map(printable, line), " "); line != "" {
+	for line := range strings.SplitSeq(plain.Text(text), "\n") {
+		if line = strings.TrimRight(strings.ReplaceAll(line, "\t", " "), " "); line != "" {
 			lines = append(lines, line)
 		}
 	}
 	return lines
-}
-
-// printable makes a space of a tab, and nothing of what cannot be seen.
-func printable(r rune) rune {
-	switch {
-	case r == '\t':
-		return ' '
-	case unicode.IsPrint(r):
-		return r
-	}
-	return -1
 }

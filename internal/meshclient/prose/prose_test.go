@@ -3,6 +3,7 @@ package prose
 import (
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // What a host prints is bounded and cannot move a terminal's cursor.
@@ -12,7 +13,7 @@ func FuzzClean(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Clean(s)
-		if n := len([]rune(got)); n > maxQuote+3 || strings.ContainsFunc(got, func(r rune) bool { return printable(r) != r }) {
+		if n := len([]rune(got)); n > maxQuote+3 || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("%q is quoted as %d characters: %q", s, n, got)
 		}
 	})

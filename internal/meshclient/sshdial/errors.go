@@ -33,7 +33,8 @@ func (e *UnreachableError) Error() string {
 	if e.Attempts > 1 {
 		tries = fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
-	return fmt.Sprintf("%s cannot be reached over SSH%s: %v", e.Address, tries, e.Err)
+	// The server may have a word in the error: why it disconnects.
+	return fmt.Sprintf("%s cannot be reached over SSH%s: %s", e.Address, tries, prose.CleanLines(fmt.Sprint(e.Err)))
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -56,13 +57,13 @@ func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s refused the login of user %s.", e.Address, e.User)
 	if e.Reason != "" {
-		fmt.Fprintf(&b, " It says: %s", prose.Sentence(e.Reason))
+		fmt.Fprintf(&b, " It says: %s", prose.Sentence(prose.Clean(e.Reason)))
 	}
 	fmt.Fprintf(&b, "\nTried: %s.", prose.ListOr(e.Tried, "nothing"))
 	if len(e.NotTried) > 0 {
 		fmt.Fprintf(&b, "\nNot tried: %s.", strings.Join(e.NotTried, "; "))
 	}
-	fmt.Fprintf(&b, "\nThe server offers: %s.", prose.ListOr(e.Offered, "no method"))
+	fmt.Fprintf(&b, "\nThe server offers: %s.", prose.Clean(prose.ListOr(e.Offered, "no method")))
 	if len(e.Tried)+len(e.NotTried) == 0 {
 		b.WriteString("\nNo key, agent or password is configured: set private_key, agent or password in the provider's ssh.")
 	}
@@ -138,8 +139,8 @@ type SessionsError struct {
 }
 
 func (e *SessionsError) Error() string {
-	return fmt.Sprintf("%s takes the login, and opens no session for a command (%v). "+
-		"MaxSessions in its sshd_config must be 1 or more, also in the Match block of the user (`sshd -T -C user=USER | grep -i maxsessions` shows it).", e.Address, e.Err)
+	return fmt.Sprintf("%s takes the login, and opens no session for a command (%s). "+
+		"MaxSessions in its sshd_config must be 1 or more, also in the Match block of the user (`sshd -T -C user=USER | grep -i maxsessions` shows it).", e.Address, prose.Clean(fmt.Sprint(e.Err)))
 }
 
 func (e *SessionsError) Unwrap() error { return e.Err }

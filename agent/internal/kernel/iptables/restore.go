@@ -46,6 +46,9 @@ func render(ops []state.Op, now Ruleset) string {
 // right: one that is as asked for, and there once, stays where it is.
 func (s *section) putChain(c state.Chain, now table) {
 	s.clear = append(s.clear, ":"+c.Name+" - [0:0]") // --noflush: empties it if it is there
+	if jumpsToUser(c) && now[state.UserChain] == nil {
+		s.clear = append(s.clear, ":"+state.UserChain+" - [0:0]")
+	}
 	s.addRules(c)
 	missing, found := wantedJumps(c), now.jumps(c.Name)
 	for _, j := range found {
@@ -89,6 +92,9 @@ func (s *section) removeChain(name string, now table) {
 		s.unhook = append(s.unhook, "-D "+j.hook+" "+j.rule(name))
 	}
 	s.drop = append(s.drop, "-X "+name)
+	if name == state.ForwardChain && now.userChainUnused() {
+		s.drop = append(s.drop, "-X "+state.UserChain)
+	}
 }
 
 // meshChain is about a chain of the mesh's namespace: the built-in ones are ours.

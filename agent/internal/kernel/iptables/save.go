@@ -151,6 +151,10 @@ func (rs Ruleset) Observe(into state.State, ns state.NS) {
 				if !c.builtin() || o.Rules != "" {
 					into.Put(o)
 				}
+			case name == state.UserChain && tableName == userTable:
+				if t[state.ForwardChain] == nil && t.userChainUnused() {
+					into.Put(o) // left from a removal of the other chain by somebody else
+				}
 			case ourChain(name):
 				o.Hooks, o.JumpMatch = hooksOf(t.jumps(name))
 				into.Put(o)
@@ -174,4 +178,22 @@ func hooksOf(jumps []jump) (hooks, match string) {
 		}
 	}
 	return strings.Join(names, ","), strings.Join(matches, " | ")
+}
+
+// Foreign names the chains with our names that have rules, and none that is ours, as
+// "TABLE/CHAIN", sorted: ours all name a set or a link of the mesh, also those of an
+// earlier version that somebody has saved. The administrator's chain is not one.
+func (rs Ruleset) Foreign() (names []string) {
+	ours := func(rule string) bool {
+		return strings.Contains(rule, state.SetPrefix) || strings.Contains(rule, state.HostLink)
+	}
+	for tableName, t := range rs {
+		for name, c := range t {
+			if ourChain(name) && (tableName != userTable || name != state.UserChain) && len(c.rules) > 0 && !slices.ContainsFunc(c.rules, ours) {
+				names = append(names, tableName+"/"+name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -70,7 +70,7 @@ func mount(path string) error {
 // shareMounts makes the folder a shared mount, as iproute2 does: a deletion of a
 // namespace then reaches every mount namespace that has a copy of it.
 func shareMounts(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	err := unix.Mount("", dir, "none", unix.MS_SHARED|unix.MS_REC, "")
@@ -84,6 +84,22 @@ func shareMounts(dir string) error {
 		return fmt.Errorf("share the mounts below %s: %w", dir, err)
 	}
 	return nil
+}
+
+// makeDir makes the folder of namespaces with iproute2's mode, whatever the umask. One that
+// is there stays as it is.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	switch err := os.Mkdir(dir, 0o755); {
+	case err == nil:
+		return os.Chmod(dir, 0o755)
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	default:
+		return err
+	}
 }
 
 // Remove unmounts a namespace, and what may have been mounted over it, and removes

@@ -1,0 +1,84 @@
+package trace
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// limited is facts with a port that two networks may connect to.
+func limited(t *testing.T) *Facts {
+	t.Helper()
+	f := facts(t)
+	list, err := mesh.ParsePrefixList([]string{"10.0.0.0/8", "203.0.113.7/32"})
+	must(t, err)
+	f.Record.Ports[mesh.PortKey{Port: 8080, Protocol: mesh.TCP}].AllowedCIDRs = list
+	f.State = compile.Compile(f.Record, "n1", state.KernelVersion{Major: 6, Minor: 1}, compile.Conditions{})
+	return f
+}
+
+// A trace says who may connect, and whether the client that it is asked about may.
+func TestLimits(t *testing.T) {
+	const only = "allowed_cidrs: from 10.0.0.0/8, 203.0.113.7/32 only"
+	for _, tt := range []struct {
+		name, from   string
+		spoil        func(*Facts)
+		text, detail string
+		broken       string
+	}{
+		{name: "nobody asked about", text: only, detail: "trace 8080/tcp --from ADDRESS"},
+		{name: "in a network", from: "10.1.2.3", text: only, detail: "10.1.2.3 may connect"},
+		{name: "elsewhere", from: "203.0.113.8", text: only, broken: "203.0.113.8 may not connect: it is in none of the port's allowed_cidrs"},
+		{name: "this node", from: "192.0.2.1", text: only, detail: "192.0.2.1 is this node"},
+		{name: "another node", from: "192.0.2.2", text: only, broken: "192.0.2.2 may not connect"},
+		{name: "loopback", from: "127.0.0.1", text: only, detail: "this node"},
+		{name: "the self-test's address", from: "10.255.0.4", text: only, detail: "10.255.0.4 may connect"},
+		{name: "no member", spoil: func(f *Facts) { f.drop(state.SetMember{Set: "routingmesh-limit-tcp", Port: 8080}) },
+			text: "allowed_cidrs", broken: "is not in routingmesh-limit-tcp: everybody may connect"},
+		{name: "no rule", spoil: func(f *Facts) { without(f.HostChains, "ROUTINGMESH-FWD", "limit-tcp") },
+			text: "allowed_cidrs", broken: "No rule refuses what is in routingmesh-limit-tcp"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := limited(t)
+			if tt.from != "" {
+				f.From = netip.MustParseAddr(tt.from)
+			}
+			if tt.spoil != nil {
+				tt.spoil(f)
+			}
+			trace := Of(f, mesh.PortKey{Port: 8080, Protocol: mesh.TCP})
+			s := trace.Steps[4]
+			if !strings.Contains(s.Text, tt.text) || !strings.Contains(strings.Join(s.Details, "\n"), tt.detail) {
+				t.Errorf("%+v", s)
+			}
+			if tt.broken == "" && !trace.Through() || tt.broken != "" && (!strings.Contains(s.Broken, tt.broken) || trace.Through()) {
+				t.Errorf("broken %q, through %v", s.Broken, trace.Through())
+			}
+		})
+	}
+	// A port that everybody may connect to says nothing of it.
+	f := limited(t)
+	f.From = netip.MustParseAddr("203.0.113.8")
+	if trace := Of(f, mesh.PortKey{Port: 9090, Protocol: mesh.TCP}); !trace.Through() {
+		t.Errorf("%+v", trace.Broken())
+	}
+}
+
+// The administrator's rules are shown where they are asked.
+func TestUserRules(t *testing.T) {
+	f := facts(t)
+	rules := make([]kernel.Rule, 7)
+	for i := range rules {
+		rules[i] = kernel.Rule{Text: "-s 203.0.113.0/24 -j DROP", Packets: 4}
+	}
+	f.HostChains = append(f.HostChains, kernel.Chain{Table: "filter", Name: state.UserChain, Rules: rules})
+	details := strings.Join(Of(f, mesh.PortKey{Port: 8080, Protocol: mesh.TCP}).Steps[3].Details, "\n")
+	if !strings.Contains(details, "ROUTINGMESH-USER rule 5: -s 203.0.113.0/24 -j DROP (4 packets)") || !strings.Contains(details, "and 2 more rules") {
+		t.Error(details)
+	}
+}
