@@ -65,5 +65,6 @@ rm -f "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt   # of an e
 # An idle lab costs an emulating machine a good part of a processor, so it boots after the unit tests.
 phase build
 phase unit
+phase fuzz
 boot
 for p in lint lab-up check-generate testkernel testacc; do phase "$p"; done

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -121,7 +122,7 @@ type writer struct {
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	data := append(w.rest, p...)
+	data := slices.Concat(w.rest, p)
 	whole := len(data)
 	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
 		if start := len(data) - n; utf8.RuneStart(data[start]) {

@@ -229,7 +229,7 @@ func (s *settings) privateKey(v types.String) string {
 			name = filepath.Join(home, rest)
 		}
 	}
-	content, err := os.ReadFile(name)
+	content, err := os.ReadFile(name) //nolint:gosec // G703: the user names a file of their own
 	if err != nil {
 		s.fail(path.Root("ssh").AtName("private_key"), "ROUTINGMESH_SSH_PRIVATE_KEY_FILE cannot be read: %v.", err)
 	}

@@ -54,7 +54,7 @@ func testSh(t *testing.T, fails string) (made, printed string) {
 func TestScript_BootsBesideLint(t *testing.T) {
 	made, printed := testSh(t, "")
 	made = strings.Replace(made, "lab-up lint", "lint lab-up", 1) // whichever ended first
-	if made != "build unit lint lab-up check-generate testkernel testacc lab-down" {
+	if made != "build unit fuzz lint lab-up check-generate testkernel testacc lab-down" {
 		t.Errorf("made %s", made)
 	}
 	for _, want := range []string{"== lint\nmaking lint\n\n== lab-up\nmaking lab-up\n\n== check-generate\n", "== slowest tests\n    1.5 s  a TestSlow\n", "ok, after lint", "total"} {
@@ -69,9 +69,10 @@ func TestScript_Fails_EndsTheLab(t *testing.T) {
 	for fails, want := range map[string]string{
 		"build":          "build",
 		"unit":           "build unit",
-		"lint":           "build unit lint lab-up lab-down",
-		"lab-up":         "build unit lint lab-up lab-down",
-		"check-generate": "build unit lint lab-up check-generate lab-down",
+		"fuzz":           "build unit fuzz",
+		"lint":           "build unit fuzz lint lab-up lab-down",
+		"lab-up":         "build unit fuzz lint lab-up lab-down",
+		"check-generate": "build unit fuzz lint lab-up check-generate lab-down",
 	} {
 		made, printed := testSh(t, fails)
 		if made = strings.Replace(made, "lab-up lint", "lint lab-up", 1); made != want {

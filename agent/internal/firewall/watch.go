@@ -129,7 +129,7 @@ func linkNumber(name string) uint32 {
 	if name == "" || err != nil {
 		return 0
 	}
-	return uint32(link.Attrs().Index) //nolint:gosec // it is one of 32 bits
+	return uint32(link.Attrs().Index) // it is one of 32 bits
 }
 
 // Warnings is what is surely dropped.

@@ -103,9 +103,9 @@ func judged(t *testing.T, from, to uint16) (drops, unsure bool) {
 // sets made of everything it knows, at random.
 func TestJudge_RealPackets(t *testing.T) {
 	const sets, from = 50, 40000
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any will do
+	seed := uint64(time.Now().UnixNano()) // any will do
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it is for a test
+	random := rand.New(rand.NewPCG(seed, 1)) // it is for a test
 	inOwnNamespace(t, func() {
 		passed, dropped := 0, 0
 		for i := range sets {

@@ -94,3 +94,30 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRead: tables and chains of any bytes are read, and each chain has a verdict.
+func FuzzRead(f *testing.F) {
+	hook := join(attr(1, number4(uint32(Input))...), attr(2, number4(0)...))
+	f.Add(join(textAttr(1, "t"), attr(2, number4(1)...)), join(textAttr(1, "t"), textAttr(3, "c"), attr(4, hook...), attr(5, number4(verdictDrop)...), textAttr(7, "filter")))
+	f.Add([]byte{4, 0, 1, 0}, []byte{3, 0, 1, 0})
+	f.Fuzz(func(t *testing.T, table, chain []byte) {
+		r, err := readFrom(func(q request) ([][]byte, error) {
+			switch q.message {
+			case getChain:
+				return [][]byte{chain}, nil
+			case getRule:
+				return nil, nil
+			}
+			return [][]byte{table}, nil
+		})
+		if err != nil {
+			return
+		}
+		for _, c := range r.Chains {
+			_ = c.String()
+			if v := r.Judge(c, Packet{Protocol: TCP}, func(Chain, string) *Verdict { return nil }); !v.Accept && !v.Drop && !v.DNAT {
+				t.Errorf("no verdict: %+v", v)
+			}
+		}
+	})
+}

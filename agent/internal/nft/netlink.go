@@ -84,7 +84,7 @@ func (k *kernel) ask(r request) (answers [][]byte, err error) {
 			case typ == unix.NLMSG_DONE:
 				return answers, nil
 			case typ == unix.NLMSG_ERROR && len(body) >= 4:
-				if code := int32(binary.NativeEndian.Uint32(body)); code < 0 { //nolint:gosec // an errno, negated
+				if code := int32(binary.NativeEndian.Uint32(body)); code < 0 { // an errno, negated
 					return nil, unix.Errno(-code)
 				}
 				return answers, nil

@@ -152,7 +152,7 @@ func decodeChain(b []byte) (Chain, bool) {
 	h := fields(f[hook])
 	c := Chain{
 		Table: text(f[table]), Name: text(f[name]), Type: text(f[typ]),
-		Hook: Hook(number(h[hookNumber])), Priority: int32(number(h[hookPriority])), //nolint:gosec // it is signed
+		Hook: Hook(number(h[hookNumber])), Priority: int32(number(h[hookPriority])), // it is signed
 		Drop: f[policy] != nil && number(f[policy]) == verdictDrop,
 	}
 	return c, c.Hook <= Postrouting

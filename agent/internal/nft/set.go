@@ -118,7 +118,7 @@ func decodeData(b []byte) (d data) {
 	d.value = f[value]
 	if v, ok := f[isVerdict]; ok {
 		vf := fields(v)
-		d.verdict = &verdict{int32(number(vf[code])), text(vf[chain])} //nolint:gosec // it is signed
+		d.verdict = &verdict{int32(number(vf[code])), text(vf[chain])} // it is signed
 	}
 	return d
 }

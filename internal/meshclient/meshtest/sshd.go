@@ -92,7 +92,7 @@ func (n *Node) handle(tcp net.Conn) {
 	}
 	go ssh.DiscardRequests(requests)
 	n.mu.Lock()
-	limit := int32(cmp.Or(n.login.MaxSessions, maxSessions)) //nolint:gosec // a test's small number
+	limit := int32(cmp.Or(n.login.MaxSessions, maxSessions)) // a test's small number
 	n.mu.Unlock()
 	var sessions atomic.Int32
 	for ch := range channels {

@@ -124,6 +124,14 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		for _, name := range rs.Foreign() {
+			if !strings.Contains(name, "/"+state.ChainPrefix) {
+				t.Errorf("%s is not a name of ours", name)
+			}
+		}
+		for _, t := range rs {
+			t.userChainUnused()
+		}
 		into := state.State{}
 		rs.Observe(into, state.Host)
 		for _, o := range into {

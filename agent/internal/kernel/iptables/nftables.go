@@ -91,7 +91,7 @@ func transact(fd, change int, attrs []byte) error {
 		for rest := buf[:n]; len(rest) >= unix.SizeofNlMsghdr+4; {
 			length := binary.NativeEndian.Uint32(rest)
 			if binary.NativeEndian.Uint16(rest[4:]) == unix.NLMSG_ERROR {
-				code := int32(binary.NativeEndian.Uint32(rest[unix.SizeofNlMsghdr:])) //nolint:gosec // an errno, negated
+				code := int32(binary.NativeEndian.Uint32(rest[unix.SizeofNlMsghdr:])) // an errno, negated
 				if code != 0 {
 					return unix.Errno(-code)
 				}

@@ -108,7 +108,7 @@ func (c *Conn) Exchange(each func(body []byte)) (failed map[uint32]error, err er
 
 // refusalOf reads the errno of an NLMSG_ERROR or NLMSG_DONE.
 func refusalOf(body []byte) error {
-	if code := int32(Uint32(body)); code < 0 { //nolint:gosec // an errno, negated
+	if code := int32(Uint32(body)); code < 0 { // an errno, negated
 		return unix.Errno(-code)
 	}
 	return nil

@@ -46,7 +46,7 @@ func New(t *testing.T, programs map[string]string) Programs {
 // Add puts one more there.
 func (h Programs) Add(name, script string) {
 	h.t.Helper()
-	if err := os.WriteFile(filepath.Join(h.Dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(h.Dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil { // a program
 		h.t.Fatal(err)
 	}
 }
