@@ -5,7 +5,7 @@
 export LAB_DIR LAB_NODES LAB_PACKAGES LAB_SSH_PORT LAB_DRIVER LAB_ACCEL LAB_IMAGE
 
 bin/lab: $(wildcard internal/lab/*.go internal/lab/scripts/*)
-	CGO_ENABLED=0 go build -o $@ ./internal/lab
+	go build -o $@ ./internal/lab
 
 .PHONY: lab-up lab-down lab-status
 lab-up: bin/lab ## start the lab: three real nodes and a client (LAB_NODES=5, LAB_IMAGE="n1=firewalld n2=ufw n3=nftables": also csh, doas, german)
