@@ -39,13 +39,14 @@ func connect(ctx context.Context) (*bus, error) {
 func (b *bus) close() { _ = b.conn.Close() }
 
 // signals subscribes to what firewalld says, and to its coming and going. The
-// channel is closed with the connection.
+// channel is closed with the connection. Any local user may emit signals under firewalld's
+// path, so the sender counts.
 func (b *bus) signals(ctx context.Context) (<-chan *dbus.Signal, error) {
 	signals := make(chan *dbus.Signal, 64)
 	b.conn.Signal(signals)
 	return signals, errors.Join(
-		b.conn.AddMatchSignalContext(ctx, dbus.WithMatchObjectPath(busPath)),
-		b.conn.AddMatchSignalContext(ctx, dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, busName)),
+		b.conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(busName), dbus.WithMatchObjectPath(busPath)),
+		b.conn.AddMatchSignalContext(ctx, dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, busName)),
 	)
 }
 

@@ -43,6 +43,12 @@ func TestUserChain(t *testing.T) {
 	a.reach(want, 2)
 	greeted("after a repair", served, "refused", served)
 
+	// Somebody deletes ours, and leaves it alone, empty.
+	a.run("iptables -F ROUTINGMESH-USER; iptables -D FORWARD -j ROUTINGMESH-FWD; iptables -F ROUTINGMESH-FWD; iptables -X ROUTINGMESH-FWD")
+	a.reach(want, 1)
+	a.run("iptables -A ROUTINGMESH-USER -s 192.168.77.100/32 -j ACCEPT; iptables -A ROUTINGMESH-USER -p tcp -j REJECT --reject-with tcp-reset")
+	greeted("after another repair", served, "refused", served)
+
 	// With rules it stays, empty it goes, when the mesh does.
 	const saved = "iptables-save -t filter | grep -- ROUTINGMESH || true"
 	a.reach(state.State{}, 2)

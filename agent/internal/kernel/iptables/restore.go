@@ -33,6 +33,7 @@ func render(ops []state.Op, now Ruleset) string {
 		switch {
 		case c.NS == state.Mesh:
 			s[c.Table].meshChain(c, now[c.Table], op.Action)
+		case op.Action == state.Remove && isUserChain(c) && askedAgain(ops, now):
 		case op.Action == state.Remove:
 			s[c.Table].removeChain(c.Name, now[c.Table])
 		default:

@@ -151,7 +151,7 @@ func (rs Ruleset) Observe(into state.State, ns state.NS) {
 				if !c.builtin() || o.Rules != "" {
 					into.Put(o)
 				}
-			case name == state.UserChain && tableName == userTable:
+			case isUserChain(o):
 				if t[state.ForwardChain] == nil && t.userChainUnused() {
 					into.Put(o) // left from a removal of the other chain by somebody else
 				}

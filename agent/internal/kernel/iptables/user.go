@@ -21,6 +21,17 @@ func jumpsToUser(c state.Chain) bool {
 		slices.ContainsFunc(strings.Split(c.Rules, "\n"), func(rule string) bool { return leadsTo(rule, state.UserChain) })
 }
 
+func isUserChain(c state.Chain) bool { return c.Table == userTable && c.Name == state.UserChain }
+
+// askedAgain says that there is a chain of ours that asks the administrator's, or will be:
+// one that was left alone is then not left any more.
+func askedAgain(ops []state.Op, now Ruleset) bool {
+	return now[userTable][state.ForwardChain] != nil || slices.ContainsFunc(ops, func(op state.Op) bool {
+		c, ok := op.New.(state.Chain)
+		return ok && jumpsToUser(c)
+	})
+}
+
 // userChainUnused says that the administrator's chain is there, is empty, and only
 // our own chain asks it.
 func (t table) userChainUnused() bool {

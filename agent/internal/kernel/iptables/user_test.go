@@ -57,3 +57,27 @@ func TestUserChain(t *testing.T) {
 		})
 	}
 }
+
+// A chain that was left alone is not removed in the run that asks it again, nor after it.
+func TestUserChain_AskedAgain(t *testing.T) {
+	fwd := state.Chain{Table: "filter", Name: state.ForwardChain, Hooks: "FORWARD", Rules: "-o rmesh0 -j ROUTINGMESH-USER"}
+	gone := state.Op{Action: state.Remove, Old: state.Chain{Table: "filter", Name: state.UserChain}}
+	const alone = "*filter\n:FORWARD ACCEPT [0:0]\n:ROUTINGMESH-USER - [0:0]\n"
+	for name, tt := range map[string]struct {
+		now     string
+		ops     []state.Op
+		removed bool
+	}{
+		"by itself":    {alone, []state.Op{gone}, true},
+		"asked again":  {alone, []state.Op{{Action: state.Add, New: fwd}, gone}, false},
+		"asked by now": {alone + ":ROUTINGMESH-FWD - [0:0]\n", []state.Op{gone}, false},
+	} {
+		now, err := Parse(tt.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(render(tt.ops, now), "-X ROUTINGMESH-USER"); got != tt.removed {
+			t.Errorf("%s: removed %v", name, got)
+		}
+	}
+}
