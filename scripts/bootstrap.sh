@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bootstrap.sh build|test: what the build, or the tests as well, need on this machine. It says what is missing before
+# bootstrap.sh build|test|model: what the build, or the tests or the model as well, need on this machine. It says what is missing before
 # it installs anything, and where all is there it says nothing.
 #   Debian packages    by apt-get, as root or through sudo that asks for no password; elsewhere it names the command
 #   Go                 the pinned toolchain from the Go module proxy, checked against a pinned SHA-256, into ~/.cache
@@ -41,6 +41,12 @@ if [ "$level" = test ]; then   # go test -race needs a C compiler
   need gcc gcc
   have gcc && [ ! -e /usr/include/stdlib.h ] && [ -e /etc/debian_version ] && packages+=(libc6-dev)
   need ssh openssh-client
+  have gcc || packages+=(libc6-dev)
+fi
+
+if [ "$level" = model ]; then
+  need spin spin
+  need gcc gcc
   have gcc || packages+=(libc6-dev)
 fi
 

@@ -26,12 +26,19 @@ type agent struct {
 	handler atomic.Value // of the API, an http.Handler in a struct of one type
 }
 
-type current struct{ http.Handler }
+type current struct {
+	http.Handler
+	*server.Server
+}
 
 func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.calls.add(r.URL.Path)
+	a.current().ServeHTTP(w, r)
+}
+
+func (a *agent) current() current {
 	now, _ := a.handler.Load().(current)
-	now.ServeHTTP(w, r)
+	return now
 }
 
 // forget starts the agent anew, with an empty folder.
@@ -42,6 +49,11 @@ func (a *agent) forget() error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return err
 	}
+	return a.restart()
+}
+
+// restart starts the agent with what its folder has.
+func (a *agent) restart() error {
 	s, err := server.New(server.Options{
 		Store: server.NewStore(a.dir), Reconciler: &reconciler{}, Host: host{a.address}, Inspector: inspector{},
 		Log: slog.New(slog.DiscardHandler), Version: "bench", BinarySHA256: a.sha256, Now: time.Now,
@@ -49,7 +61,8 @@ func (a *agent) forget() error {
 	if err != nil {
 		return err
 	}
-	a.handler.Store(current{s.Handler()})
+	s.Start(context.Background())
+	a.handler.Store(current{s.Handler(), s})
 	return nil
 }
 

@@ -89,7 +89,7 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 	if ctx.Err() != nil {
 		return r.stopped(ctx, p.ops)
 	}
-	if p.ahead() {
+	if p.ahead() || p.superseded() {
 		if r.redone++; r.redone > maxRedo {
 			return r.fail(ctx, p.ops, &BusyError{time.Since(r.began), "Other writers were always faster."})
 		}

@@ -74,7 +74,7 @@ func (c *Client) members(snap *Snapshot, next *mesh.Record, ops []*operation) []
 // withVoters says which members are voters, and adds those that are neither hosts of
 // this provider nor nodes.
 func (c *Client) withVoters(list []*member, snap *Snapshot, next *mesh.Record) []*member {
-	for _, address := range quorum(slices.Concat(snap.quorum, next.Voters.Sets())).voters() {
+	for _, address := range slices.Concat(snap.quorum, next.Voters.Sets()).voters() {
 		name := c.nodeAtAddress(next, address)
 		i := slices.IndexFunc(list, func(m *member) bool {
 			return m.voter == "" && (m.ep.CanonicalAddress() == address || (name != "" && m.node == name))

@@ -91,7 +91,7 @@ func (p *proposal) ahead() bool {
 	}
 	for i := range p.answers {
 		a := &p.answers[i]
-		if s := a.refusal(mesh.Stale); s != nil && p.beyond(a, s.Generation, s.Promised) {
+		if s := a.refusal(mesh.Stale); s != nil && p.honest(s.Generation) && p.honest(s.Promised) {
 			if s.Generation > base || (a.voter != "" && (s.Promised >= p.next.Generation || (s.Generation == base && s.Hash != a.view.hash()))) {
 				return true
 			}
@@ -103,15 +103,32 @@ func (p *proposal) ahead() bool {
 	return false
 }
 
-// beyond is false for a member that is further ahead than commits can have brought
+// honest is false for a generation that is further ahead than commits can have brought
 // it: to look again would not help.
-func (p *proposal) beyond(a *answer, generations ...uint64) bool {
-	for _, g := range generations {
-		if g > p.next.Generation+mesh.MaxGenerationJump {
-			return false
+func (p *proposal) honest(generation uint64) bool {
+	return generation <= p.next.Generation+mesh.MaxGenerationJump
+}
+
+// superseded decides again which record counts, with what the voters have that have
+// granted a lease: they keep it until the commit. The snapshot's answers are of
+// different moments, and what the others have is not known any more.
+func (p *proposal) superseded() bool {
+	if p.snap.Record == nil {
+		return false
+	}
+	b := ballot{p.snap.quorum, map[string]vote{}}
+	for i := range p.answers {
+		if a := &p.answers[i]; a.voter != "" && a.err == nil && !a.silent {
+			b.votes[a.voter] = vote{a.view.Status.Generation, a.view.Status.Hash}
 		}
 	}
-	return true
+	r := b.decide()
+	for _, v := range b.votes {
+		if v.hash == r.hash && r.heard {
+			return v.hash != p.snap.hash && v.generation >= p.snap.Record.Generation
+		}
+	}
+	return false
 }
 
 func (p *proposal) busy() *mesh.Refusal {

@@ -18,7 +18,7 @@ func (q quorum) voters() []string {
 }
 
 func (q quorum) equal(other quorum) bool {
-	return slices.EqualFunc(q, other, func(a, b []string) bool { return slices.Equal(a, b) })
+	return slices.EqualFunc(q, other, slices.Equal)
 }
 
 // majority says that in each set more than half are counted.

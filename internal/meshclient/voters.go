@@ -274,7 +274,7 @@ func (s *Snapshot) quorate() error {
 		if err == nil {
 			err = errNoRecord
 		}
-		unreachable = unreachable || !servesNothing(err) && err != errNoRecord
+		unreachable = unreachable || (!servesNothing(err) && !errors.Is(err, errNoRecord))
 		e.Hosts = append(e.Hosts, HostFailure{address, err})
 	}
 	if !unreachable {

@@ -223,13 +223,13 @@ func TestCutOffCommit_LosesToTheAcknowledged(t *testing.T) {
 // writes them. Nothing is committed for that alone.
 func TestVoters_FirstCommitWritesThem(t *testing.T) {
 	t.Parallel()
-	f, c := cluster(t, three)
+	f, _ := cluster(t, three)
 	old := f.Node("n1").Record().Clone()
 	old.Voters = nil
 	for _, n := range f.All() {
 		n.SetRecord(old, n.Name)
 	}
-	c = newClient(t, f.ClientConfig())
+	c := newClient(t, f.ClientConfig())
 	must(t)(c.PutService(deadline(t), "demo", web("n1"), false))
 	if sameRecord(t, f).Hash() != old.Hash() {
 		t.Error("something was committed")
