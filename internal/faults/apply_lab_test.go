@@ -25,7 +25,7 @@ func (w *world) tryApply(t *testing.T, vars ...string) (warnings string, err err
 // more is the variable that publishes one more port: a change to make. Each is another one, so that each is a change.
 func more(port int) string { return fmt.Sprintf(`more=["%d"]`, port) }
 
-// applyFaults come in the way of an apply. The ports that it does not touch serve on, and the next apply brings everything level.
+// applyFaults come in the way of an apply. The ports that it does not touch serve on, and everything catches up with the next apply.
 func (w *world) applyFaults(t *testing.T) {
 	t.Run("disk full", func(t *testing.T) {
 		untroubled(t, w.during(t, "disk full", "n2", func() (string, []string) {

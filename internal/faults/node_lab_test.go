@@ -60,7 +60,7 @@ func (w *world) underlayDown(t *testing.T) {
 	w.whole(t)
 }
 
-// downDuringChanges: a node that was off serves its old record when it is back, says that it lags, and the next apply brings it level.
+// downDuringChanges: a node that was off serves its old record when it is back, says that it lags, and it catches up with the next apply.
 func (w *world) downDuringChanges(t *testing.T) {
 	silent(t)
 	from := w.mark(t)

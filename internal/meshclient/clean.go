@@ -148,5 +148,5 @@ func handedOn(snap *Snapshot, host *sshdial.Endpoint) error {
 		}
 	}
 	return notCleaned(host, "This host alone has generation %d of the record so far, so that it was not cleaned: the change would be lost with it. "+
-		"Run the apply again, which brings the others level first.", own.Generation)
+		"Run the apply again, which lets the others catch up first.", own.Generation)
 }

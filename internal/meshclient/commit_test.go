@@ -214,7 +214,7 @@ func TestUnreachableNodeLags(t *testing.T) {
 	if err != nil || len(res.Warnings) != 1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	wantText(t, errors.New(res.Warnings[0].Text), "node n3 cannot be reached", "is brought level by the next apply")
+	wantText(t, errors.New(res.Warnings[0].Text), "node n3 cannot be reached", "catches up with the next apply")
 	if f.Node("n2").Record().Generation != old+1 {
 		t.Error("n2 did not get the change")
 	}

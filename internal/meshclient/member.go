@@ -160,9 +160,9 @@ func (m *member) lag(next *mesh.Record, err error) (code mesh.ProblemCode, predi
 	}
 	switch u, unreachable := asUnreachable(err); {
 	case unreachable:
-		return mesh.ProblemUnreachable, fmt.Sprintf("cannot be reached (%s: %v); it %s and is brought level by the next apply.", u.Address, u.Err, keeps)
+		return mesh.ProblemUnreachable, fmt.Sprintf("cannot be reached (%s: %v); it %s and catches up with the next apply.", u.Address, u.Err, keeps)
 	case agentapi.IsNoAgent(err):
 		return mesh.ProblemNoAgent, fmt.Sprintf("has no agent any more (%v); it takes no part in the mesh until an apply joins it again.", err)
 	}
-	return mesh.ProblemLagging, fmt.Sprintf("did not take generation %d (%v); it %s and is brought level by the next apply.", next.Generation, err, keeps)
+	return mesh.ProblemLagging, fmt.Sprintf("did not take generation %d (%v); it %s and catches up with the next apply.", next.Generation, err, keeps)
 }

@@ -70,4 +70,4 @@ func (r *commitRun) refuse(ctx context.Context, p *proposal, failures []HostFail
 }
 
 const unreachableDetail = `Nothing was changed: on_unreachable is "fail", and these cannot take the change now. ` +
-	`Bring them back, remove them from the cluster, or set on_unreachable = "warn", which changes the others and brings these level later:`
+	`Bring them back, remove them from the cluster, or set on_unreachable = "warn", which changes the others and lets these catch up later:`

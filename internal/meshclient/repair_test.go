@@ -89,7 +89,7 @@ func TestSilentNodeIsNoReasonToCommit(t *testing.T) {
 	}
 }
 
-// A node that answers and is behind is brought level by a commit, whole.
+// A node that answers and is behind catches up by a commit, whole.
 func TestLaggingNodeIsCommittedTo(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three, "n1")

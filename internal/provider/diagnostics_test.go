@@ -111,9 +111,9 @@ func TestWarnedOnce(t *testing.T) {
 	b.data.warnSilent(&diags, "n1", &sshdial.HostKeyError{Address: "n1:22"})
 	for range 2 {
 		b.addWarnings(&diags, &meshclient.Result{Warnings: []meshclient.Notice{
-			{Code: mesh.ProblemUnreachable, About: mesh.NodeRef("n1"), Text: "node n1 cannot be reached (n1:22: no route); it keeps serving generation 4 and is brought level by the next apply."},
-			{Code: mesh.ProblemUnreachable, About: mesh.NodeRef("n2"), Text: "node n2 cannot be reached (n2:22: EOF); it keeps serving generation 4 and is brought level by the next apply."},
-			{Code: mesh.ProblemLagging, About: mesh.NodeRef("n2"), Text: "node n2 did not take generation 5 (n2:22: closed); it keeps serving generation 4 and is brought level by the next apply."},
+			{Code: mesh.ProblemUnreachable, About: mesh.NodeRef("n1"), Text: "node n1 cannot be reached (n1:22: no route); it keeps serving generation 4 and catches up with the next apply."},
+			{Code: mesh.ProblemUnreachable, About: mesh.NodeRef("n2"), Text: "node n2 cannot be reached (n2:22: EOF); it keeps serving generation 4 and catches up with the next apply."},
+			{Code: mesh.ProblemLagging, About: mesh.NodeRef("n2"), Text: "node n2 did not take generation 5 (n2:22: closed); it keeps serving generation 4 and catches up with the next apply."},
 			{Code: mesh.ProblemSilent, About: mesh.NodeRef("n3"), Text: "Node n3 does not reach n1 over the overlay."},
 		}})
 	}

@@ -129,7 +129,7 @@ func TestNobodyConfirms(t *testing.T) {
 }
 
 // TestNodeDown: one warning in a walk, one sentence on the node, nothing on
-// what is well without it; changes go on, and it is brought level.
+// what is well without it; changes go on, and it catches up.
 func TestNodeDown(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)

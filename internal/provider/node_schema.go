@@ -22,7 +22,7 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 		MarkdownDescription: "A node: a Linux host in the cluster. Creating it installs the node agent on the host over SSH and joins it to the overlay; " +
 			"destroying it drains it (see `availability`), takes it out of the mesh, and then leaves the host as it was found. Nodes join, change and leave independently of each other.\n\n" +
 			"A node that cannot be reached keeps its state, with a warning; changes of the cluster go on without it (see `on_unreachable` of the provider). What it then lacks is shown as its `drift`, " +
-			"and the next apply brings it level. A node that is gone for good is destroyed with `force_remove`.",
+			"and it catches up with the next apply. A node that is gone for good is destroyed with `force_remove`.",
 		Attributes: map[string]schema.Attribute{
 			"id":         idAttribute("Id of the node: `CLUSTER/NAME`, as in `demo/n1`."),
 			"cluster_id": clusterIDAttribute(),

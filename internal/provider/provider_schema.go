@@ -29,7 +29,7 @@ func (p *meshProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 			},
 			"on_unreachable": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "What becomes of a change while a node or host cannot be reached: `warn` makes it on the others, with a warning, and the node is brought level by the next apply once it is back; " +
+				MarkdownDescription: "What becomes of a change while a node or host cannot be reached: `warn` makes it on the others, with a warning, and the node catches up with the next apply once it is back; " +
 					"`fail` refuses it before anything changes. Reading and `force_remove` go on in either case. Default: `warn`. Environment: `ROUTINGMESH_ON_UNREACHABLE`.",
 				Validators: []validator.String{stringvalidator.OneOf("warn", "fail")},
 			},
