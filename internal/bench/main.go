@@ -54,7 +54,7 @@ func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("parts", strings.Join(all, ","), "what to measure; only when it is named: "+strings.Join(extra, ",")+" (in a lab of make lab-up LAB_PACKAGES=docker.io)")
 	flags.BoolVar(&o.quick, "quick", false, "the smallest sizes, once: to see whether all works")
-	flags.StringVar(&o.docs, "docs", "", "measure nothing: write the figures on stdin into this folder's performance.md (the summary), performance-full.md (all of them) and performance.svg")
+	flags.StringVar(&o.docs, "docs", "", "measure nothing: write the figures on stdin into this folder's performance.md (the summary) and performance-full.md (all of them)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

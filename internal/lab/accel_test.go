@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,11 +18,13 @@ const msr = "failed to set MSR 0x10a to 0x0"
 // TestMain makes this program QEMU, ssh and mkfs, too, when it is called by these names.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
-	case "qemu-system-x86_64":
+	case qemuProgram:
 		os.Exit(fakeQEMU(os.Args[1:]))
 	case "ssh":
 		fmt.Println("running")
 	case "mkfs.ext4":
+	case "apt-get":
+		os.Exit(fakeApt(os.Args[1:]))
 	default:
 		os.Exit(m.Run())
 	}
@@ -29,6 +32,10 @@ func TestMain(m *testing.M) {
 
 // fakeQEMU boots its hosts when it emulates; under KVM it does what FAKE_KVM says.
 func fakeQEMU(args []string) int {
+	if slices.Contains(args, "--version") {
+		fmt.Printf("QEMU emulator version %s (Debian)\n", cmp.Or(os.Getenv("FAKE_QEMU"), "10.0.2"))
+		return 0
+	}
 	mode := "works"
 	if args[slices.Index(args, "-accel")+1] == accelKVM {
 		mode = os.Getenv("FAKE_KVM")
@@ -68,16 +75,18 @@ func faked(t *testing.T, mode string) *Lab {
 	}
 	bin := filepath.Join(dir, "bin")
 	lab := fixed(t, map[string]string{"LAB_NODES": "1", "LAB_DIR": filepath.Join(dir, "lab"), "XDG_CACHE_HOME": dir, "LAB_DRIVER": "vm"})
-	lab.kvm, lab.silence = filepath.Join(dir, "kvm"), time.Minute
+	lab.kvm, lab.silence, lab.release = filepath.Join(dir, "kvm"), time.Minute, filepath.Join(dir, "os-release")
 	for _, d := range []string{bin, lab.Dir, lab.Cache} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(lab.kvm, nil, 0o600); err != nil {
-		t.Fatal(err)
+	for path, text := range map[string]string{lab.kvm: "", lab.release: "ID=debian\nVERSION_CODENAME=bookworm\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for _, name := range []string{"qemu-system-x86_64", "ssh", "mkfs.ext4"} {
+	for _, name := range []string{qemuProgram, "ssh", "mkfs.ext4", "apt-get"} {
 		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -43,6 +43,7 @@ type Lab struct {
 	Accel    string              // of the vm: "kvm", "tcg" or "" for what works here
 
 	kvm     string        // the device
+	release string        // os-release of this machine
 	silence time.Duration // after which a guest that prints nothing does not run
 }
 
@@ -59,7 +60,7 @@ func newLab(getenv func(string) string) (*Lab, error) {
 		return nil, err
 	}
 	lab := &Lab{Root: root, Dir: filepath.Join(root, ".lab"), Nodes: 3, Port: 2200, Driver: getenv("LAB_DRIVER"), Accel: getenv("LAB_ACCEL"),
-		kvm: "/dev/kvm", silence: silence}
+		kvm: "/dev/kvm", release: "/etc/os-release", silence: silence}
 	if d := getenv("LAB_DIR"); d != "" {
 		if !filepath.IsAbs(d) {
 			d = filepath.Join(root, d)

@@ -41,7 +41,7 @@ var needs = []need{
 }
 
 var needsOf = map[string][]need{
-	"vm":     {{"qemu-system-x86_64", "qemu-system-x86"}},
+	"vm":     {{qemuProgram, "qemu-system-x86"}},
 	"native": {{"systemd-nspawn", "systemd-container"}, {"ip", "iproute2"}, {"nsenter", "util-linux"}},
 }
 

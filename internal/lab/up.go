@@ -78,13 +78,17 @@ func (l *Lab) boot(s *State) error {
 	if s.Accel != "" {
 		what += " (" + s.Accel + ")"
 	}
+	qemu := []string{qemuProgram}
+	if s.Accel == accelTCG {
+		qemu = l.emulator()
+	}
 	var exited <-chan error
 	err := step(what, func() (err error) {
 		if l.Driver == "native" {
 			s.PIDs, err = l.startNative()
 		} else {
 			s.PIDs = []int{0}
-			s.PIDs[0], exited, err = l.startVM(s.Accel)
+			s.PIDs[0], exited, err = l.startVM(qemu, s.Accel)
 		}
 		if err != nil {
 			return err

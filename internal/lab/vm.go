@@ -30,7 +30,7 @@ func (l *Lab) qemuLog(accel string) string { return l.path("qemu-" + accel + ".l
 // not daemonize itself: a daemon's stderr is /dev/null, and what it says while it dies is lost. Its network card is
 // a plug on the nodes' wire, so forwarded connections reach the nodes without anything in between, and from the wire
 // nothing reaches this machine (restrict=on).
-func (l *Lab) startVM(accel string) (pid int, exited <-chan error, err error) {
+func (l *Lab) startVM(qemu []string, accel string) (pid int, exited <-chan error, err error) {
 	if err := l.makeDisk(); err != nil {
 		return 0, nil, err
 	}
@@ -42,7 +42,7 @@ func (l *Lab) startVM(accel string) (pid int, exited <-chan error, err error) {
 		return 0, nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command("qemu-system-x86_64", l.qemuArgs(accel)...)
+	cmd := exec.Command(qemu[0], append(qemu[1:], l.qemuArgs(accel)...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = l.Dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

@@ -63,6 +63,9 @@ type Status struct {
 	Hash       string `json:"hash"`
 	// Record is left out when the caller's known= is its hash.
 	Record *Record `json:"record,omitempty"`
+	// Promised is the highest generation for which the agent has granted a lease to a
+	// voter's writer. It does not grant one for the same or an older one to another.
+	Promised uint64 `json:"promised,omitempty"`
 	// AppliedGeneration is the last one whose apply reached the kernel whole.
 	AppliedGeneration uint64 `json:"applied_generation"`
 	// Problems is what the kernel does not have as the record asks, empty when
@@ -159,8 +162,13 @@ type PrepareRequest struct {
 	Holder string `json:"holder"`
 	// Node is the name this host has in the record; "" leaves it as it is.
 	Node string `json:"node"`
-	// Record is the whole next record; its Generation must be higher than the
-	// node's, and where it is the next one its Parent must be the node's hash.
+	// Vote asks for the lease of a voter: the agent promises the generation, on disk.
+	Vote bool `json:"vote,omitempty"`
+	// Replaces is the Hash of the record that the writer has seen on the node, "" for
+	// none. A node that has another one, and not the next record's parent, refuses.
+	Replaces string `json:"replaces,omitempty"`
+	// Record is the whole next record. Its Generation must be higher than the node's,
+	// unless the node's is further ahead than MaxGenerationJump.
 	Record *Record `json:"record,omitempty"`
 	// Change stands for the record on a node that has its Base. Any other node
 	// answers Stale, and is sent the whole record.
@@ -216,7 +224,8 @@ type RefusalCode string
 const (
 	// Busy: another writer holds the lease.
 	Busy RefusalCode = "busy"
-	// Stale: the node's record is as new as the one sent, or has another parent.
+	// Stale: the node's record is as new as the one sent, or not the one that it is to
+	// replace, or the node has promised that generation to another writer.
 	Stale RefusalCode = "stale"
 	// Foreign: the node belongs to another cluster, or is another node of this.
 	Foreign RefusalCode = "foreign"
@@ -233,9 +242,10 @@ type Refusal struct {
 	Text string `json:"text"`
 	// RetryAfterMillis is set with Busy: when the lease runs out at the latest.
 	RetryAfterMillis int64 `json:"retry_after_millis,omitempty"`
-	// Generation and Hash are the node's own, set with Stale.
+	// Generation, Hash and Promised are the node's own, set with Stale.
 	Generation uint64 `json:"generation,omitempty"`
 	Hash       string `json:"hash,omitempty"`
+	Promised   uint64 `json:"promised,omitempty"`
 }
 
 func (r *Refusal) Error() string { return r.Text }

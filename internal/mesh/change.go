@@ -17,6 +17,8 @@ type Change struct {
 	Generation uint64 `json:"generation"`
 	Parent     string `json:"parent"`
 	NextBlock  int    `json:"next_block"`
+	// Voters is nil where they stay as they are: a record that has some keeps some.
+	Voters *Voters `json:"voters,omitempty"`
 	// Cluster is nil where the settings stay as they are.
 	Cluster *Cluster `json:"cluster,omitempty"`
 	// Nodes, Services and Ports have what is new or other; nil is what is gone.
@@ -39,6 +41,9 @@ func Diff(base, next *Record) *Change {
 		Nodes:    differing(base.Nodes, next.Nodes, sameDeep),
 		Services: differing(base.Services, next.Services, sameDeep),
 		Ports:    differing(base.Ports, next.Ports, func(a, b *PublishedPort) bool { return *a == *b }),
+	}
+	if !base.Voters.Equal(next.Voters) {
+		c.Voters = next.Voters
 	}
 	if base.Cluster != next.Cluster {
 		settings := next.Cluster
@@ -73,9 +78,9 @@ func differing[K comparable, V any](base, next map[K]*V, same func(a, b *V) bool
 }
 
 // Unchanged says that a change made by Diff of base has nothing in it besides
-// another generation.
+// another generation. That the first voters are written is no reason for a commit.
 func (c *Change) Unchanged(base *Record) bool {
-	return c.Cluster == nil && len(c.Nodes) == 0 && len(c.Services) == 0 && len(c.Ports) == 0 && c.NextBlock == base.NextBlock
+	return c.Cluster == nil && (c.Voters == nil || base.Voters == nil) && len(c.Nodes) == 0 && len(c.Services) == 0 && len(c.Ports) == 0 && c.NextBlock == base.NextBlock
 }
 
 // Apply makes the next record. It shares with r what stays as it is. What it
@@ -86,6 +91,9 @@ func (r *Record) Apply(c *Change) (Encoded, error) {
 	next.Generation, next.Parent, next.NextBlock = c.Generation, c.Parent, c.NextBlock
 	if c.Cluster != nil {
 		next.Cluster = *c.Cluster
+	}
+	if c.Voters != nil {
+		next.Voters = c.Voters
 	}
 	next.Nodes, next.Services, next.Ports = replaced(r.Nodes, c.Nodes), replaced(r.Services, c.Services), replaced(r.Ports, c.Ports)
 	if err := next.Validate(); err != nil {

@@ -128,6 +128,6 @@ const (
 	ProblemKeepsAgent ProblemCode = "keeps-agent"
 	// ProblemDraining: destinations are still being drained.
 	ProblemDraining ProblemCode = "draining"
-	// ProblemFork: two records of one generation differ.
+	// ProblemFork: a node has a record that the voters do not vouch for.
 	ProblemFork ProblemCode = "fork"
 )

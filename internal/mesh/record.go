@@ -22,10 +22,11 @@ type Record struct {
 	// UID is random and made once with the cluster, so that a cluster destroyed
 	// and made again under the same name is not taken for the old one.
 	UID string `json:"uid"`
-	// Generation is the record's version, +1 per commit; the first commit is 1.
+	// Generation is the record's version, which every commit raises, usually by one;
+	// the first commit is 1.
 	Generation uint64 `json:"generation"`
-	// Parent is the Hash of the record of Generation-1, "" for the first. Two
-	// records of one generation with different hashes are a fork.
+	// Parent is the Hash of the record that this one was made of, "" for the first.
+	// Two records of one generation with different hashes are a fork.
 	Parent   string              `json:"parent"`
 	Cluster  Cluster             `json:"cluster"`
 	Nodes    map[string]*Node    `json:"nodes"`
@@ -37,6 +38,8 @@ type Record struct {
 	// the block of a node that left is the last to be used again (a neighbour
 	// or conntrack entry may remember it: moby#52661).
 	NextBlock int `json:"next_block"`
+	// Voters decide what the record is, nil in one of a version that knew none.
+	Voters *Voters `json:"voters,omitempty"`
 }
 
 // Cluster holds the settings that all nodes share.

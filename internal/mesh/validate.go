@@ -27,6 +27,9 @@ func (r *Record) Validate() error {
 	if r.NextBlock < 0 || r.NextBlock >= r.Cluster.Capacity() {
 		return fmt.Errorf("the record's next_block %d is not in 0–%d", r.NextBlock, r.Cluster.Capacity()-1)
 	}
+	if err := r.Voters.check(); err != nil {
+		return err
+	}
 	if err := r.validateNodes(); err != nil {
 		return err
 	}

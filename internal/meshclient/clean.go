@@ -43,12 +43,19 @@ func (c *Client) CleanHost(ctx context.Context, cluster string, n mesh.Node) err
 }
 
 // cleanHost removes the agent from a host that left. Is it the last of the
-// provider's hosts that keeps the record, the agent stays for that: without it
-// nobody could find the cluster again. DestroyCluster removes it. host is nil
-// when it is none of the provider's.
+// provider's hosts that keeps the record, or the last voter, the agent stays for that:
+// without it nobody could find the cluster again. DestroyCluster removes it. host is
+// nil when it is none of the provider's.
 func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *mesh.Record) (kept string, err error) {
-	if host == nil {
+	addresses := addressesOfHost(ep, host)
+	switch voter := isVoter(r, addresses); {
+	case host == nil && !voter:
 		return "", c.agents.Uninstall(ctx, ep)
+	case voter:
+		if err := c.withoutVoter(ctx, addresses); err != nil {
+			return "", notCleaned(ep, "It has left the record, and is still a voter of the cluster, so that it was not cleaned: too few of the others can decide without it now. "+
+				"Run the apply again when they answer. (%v)", err)
+		}
 	}
 	// Not beside a commit, which counts this host, and from a fresh look: three
 	// hosts that leave at once would each see the other two.
@@ -64,7 +71,8 @@ func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *m
 	if err != nil {
 		return "", err
 	}
-	if !c.lastKeeper(snap, host) {
+	voter := isVoter(snap.Record, addresses)
+	if !voter && (host == nil || !c.lastKeeper(snap, host)) {
 		if err := handedOn(snap, host); err != nil {
 			return "", err
 		}
@@ -73,7 +81,7 @@ func (c *Client) cleanHost(ctx context.Context, ep, host *sshdial.Endpoint, r *m
 	// In a destroy of everything the services have gone before the nodes, and
 	// the cluster follows: nobody need hear of it then.
 	over := r == nil || len(r.Services) == 0
-	if silent := c.silentHost(snap); silent != "" && !over {
+	if silent := c.silentHost(snap); silent != "" && !over && !voter {
 		return "", notCleaned(host, "%s does not answer now, and may be all else that keeps the record, so that this host was not cleaned. "+
 			"Run the apply again when %s answers.", silent, silent)
 	}
@@ -122,6 +130,9 @@ func notCleaned(host *sshdial.Endpoint, format string, args ...any) error {
 // handedOn is an error while nobody but the host has the record that it has: a
 // commit may have reached it alone, and would be lost with it.
 func handedOn(snap *Snapshot, host *sshdial.Endpoint) error {
+	if host == nil {
+		return nil
+	}
 	own := snap.statusAt(host)
 	if own == nil || own.Generation == 0 {
 		return nil

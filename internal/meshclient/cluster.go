@@ -129,8 +129,8 @@ func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 	if err := c.wakeKeepers(ctx); err != nil {
 		return nil, err
 	}
-	return c.queue.submit(ctx, &operation{
-		objects: []mesh.Ref{mesh.ClusterRef},
+	result, err := c.queue.submit(ctx, &operation{
+		objects: []mesh.Ref{mesh.ClusterRef}, voters: c.hostsAsVoters,
 		apply: func(r *mesh.Record) error {
 			if err := inCluster(r, cl.Name, mesh.ClusterRef); err != nil {
 				return err
@@ -138,10 +138,15 @@ func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, e
 			return r.PutCluster(cl)
 		},
 	})
+	if err == nil {
+		err = c.settleVoters(ctx, c.hostsAsVoters, result)
+	}
+	return result, err
 }
 
 // wakeKeepers starts the agents that have stopped on hosts that only keep the
-// record; that of a node is started by the change of the node.
+// record, and installs those of voters that have lost it; that of a node is started by
+// the change of the node.
 func (c *Client) wakeKeepers(ctx context.Context) error {
 	snap, err := c.Snapshot(ctx)
 	if err != nil {
@@ -149,7 +154,7 @@ func (c *Client) wakeKeepers(ctx context.Context) error {
 	}
 	var stopped []*member
 	for _, ep := range c.hosts {
-		if v := snap.Hosts[ep.Name]; v.Node == "" && agentapi.IsDown(v.Err) {
+		if v := snap.Hosts[ep.Name]; v.Node == "" && (agentapi.IsDown(v.Err) || (agentapi.IsNoAgent(v.Err) && snap.lostVoter(v))) {
 			stopped = append(stopped, &member{ep: ep, host: ep.Name})
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
 // DestroyCluster uninstalls the agent from every host that still has one. It
@@ -63,8 +65,15 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 // silentHosts lists the hosts that may have the record and cannot be asked.
 func (c *Client) silentHosts(snap *Snapshot) []HostFailure {
 	var silent []HostFailure
+	hosts := map[string]error{}
 	for _, entry := range c.cfg.Hosts {
-		err := snap.Hosts[entry].Err
+		hosts[entry] = snap.Hosts[entry].Err
+	}
+	for address := range c.votersElsewhere(snap) {
+		hosts[address] = snap.voters[address].Err
+	}
+	for _, entry := range slices.Sorted(maps.Keys(hosts)) {
+		err := hosts[entry]
 		if _, foreign := errors.AsType[*ForeignError](err); err != nil && !foreign && !agentapi.IsNoAgent(err) {
 			silent = append(silent, HostFailure{entry, err})
 		}
@@ -91,5 +100,28 @@ func (c *Client) uninstallHosts(ctx context.Context, snap *Snapshot) []HostFailu
 			failed = append(failed, HostFailure{c.cfg.Hosts[i], err})
 		}
 	}
+	for address, ep := range c.votersElsewhere(snap) {
+		if snap.voters[address].Status == nil {
+			continue
+		}
+		if err := c.agents.Uninstall(ctx, ep); err != nil {
+			failed = append(failed, HostFailure{address, err})
+		}
+	}
 	return failed
+}
+
+// votersElsewhere are voters that are none of the provider's hosts: those of before
+// hosts was changed.
+func (c *Client) votersElsewhere(snap *Snapshot) map[string]*sshdial.Endpoint {
+	others := map[string]*sshdial.Endpoint{}
+	for address := range snap.voters {
+		if slices.ContainsFunc(c.hosts, func(ep *sshdial.Endpoint) bool { return ep.CanonicalAddress() == address }) {
+			continue
+		}
+		if ep, err := c.voterEndpoint(snap.Record, address); err == nil {
+			others[address] = ep
+		}
+	}
+	return others
 }

@@ -70,7 +70,7 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 	}
 	members := r.members(snap, next, ops)
 	p := newProposal(snap, next, ops, members)
-	if p.unchanged() && !r.behind(snap, members) {
+	if p.unchanged() && snap.heard && !r.behind(snap, members) {
 		return r.repair(ctx, snap, ops, members)
 	}
 	if failures := r.silent(p); len(failures) > 0 {
@@ -84,6 +84,7 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 
 // ask prepares the proposal everywhere and, if all speaks for it, sends it.
 func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
+	asked := time.Now()
 	r.prepareAll(ctx, p)
 	if ctx.Err() != nil {
 		return r.stopped(ctx, p.ops)
@@ -108,21 +109,21 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 	if failures := r.unprepared(p); len(failures) > 0 {
 		return r.refuse(ctx, p, failures)
 	}
-	if !r.batch.begin(p.ops) {
+	// The leases must all have been held at one time: that is what keeps the promises
+	// of a voter that has lost its record since.
+	if time.Since(asked) > mesh.LeaseTTL || !r.batch.begin(p.ops) {
 		return true
 	}
 	return r.send(ctx, p)
 }
 
 // apply makes the next record; an operation that breaks a rule goes back to
-// its caller, and the others start from a clean copy. The record that ends a
-// fork skips a generation: its agents take no next one with another parent.
+// its caller, and the others start from a clean copy. Its generation is beyond all that
+// were seen or promised, so that every member may take it.
 func (r *commitRun) apply(snap *Snapshot, base *mesh.Record, ops []*operation) (*mesh.Record, []*operation) {
 	for {
 		next := base.Successor(snap.hash)
-		if len(snap.Warnings) > 0 {
-			next.Generation++
-		}
+		next.Generation = max(next.Generation, snap.newest+1)
 		failed := slices.IndexFunc(ops, func(op *operation) bool {
 			err := op.apply(next)
 			if err != nil {
@@ -131,6 +132,7 @@ func (r *commitRun) apply(snap *Snapshot, base *mesh.Record, ops []*operation) (
 			return err != nil
 		})
 		if failed < 0 {
+			next.Voters = r.nextVoters(snap, base, ops)
 			return next, ops
 		}
 		ops = slices.Delete(slices.Clone(ops), failed, failed+1)

@@ -238,11 +238,11 @@ func TestMajority(t *testing.T) {
 	if !ok || len(hosts.Hosts) != 2 {
 		t.Fatalf("got %v", err)
 	}
-	wantText(t, err, "Nothing was changed", "3 hosts", "1 agreed", f.Node("n1").Addr())
+	wantText(t, err, "Nothing was changed", "more than half of its 3 voters", f.Node("n1").Addr())
 	if f.Node("n3").Count(mesh.PathCommit) != 0 || f.Node("n3").Leased() != "" {
 		t.Error("n3 was changed, or is still leased")
 	}
-	// A host without an agent has no vote.
+	// A voter without an agent counts against, and two are enough.
 	f.Node("n1").SetDown(false)
 	f.Node("n1").SetInstalled(false)
 	f.Node("n2").SetDown(false)
@@ -265,7 +265,7 @@ func TestFork(t *testing.T) {
 	if err != nil || len(snap.Warnings) != 1 {
 		t.Fatalf("%+v, %v", snap, err)
 	}
-	wantText(t, errors.New(snap.Warnings[0]), f.Node("n3").Addr(), "level", fmt.Sprintf("generation %d", other.Generation))
+	wantText(t, errors.New(snap.Warnings[0]), "node n3", "the next apply replaces it", fmt.Sprintf("generation %d", other.Generation))
 	if snap.Record.Hash() != f.Node("n1").Record().Hash() {
 		t.Error("the minority's record was taken")
 	}

@@ -11,12 +11,15 @@ import (
 // Config says which hosts hold the record and how to reach them.
 type Config struct {
 	// Hosts are the SSH addresses ("host", "host:port", "user@host:port") of
-	// one, three or five hosts of the cluster. They are asked first and hold
-	// the writer's lease.
+	// one, three or five hosts of the cluster. They are asked first, and are the
+	// voters of a cluster that this client creates.
 	Hosts []string
 	SSH   sshdial.Config
 	// OnUnreachable says what a change does about nodes that cannot take it.
 	OnUnreachable UnreachablePolicy
+	// ForceHosts has Hosts decide what the record is, and makes them its voters, where
+	// the voters are gone for good.
+	ForceHosts bool
 	// Log gets what happens below the surface; nil logs nothing. It never
 	// receives a secret.
 	Log func(ctx context.Context, msg string, fields map[string]any)

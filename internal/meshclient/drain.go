@@ -188,7 +188,7 @@ func targets(r *mesh.Record, p *mesh.PublishedPort) map[netip.AddrPort]bool {
 	for _, name := range r.LiveEndpoints(service) {
 		e := service.Endpoints[name]
 		if n := r.Nodes[e.Node]; n.Serving() {
-			all[netip.AddrPortFrom(n.HostAddress(), p.TargetFor(e))] = true
+			all[p.AddressFor(e, n)] = true
 		}
 	}
 	return all

@@ -90,10 +90,12 @@ func (s *Snapshot) lag(st *mesh.Status, hash string) string {
 	switch {
 	case st.Generation == 0:
 		return fmt.Sprintf("its agent has no configuration, and the cluster has generation %d; the next apply sends it.", s.Record.Generation)
+	case st.Generation > s.Record.Generation:
+		return fmt.Sprintf("has a configuration (generation %d) that most of the cluster's voters do not have (theirs is %d); the next apply replaces it.", st.Generation, s.Record.Generation)
 	case st.Generation != s.Record.Generation:
 		return fmt.Sprintf("has an older configuration (generation %d, the cluster has %d); the next apply updates it.", st.Generation, s.Record.Generation)
 	case st.Hash != hash:
-		return fmt.Sprintf("its generation %d is another than the cluster's: two writers changed the cluster at once.", st.Generation)
+		return fmt.Sprintf("its generation %d is another than the cluster's, which most of the voters have; the next apply replaces it.", st.Generation)
 	case st.AppliedGeneration != st.Generation && len(st.Problems) == 0:
 		return fmt.Sprintf("has not applied all of its configuration (generation %d).", st.Generation)
 	}
@@ -106,10 +108,14 @@ func (s *Snapshot) keepers(hash string) []string {
 	var sentences []string
 	for _, entry := range slices.Sorted(maps.Keys(s.Hosts)) {
 		v := s.Hosts[entry]
-		if v.Node != "" || agentapi.IsNoAgent(v.Err) {
+		if v.Node != "" || (agentapi.IsNoAgent(v.Err) && !s.lostVoter(v)) {
 			continue
 		}
 		who := mesh.HostRef(entry).Words() + ": "
+		if agentapi.IsNoAgent(v.Err) {
+			sentences = append(sentences, who+"it is a voter of the cluster, and has no routingmesh-agent any more; the next apply installs it.")
+			continue
+		}
 		if v.Status == nil {
 			sentences = append(sentences, who+silence(v.Err)+"; it keeps the record that it last had.")
 			continue
@@ -119,6 +125,37 @@ func (s *Snapshot) keepers(hash string) []string {
 		}
 		for _, p := range s.reports("", v.Status, mesh.ClusterRef) {
 			sentences = append(sentences, who+prose.Sentence(p.Text))
+		}
+	}
+	return append(sentences, s.otherVoters(hash)...)
+}
+
+// lostVoter says that the host is one of the record's voters.
+func (s *Snapshot) lostVoter(v HostView) bool {
+	_, voter := s.voters[v.voter]
+	return voter && s.Record.Voters != nil
+}
+
+// otherVoters says which voters that are neither hosts of this provider nor nodes do
+// not have the record.
+func (s *Snapshot) otherVoters(hash string) (sentences []string) {
+	known := map[*mesh.Status]bool{}
+	hosts := map[string]bool{}
+	for _, v := range s.Nodes {
+		known[v.Status] = true
+	}
+	for _, v := range s.Hosts {
+		known[v.Status], hosts[v.voter] = true, true
+	}
+	for _, address := range slices.Sorted(maps.Keys(s.voters)) {
+		v := s.voters[address]
+		who := mesh.HostRef(address).Words() + " (a voter): "
+		switch {
+		case hosts[address] || s.atNode[address] || (v.Status != nil && known[v.Status]):
+		case v.Status == nil:
+			sentences = append(sentences, who+silence(v.Err)+".")
+		case s.lag(v.Status, hash) != "":
+			sentences = append(sentences, who+s.lag(v.Status, hash))
 		}
 	}
 	return sentences

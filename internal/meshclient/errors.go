@@ -27,8 +27,8 @@ type ProblemsError struct {
 	// Committed tells "refused, nothing was changed" (false) from "in the
 	// record, and not applied on these nodes" (true).
 	Committed bool
-	// Unknown is set beside Committed when the commit was sent and no node could
-	// say whether it took it: the change may be in the record.
+	// Unknown is set beside Committed when the commit was sent and it is not known
+	// that a majority of the voters took it: the change may be in the record.
 	Unknown bool
 }
 

@@ -42,6 +42,7 @@ type story struct {
 	calls   []string // that are interrupted, nil for all
 	drain   int      // seconds, of the service web
 	gone    bool     // in the end there is no cluster
+	older   bool     // the record has no voters yet
 }
 
 func (s story) act(ctx context.Context, c *meshclient.Client, f *meshtest.Fleet) error {
@@ -92,6 +93,9 @@ func (s story) record(t testing.TB, f *meshtest.Fleet, existing []mesh.Ref) *mes
 	if slices.Contains(existing, mesh.MustParseRef("port/8000/tcp")) {
 		published := port(8000)
 		check(r.PutPort(&published))
+	}
+	if !s.older {
+		r.Voters = mesh.NewVoters(f.Hosts(s.hosts...), nil)
 	}
 	return r.Next()
 }
@@ -206,15 +210,17 @@ func stories() []story {
 		{name: "join", subject: aNode("n4"), others: nodes, nodes: three, bare: []string{"n4"}, hosts: three, done: with(mesh.NodeRef("n4"))},
 		{name: "join a keeper", subject: aNode("n1"), others: []resource{aCluster(nil)}, bare: three, hosts: three, keepers: three, done: with(mesh.NodeRef("n1"))},
 		{name: "create service", subject: aService(web("n1")), others: nodes, nodes: three, hosts: three, done: with(mesh.ServiceRef("web"))},
-		{name: "create port", subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: with(mesh.MustParseRef("port/8000/tcp"))},
+		{name: "create port", older: true, subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: with(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "create port with one host", subject: aPort(port(8000)), others: served, nodes: three, hosts: []string{"n1"}, done: with(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "create port on one node", subject: aPort(port(8000)), others: []resource{aCluster(nil), aNode("n1"), aService(web("n1"))},
 			nodes: three[:1], hosts: three[:1], done: with(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "change port", kind: update, subject: aPort(moved), others: served, nodes: three, hosts: three,
 			done: func(r *mesh.Record) bool { return r.Ports[key] != nil && r.Ports[key].Target == 81 }},
-		{name: "remove port", kind: removal, subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: without(mesh.MustParseRef("port/8000/tcp"))},
+		{name: "remove port", kind: removal, older: true, subject: aPort(port(8000)), others: served, nodes: three, hosts: three, done: without(mesh.MustParseRef("port/8000/tcp"))},
 		{name: "change cluster", kind: update, subject: wider, others: published[1:], nodes: three, hosts: three,
 			done: func(r *mesh.Record) bool { return r.Cluster.MTU == 1400 }},
+		{name: "leave an older cluster", kind: removal, older: true, subject: aNode("n3"), others: []resource{aCluster(nil), aNode("n1"), aNode("n2")},
+			nodes: three, hosts: three, done: without(mesh.NodeRef("n3")), calls: []string{mesh.PathCommit, "uninstall"}},
 		{name: "leave", kind: removal, subject: aNode("n3"), others: slices.DeleteFunc(slices.Clone(served), func(r resource) bool { return r.object == mesh.NodeRef("n3") }),
 			nodes: three, hosts: three, done: without(mesh.NodeRef("n3"))},
 		{name: "drain and leave", kind: removal, subject: aNode("n2"), others: []resource{aCluster(nil), aNode("n1"), aService(web("n1")), aPort(port(8000))},

@@ -1,11 +1,7 @@
 package meshclient
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -15,28 +11,24 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
-// fetchSnapshot asks the hosts first; the record they have names the others.
+// fetchSnapshot asks the hosts first. Their record names the voters, and the one that
+// counts among those names the nodes.
 func (c *Client) fetchSnapshot(ctx context.Context) (*Snapshot, error) {
 	f := &fetch{client: c, asked: map[string]NodeView{}, nodes: map[string]NodeView{}}
 	f.ask(ctx, c.hosts, "")
-	f.choose()
+	f.choose(ctx)
 	f.heedRecord(ctx)
-	// Another node may have a newer record, which may name more nodes: each
-	// round asks those not asked before, so there are few.
-	for f.record != nil {
-		before := f.record
+	if f.record != nil {
 		var more []*sshdial.Endpoint
 		missing := f.uncovered()
 		for _, ep := range missing {
-			more = append(more, ep)
+			if _, asked := f.asked[ep.Key()]; !asked { // as a voter
+				more = append(more, ep)
+			}
 		}
 		f.ask(ctx, more, f.hash)
 		for name, ep := range missing {
 			f.nodes[name] = f.asked[ep.Key()]
-		}
-		f.choose()
-		if f.record == before {
-			break
 		}
 	}
 	return f.snapshot(), ctx.Err()
@@ -50,6 +42,11 @@ type fetch struct {
 	nodes  map[string]NodeView // by name, those that are no host
 	record *mesh.Record
 	hash   string // of record
+
+	ballot ballot // that record has come out of
+	result result
+	voters map[string]NodeView // by address
+	lost   bool                // no voter has a record any more, and hosts decides
 }
 
 func (f *fetch) ask(ctx context.Context, eps []*sshdial.Endpoint, known string) {
@@ -68,32 +65,6 @@ func (f *fetch) ask(ctx context.Context, eps []*sshdial.Endpoint, known string) 
 		})
 	}
 	_ = g.Wait() // every error is in its view
-}
-
-// choose takes the record of the highest generation, and of two that differ the
-// one that most hosts have. Which cluster is ours is said by the hosts' votes
-// too; the others are foreign.
-func (f *fetch) choose() {
-	votes := map[string]int{} // by UID and by hash
-	for _, ep := range f.client.hosts {
-		if s := f.asked[ep.Key()].Status; s != nil && s.Record != nil {
-			votes[s.Record.UID]++
-			votes[s.Hash]++
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(f.asked)) {
-		s := f.asked[key].Status
-		if s == nil || s.Record == nil {
-			continue
-		}
-		if f.record == nil || cmp.Or(
-			cmp.Compare(votes[s.Record.UID], votes[f.record.UID]),
-			cmp.Compare(s.Record.UID, f.record.UID), // a tie must not be decided by generations of different clusters
-			cmp.Compare(s.Generation, f.record.Generation),
-			cmp.Compare(votes[s.Hash], votes[f.hash])) > 0 {
-			f.record, f.hash = s.Record, s.Hash
-		}
-	}
 }
 
 // uncovered returns the nodes of the record that have not been asked yet. A
@@ -140,9 +111,12 @@ func (c *Client) hostOf(r *mesh.Record, name string, status func(*sshdial.Endpoi
 }
 
 func (f *fetch) snapshot() *Snapshot {
-	s := &Snapshot{Record: f.record, hash: f.hash, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{}}
+	s := &Snapshot{
+		Record: f.record, hash: f.hash, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{},
+		atNode: map[string]bool{}, voters: f.voters, quorum: f.ballot.quorum, heard: f.result.heard, certain: f.result.certain, lost: f.lost,
+	}
 	for i, ep := range f.client.hosts {
-		s.Hosts[f.client.cfg.Hosts[i]] = HostView{NodeView: f.ours(ep.Name, f.asked[ep.Key()]), Address: ep.Address()}
+		s.Hosts[f.client.cfg.Hosts[i]] = HostView{NodeView: f.ours(ep.Name, f.asked[ep.Key()]), Address: ep.Address(), voter: ep.CanonicalAddress()}
 	}
 	if f.record == nil {
 		return s
@@ -156,7 +130,11 @@ func (f *fetch) snapshot() *Snapshot {
 			s.Nodes[name] = f.ours(name, f.nodes[name])
 		}
 	}
-	s.Warnings = f.forks(s)
+	for address := range s.voters {
+		s.atNode[address] = f.client.nodeAtAddress(f.record, address) != ""
+	}
+	s.newest = f.newest(s)
+	s.Warnings = f.unvouched(s)
 	s.reported = sync.OnceValue(s.drifts)
 	return s
 }
@@ -167,35 +145,4 @@ func (f *fetch) ours(host string, v NodeView) NodeView {
 		return NodeView{Err: &ForeignError{Host: host, Cluster: s.Record.Cluster.Name, UID: s.Record.UID}}
 	}
 	return v
-}
-
-// forks finds records of one generation with different content: two writers
-// that each believed to have the lease.
-func (f *fetch) forks(s *Snapshot) []string {
-	var agree string
-	var differ []string
-	views := map[mesh.Ref]NodeView{}
-	for entry, v := range s.Hosts {
-		views[mesh.HostRef(entry)] = v.NodeView
-	}
-	for name, v := range s.Nodes {
-		if f.hostOf(name) == nil {
-			views[mesh.NodeRef(name)] = v
-		}
-	}
-	for _, who := range slices.SortedFunc(maps.Keys(views), mesh.Ref.Compare) {
-		switch st := views[who].Status; {
-		case st == nil || st.Generation != f.record.Generation:
-		case st.Hash == f.hash && agree == "":
-			agree = who.Words()
-		case st.Hash != f.hash:
-			differ = append(differ, who.Words())
-		}
-	}
-	var warnings []string
-	for _, who := range differ {
-		warnings = append(warnings, fmt.Sprintf("The records of %s and %s are both of generation %d and differ: two writers changed the cluster at once. "+
-			"That of %s counts; the next commits bring %s level.", agree, who, f.record.Generation, agree, who))
-	}
-	return warnings
 }

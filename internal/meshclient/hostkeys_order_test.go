@@ -33,7 +33,7 @@ func knownHosts(t *testing.T, marker, address, key string) []string {
 // known_hosts has n2's own: the impostor is refused.
 func TestHostKeys_KnownHostsBeforeTheRecord(t *testing.T) {
 	t.Parallel()
-	f, _ := cluster(t, []string{"n1", "n2"})
+	f, _ := cluster(t, []string{"n1", "n2"}, "n1")
 	n2 := f.Node("n2")
 	cfg := f.ClientConfig("n1")
 	cfg.SSH.HostKey = ""
@@ -55,7 +55,7 @@ func TestHostKeys_KnownHostsBeforeTheRecord(t *testing.T) {
 // A key that known_hosts revokes is refused though the record and the configuration have it.
 func TestHostKeys_RevokedWhateverElseKnowsIt(t *testing.T) {
 	t.Parallel()
-	f, _ := cluster(t, []string{"n1", "n2"})
+	f, _ := cluster(t, []string{"n1", "n2"}, "n1")
 	for name, revoked := range map[string]string{"of the record": "n2", "of the configuration": "n1"} {
 		n := f.Node(revoked)
 		cfg := f.ClientConfig("n1")
@@ -76,7 +76,7 @@ func TestHostKeys_RevokedWhateverElseKnowsIt(t *testing.T) {
 // record names for a node, nor to the right address with a key that nobody knows.
 func TestHostKeys_BastionPassword(t *testing.T) {
 	t.Parallel()
-	f, _ := cluster(t, []string{"n1", "n2"})
+	f, _ := cluster(t, []string{"n1", "n2"}, "n1")
 	gate := f.Add("gate")
 	shown := 0
 	gate.SetLogin(meshtest.Login{NoKeys: true, Password: "the bastion's", Tried: func() { shown++ }})

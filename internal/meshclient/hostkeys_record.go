@@ -25,8 +25,7 @@ func (f *fetch) heedRecord(ctx context.Context) {
 		return
 	}
 	f.ask(ctx, again, "")
-	f.record, f.hash = nil, ""
-	f.choose()
+	f.choose(ctx)
 }
 
 // nodeAt returns the node of the record that is reached as ep is.

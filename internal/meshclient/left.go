@@ -14,7 +14,10 @@ func (p *proposal) left(c *Client, sent []answer) *Snapshot {
 	if len(sent) != len(p.members) || len(p.snap.Warnings) > 0 {
 		return nil
 	}
-	s := &Snapshot{Record: p.next, hash: p.hash, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{}}
+	s := &Snapshot{
+		Record: p.next, hash: p.hash, Nodes: map[string]NodeView{}, Hosts: map[string]HostView{},
+		voters: map[string]NodeView{}, quorum: p.next.Voters.Sets(), heard: true, certain: true, newest: p.next.Generation,
+	}
 	s.reported = sync.OnceValue(s.drifts)
 	for _, a := range sent {
 		before := a.view.Status
@@ -24,13 +27,17 @@ func (p *proposal) left(c *Client, sent []answer) *Snapshot {
 		st := *before
 		st.Node, st.Generation, st.Hash, st.Record = a.node, p.next.Generation, p.hash, p.next
 		st.AppliedGeneration, st.Problems, st.Warnings = p.next.Generation, []mesh.Problem{}, a.warnings
+		st.Promised = p.next.Generation
 		view := NodeView{Status: &st}
+		if a.voter != "" {
+			s.voters[a.voter] = view
+		}
 		if a.node != "" {
 			s.Nodes[a.node] = view
 		}
 		for i, entry := range c.cfg.Hosts {
 			if entry == a.host {
-				s.Hosts[entry] = HostView{NodeView: view, Address: c.hosts[i].Address(), Node: a.node}
+				s.Hosts[entry] = HostView{NodeView: view, Address: c.hosts[i].Address(), voter: c.hosts[i].CanonicalAddress(), Node: a.node}
 			}
 		}
 	}

@@ -17,6 +17,8 @@ type member struct {
 	ep      *sshdial.Endpoint
 	host    string // its entry in Config.Hosts, "" for none
 	node    string // its name in the next record, "" when it only keeps it
+	voter   string // its address among the voters of now or next, "" for none
+	back    bool   // the snapshot had not reached it, and view is newer
 	view    NodeView
 	joining *operation // that brings it in or changes it
 }
@@ -27,7 +29,7 @@ func (m *member) ref() mesh.Ref {
 	if m.node != "" {
 		return mesh.NodeRef(m.node)
 	}
-	return mesh.HostRef(m.host)
+	return mesh.HostRef(cmp.Or(m.host, m.voter))
 }
 
 // name is what a NodeProblem calls it.
@@ -65,6 +67,28 @@ func (c *Client) members(snap *Snapshot, next *mesh.Record, ops []*operation) []
 			continue
 		}
 		list = append(list, m)
+	}
+	return c.withVoters(list, snap, next)
+}
+
+// withVoters says which members are voters, and adds those that are neither hosts of
+// this provider nor nodes.
+func (c *Client) withVoters(list []*member, snap *Snapshot, next *mesh.Record) []*member {
+	for _, address := range quorum(slices.Concat(snap.quorum, next.Voters.Sets())).voters() {
+		name := c.nodeAtAddress(next, address)
+		i := slices.IndexFunc(list, func(m *member) bool {
+			return m.voter == "" && (m.ep.CanonicalAddress() == address || (name != "" && m.node == name))
+		})
+		if i >= 0 {
+			list[i].voter = address
+			continue
+		}
+		ep, err := c.voterEndpoint(snap.Record, address)
+		view := snap.voters[address]
+		if err != nil {
+			ep, view = sshdial.Unroutable(address, address), NodeView{Err: err}
+		}
+		list = append(list, &member{ep: ep, voter: address, view: view})
 	}
 	return list
 }

@@ -57,11 +57,18 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 		err = c.describeNode(snap.Record, ep, status, &n)
 	}
 	var result *Result
+	var voters func(*Snapshot, []string) []string
+	if snap.Record.Nodes[n.Name] == nil {
+		voters = c.asVoter(ep)
+	}
 	if err == nil {
 		result, err = c.queue.submit(ctx, &operation{
-			objects: []mesh.Ref{mesh.NodeRef(n.Name)}, join: &join{n.Name, ep, status},
+			objects: []mesh.Ref{mesh.NodeRef(n.Name)}, join: &join{n.Name, ep, status}, voters: voters,
 			apply: func(r *mesh.Record) error { return apply(r, n) },
 		})
+	}
+	if err == nil {
+		err = c.settleVoters(ctx, voters, result)
 	}
 	if err != nil && result == nil && installed {
 		c.leaveAsFound(ctx, ep)

@@ -128,8 +128,11 @@ func (l *leaving) commit(ctx context.Context, cluster string) (*Result, error) {
 			return nil
 		},
 	}
-	if l.silent != nil {
+	switch {
+	case l.silent != nil:
 		op.gone = l.ep
+	case l.elsewhere == "" && l.ep != nil:
+		op.voters = notVoter(addressesOfHost(l.ep, l.host)...) // its agent is uninstalled then
 	}
 	return l.queue.submit(ctx, op)
 }

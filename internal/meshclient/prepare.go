@@ -35,23 +35,41 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 		if isUnreachable(a.err) {
 			// It may be back, and then its agent may be of any version.
 			m.view.Status, a.err = r.agents.Status(ctx, m.ep, "", agentapi.ReadPatience)
+			m.back = true
 		}
 		if a.err == nil {
-			a.problems, a.err = r.prepare(ctx, m, p)
+			a.problems, a.silent, a.err = r.prepare(ctx, m, p)
 		}
 		p.answers[i] = a
 	})
 }
 
-// prepare asks one member. One that cannot use the change is sent the whole record.
-func (r *commitRun) prepare(ctx context.Context, m *member, p *proposal) ([]mesh.Problem, error) {
+// prepare asks one member. One that cannot use the change is sent the whole record. It
+// is silent, that is without a vote, if it has no record, or has lost or lowered it since
+// it was asked.
+func (r *commitRun) prepare(ctx context.Context, m *member, p *proposal) (problems []mesh.Problem, silent bool, err error) {
 	req := p.request(m)
 	req.Holder = r.holder
-	problems, err := r.agents.Prepare(ctx, m.ep, req)
-	if p.asWhole(req, err) {
-		return r.agents.Prepare(ctx, m.ep, mesh.PrepareRequest{Holder: r.holder, Node: m.node, Record: p.next})
+	silent = p.snap.Record != nil && m.view.hash() == ""
+	problems, err = r.agents.Prepare(ctx, m.ep, req)
+	if !p.asWhole(req, err) {
+		return problems, silent, err
 	}
-	return problems, err
+	req = p.whole(m, m.view.hash())
+	if has, stale := refusedAsStale(err); stale {
+		if has.Generation >= p.snap.Record.Generation {
+			return nil, silent, err // it has one that was not judged
+		}
+		req, silent = p.whole(m, has.Hash), true
+	}
+	req.Holder = r.holder
+	problems, err = r.agents.Prepare(ctx, m.ep, req)
+	return problems, silent, err
+}
+
+func refusedAsStale(err error) (*mesh.Refusal, bool) {
+	r, ok := errors.AsType[*mesh.Refusal](err)
+	return r, ok && r.Code == mesh.Stale
 }
 
 // letGo gives back every lease that may be held. It is done even when every

@@ -3,9 +3,9 @@ package meshclient
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // proposal is a next record on its way through the members.
@@ -17,10 +17,18 @@ type proposal struct {
 	ops     []*operation
 	members []*member
 	answers []answer
+	quorum  quorum // that has to agree: the voters of now, and those of next
 }
 
+// newProposal is what a commit asks for. The snapshot's voters decide on it, and those
+// of the next record.
 func newProposal(snap *Snapshot, next *mesh.Record, ops []*operation, members []*member) *proposal {
-	p := &proposal{snap: snap, next: next, hash: next.Hash(), ops: ops, members: members}
+	p := &proposal{snap: snap, next: next, hash: next.Hash(), ops: ops, members: members, quorum: slices.Clone(snap.quorum)}
+	for _, set := range next.Voters.Sets() {
+		if !slices.ContainsFunc(p.quorum, func(other []string) bool { return slices.Equal(set, other) }) {
+			p.quorum = append(p.quorum, set)
+		}
+	}
 	if snap.Record != nil {
 		p.change = mesh.Diff(snap.Record, next)
 		p.change.Base, p.change.Hash = snap.hash, p.hash
@@ -33,9 +41,15 @@ func newProposal(snap *Snapshot, next *mesh.Record, ops []*operation, members []
 // see asWhole.
 func (p *proposal) request(m *member) mesh.PrepareRequest {
 	if s := m.view.Status; p.change != nil && s != nil && s.Hash == p.change.Base {
-		return mesh.PrepareRequest{Node: m.node, Change: p.change}
+		return mesh.PrepareRequest{Node: m.node, Vote: m.voter != "", Change: p.change}
 	}
-	return mesh.PrepareRequest{Node: m.node, Record: p.next}
+	return p.whole(m, m.view.hash())
+}
+
+// whole is the request with the whole record, to a member that has the record of
+// the hash replaces.
+func (p *proposal) whole(m *member, replaces string) mesh.PrepareRequest {
+	return mesh.PrepareRequest{Node: m.node, Vote: m.voter != "", Replaces: replaces, Record: p.next}
 }
 
 // asWhole says that a member which was sent the change, and answered err, is to
@@ -55,6 +69,9 @@ type answer struct {
 	err      error
 	drains   bool // it may be draining destinations
 	unknown  bool // err, and whether it took the record cannot be said
+	// silent is a voter's that agreed and has no vote: it has lost its record, or did
+	// just before.
+	silent bool
 }
 
 // refusal returns what the agent itself refused, nil for other errors.
@@ -65,20 +82,36 @@ func (a *answer) refusal(code mesh.RefusalCode) *mesh.Refusal {
 	return nil
 }
 
-// ahead says that a member has a newer record than the one that the proposal
-// was made of. One that has another record of the same generation is a fork
-// instead: it lags, and takes the commit after this one.
+// ahead says that a member has a newer record than the one that the proposal was
+// made of, or a voter another one than was judged, or a promise to a newer writer.
 func (p *proposal) ahead() bool {
 	var base uint64
 	if p.snap.Record != nil {
 		base = p.snap.Record.Generation
 	}
 	for i := range p.answers {
-		if s := p.answers[i].refusal(mesh.Stale); s != nil && s.Generation > base {
+		a := &p.answers[i]
+		if s := a.refusal(mesh.Stale); s != nil && p.beyond(a, s.Generation, s.Promised) {
+			if s.Generation > base || (a.voter != "" && (s.Promised >= p.next.Generation || (s.Generation == base && s.Hash != a.view.hash()))) {
+				return true
+			}
+		}
+		if st := a.view.Status; a.back && a.voter != "" && st != nil && st.Generation >= base && st.Hash != p.snap.hash {
 			return true
 		}
 	}
 	return false
+}
+
+// beyond is false for a member that is further ahead than commits can have brought
+// it: to look again would not help.
+func (p *proposal) beyond(a *answer, generations ...uint64) bool {
+	for _, g := range generations {
+		if g > p.next.Generation+mesh.MaxGenerationJump {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *proposal) busy() *mesh.Refusal {
@@ -90,30 +123,31 @@ func (p *proposal) busy() *mesh.Refusal {
 	return nil
 }
 
-// majority counts the leases of the provider's hosts. A host without an agent
-// has no vote, except in the founding of the cluster; one that cannot be heard
-// counts against.
+// majority counts the leases of the voters: more than half of each of their sets
+// must have agreed. A voter that cannot be heard, or has no record, counts against,
+// except in the founding of the cluster, when none has one.
 func (p *proposal) majority() (bool, error) {
-	granted, all := 0, 0
+	granted := map[string]bool{}
 	refused := &HostsError{}
 	for _, a := range p.answers {
 		switch {
-		case a.host == "" || (agentapi.IsNoAgent(a.err) && p.snap.Record != nil):
-			continue
-		case a.err == nil:
-			granted++
+		case a.voter == "":
+		case a.err != nil:
+			refused.Hosts = append(refused.Hosts, HostFailure{a.voter, a.err})
+		case a.silent:
+			refused.Hosts = append(refused.Hosts, HostFailure{a.voter, errNoRecord})
 		default:
-			refused.Hosts = append(refused.Hosts, HostFailure{a.host, a.err})
+			granted[a.voter] = true
 		}
-		all++
 	}
-	refused.Detail = fmt.Sprintf("Nothing was changed: a change needs the agreement of more than half of the provider's %s (so that two writers cannot "+
-		"both succeed), and %d agreed:", counted(all, "host"), granted)
+	all := len(p.quorum.voters())
+	refused.Detail = fmt.Sprintf("Nothing was changed: a change needs the agreement of more than half of the cluster's %s (so that two writers cannot "+
+		"both succeed), and %d agreed:", counted(all, "voter"), len(granted))
 	if all == 0 {
 		refused.Detail = "Nothing was changed: none of the provider's hosts has an agent any more, so that nobody can keep the writers apart. " +
 			"Name other nodes of the cluster in hosts."
 	}
-	return granted*2 > all, refused
+	return all > 0 && p.quorum.majority(func(address string) bool { return granted[address] }), refused
 }
 
 func counted(n int, what string) string {

@@ -22,6 +22,8 @@ type operation struct {
 	// this record where there is none.
 	create *mesh.Record
 	join   *join // the host that it brings in, nil for other changes
+	// voters changes who the voters are, given those of now; nil leaves them.
+	voters func(snap *Snapshot, now []string) []string
 	// gone is the host that a forced removal gives up, nil for other changes.
 	gone *sshdial.Endpoint
 

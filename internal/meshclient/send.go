@@ -3,6 +3,7 @@ package meshclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 	}
 	sent := make([]answer, len(prepared))
 	each(prepared, func(i int, m *member) { sent[i] = r.commitOne(ctx, m, p.next.Generation, p.hash) })
+	r.sendAgain(ctx, p, sent)
 	r.cache.committed(p.left(r.Client, sent))
 	taken := 0
 	for _, a := range sent {
@@ -34,14 +36,65 @@ func (r *commitRun) send(ctx context.Context, p *proposal) (again bool) {
 			delete(r.held, a.ep.Key())
 		}
 	}
-	if taken == 0 {
+	switch {
+	case taken == 0:
 		return r.notTaken(ctx, p, sent)
+	case !p.taken(sent):
+		r.endAll(ctx, p, p.notTakenBy(sent), ProblemsError{Committed: true, Unknown: true})
+		return false
 	}
 	r.log(ctx, "committed", map[string]any{
 		"generation": p.next.Generation, "operations": len(p.ops), "nodes": taken, "of": len(p.members), "took": time.Since(start).String(),
 	})
 	r.deliver(p, sent, r.reach(ctx, p, sent))
 	return false
+}
+
+// taken says that more than half of the voters have the record, of each of their
+// sets. One that had no vote does not count: it has forgotten what it promised.
+func (p *proposal) taken(sent []answer) bool {
+	has := map[string]bool{}
+	for _, a := range sent {
+		has[a.voter] = a.err == nil && !p.isSilent(a.member)
+	}
+	return p.quorum.majority(func(address string) bool { return has[address] })
+}
+
+func (p *proposal) isSilent(m *member) bool {
+	return slices.ContainsFunc(p.answers, func(a answer) bool { return a.member == m && a.silent })
+}
+
+// notTakenBy are the voters that are not known to have it.
+func (p *proposal) notTakenBy(sent []answer) (list []answer) {
+	for _, a := range slices.Concat(sent, p.answers) {
+		if a.voter != "" && a.err != nil {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// maxSendAgain is how often a commit is sent again to voters that have lost the lease.
+const maxSendAgain = 3
+
+// sendAgain sends a commit that some voter has taken, and too few of them, to those
+// that have lost the lease in between, as agents do that are restarted.
+func (r *commitRun) sendAgain(ctx context.Context, p *proposal, sent []answer) {
+	some := slices.ContainsFunc(sent, func(a answer) bool { return a.err == nil || a.unknown })
+	for try := 0; some && try < maxSendAgain && !p.taken(sent); try++ {
+		var lost []*member
+		var at []int
+		for i := range sent {
+			if sent[i].voter != "" && sent[i].refusal(mesh.NotPrepared) != nil {
+				lost, at = append(lost, sent[i].member), append(at, i)
+			}
+		}
+		each(lost, func(i int, m *member) {
+			if _, silent, err := r.prepare(ctx, m, p); err == nil && !silent {
+				sent[at[i]] = r.commitOne(ctx, m, p.next.Generation, p.hash)
+			}
+		})
+	}
 }
 
 // notTaken ends a commit that nobody is known to have.
@@ -79,7 +132,11 @@ func (r *commitRun) endAll(ctx context.Context, p *proposal, said []answer, kind
 		e := kind
 		for _, a := range said {
 			code, text := mesh.ProblemRefused, a.err.Error()
-			if kind.Unknown {
+			switch {
+			case kind.Unknown && !a.unknown:
+				code, text = mesh.ProblemUnconfirmed, fmt.Sprintf("too few of the cluster's voters have taken generation %d, and this one has not (%s). Run the apply again: "+
+					"it starts from what the voters then have", p.next.Generation, strings.TrimSuffix(text, "."))
+			case kind.Unknown:
 				code, text = mesh.ProblemUnconfirmed, fmt.Sprintf("generation %d was sent, and whether the node took it could not be learned (%s). Run the apply again: "+
 					"it starts from what the nodes then have", p.next.Generation, strings.TrimSuffix(text, "."))
 			}
@@ -108,8 +165,10 @@ func (r *commitRun) commitOne(ctx context.Context, m *member, generation uint64,
 		switch {
 		case statusErr != nil:
 			return answer{member: m, err: err, unknown: true}
-		case s.Hash == hash || s.Generation > generation:
+		case s.Hash == hash || (s.Generation > generation && (m.voter == "" || (s.Record != nil && s.Record.Parent == hash))):
 			return answer{member: m, problems: s.Problems, warnings: s.Warnings, drains: true} // the answer that would have said it is lost
+		case s.Generation > generation:
+			return answer{member: m, err: err, unknown: true} // another writer's, made of ours or not
 		case try > 0:
 			return answer{member: m, err: err}
 		}

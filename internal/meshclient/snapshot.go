@@ -22,6 +22,16 @@ type Snapshot struct {
 	Warnings []string
 
 	hash string // the record's
+	// voters have said what the record is, by address, in the sets of quorum.
+	voters map[string]NodeView
+	atNode map[string]bool // voters that are nodes, by address
+	quorum quorum
+	// heard says that a majority of them has a record, certain that it has this one.
+	heard, certain bool
+	// lost says that no voter has a record any more, so that hosts decides.
+	lost bool
+	// newest is the highest generation that was seen or promised and can be honest.
+	newest uint64
 	// reported is made when the first resource asks for its drift: see Drift.
 	reported func() map[mesh.Ref][]string
 }
@@ -35,10 +45,19 @@ type NodeView struct {
 	Err error
 }
 
+// hash is that of the record there, "" for none.
+func (v NodeView) hash() string {
+	if v.Status == nil {
+		return ""
+	}
+	return v.Status.Hash
+}
+
 // HostView is what a host of the provider block said.
 type HostView struct {
 	NodeView
 	Address string // host:port
+	voter   string // its address as a voter
 	// Node is the node of the record that the host is, "" when it only keeps the
 	// record or has none.
 	Node string
@@ -87,7 +106,7 @@ func (c *Client) LastSnapshot() *Snapshot { return c.cache.last() }
 // verdict tells "there is no record" from "nobody could say".
 func (s *Snapshot) verdict() error {
 	if s.Record != nil {
-		return nil
+		return s.quorate()
 	}
 	var failures []HostFailure
 	for _, entry := range slices.Sorted(maps.Keys(s.Hosts)) {

@@ -135,29 +135,6 @@ func TestManyClientsAtOnce(t *testing.T) {
 	}
 }
 
-// A node that is ahead of the hosts has the record that counts.
-func TestSnapshotTakesTheNewestRecord(t *testing.T) {
-	t.Parallel()
-	f, _ := cluster(t, three)
-	next := f.Node("n3").Record().Next()
-	extra := f.Add("n4").MeshNode()
-	if err := next.PutNode(&extra); err != nil {
-		t.Fatal(err)
-	}
-	f.Node("n3").SetRecord(next, "n3")
-	f.Node("n4").SetRecord(next, "n4")
-	snap, err := newClient(t, f.ClientConfig("n1")).Snapshot(deadline(t))
-	if err != nil || snap.Record.Generation != next.Generation {
-		t.Fatalf("%+v, %v", snap, err)
-	}
-	if v := snap.Nodes["n4"]; v.Err != nil || v.Status.Node != "n4" {
-		t.Errorf("the node of the newer record: %+v", v)
-	}
-	if got := f.TotalRequests(mesh.PathStatus); got != 4 {
-		t.Errorf("%d status calls for 4 nodes", got)
-	}
-}
-
 func TestSnapshotOutcomes(t *testing.T) {
 	t.Parallel()
 	f := meshtest.New(t, three...)

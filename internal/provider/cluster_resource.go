@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -99,11 +100,11 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	for _, w := range snap.Warnings {
-		resp.Diagnostics.AddWarning("Records contradict each other", sentence(w))
+		resp.Diagnostics.AddWarning("The record is not the same everywhere", sentence(w))
 	}
 	state.fromMesh(snap.Record)
 	state.ForceRemove = settled(state.ForceRemove)
-	state.Drift = driftOf(snap, mesh.ClusterRef)
+	state.Drift = driftList(r.clusterDrift(snap))
 	r.data.warnKeepers(&resp.Diagnostics, snap)
 	state.HostKeys = r.hostKeys(state.HostKeys, true)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
@@ -139,7 +140,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 		plan.Drift = leftUndone(err)
 		if snap := client.LastSnapshot(); err == nil && snap != nil { // a host that is silent still is
-			plan.Drift = driftOf(snap, mesh.ClusterRef)
+			plan.Drift = driftList(r.clusterDrift(snap))
 		}
 	}
 	plan.settle(r.hostKeys(state.HostKeys, false))
@@ -187,4 +188,10 @@ func setImported(ctx context.Context, state *tfsdk.State, diags *diag.Diagnostic
 	for name, v := range values {
 		diags.Append(state.SetAttribute(ctx, path.Root(name), v)...)
 	}
+}
+
+// clusterDrift is the drift of the cluster, and that its voters are not the provider's
+// hosts: the state that has the cluster decides who they are.
+func (r *clusterResource) clusterDrift(snap *meshclient.Snapshot) []string {
+	return slices.Concat(snap.Drift(mesh.ClusterRef), r.data.client.VotersDrift(snap))
 }

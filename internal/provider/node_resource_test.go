@@ -149,7 +149,7 @@ func TestTooFewHostsKeepTheState(t *testing.T) {
 				m.Node("n2").SetDown(true)
 				m.Node("n3").SetDown(true)
 			},
-			Config: config, ExpectError: regexp.MustCompile(`(?s)Too few hosts answer.*published\s+port\s+8080/tcp`),
+			Config: config, ExpectError: regexp.MustCompile(`(?s)Too few hosts answer.*half of\s+its\s+3\s+voters`),
 		},
 		resource.TestStep{PreConfig: func() { m.Node("n1").SetDown(true) }, Config: config, ExpectError: regexp.MustCompile(`Too few hosts answer`)},
 		resource.TestStep{

@@ -120,7 +120,7 @@ func (d *providerData) warnKeepers(diags *diag.Diagnostics, snap *meshclient.Sna
 	for _, entry := range slices.Sorted(maps.Keys(snap.Hosts)) {
 		if v := snap.Hosts[entry]; v.Node == "" && cannotBeAsked(v.Err) && d.first(silent(mesh.HostRef(entry))) {
 			diags.AddWarning(fmt.Sprintf("Host %s cannot be read", entry), sentence(v.Err.Error())+
-				" It keeps the record that it last had. Changes go on for as long as more than half of the provider's hosts answer.")
+				" It keeps the record that it last had. Changes go on for as long as more than half of the cluster's voters answer.")
 		}
 	}
 }

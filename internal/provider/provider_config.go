@@ -21,6 +21,7 @@ import (
 type providerModel struct {
 	Hosts         types.List   `tfsdk:"hosts"`
 	OnUnreachable types.String `tfsdk:"on_unreachable"`
+	ForceHosts    types.Bool   `tfsdk:"force_hosts"`
 	SSH           types.Object `tfsdk:"ssh"`
 }
 
@@ -52,7 +53,7 @@ type providerSSHModel struct {
 // configuration is no configuration: a login without its key would fail, and
 // with another key might reach the wrong host.
 func (m *providerModel) unknown() bool {
-	if anyUnknown(m.Hosts) || m.OnUnreachable.IsUnknown() || m.SSH.IsUnknown() {
+	if anyUnknown(m.Hosts) || m.OnUnreachable.IsUnknown() || m.ForceHosts.IsUnknown() || m.SSH.IsUnknown() {
 		return true
 	}
 	for _, v := range m.SSH.Attributes() {
@@ -86,6 +87,7 @@ func (m *providerModel) clientConfig(ctx context.Context) (meshclient.Config, di
 	cfg := meshclient.Config{
 		Hosts:         s.list(path.Root("hosts"), m.Hosts, "ROUTINGMESH_HOSTS"),
 		OnUnreachable: s.onUnreachable(m.OnUnreachable),
+		ForceHosts:    m.ForceHosts.ValueBool(),
 		SSH: sshdial.Config{
 			User:          s.text(ssh.User, "USER"),
 			Port:          s.port(ssh.Port, "port"),

@@ -21,7 +21,7 @@ import (
 
 // providerConfig builds a configuration of the provider block; what is not in
 // ssh, and on_unreachable where it is not given, is null.
-func providerConfig(t *testing.T, hosts any, ssh map[string]any, onUnreachable ...any) providerModel {
+func providerConfig(t *testing.T, hosts any, ssh map[string]any, others ...any) providerModel {
 	t.Helper()
 	ctx := context.Background()
 	var resp provider.SchemaResponse
@@ -41,7 +41,8 @@ func providerConfig(t *testing.T, hosts any, ssh map[string]any, onUnreachable .
 		sshValue = tftypes.NewValue(sshType, values)
 	}
 	raw := tftypes.NewValue(resp.Schema.Type().TerraformType(ctx), map[string]tftypes.Value{
-		"hosts": value(listType, hosts), "on_unreachable": value(tftypes.String, append(onUnreachable, nil)[0]), "ssh": sshValue})
+		"hosts": value(listType, hosts), "on_unreachable": value(tftypes.String, append(others, nil)[0]),
+		"force_hosts": value(tftypes.Bool, append(others, nil, nil)[1]), "ssh": sshValue})
 	var model providerModel
 	diags := tfsdk.Config{Raw: raw, Schema: resp.Schema}.Get(ctx, &model)
 	if diags.HasError() {
@@ -83,9 +84,11 @@ func wantEverything() meshclient.Config {
 }
 
 func TestConfigurationReachesTheClient(t *testing.T) {
-	model := providerConfig(t, []string{"a", "b", "c"}, everything, "fail")
+	model := providerConfig(t, []string{"a", "b", "c"}, everything, "fail", true)
 	got, diags := model.clientConfig(t.Context())
-	if diags.HasError() || !reflect.DeepEqual(got, wantEverything()) {
+	want := wantEverything()
+	want.ForceHosts = true
+	if diags.HasError() || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, diags)
 	}
 }

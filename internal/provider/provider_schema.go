@@ -22,8 +22,8 @@ func (p *meshProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 			"hosts": schema.ListAttribute{
 				ElementType: types.StringType,
 				Optional:    true,
-				MarkdownDescription: "SSH addresses of one, three or five hosts of the cluster, as `host`, `host:port` or `user@host:port`. They are asked first, and a change needs " +
-					"the majority of them; the other nodes are found in the record that they hold. May be unknown while planning, as when the same apply makes the hosts. " +
+				MarkdownDescription: "SSH addresses of one, three or five hosts of the cluster, as `host`, `host:port` or `user@host:port`. They are the cluster's voters: " +
+					"reading and changing need the majority of them. The other nodes are found in the record that they hold. May be unknown while planning, as when the same apply makes the hosts. " +
 					"Environment: `ROUTINGMESH_HOSTS`, separated by commas.",
 				Validators: []validator.List{hostsValidator{}},
 			},
@@ -32,6 +32,11 @@ func (p *meshProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 				MarkdownDescription: "What becomes of a change while a node or host cannot be reached: `warn` makes it on the others, with a warning, and the node is brought level by the next apply once it is back; " +
 					"`fail` refuses it before anything changes. Reading and `force_remove` go on in either case. Default: `warn`. Environment: `ROUTINGMESH_ON_UNREACHABLE`.",
 				Validators: []validator.String{stringvalidator.OneOf("warn", "fail")},
+			},
+			"force_hosts": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Let `hosts` decide what the cluster's record is, whatever voters it names, and make them its voters with the next change. For a cluster that has lost the majority of its voters " +
+					"for good: name hosts that still have the record, apply, and remove the setting. What only the lost voters had is lost. Default: `false`.",
 			},
 			"ssh": schema.SingleNestedAttribute{
 				Optional: true,

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -19,7 +17,6 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 )
 
 // base is what the resources and the data source have in common.
@@ -80,25 +77,15 @@ func (b *base) snapshot(ctx context.Context, cluster string) (snap *meshclient.S
 	return snap, false, nil
 }
 
-// absence judges that the record lacks an object: without a majority of the
-// hosts it may be an old record, from before the object was made, and then
-// the object is not gone.
+// absence judges that the record lacks an object: without a majority of the voters
+// it may be an old record, from before the object was made, and then the object is
+// not gone.
 func absence(snap *meshclient.Snapshot, o mesh.Ref) error {
-	var silent []meshclient.HostFailure
-	for _, entry := range slices.Sorted(maps.Keys(snap.Hosts)) {
-		var noAgent *agentapi.NoAgentError
-		if err := snap.Hosts[entry].Err; err != nil && !errors.As(err, &noAgent) {
-			silent = append(silent, meshclient.HostFailure{Host: entry, Err: err})
-		}
-	}
-	if len(silent)*2 < len(snap.Hosts) {
+	if snap.Quorate() {
 		return nil
 	}
-	return &meshclient.HostsError{
-		Detail: fmt.Sprintf("The record of the hosts that answer (generation %d) does not have %s, but it may be an old one: these hosts could not be asked.",
-			snap.Record.Generation, o.Words()),
-		Hosts: silent,
-	}
+	return fmt.Errorf("the record of the voters that have one (generation %d) does not have %s, but it may be an old one: most of the cluster's voters have lost theirs",
+		snap.Record.Generation, o.Words())
 }
 
 // otherClusterError is a state whose cluster is not the one that the

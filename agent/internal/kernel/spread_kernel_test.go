@@ -12,13 +12,13 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// wlc spreads 10,000 connections over endpoints of weight 1, 2 and 3 as 1:2:3.
+// wlc spreads 3,000 connections over endpoints of weight 1, 2 and 3 as 1:2:3.
 func TestWeightedLeastConnections(t *testing.T) {
 	s := newTrio(t)
 	places := []place{{1, 81, 1}, {2, 81, 2}, {2, 82, 3}}
 	s.endpoints(places...)
 	s.serve(state.VirtualServer{Proto: "tcp", Scheduler: "wlc"}, 8080, places...)
-	const total = 10000
+	const total = 3000
 	open := s.connections(s.a, 8080, total, func(i int) netip.Addr { return caller(i % 100) })
 	counts := map[string]int{}
 	for _, c := range open {
@@ -40,7 +40,7 @@ func TestMaglevMovesFewClients(t *testing.T) {
 	v, all := state.VirtualServer{Proto: "tcp", Scheduler: "mh"}, tenPlaces()
 	s.endpoints(all...)
 	s.serve(v, 8080, all...)
-	const clients = 2000
+	const clients = 1000
 	before := s.mapping(s.a, 8080, clients)
 	s.serve(v, 8080, slices.Delete(slices.Clone(all), 3, 4)...)
 	after := s.mapping(s.a, 8080, clients)

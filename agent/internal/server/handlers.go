@@ -25,7 +25,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	problems = withWarning(warning, withFront(s.Front.Problems(), problems))
 	st := mesh.Status{
 		API: mesh.APIVersion, Version: s.Version, Host: facts, BinarySHA256: s.BinarySHA256, Instance: s.instance,
-		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(),
+		Node: stored.Node, Generation: stored.generation(), Hash: stored.hash(), Promised: s.Store.Promise().Generation,
 		AppliedGeneration: applied, Problems: notNil(problems), Repairs: s.Reconciler.Repairs(),
 		Unhealthy: unhealthy(stored, s.Health.Results(), s.Reconciler.Conditions()),
 		Warnings:  s.Warned(),
@@ -77,6 +77,12 @@ func (s *Server) prepare(w http.ResponseWriter, req *http.Request) {
 	if refusal != nil {
 		s.refuse(w, refusal)
 		return
+	}
+	if body.Vote {
+		if err := s.Store.Keep(mesh.Promise{Generation: next.generation(), Holder: body.Holder}); err != nil {
+			s.refuse(w, failed(http.StatusInternalServerError, "The node could not keep what it promises, and changed nothing: %v. Is its disk full or read-only?", err))
+			return
+		}
 	}
 	s.lease = lease{holder: body.Holder, expires: s.Now().Add(mesh.LeaseTTL), next: next}
 	problems := []mesh.Problem{}

@@ -47,6 +47,7 @@ func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
 		return Stored{}, failed(http.StatusBadRequest, "The record has generation 0; the first to be committed is 1.")
 	}
 	own, _ := s.current()
+	promise := s.Store.Promise()
 	next, known, err := req.Proposed(own.Record, own.hash())
 	if err != nil {
 		return Stored{}, failed(http.StatusBadRequest, "The record breaks a rule that this agent knows: %v.", err)
@@ -59,14 +60,17 @@ func (s *Server) admit(req *mesh.PrepareRequest) (Stored, *refusal) {
 		return Stored{}, r
 	}
 	if !known {
-		return Stored{}, stale(own, "The change was made to another record than the node's generation %d: it must be sent whole.", own.generation())
+		return Stored{}, stale(own, promise, "The change was made to another record than the node's generation %d: it must be sent whole.", own.generation())
 	}
 	rec := next.Record
 	if r := sameCluster(own, req.Node, rec); r != nil {
 		return Stored{}, r
 	}
-	if r := newer(own, rec); r != nil {
-		return Stored{}, r
+	if why := req.OutOfOrder(own.Record, own.hash(), rec); why != "" {
+		return Stored{}, stale(own, promise, "%s", why)
+	}
+	if req.Vote && promise.Refuses(rec.Generation, req.Holder) {
+		return Stored{}, stale(own, promise, "The node has promised generation %d to another writer. Run terraform apply again.", promise.Generation)
 	}
 	return Stored{Node: nodeName(own, req.Node, rec), Record: rec, sum: next.Hash, encoded: next.JSON, origin: next.Origin}, nil
 }
@@ -89,28 +93,10 @@ func sameCluster(own Stored, node string, next *mesh.Record) *refusal {
 	return nil
 }
 
-// newer refuses a record that does not follow the node's own.
-func newer(own Stored, rec *mesh.Record) *refusal {
-	generation := own.generation()
-	if generation == 0 {
-		return nil
-	}
-	switch {
-	case rec.Generation <= generation:
-		return stale(own, "The cluster has changed since it was read: the node has generation %d, the change was made for generation %d. "+
-			"Run terraform apply again; it starts from what the cluster is now.", generation, rec.Generation)
-	case rec.Generation == generation+1 && rec.Parent != own.hash():
-		return stale(own, "The cluster has forked: the node's generation %d is %.12s, and the change was made to a generation %d that is %.12s. "+
-			"Two writers have committed without seeing each other; run terraform plan to see what each node has.",
-			generation, own.hash(), generation, rec.Parent)
-	}
-	return nil
-}
-
 // stale says what the node has.
-func stale(own Stored, format string, args ...any) *refusal {
+func stale(own Stored, promise mesh.Promise, format string, args ...any) *refusal {
 	r := refused(mesh.Stale, format, args...)
-	r.Generation, r.Hash = own.generation(), own.hash()
+	r.Generation, r.Hash, r.Promised = own.generation(), own.hash(), promise.Generation
 	return r
 }
 

@@ -118,6 +118,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Store.loadPromise(); err != nil {
+		return nil, err
+	}
 	if warning != "" {
 		o.Log.Error(warning)
 	}

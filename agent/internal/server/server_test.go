@@ -48,6 +48,13 @@ func TestAHostWithoutARecordSaysSoAndAppliesNothing(t *testing.T) {
 	}
 }
 
+// at is the record with another generation.
+func at(rec *mesh.Record, generation uint64) *mesh.Record {
+	other := rec.Clone()
+	other.Generation = generation
+	return other
+}
+
 func TestThePrepareProtocol(t *testing.T) {
 	own := cluster(t, "u", "n1", "n2")
 	next := own.Next()
@@ -65,21 +72,26 @@ func TestThePrepareProtocol(t *testing.T) {
 		rec  *mesh.Record
 		want mesh.RefusalCode
 		says string
+		seen string // the record that the writer has seen there
 	}{
-		{"the next generation", "n1", "n1", next, "", ""},
-		{"a name is not needed twice", "n1", "", next, "", ""},
-		{"a node that has missed some", "n1", "n1", lagging, "", ""},
-		{"a new host takes any generation", "-", "n1", lagging, "", ""},
-		{"a host that keeps the record becomes a node", "", "n2", next, "", ""},
-		{"a host that leaves may say its old name", "n1", "n1", without, "", ""},
-		{"a host that left may come back as another node", "n1", "n2", without, "", ""},
-		{"the same generation again", "n1", "n1", own, mesh.Stale, "has generation 1, the change was made for generation 1"},
-		{"another parent", "n1", "n1", fork, mesh.Stale, "forked"},
-		{"another cluster of the same name", "n1", "n1", cluster(t, "other", "n1").Next(), mesh.Foreign, "routingmesh-agent uninstall"},
-		{"another node of this cluster", "n1", "n2", next, mesh.Foreign, "already node n1"},
-		{"a record that breaks a rule", "n1", "n1", broken, mesh.Failed, "vni must be 1–16777215, not 0"},
-		{"a record that is not one to commit yet", "-", "", &mesh.Record{}, mesh.Failed, "generation 0"},
-		{"no record", "n1", "n1", nil, mesh.Failed, "no record"},
+		{"the next generation", "n1", "n1", next, "", "", ""},
+		{"a name is not needed twice", "n1", "", next, "", "", ""},
+		{name: "a node that has missed some", node: "n1", ask: "n1", rec: lagging, seen: own.Hash()},
+		{"a node that has something else", "n1", "n1", lagging, mesh.Stale, "is not the record that the writer has seen here", next.Hash()},
+		{"a node that has lost it", "-", "n1", lagging, mesh.Stale, "has no record any more", own.Hash()},
+		{name: "a fork that the writer has seen", node: "n1", ask: "n1", rec: fork, seen: own.Hash()},
+		{"further than commits lead", "n1", "n1", at(lagging, 1<<60), mesh.Stale, "damaged or forged", own.Hash()},
+		{"a new host takes any generation", "-", "n1", lagging, "", "", ""},
+		{"a host that keeps the record becomes a node", "", "n2", next, "", "", ""},
+		{"a host that leaves may say its old name", "n1", "n1", without, "", "", ""},
+		{"a host that left may come back as another node", "n1", "n2", without, "", "", ""},
+		{"the same generation again", "n1", "n1", own, mesh.Stale, "has generation 1, the change was made for generation 1", ""},
+		{"another parent", "n1", "n1", fork, mesh.Stale, "forked", ""},
+		{"another cluster of the same name", "n1", "n1", cluster(t, "other", "n1").Next(), mesh.Foreign, "routingmesh-agent uninstall", ""},
+		{"another node of this cluster", "n1", "n2", next, mesh.Foreign, "already node n1", ""},
+		{"a record that breaks a rule", "n1", "n1", broken, mesh.Failed, "vni must be 1–16777215, not 0", ""},
+		{"a record that is not one to commit yet", "-", "", &mesh.Record{}, mesh.Failed, "generation 0", ""},
+		{"no record", "n1", "n1", nil, mesh.Failed, "no record", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,7 +99,9 @@ func TestThePrepareProtocol(t *testing.T) {
 			if tt.node != "-" {
 				a.has(t, tt.node, own)
 			}
-			code, text := a.prepare(t, "w", tt.ask, tt.rec)
+			var resp mesh.PrepareResponse
+			_, refusal := a.call(t, "POST", mesh.PathPrepare, mesh.PrepareRequest{Holder: "w", Node: tt.ask, Record: tt.rec, Replaces: tt.seen}, &resp)
+			code, text := refusal.Code, refusal.Text
 			if code != tt.want || !strings.Contains(text, tt.says) {
 				t.Errorf("answer %q %q, want %q with %q", code, text, tt.want, tt.says)
 			}

@@ -79,6 +79,8 @@ type Store struct {
 	stored Stored // of the file
 	sum    [sha256.Size]byte
 	seen   host.Signature // of a file that was right
+
+	promise mesh.Promise // see promise.go
 }
 
 // NewStore returns the store in dir, which must exist.

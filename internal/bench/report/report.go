@@ -33,7 +33,7 @@ func Read(r io.Reader) ([]figure.Figure, error) {
 // Table is Markdown that can be read as text as well: a part each, its figures in their order.
 func Table(figures []figure.Figure) string {
 	var out strings.Builder
-	for _, part := range parts(figures) {
+	for _, part := range Parts(figures) {
 		rows := [][]string{{"Measured", "Of", "Value", "Against", "Compared", "Goal", ""}}
 		for _, f := range figures {
 			if f.Part == part {
@@ -45,7 +45,8 @@ func Table(figures []figure.Figure) string {
 	return out.String()
 }
 
-func parts(figures []figure.Figure) []string {
+// Parts are the parts that the figures are of, in their order.
+func Parts(figures []figure.Figure) []string {
 	var out []string
 	for _, f := range figures {
 		if !slices.Contains(out, f.Part) {
@@ -63,11 +64,11 @@ func row(f figure.Figure) []string {
 	if f.Met != nil {
 		met = map[bool]string{true: "met", false: "**missed**"}[*f.Met]
 	}
-	return []string{f.Name, conditions(f.Case), number(f.Value) + " " + f.Unit, base, compared, f.Goal, met}
+	return []string{f.Name, Conditions(f.Case), number(f.Value) + " " + f.Unit, base, compared, f.Goal, met}
 }
 
-// conditions are sorted by their names.
-func conditions(of map[string]string) string {
+// Conditions is a case in words, sorted by the names of its conditions: "100 ports, other node".
+func Conditions(of map[string]string) string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(of)) {
 		if _, err := strconv.Atoi(of[k]); err == nil {

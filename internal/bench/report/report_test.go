@@ -2,9 +2,6 @@ package report_test
 
 import (
 	"bytes"
-	"encoding/xml"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,33 +57,6 @@ func TestReadAndTable(t *testing.T) {
 	}
 	if _, err := report.Read(strings.NewReader("{\"part\":\"agent\"}\nbench: busy\n")); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("of what is no figure: %v", err)
-	}
-}
-
-func TestPlot(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	if err := report.Plot(&out, figures()); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"other node", "entry node", "requests", "one port, 10 nodes", "agent: ms over ports"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in the plot", want)
-		}
-	}
-	if strings.Contains(out.String(), "over nodes") {
-		t.Error("a panel over the nodes, though there is one number of them only")
-	}
-	d := xml.NewDecoder(&out)
-	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := report.Plot(io.Discard, figures()[4:]); err == nil {
-		t.Error("an empty plot is no error")
 	}
 }
 
@@ -153,9 +123,6 @@ func TestWrite(t *testing.T) {
 		if want := page(table); err != nil || string(got) != want {
 			t.Errorf("%s: %v\n%s", path, err, cmp.Diff(want, string(got)))
 		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, "performance.svg")); err != nil {
-		t.Error(err)
 	}
 	write(full, "# Performance\n")
 	write(short, page("old\n"))

@@ -17,7 +17,7 @@ const (
 )
 
 // Write puts the summary into the folder's performance.md and the whole table into its performance-full.md, each between
-// the two comments that are there, and the plot into performance.svg. It writes nothing if any of that fails.
+// the two comments that are there. It writes nothing if one of them has no such place.
 func Write(folder string, figures []figure.Figure) error {
 	files := map[string][]byte{}
 	for name, table := range map[string]string{"performance.md": Summary(figures), "performance-full.md": Table(figures)} {
@@ -27,11 +27,6 @@ func Write(folder string, figures []figure.Figure) error {
 		}
 		files[name] = text
 	}
-	var plot bytes.Buffer
-	if err := Plot(&plot, figures); err != nil {
-		return err
-	}
-	files["performance.svg"] = plot.Bytes()
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil {
 			return err

@@ -61,21 +61,26 @@ well() { await "$1" "$2" true; }
 repaired() { await "$1" "$2" as_saved; }
 as_saved() { diff <(ours 2>&1) $dir/ours > $dir/diff; }
 
+# await looks several times a second, so it starts few programs itself: an emulated machine would be busy with the looking.
 await() {
-  local start=$1 limit=$2 met=$3 at problems
+  local limit=$2 met=$3 start status took
+  start=$(hundredths "$1")
   : > $dir/diff
   while :; do
-    problems=$(agent 2>/dev/null | tee $dir/status | jq -c .problems) || problems=nothing
-    at=$(now)
-    if [ "$problems" = '[]' ] && $met; then break; fi
-    if awk "BEGIN {exit !($at - $start > $limit)}"; then
-      echo "after $limit s it is not repaired; the agent says $problems; what differs (< is now, > was): $(cat $dir/diff)" >&2
+    status=$(agent 2>/dev/null) || status='no answer'
+    took=$(($(hundredths "$(now)") - start))
+    echo "$status" > $dir/status
+    if [[ $status == *'"problems":[]'* ]] && $met; then break; fi
+    if ((took > limit * 100)); then
+      echo "after $limit s it is not repaired; the agent says $(jq -c .problems <<< "$status" 2>&1); what differs (< is now, > was): $(cat $dir/diff)" >&2
       return 1
     fi
-    sleep 0.1
+    sleep 0.2
   done
-  awk "BEGIN {printf \"%.1f\n\", $at - $start}"
+  printf '%d.%d\n' $((took / 100)) $((took % 100 / 10))
 }
+# hundredths of seconds of /proc/uptime, which has two decimals
+hundredths() { echo $((10#${1/./})); }
 
 # within SECONDS COMMAND...: the command succeeds before they have passed.
 within() {
@@ -84,7 +89,7 @@ within() {
   until "$@"; do
     read -r up rest < /proc/uptime
     [ ${up%.*} -lt $end ] || return 1
-    sleep 0.1
+    sleep 0.3
   done
 }
 

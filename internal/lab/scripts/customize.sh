@@ -70,6 +70,11 @@ services() {
   for u in dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount; do
     ln -sf /dev/null "$etc/$u"
   done
+  # every daemon-reload, of which each join and leave has one, runs all of these; a container has nothing for them to find
+  mkdir -p "$root/etc/systemd/system-generators"
+  for u in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup; do
+    ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$u-generator"
+  done
   # compiling the system call filters of these takes longer than starting them; other units keep theirs
   for u in systemd-journald systemd-logind systemd-networkd; do
     mkdir -p "$etc/$u.service.d"

@@ -24,6 +24,7 @@ type agent struct {
 	record   *mesh.Record
 	applied  uint64
 	lease    lease
+	promise  mesh.Promise
 }
 
 func newAgent(n *Node, sum string) *agent {
@@ -90,7 +91,7 @@ func (a *agent) status(query string) mesh.Status {
 				{Name: "eth0", MTU: 1500, Addresses: []netip.Prefix{netip.PrefixFrom(a.host.Address, 24)}},
 			},
 		},
-		AppliedGeneration: a.applied, Repairs: a.host.repairs, Unhealthy: a.host.unhealthy,
+		Promised: a.promise.Generation, AppliedGeneration: a.applied, Repairs: a.host.repairs, Unhealthy: a.host.unhealthy,
 		Warnings: a.host.warnings,
 	}
 	if a.record != nil {

@@ -29,6 +29,14 @@ func (a *agent) prepare(w http.ResponseWriter, req mesh.PrepareRequest) {
 	if next.Nodes[node] == nil {
 		node = ""
 	}
+	if req.Vote && a.host.diskFull {
+		refuse(w, &mesh.Refusal{Code: mesh.Failed,
+			Text: "The node could not keep what it promises, and changed nothing: no space left on device. Is its disk full or read-only?"})
+		return
+	}
+	if req.Vote {
+		a.promise = mesh.Promise{Generation: next.Generation, Holder: req.Holder}
+	}
 	a.lease = lease{req.Holder, time.Now().Add(mesh.LeaseTTL), next, node}
 	answer(w, mesh.PrepareResponse{Problems: problems(a.host.prepared, next)})
 }
@@ -50,7 +58,7 @@ func (a *agent) admit(req mesh.PrepareRequest) (*mesh.Record, *mesh.Refusal) {
 	}
 	next := proposed.Record
 	stale := func(text string) (*mesh.Record, *mesh.Refusal) {
-		r := &mesh.Refusal{Code: mesh.Stale, Text: text, Hash: ownHash}
+		r := &mesh.Refusal{Code: mesh.Stale, Text: text, Hash: ownHash, Promised: a.promise.Generation}
 		if own != nil {
 			r.Generation = own.Generation
 		}
@@ -60,15 +68,16 @@ func (a *agent) admit(req mesh.PrepareRequest) (*mesh.Record, *mesh.Refusal) {
 	case !known:
 		return stale("The change was made to another record.")
 	case own == nil:
-		return next, nil
 	case own.UID != next.UID:
 		return nil, &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host belongs to the cluster %q.", own.Cluster.Name)}
 	case a.node != "" && req.Node != "" && a.node != req.Node && next.Nodes[a.node] != nil:
 		return nil, &mesh.Refusal{Code: mesh.Foreign, Text: fmt.Sprintf("This host is already node %s of the cluster.", a.node)}
-	case next.Generation <= own.Generation:
-		return stale("The node's record is as new.")
-	case next.Generation == own.Generation+1 && next.Parent != ownHash:
-		return stale("The cluster has forked.")
+	}
+	if why := req.OutOfOrder(own, ownHash, next); why != "" {
+		return stale(why)
+	}
+	if req.Vote && a.promise.Refuses(next.Generation, req.Holder) {
+		return stale("The node has promised the generation to another writer.")
 	}
 	return next, nil
 }

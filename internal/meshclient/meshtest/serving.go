@@ -1,8 +1,6 @@
 package meshtest
 
 import (
-	"net/netip"
-
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -32,11 +30,11 @@ func (n *Node) takeDrains() mesh.Drains {
 // DrainOf is a drain of the endpoint on the published port, as the record has
 // them.
 func DrainOf(r *mesh.Record, k mesh.PortKey, endpoint string, active uint32, remainingMillis int64) mesh.Drain {
-	service := r.Ports[k].Service
-	e := r.Services[service].Endpoints[endpoint]
+	port := r.Ports[k]
+	e := r.Services[port.Service].Endpoints[endpoint]
 	return mesh.Drain{
-		Port: k, Service: service, Endpoint: endpoint, Node: e.Node,
-		Address: netip.AddrPortFrom(r.Nodes[e.Node].HostAddress(), r.Ports[k].TargetFor(e)), Active: active, RemainingMillis: remainingMillis,
+		Port: k, Service: port.Service, Endpoint: endpoint, Node: e.Node,
+		Address: port.AddressFor(e, r.Nodes[e.Node]), Active: active, RemainingMillis: remainingMillis,
 	}
 }
 

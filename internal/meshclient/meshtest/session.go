@@ -136,7 +136,7 @@ func (n *Node) install(ch ssh.Channel) (code uint32) {
 	}
 	fresh := newAgent(n, digest(program))
 	if old := n.agent; old != nil {
-		fresh.record, fresh.node, fresh.applied = old.record, old.node, old.applied
+		fresh.record, fresh.node, fresh.applied, fresh.promise = old.record, old.node, old.applied, old.promise
 	}
 	n.agent, n.stopped = fresh, false
 	return 0

@@ -31,6 +31,11 @@ func Unroutable(name, host string) *Endpoint {
 // Address is "host:port".
 func (e *Endpoint) Address() string { return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))) }
 
+// CanonicalAddress is Address, spelled the same for addresses that mean the same.
+func (e *Endpoint) CanonicalAddress() string {
+	return net.JoinHostPort(canonicalHost(e.Host), strconv.Itoa(int(e.Port)))
+}
+
 // Route is where the bytes go, whatever the login.
 func (e *Endpoint) Route() string {
 	if e.Via == nil {

@@ -99,7 +99,7 @@ const waitWord = `wait_until() {
   until out=$(eval "$2" 2>&1); do
     read -r up rest < /proc/uptime
     [ ${up%.*} -lt $end ] || { echo "not within 120 s: $1; the last try said: $out" >&2; return 1; }
-    sleep 0.1
+    sleep 0.3
   done
 }
 `

@@ -1,4 +1,4 @@
-package report
+package main
 
 import (
 	"fmt"
@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/report"
 )
 
 const (
@@ -22,16 +23,16 @@ const (
 	panelHeight = 9 * vg.Centimeter
 )
 
-// Plot writes an SVG: the data path's ratios as bars, then for each part and unit what it takes over the number of
+// svg writes an SVG: the data path's ratios as bars, then for each part and unit what it takes over the number of
 // ports or of nodes. What has no figures has no panel.
-func Plot(w io.Writer, figures []figure.Figure) error {
+func svg(w io.Writer, figures []figure.Figure) error {
 	var panels []*plot.Plot
 	if p, err := ratios(figures); err != nil {
 		return err
 	} else if p != nil {
 		panels = append(panels, p)
 	}
-	for _, part := range parts(figures) {
+	for _, part := range report.Parts(figures) {
 		for _, axis := range []string{"ports", "nodes"} {
 			p, err := growth(figures, part, axis)
 			if err != nil {
@@ -149,7 +150,7 @@ func series(f figure.Figure, axis string) string {
 			rest[k] = v
 		}
 	}
-	return strings.TrimSuffix(f.Name+", "+conditions(rest), ", ")
+	return strings.TrimSuffix(f.Name+", "+report.Conditions(rest), ", ")
 }
 
 // sizes says that the points are of two sizes or more, one each.
