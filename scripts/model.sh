@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # model.sh: spin searches the model of the commit protocol (internal/meshclient/model/commit.pml) for a change that was
 # acknowledged and is lost: exhaustively for three voters, two writers and one record that gets lost. Then it searches
-# variants that leave a rule out, and expects to find a loss in each. About 3 minutes and 3 GB of memory.
+# variants that leave a rule out, and expects to find a loss in each. 3 to 5 minutes and 3 GB of memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=$PWD/internal/meshclient/model/commit.pml

@@ -231,6 +231,8 @@ const (
 	Foreign RefusalCode = "foreign"
 	// NotPrepared: commit without prepare (the lease ran out, the agent restarted).
 	NotPrepared RefusalCode = "not_prepared"
+	// Newer: the agent has a record that it cannot read, of a newer version.
+	Newer RefusalCode = "newer_record"
 	// Failed: anything else.
 	Failed RefusalCode = "error"
 )
@@ -240,6 +242,8 @@ type Refusal struct {
 	Code RefusalCode `json:"code"`
 	// Text says what, why and what to do.
 	Text string `json:"text"`
+	// Version is the agent's, set with Newer.
+	Version string `json:"version,omitempty"`
 	// RetryAfterMillis is set with Busy: when the lease runs out at the latest.
 	RetryAfterMillis int64 `json:"retry_after_millis,omitempty"`
 	// Generation, Hash and Promised are the node's own, set with Stale.

@@ -34,16 +34,16 @@ func TestTheRecordsJSONIsAsStored(t *testing.T) {
 
 func TestARecordFromOutsideIsChecked(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
-		"another format":          {`"format": 1`, `"format": 2`, "format 2"},
-		"no uid":                  {`"uid": "uid-1"`, `"uid": ""`, "no uid"},
-		"no nodes":                {`"nodes": {`, `"nodes": null, "x": {`, "lacks nodes"},
-		"a node under two names":  {`"name": "n2"`, `"name": "n9"`, "malformed"},
-		"a block outside":         {`"block": "10.255.1.0/24"`, `"block": "10.254.1.0/24"`, "none of the pool"},
-		"a block twice":           {`"block": "10.255.1.0/24"`, `"block": "10.255.0.0/24"`, "share the block"},
-		"a port under two names":  {`"published": 8080`, `"published": 8081`, "malformed"},
-		"a port without service":  {`"service": "web"`, `"service": "gone"`, "no service"},
-		"a port that is no port":  {`"8080/tcp": {`, `"http": {`, "no published port"},
-		"next_block out of range": {`"next_block": 3`, `"next_block": 256`, "next_block"},
+		"another format":            {`"format": 1`, `"format": 2`, "format 2"},
+		"no uid":                    {`"uid": "uid-1"`, `"uid": ""`, "no uid"},
+		"a field that is not known": {`"nodes": {`, `"nodes": null, "x": {`, `unknown field "x"`},
+		"a node under two names":    {`"name": "n2"`, `"name": "n9"`, "malformed"},
+		"a block outside":           {`"block": "10.255.1.0/24"`, `"block": "10.254.1.0/24"`, "none of the pool"},
+		"a block twice":             {`"block": "10.255.1.0/24"`, `"block": "10.255.0.0/24"`, "share the block"},
+		"a port under two names":    {`"published": 8080`, `"published": 8081`, "malformed"},
+		"a port without service":    {`"service": "web"`, `"service": "gone"`, "no service"},
+		"a port that is no port":    {`"8080/tcp": {`, `"http": {`, "no published port"},
+		"next_block out of range":   {`"next_block": 3`, `"next_block": 256`, "next_block"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := string(mustJSON(t, demoRecord(t)))

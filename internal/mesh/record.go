@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -187,17 +188,39 @@ func NewRecord(uid string, c Cluster) (*Record, error) {
 	return r, nil
 }
 
-// ParseRecord reads a record as JSON and checks it as Validate does.
+// ParseRecord reads a record as JSON and checks it as Validate does. A field that it
+// does not know is an error: what it asks for would be dropped in silence. A record that
+// is one and cannot be read is a *NewerError.
 func ParseRecord(data []byte) (*Record, error) {
 	var r Record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("the record is not valid JSON: %w", err)
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	err := d.Decode(&r)
+	if err != nil {
+		err = fmt.Errorf("the record is not valid JSON: %w", err)
+	} else if err = r.Validate(); err == nil {
+		return &r, nil
 	}
-	if err := r.Validate(); err != nil {
-		return nil, err
+	var known struct {
+		Format     int    `json:"format"`
+		UID        string `json:"uid"`
+		Generation uint64 `json:"generation"`
 	}
-	return &r, nil
+	if json.Unmarshal(data, &known) == nil && known.Format > 0 && known.UID != "" && known.Generation > 0 {
+		return nil, &NewerError{known.Generation, err}
+	}
+	return nil, err
 }
+
+// NewerError is a record that is whole and asks for something that this program does not
+// know: it was made by a newer version.
+type NewerError struct {
+	Generation uint64
+	Err        error
+}
+
+func (e *NewerError) Error() string { return e.Err.Error() }
+func (e *NewerError) Unwrap() error { return e.Err }
 
 // Hash identifies the record's content: hex SHA-256 of its canonical JSON
 // (map keys sorted, as encoding/json writes them).

@@ -61,7 +61,7 @@ func New(cfg Config) (*Client, error) {
 	c.closed, c.close = context.WithCancel(context.Background())
 	c.pool = sshdial.NewPool(cfg.SSH, agentapi.HTTPCommand(), c.detach)
 	c.agents = &agentapi.Client{
-		Pool: c.pool, Patience: cfg.SSH.Timeout, Binaries: &agentbin.Binaries{Source: cfg.AgentBinary}, Detach: c.detach, Log: c.log,
+		Version: cfg.Version, Pool: c.pool, Patience: cfg.SSH.Timeout, Binaries: &agentbin.Binaries{Source: cfg.AgentBinary}, Detach: c.detach, Log: c.log,
 	}
 	c.cache = &snapshotCache{fetch: c.fetchSnapshot, detach: c.detach}
 	c.queue = &queue{run: c.commitBatch, detach: c.detach}

@@ -298,3 +298,19 @@ func TestUpgrade(t *testing.T) {
 		t.Error("the port is not in the record")
 	}
 }
+
+// A newer agent than the provider's is used as it is; an older one is replaced.
+func TestUpgrade_NeverDown(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three)
+	f.Node("n1").SetAgentVersion("99.0.0", mesh.APIVersion)
+	f.Node("n2").SetAgentVersion("1.9.9", mesh.APIVersion)
+	cfg := f.ClientConfig()
+	cfg.Version = "2.0.0"
+	c := newClient(t, cfg)
+	must(t)(c.PutPort(deadline(t), "demo", port(8000), true))
+	must(t)(c.PutNode(deadline(t), "demo", f.Node("n1").MeshNode(), false))
+	if got := []int{f.Node("n1").CountCommands(" install"), f.Node("n2").CountCommands(" install")}; !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("installs on n1 and n2: %v", got)
+	}
+}

@@ -20,6 +20,9 @@ type Config struct {
 	// ForceHosts has Hosts decide what the record is, and makes them its voters, where
 	// the voters are gone for good.
 	ForceHosts bool
+	// Version is this program's, and that of the agents that it carries. An agent of a
+	// newer version is not replaced.
+	Version string
 	// Log gets what happens below the surface; nil logs nothing. It never
 	// receives a secret.
 	Log func(ctx context.Context, msg string, fields map[string]any)

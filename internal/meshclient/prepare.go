@@ -124,6 +124,9 @@ func (c *Client) replaceable(v NodeView) bool {
 	if v.Status != nil {
 		return c.agents.Outdated(v.Status)
 	}
+	if c.agents.TooOld(v.Err) {
+		return true
+	}
 	other, ok := errors.AsType[*agentapi.VersionError](v.Err)
 	return ok && other.API < mesh.APIVersion
 }

@@ -44,6 +44,8 @@ func silence(err error) string {
 		return versionSilence(version)
 	case errors.As(err, &foreign):
 		return fmt.Sprintf("its host belongs to the cluster %q", foreign.Cluster)
+	case agentapi.IsNewer(err):
+		return "its routingmesh-agent is too old for the record that the host has, and changes nothing"
 	case agentapi.IsRefusal(err):
 		return "its routingmesh-agent answers with an error instead of its state"
 	case isUnreachable(err):

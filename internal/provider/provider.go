@@ -85,6 +85,7 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	cfg.Version = p.version
 	cfg.Log = func(ctx context.Context, msg string, fields map[string]any) { tflog.Debug(ctx, msg, fields) }
 	client, err := p.connect(cfg)
 	if err != nil {

@@ -5,6 +5,8 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -105,7 +107,8 @@ type Server struct {
 	// comes second sees what the first has left.
 	writing sync.Mutex
 	lease   lease
-	resumed bool // the stored record has been handed to the reconciler
+	newer   string // why the record on disk cannot be read by this version, "" if it can
+	resumed bool   // the stored record has been handed to the reconciler
 
 	reading sync.RWMutex // guards stored and warning, briefly
 	stored  Stored
@@ -115,7 +118,8 @@ type Server struct {
 // New returns a server of the record that the store holds.
 func New(o Options) (*Server, error) {
 	stored, warning, err := o.Store.Load()
-	if err != nil {
+	newer, isNewer := errors.AsType[*mesh.NewerError](err)
+	if err != nil && !isNewer {
 		return nil, err
 	}
 	if err := o.Store.loadPromise(); err != nil {
@@ -130,7 +134,15 @@ func New(o Options) (*Server, error) {
 	if o.Front == nil {
 		o.Front = noFront{}
 	}
-	return &Server{Options: o, instance: rand.Text(), stored: stored, warning: warning}, nil
+	s := &Server{Options: o, instance: rand.Text(), stored: stored, warning: warning}
+	if isNewer {
+		s.newer = fmt.Sprintf("This agent (version %s) cannot read the record that the host has, generation %d: %v. A newer version has written it. The record stays, "+
+			"and so does what the kernel has: traffic goes on. Nothing is repaired or changed until a newer agent is installed, which an apply with a newer version of the provider does. "+
+			"If no newer version was ever here, the file was damaged: move record.json away and restart the agent.",
+			o.Version, newer.Generation, newer)
+		o.Log.Error(s.newer)
+	}
+	return s, nil
 }
 
 type noHealth struct{}
@@ -196,7 +208,18 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("GET "+mesh.PathMetrics, s.Metrics)
 	}
 	mux.HandleFunc("/", s.unknown)
+	if s.newer != "" {
+		return http.HandlerFunc(s.tooOld)
+	}
 	return mux
+}
+
+// tooOld answers everything with what the record needs. That is never "no record", which
+// would have Terraform forget the cluster.
+func (s *Server) tooOld(w http.ResponseWriter, _ *http.Request) {
+	r := refused(mesh.Newer, "%s", s.newer)
+	r.Version = s.Version
+	s.refuse(w, r)
 }
 
 // HTTPServer serves Handler with this API's timeouts.

@@ -88,7 +88,8 @@ func NewStore(dir string) *Store { return &Store{path: filepath.Join(dir, "recor
 
 // Load reads what is stored; without a file it is the zero Stored. A file that
 // cannot be read as a record is moved aside to record.json.bad, so that the
-// agent starts, and reported as the warning. The error is one of the disk.
+// agent starts, and reported as the warning. The error is one of the disk, or a
+// *mesh.NewerError: that record stays where it is.
 func (s *Store) Load() (stored Stored, warning string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,6 +105,9 @@ func (s *Store) Load() (stored Stored, warning string, err error) {
 	if invalid == nil {
 		s.stored, s.sum, s.seen = stored, sha256.Sum256(data), seen
 		return stored, "", nil
+	}
+	if newer, ok := errors.AsType[*mesh.NewerError](invalid); ok {
+		return Stored{}, "", newer
 	}
 	bad := s.path + ".bad"
 	if err := os.Rename(s.path, bad); err != nil {

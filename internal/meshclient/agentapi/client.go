@@ -22,6 +22,8 @@ type Client struct {
 	Pool *sshdial.Pool // made with HTTPCommand
 	// Patience is how long a host that does not answer is waited for at most.
 	Patience time.Duration
+	// Version is that of the agents that can be installed.
+	Version string
 	// Binaries are the agents that can be installed.
 	Binaries *agentbin.Binaries
 	// Detach makes a context that outlives ctx and ends after d.

@@ -56,6 +56,12 @@ func IsNoAgent(err error) bool { return is[*NoAgentError](err) }
 // IsDown says that the host's agent is installed and does not run.
 func IsDown(err error) bool { return is[*AgentDownError](err) }
 
+// IsNewer says that the host's agent is too old for the record that the host has.
+func IsNewer(err error) bool {
+	r, ok := errors.AsType[*mesh.Refusal](err)
+	return ok && r.Code == mesh.Newer
+}
+
 // IsRefusal says that the agent has refused the request.
 func IsRefusal(err error) bool { return is[*mesh.Refusal](err) }
 

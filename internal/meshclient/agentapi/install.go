@@ -3,7 +3,10 @@ package agentapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,11 +101,44 @@ func goArch(machine string) string {
 	return map[string]string{"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[machine]
 }
 
-// Outdated says whether the agent is not this provider's. Where this build
-// carries none, there is nothing to replace it with.
+// Outdated says whether the agent is not this provider's, and not a newer one: that is
+// used as it is. Where this build carries none, there is nothing to replace it with.
 func (c *Client) Outdated(s *mesh.Status) bool {
 	binary := c.Binaries.Get(goArch(s.Host.Arch))
-	return s.API <= mesh.APIVersion && binary.Err == nil && binary.SHA256 != s.BinarySHA256
+	return s.API <= mesh.APIVersion && !newerThan(s.Version, c.Version) && binary.Err == nil && binary.SHA256 != s.BinarySHA256
+}
+
+// TooOld says that err is of an agent that cannot read its record, and is older than
+// this provider's.
+func (c *Client) TooOld(err error) bool {
+	r, ok := errors.AsType[*mesh.Refusal](err)
+	return ok && r.Code == mesh.Newer && newerThan(c.Version, r.Version)
+}
+
+// newerThan compares versions as 1.10.0 or v0.2.0-rc1. Of one that is not of that form
+// nothing is known.
+func newerThan(a, b string) bool {
+	x, okA := versionOf(a)
+	y, okB := versionOf(b)
+	return okA && okB && slices.Compare(x, y) > 0
+}
+
+func versionOf(s string) ([]int, bool) {
+	core, pre, isPre := strings.Cut(strings.TrimPrefix(s, "v"), "-")
+	parts := strings.Split(core, ".")
+	numbers := make([]int, 0, 4)
+	for _, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, false
+		}
+		numbers = append(numbers, n)
+	}
+	last := 1
+	if isPre && pre != "" {
+		last = 0 // before the release
+	}
+	return append(numbers, last), len(parts) == 3
 }
 
 // Ready makes sure that the host runs this provider's agent: installs it where
@@ -113,6 +149,8 @@ func (c *Client) Ready(ctx context.Context, ep *sshdial.Endpoint) (s *mesh.Statu
 	switch {
 	case IsNoAgent(err):
 		installed = true
+	case c.TooOld(err):
+		c.Log(ctx, "replacing an agent that cannot read its record", map[string]any{"host": ep.Address()})
 	case s != nil && c.Outdated(s):
 		c.Log(ctx, "replacing the agent", map[string]any{"host": ep.Address(), "from": s.Version})
 	case IsDown(err):
