@@ -32,7 +32,7 @@ import (
 // HISTORY_SEED repeats the choices of a run (not its timing), HISTORY_COMMITS its length.
 func TestRandomHistory(t *testing.T) {
 	t.Parallel()
-	seed, want := uint64(time.Now().UnixNano()), 1000 //nolint:gosec // a seed
+	seed, want := uint64(time.Now().UnixNano()), 1000
 	if s, err := strconv.ParseUint(os.Getenv("HISTORY_SEED"), 10, 64); err == nil {
 		seed = s
 	}
@@ -164,7 +164,7 @@ func (h *history) going() bool {
 // write is one Terraform state after the other: each process makes a few changes.
 func (h *history) write(t *testing.T, w int) {
 	t.Helper()
-	random := rand.New(rand.NewPCG(h.seed, uint64(w))) //nolint:gosec // a test's choices
+	random := rand.New(rand.NewPCG(h.seed, uint64(w)))
 	var c *meshclient.Client
 	for i := 0; h.going(); i++ {
 		if i%5 == 0 {
@@ -175,7 +175,7 @@ func (h *history) write(t *testing.T, w int) {
 				return
 			}
 		}
-		port := uint16(10000 + 100*w + random.IntN(portsOfWriter)) //nolint:gosec // a small number
+		port := uint16(10000 + 100*w + random.IntN(portsOfWriter))
 		h.change(t, c, port, random.IntN(2) == 0)
 	}
 }
@@ -237,7 +237,7 @@ func (h *history) expected() map[uint16]expectation {
 // read compares what a plan would see with what was known before and after it.
 func (h *history) read(t *testing.T) {
 	t.Helper()
-	random := rand.New(rand.NewPCG(h.seed, 99)) //nolint:gosec // a test's choices
+	random := rand.New(rand.NewPCG(h.seed, 99))
 	for h.going() {
 		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
 		c := h.client(t, voterSets[random.IntN(len(voterSets))]...)
@@ -291,7 +291,7 @@ func (h *history) move(t *testing.T) {
 // disturb takes hosts off the network, and loses the record of one that is or becomes a
 // voter while all the others have theirs.
 func (h *history) disturb() {
-	random := rand.New(rand.NewPCG(h.seed, 100)) //nolint:gosec // a test's choices
+	random := rand.New(rand.NewPCG(h.seed, 100))
 	for h.going() {
 		time.Sleep(time.Duration(100+random.IntN(500)) * time.Millisecond)
 		name := historyHosts[random.IntN(len(historyHosts))]
@@ -368,7 +368,7 @@ func newUnruly(t *testing.T, h *history) *unruly {
 		a := &unrulyAgent{
 			agent:  &agent{dir: filepath.Join(dir, name), address: addressOf(i), sha256: sum, calls: &calls{byPath: map[string]int{}}},
 			all:    all,
-			socket: filepath.Join(dir, name+".sock"), random: rand.New(rand.NewPCG(h.seed, uint64(200+i))), //nolint:gosec // a test's choices
+			socket: filepath.Join(dir, name+".sock"), random: rand.New(rand.NewPCG(h.seed, uint64(200+i))),
 		}
 		if err := a.forget(); err != nil {
 			t.Fatal(err)
