@@ -40,7 +40,7 @@ func BenchmarkRecord(b *testing.B) {
 }
 
 // The checks of a record, and what is made for a small change of a large one, must not grow by an allocation
-// per port; nor must what is sent.
+// per port, of which there are 1,000; nor must what is sent. (With the race detector pools forget at random.)
 func TestChangeOfALargeRecordIsSmall(t *testing.T) {
 	base := manyPorts(t, 1000)
 	next := base.Successor(base.Hash())
@@ -53,7 +53,7 @@ func TestChangeOfALargeRecordIsSmall(t *testing.T) {
 		ceiling float64
 		run     func()
 	}{
-		"validate":  {24, func() { must(t, base.Validate()) }},
+		"validate":  {50, func() { must(t, base.Validate()) }},
 		"successor": {40, func() { _ = base.Successor("") }},
 		"diff":      {20, func() { _ = Diff(base, next) }},
 	} {

@@ -33,7 +33,13 @@ func (r *Record) Validate() error {
 	if err := r.validateNodes(); err != nil {
 		return err
 	}
-	seen := map[process]string{}
+	endpoints := 0
+	for _, s := range r.Services {
+		if s != nil {
+			endpoints += len(s.Endpoints)
+		}
+	}
+	seen := make(map[process]string, endpoints)
 	for name, s := range r.Services {
 		if s == nil || s.Name != name {
 			return fmt.Errorf("the record's service %q is malformed", name)
