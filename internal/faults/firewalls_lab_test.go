@@ -22,17 +22,14 @@ func (w *world) closed(t *testing.T) hosts {
 	return hosts{
 		firewalls: map[string]string{"n1": "ufw", "n2": "nftables", "n3": "firewalld"},
 		up: map[string]string{
-			"n1": `cp -a /etc/ufw $dir/ufw; ufw allow 22/tcp > /dev/null; ufw default deny routed > /dev/null; ufw --force enable > /dev/null
-# the table that the guide's rule needs, which iptables makes and never takes away
-iptables -t mangle -N somebody; iptables -t mangle -X somebody`,
+			"n1": `cp -a /etc/ufw $dir/ufw; ufw allow 22/tcp > /dev/null; ufw default deny routed > /dev/null; ufw --force enable > /dev/null`,
 			"n2": fmt.Sprintf("cat > $dir/open.nft <<'END'\n%sEND\ncat > $dir/strict.nft <<'END'\n%sEND\n", closedBase+guide+closedRest, closedBase+closedRest) +
 				"cp -a /etc/nftables.conf $dir/nftables.conf; cp $dir/open.nft /etc/nftables.conf; systemctl -q enable --now nftables",
 			"n3": "cp -a /etc/firewalld $dir/firewalld; systemctl -q enable --now firewalld" + started,
 		},
 		down: map[string]string{
 			"n1": `ufw disable > /dev/null; [ ! -d $dir/ufw ] || { rm -r /etc/ufw; cp -a $dir/ufw /etc/ufw; }
-for ip in iptables ip6tables; do for chain in INPUT FORWARD OUTPUT; do $ip -P $chain ACCEPT; done; $ip -F; $ip -X; done
-nft delete table ip mangle`,
+for ip in iptables ip6tables; do for chain in INPUT FORWARD OUTPUT; do $ip -P $chain ACCEPT; done; $ip -F; $ip -X; done`,
 			"n2": "systemctl -q disable --now nftables; [ ! -e $dir/nftables.conf ] || cp -a $dir/nftables.conf /etc/nftables.conf",
 			"n3": "systemctl -q disable --now firewalld; " + asInstalled,
 		},
@@ -170,7 +167,7 @@ type limit struct {
 }
 
 var limits = []limit{
-	{"iptables", "n1", "```sh\n(iptables -t mangle [^\n]*\n)```", `eval "$rule"`, `eval "${rule/ -A / -D }"`},
+	{"iptables", "n1", "```sh\n(iptables -I ROUTINGMESH-USER [^\n]*\n)", `eval "$rule"`, `eval "${rule/ -I / -D }"`},
 	{"nftables", "n2", "```nft\n(table inet published .*?\n\\}\n)```", `nft "$rule"`, `nft delete table inet published`},
 }
 
