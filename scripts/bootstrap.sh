@@ -41,6 +41,7 @@ if [ "$level" = test ]; then   # go test -race needs a C compiler
   need gcc gcc
   have gcc && [ ! -e /usr/include/stdlib.h ] && [ -e /etc/debian_version ] && packages+=(libc6-dev)
   need ssh openssh-client
+  need systemd-analyze systemd   # what systemd says of the agent's unit
   have gcc || packages+=(libc6-dev)
 fi
 

@@ -243,7 +243,7 @@ func FuzzRules(f *testing.F) {
 	})
 }
 
-// TestRules_SameRefusal: each rule is said in the same words, whoever asks.
+// TestRules_SameRefusal: each rule is said in the same words by both.
 func TestRules_SameRefusal(t *testing.T) {
 	node := func(change func(n *Node)) func(r *Record) error {
 		return func(r *Record) error {

@@ -1,6 +1,6 @@
 package installer
 
-// sandbox is what of systemd.exec(5) the agent can live with. Whoever may load modules and
+// sandbox is what of systemd.exec(5) the agent can live with. A process that may load modules and
 // change namespaces can do anything in the end; this is so that a mistake in the agent, or
 // in a program that it runs, is not that much by itself.
 //
