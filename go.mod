@@ -1,6 +1,6 @@
 module github.com/routingmesh/terraform-provider-routingmesh
 
-go 1.26.8
+go 1.26.10
 
 require (
 	github.com/godbus/dbus/v5 v5.2.4

@@ -8,10 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 level=${1:-build}
 
-go_version=1.26.8   # what go.mod asks for
+go_version=1.26.10   # what go.mod asks for
 declare -A go_sha256=(
-  [amd64]=30c2b1bf7dcc88d3eb0a1364e47ddd9128edb3110a30e8a0ef61cd5856b31de7
-  [arm64]=02b36b6787b3ac767668f630e2998df45a3b1f9ffee08d1bf3ef6487cd658d99
+  [amd64]=f64ecb0807852be2c98899561c45288a9ad57f4e88f3cd002ffabeccbd03bfe1
+  [arm64]=195f18be92553fb272b9c4f9fca6e67b6a04d8831bf6c4b918ac70982fadb444
 )
 cache=${RM_TOOLCHAIN:-${XDG_CACHE_HOME:-$HOME/.cache}/routingmesh-toolchain}
 

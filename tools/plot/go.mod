@@ -1,6 +1,6 @@
 module github.com/routingmesh/terraform-provider-routingmesh/tools/plot
 
-go 1.26.8
+go 1.26.10
 
 require (
 	github.com/routingmesh/terraform-provider-routingmesh v0.0.0

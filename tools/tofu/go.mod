@@ -1,6 +1,6 @@
 module tofu
 
-go 1.26.8
+go 1.26.10
 
 tool github.com/opentofu/opentofu/cmd/tofu
 
