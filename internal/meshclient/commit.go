@@ -24,19 +24,20 @@ const (
 // commitRun takes one batch of operations to one commit.
 type commitRun struct {
 	*Client
-	batch    *batch
-	began    time.Time
-	redone   int
-	held     map[string]*member // whose lease we may have, by endpoint key
-	upgraded bool
-	asked    bool     // again, those who were silent: see silent
-	failures []Notice // of upgrades
+	batch       *batch
+	began       time.Time
+	redone      int
+	held        map[string]*member // whose lease we may have, by endpoint key
+	upgraded    bool
+	asked       bool             // again, those who were silent: see silent
+	failures    []Notice         // of upgrades
+	uninstalled map[string]error // why an agent that is missing could not be installed, by endpoint key
 }
 
 func (c *Client) commitBatch(ctx context.Context, b *batch) {
 	c.writing <- struct{}{}
 	defer func() { <-c.writing }()
-	r := &commitRun{Client: c, batch: b, began: time.Now(), held: map[string]*member{}}
+	r := &commitRun{Client: c, batch: b, began: time.Now(), held: map[string]*member{}, uninstalled: map[string]error{}}
 	for r.round(ctx) {
 	}
 	r.letGo(ctx)
@@ -76,7 +77,7 @@ func (r *commitRun) round(ctx context.Context) (again bool) {
 	if failures := r.silent(p); len(failures) > 0 {
 		return r.refuse(ctx, p, failures)
 	}
-	if r.upgrade(ctx, members) {
+	if r.upgrade(ctx, snap, members) {
 		return true
 	}
 	return r.ask(ctx, p)

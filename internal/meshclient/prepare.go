@@ -1,8 +1,10 @@
 package meshclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,7 +33,7 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 		}
 	}
 	each(p.members, func(i int, m *member) {
-		a := answer{member: m, err: m.view.Err}
+		a := answer{member: m, err: cmp.Or(r.uninstalled[m.ep.Key()], m.view.Err)}
 		if isUnreachable(a.err) {
 			// It may be back, and then its agent may be of any version.
 			m.view.Status, a.err = r.agents.Status(ctx, m.ep, "", agentapi.ReadPatience)
@@ -92,12 +94,13 @@ func (r *commitRun) letGo(ctx context.Context) {
 	})
 }
 
-// upgrade replaces agents that are not this provider's. true means that some
-// were, and that the snapshot is to be taken again.
-func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
+// upgrade replaces agents that are not this provider's, and installs those that a
+// majority of the voters lacks. true means that it did something, and that the
+// snapshot is to be taken again.
+func (r *commitRun) upgrade(ctx context.Context, snap *Snapshot, members []*member) bool {
 	var old []*member
 	for _, m := range members {
-		if m.joining == nil && r.replaceable(m.view) {
+		if m.joining == nil && (r.replaceable(m.view) || r.missing(snap, m)) {
 			old = append(old, m)
 		}
 	}
@@ -111,12 +114,26 @@ func (r *commitRun) upgrade(ctx context.Context, members []*member) bool {
 		errs[i] = r.agents.Install(ctx, m.ep)
 	})
 	for i, err := range errs {
-		if err != nil {
-			r.failures = append(r.failures, notice(mesh.ProblemNotUpgraded, old[i].ref(), "%s keeps an agent of another version, which could not be replaced: %v", old[i], err))
+		switch m := old[i]; {
+		case err == nil:
+		case agentapi.IsNoAgent(m.view.Err):
+			r.uninstalled[m.ep.Key()] = fmt.Errorf("%w, and it could not be installed again: %w", m.view.Err, err)
+		default:
+			r.failures = append(r.failures, notice(mesh.ProblemNotUpgraded, m.ref(), "%s keeps an agent of another version, which could not be replaced: %v", m, err))
 		}
 	}
 	r.cache.drop()
 	return true
+}
+
+// missing says that the member is a voter whose agent somebody has removed, and that
+// without such voters there is no majority. The record may still be on its disk: with
+// an agent it votes again. Where there is a majority it is the node's own update that
+// installs the agent.
+func (r *commitRun) missing(snap *Snapshot, m *member) bool {
+	return m.voter != "" && agentapi.IsNoAgent(m.view.Err) && snap.Record != nil && !snap.quorum.majority(func(address string) bool {
+		return snap.voters[address].Status != nil
+	})
 }
 
 // replaceable says that another agent runs there, and not one that is too new.

@@ -13,7 +13,7 @@ import (
 func (r *commitRun) silent(p *proposal) []HostFailure {
 	var failures []HostFailure
 	for _, m := range p.members {
-		if !r.replaceable(m.view) {
+		if !r.replaceable(m.view) && (r.upgraded || !r.missing(p.snap, m)) {
 			failures = append(failures, r.missed(p, m, m.view.Err)...)
 		}
 	}

@@ -40,7 +40,7 @@ type errand struct {
 // them. The record stays as it is.
 func (r *commitRun) repair(ctx context.Context, snap *Snapshot, ops []*operation, members []*member) (again bool) {
 	errands, broken := repairs(snap, ops, members)
-	if r.upgrade(ctx, broken) {
+	if r.upgrade(ctx, snap, broken) {
 		return true
 	}
 	each(broken, func(i int, m *member) {

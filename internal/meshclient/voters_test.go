@@ -375,6 +375,43 @@ func TestVoters_MajorityReinstalled(t *testing.T) {
 	sameRecord(t, f)
 }
 
+// Somebody has removed the agent's program from most voters: a change installs it, and
+// they vote with the record that their disks have. From a minority it takes nothing but
+// the node's own update.
+func TestVoters_WithoutProgram(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three)
+	for _, name := range three[1:] {
+		f.Node(name).RemoveProgram()
+	}
+	strict := f.ClientConfig()
+	strict.OnUnreachable = meshclient.UnreachableFail
+	must(t)(newClient(t, strict).PutPort(deadline(t), "demo", port(8000), true))
+	sameRecord(t, f)
+
+	f.Node("n2").RemoveProgram()
+	res, err := newClient(t, f.ClientConfig()).PutPort(deadline(t), "demo", port(8001), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWarning(t, res, "node n2 has no agent any more")
+	if f.Node("n2").Installed() {
+		t.Error("a change of a port has installed an agent that it does not need")
+	}
+}
+
+// Where it cannot be installed, the error says so of each voter.
+func TestVoters_WithoutProgram_NotInstalled(t *testing.T) {
+	t.Parallel()
+	f, _ := cluster(t, three)
+	for _, name := range three[1:] {
+		f.Node(name).RemoveProgram()
+		f.Node(name).SetDiskFull(true)
+	}
+	_, err := newClient(t, f.ClientConfig()).PutPort(deadline(t), "demo", port(8000), true)
+	wantText(t, err, "Nothing was changed", "no routingmesh-agent is installed there", "it could not be installed again", "no space left")
+}
+
 // The only voter was reinstalled, and the user names a node that has the record.
 func TestVoters_OnlyOneReinstalled(t *testing.T) {
 	t.Parallel()

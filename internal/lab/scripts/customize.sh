@@ -101,7 +101,7 @@ users() {
 language() { in_root localedef -i de_DE -f UTF-8 de_DE.UTF-8; }
 
 clean() {
-  rm -rf "$root"/tmp/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/etc/ssh/ssh_host_*
+  rm -rf "$root"/tmp/k "$root"/tmp/ir "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/etc/ssh/ssh_host_*
   : > "$root/etc/resolv.conf"
   rm -f "$root/etc/machine-id" "$root/var/lib/dbus/machine-id"; : > "$root/etc/machine-id"
   mkdir -p "$root"/lab/{base,disk,share}

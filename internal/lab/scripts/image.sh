@@ -15,13 +15,15 @@ opts=()
 while IFS= read -r o; do [ -z "$o" ] || opts+=(--aptopt="$o"); done <<<"${APTOPTS:-}"
 
 echo "== packages"
-# no manuals: half of the files, and nobody reads them on a node
+# No manuals: half of the files, and nobody reads them on a node. The last hook: without its file in the image's /tmp mmdebstrap's apt-get
+# clean would empty the cache of this machine's own apt.
 mmdebstrap --variant=minbase --architectures=amd64 --include="$PACKAGES" "${opts[@]}" \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
   --dpkgopt='path-include=/usr/share/locale/de/LC_MESSAGES/sudo*' --dpkgopt='path-include=/usr/share/locale/locale.alias' \
   --setup-hook='mkdir -p "$1/usr/share/locale/de/LC_MESSAGES"' \
   --customize-hook="'$here/customize.sh' \"\$1\" '$out'" \
+  --customize-hook='ls "$1"/tmp/mmdebstrap.apt.conf.* >/dev/null' \
   "$SUITE" "$root" "$@"
 
 echo "== root.ext4"

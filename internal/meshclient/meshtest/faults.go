@@ -218,7 +218,7 @@ func (n *Node) Rebuild() {
 	_, key := NewKey(n.fleet.t)
 	n.SetHostKeys(key)
 	n.mu.Lock()
-	n.agent, n.stopped, n.broken = nil, false, nil
+	n.agent, n.files, n.stopped, n.broken = nil, nil, false, nil
 	n.mu.Unlock()
 	n.Cut()
 }

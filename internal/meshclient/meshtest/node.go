@@ -35,6 +35,7 @@ type Node struct {
 	commands    []string
 	login       Login
 	agent       *agent // nil: not installed
+	files       *agent // what an agent whose program was removed has left, for the next one
 	stopped     bool   // installed and not running
 	prepared    func(*mesh.Record) []mesh.Problem
 	committed   func(*mesh.Record) []mesh.Problem
@@ -180,11 +181,18 @@ func (n *Node) SetInstalled(installed bool) {
 	defer n.mu.Unlock()
 	switch {
 	case !installed:
-		n.agent = nil
+		n.agent, n.files = nil, nil
 	case n.agent == nil:
 		_, sum, _ := AgentBinary("this version")("amd64")
 		n.agent = newAgent(n, sum)
 	}
+}
+
+// RemoveProgram takes the agent away and leaves its files: the next one has its record.
+func (n *Node) RemoveProgram() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.files, n.agent = n.agent, nil
 }
 
 // SetAgentVersion makes an installed agent one of another checksum and API.

@@ -3,6 +3,7 @@ package meshtest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -135,10 +136,10 @@ func (n *Node) install(ch ssh.Channel) (code uint32) {
 		return 1
 	}
 	fresh := newAgent(n, digest(program))
-	if old := n.agent; old != nil {
+	if old := cmp.Or(n.agent, n.files); old != nil {
 		fresh.record, fresh.node, fresh.applied, fresh.promise = old.record, old.node, old.applied, old.promise
 	}
-	n.agent, n.stopped = fresh, false
+	n.agent, n.files, n.stopped = fresh, nil, false
 	return 0
 }
 
