@@ -91,7 +91,7 @@ func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil &&
 
 // changed is ChangedPorts, and those for which the conditions have changed.
 func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) ([]mesh.PortKey, bool) {
-	if d.node != node || d.version != v {
+	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding {
 		return nil, false
 	}
 	ports, known := d.ChangedPorts(rec, node)

@@ -22,7 +22,7 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 		return state.State{}
 	}
 	s := make(state.State, objects(rec))
-	frame(s, rec, rec.Nodes[node], v)
+	frame(s, rec, rec.Nodes[node], v, now.Forwarding)
 	for _, p := range rec.Ports {
 		portObjects(func(o state.Object) { s[o.Key()] = o }, rec, rec.Nodes[node], p, now)
 	}
@@ -30,14 +30,14 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 }
 
 // frame is everything but the published ports.
-func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion) {
+func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion, others state.Forwarding) {
 	links(s, rec, self)
 	for _, setting := range state.ManagedSysctls(v) {
 		s.Put(setting.Sysctl)
 	}
 	s.Put(state.Idle(rec.Cluster.TCPIdle(), rec.Cluster.UDPIdle())...)
 	sets(s)
-	hostChains(s, rec, self)
+	hostChains(s, rec, self, others)
 	meshChains(s, rec, self)
 	for name, other := range rec.Nodes {
 		if name != self.Name {

@@ -5,11 +5,12 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Conditions is what the moment adds to the record: which endpoints fail their
-// checks, and which destinations are on their way out. The zero value adds nothing.
+// checks, which destinations are on their way out, and whether the host forwards for others. The zero value adds nothing.
 type Conditions struct {
 	// Unhealthy are the checks of this node that fail.
 	Unhealthy map[Check]bool
@@ -17,6 +18,8 @@ type Conditions struct {
 	// still have connections, by published port. One that the record does ask for
 	// is not draining, whatever this says.
 	Draining map[mesh.PortKey][]netip.AddrPort
+	// Forwarding is what becomes of packets of others.
+	Forwarding state.Forwarding
 }
 
 // Check is one thing that a node checks for a service: an address of an

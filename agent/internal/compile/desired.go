@@ -126,7 +126,7 @@ func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now
 	}
 	self, n := rec.Nodes[node], objects(rec)
 	d.State = make(state.State, n)
-	frame(d.State, rec, self, v)
+	frame(d.State, rec, self, v, now.Forwarding)
 	all := make([]state.Object, 0, n) // of all ports, one after the other
 	for key, p := range rec.Ports {
 		begin := len(all)

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -33,7 +34,7 @@ func sets(s state.State) {
 // hostChains adds the chains in the host's namespace. Rules are spelled as
 // iptables-save prints them (-s -d -i -o -p first, then matches, then target),
 // so that what is read back compares equal.
-func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
+func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding) {
 	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
 	dnat := func(p mesh.Protocol, set string, to any) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j DNAT --to-destination %s", p, set, to)
@@ -56,7 +57,7 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 			Rules: rules(fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H)),
 		},
 		inputChain(rec, H),
-		forwardChain(rec, self),
+		forwardChain(rec, self, others),
 	)
 }
 
@@ -97,18 +98,19 @@ func inputChain(rec *mesh.Record, host netip.Addr) state.Chain {
 	}
 }
 
-// forwardChain says what passes between the host's other links and the mesh.
-func forwardChain(rec *mesh.Record, self *mesh.Node) state.Chain {
+// forwardChain says what passes between the host's other links and the mesh, and, where
+// the host forwards for the mesh alone, that nothing passes between the others.
+func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding) state.Chain {
 	limit := func(p mesh.Protocol, refusal string) string {
 		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
 			state.HostLink, p, limitSet(p), allowSet(p), refusal)
 	}
 	return state.Chain{
 		Table: "filter", Name: state.ForwardChain, Hooks: "FORWARD",
-		Rules: rules(
+		Rules: rules(append([]string{
 			// A container behind this node, whose packets the host masquerades, would
 			// speak to the other nodes with this node's address, which they trust.
-			overlayFrame(rec)+fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
+			overlayFrame(rec) + fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
 			// Before anything is accepted, so that what the administrator drops is dropped,
 			// open connections too. The self-test asks whether the mesh works, not who may
 			// use it, so its packets are left out, as allowed_cidrs does.
@@ -125,9 +127,50 @@ func forwardChain(rec *mesh.Record, self *mesh.Node) state.Chain {
 			fmt.Sprintf("-o %s -j DROP", state.HostLink),
 			fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
 			fmt.Sprintf("-i %s -m conntrack ! --ctstate DNAT -j DROP", state.HostLink),
-		),
+		}, betweenOthers(others)...)...),
 	}
 }
+
+// betweenOthers is for a host that forwarded nothing before: that we have switched
+// ip_forward on makes it no router between its other links. What stays on one bridge
+// is not forwarded.
+func betweenOthers(others state.Forwarding) (lines []string) {
+	if !others.OnlyMesh {
+		return nil
+	}
+	for bridge := range strings.FieldsSeq(others.Bridges) {
+		lines = append(lines, fmt.Sprintf("-i %[1]s -o %[1]s -j RETURN", bridge))
+	}
+	return append(lines, fmt.Sprintf("! -i %[1]s ! -o %[1]s -j DROP", state.HostLink))
+}
+
+// SameButForwarding says that the two are one chain, of a host that forwards for others and of
+// one that does not.
+func SameButForwarding(a, b state.Object) bool {
+	was, ok := a.(state.Chain)
+	is, both := b.(state.Chain)
+	if !ok || !both {
+		return false
+	}
+	was.Rules, is.Rules = withoutBetween(was.Rules), withoutBetween(is.Rules)
+	return was == is
+}
+
+// withoutBetween takes what betweenOthers returns from the end of a chain.
+func withoutBetween(chain string) string {
+	lines := strings.Split(chain, "\n")
+	last := betweenOthers(state.Forwarding{OnlyMesh: true})
+	n := len(lines) - 1
+	if lines[n] != last[0] {
+		return chain
+	}
+	for n > 0 && toItself.MatchString(lines[n-1]) {
+		n--
+	}
+	return rules(lines[:n]...)
+}
+
+var toItself = regexp.MustCompile(`^-i \S+ -o \S+ -j RETURN$`)
 
 // meshChains adds the rules of the mesh namespace, whose built-in chains are
 // ours themselves.

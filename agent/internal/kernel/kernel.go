@@ -53,6 +53,9 @@ type Kernel struct {
 	// mainRoutes are the destinations of our routes in the host's main table, as last
 	// observed: one of them may be replaced by a route over another link.
 	mainRoutes atomic.Pointer[map[netip.Prefix]bool]
+	// forwarders are the links that were there before a host forwarded, for the mesh
+	// alone: see Forwarding. Nil where it forwards for others.
+	forwarders atomic.Pointer[map[string]bool]
 }
 
 // New returns a Kernel for the network namespace that the calling thread is in.

@@ -23,11 +23,12 @@ var (
 		func(a state.Addr) bool { return a.NS == state.Mesh && a.Link == "lo" })
 )
 
-// linkEvents: every link in our namespace is ours.
-func linkEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
+// linkEvents: every link in our namespace is ours. In the host's, one that comes may need
+// the host to forward.
+func linkEvents(k *Kernel, ns state.NS) (watch.Interest, bool) {
 	i := watch.Interest{Group: unix.RTNLGRP_LINK, Types: []uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK}}
 	if ns == state.Host {
-		i.Ours = func(e watch.Event) bool { return e.OurLink }
+		i.Ours = func(e watch.Event) bool { return e.OurLink || k.newForwarder(e) }
 	}
 	return i, true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
@@ -29,6 +30,38 @@ func sysctlEvents(_ *Kernel, ns state.NS) (watch.Interest, bool) {
 		return of == sysctl.AllLinks || of != 0 && of == e.Links[state.HostLink]
 	}
 	return i, true
+}
+
+// Forwarding says whether the host forwards for the mesh alone. The watch tells from then on
+// when a link comes that may change it.
+func (k *Kernel) Forwarding() (now state.Forwarding, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var known map[string]bool
+	err = k.host.Do(func() error {
+		if now, err = k.sysctls.Forwarding(); err != nil || !now.OnlyMesh {
+			return err
+		}
+		names, err := sysctl.ForwardingKinds()
+		known = map[string]bool{}
+		for _, name := range names {
+			known[name] = true
+		}
+		return err
+	})
+	k.forwarders.Store(&known)
+	return now, err
+}
+
+// newForwarder says that a link has come for which the host may have to forward, and did
+// not until now.
+func (k *Kernel) newForwarder(e watch.Event) bool {
+	known := k.forwarders.Load()
+	if known == nil || *known == nil || e.Type != unix.RTM_NEWLINK || len(e.Body) < unix.SizeofIfInfomsg {
+		return false
+	}
+	l, err := netlink.LinkDeserialize(nil, e.Body)
+	return err == nil && sysctl.NeedsForwarding(l) && !(*known)[l.Attrs().Name]
 }
 
 func (k *Kernel) observeSysctls(_ context.Context, r *view) error {

@@ -148,10 +148,11 @@ func TestRepair_InTime(t *testing.T) {
 }
 
 // What others do with their own wakes nobody; a change of their own rules wakes,
-// but nothing is written and their rules stay as they are.
+// but nothing is written and their rules stay as they are. The host forwards for them: on
+// one that did not, a new link may change that.
 func TestWhatOthersDoWithTheirOwnRepairsNothing(t *testing.T) {
 	m := newMachine(t, "a")
-	m.run("iptables -N OTHERS; iptables -A OTHERS -s 203.0.113.0/24 -j DROP; iptables -A FORWARD -j OTHERS")
+	m.run("sysctl -qw net.ipv4.ip_forward=1; iptables -N OTHERS; iptables -A OTHERS -s 203.0.113.0/24 -j DROP; iptables -A FORWARD -j OTHERS")
 	counted := &writes{Kernel: m.Kernel}
 	w := m.watch(t)
 	r := reconcile.New(reconcile.Options{Kernel: counted, Version: runningKernel(t), Log: slog.New(slog.DiscardHandler), Watch: w})

@@ -41,6 +41,8 @@ type conditions struct {
 	now    compile.Conditions
 	// allFail are the ports all of whose endpoints fail, and are used all the same.
 	allFail map[mesh.PortKey]bool
+	// looked says that it is known what the host forwards.
+	looked bool
 }
 
 // outdated says that the checks have come to something else since the last update.
@@ -55,12 +57,33 @@ func (c *conditions) outdated() bool {
 // update takes what the checks say now, and what drains.
 func (c *conditions) update(rec *mesh.Record, node string, draining map[mesh.PortKey][]netip.AddrPort) {
 	was := c.now.Unhealthy
-	c.now = compile.Conditions{Unhealthy: failing(c.health), Draining: draining}
+	c.now = compile.Conditions{Unhealthy: failing(c.health), Draining: draining, Forwarding: c.now.Forwarding}
 	c.logVerdicts(rec, node, was)
 }
 
+// forwards takes what the host forwards now, and says whether that has changed. Where it
+// cannot be read it stays as it was.
+func (c *conditions) forwards(k Kernel) bool {
+	now, err := k.Forwarding()
+	switch {
+	case err != nil:
+		c.log.Warn("cannot tell whether this host forwards for others", "error", err)
+		return false
+	case now == c.now.Forwarding && c.looked:
+		return false
+	}
+	switch changed := now.OnlyMesh != c.now.Forwarding.OnlyMesh; {
+	case changed && now.OnlyMesh:
+		c.log.Info("the mesh has switched ip_forward on, and nobody else needs it: packets between other links of this host are dropped, as before")
+	case changed:
+		c.log.Info("another program needs ip_forward by now: packets between other links of this host are no longer dropped")
+	}
+	c.now.Forwarding, c.looked = now, true
+	return true
+}
+
 // forget is for a host that is left.
-func (c *conditions) forget() { c.now, c.allFail = compile.Conditions{}, nil }
+func (c *conditions) forget() { c.now, c.allFail, c.looked = compile.Conditions{}, nil, false }
 
 // failing leaves out what is false, so that two of them can be compared.
 func failing(h Health) map[compile.Check]bool {

@@ -23,9 +23,10 @@ type fakeKernel struct {
 	scopes  []kernel.Scope
 	// loads are the connections of destinations, none where not listed; deaf is
 	// what Loads fails with, counted how often it was asked.
-	loads   map[state.Key]kernel.Load
-	deaf    error
-	counted int
+	loads      map[state.Key]kernel.Load
+	deaf       error
+	counted    int
+	forwarding state.Forwarding
 	// afterApply breaks something after every Apply.
 	afterApply func(state.State)
 }
@@ -33,6 +34,8 @@ type fakeKernel struct {
 func newFakeKernel() *fakeKernel {
 	return &fakeKernel{has: state.State{}, refuses: map[state.Key]error{}, loads: map[state.Key]kernel.Load{}}
 }
+
+func (f *fakeKernel) Forwarding() (state.Forwarding, error) { return f.forwarding, nil }
 
 func (f *fakeKernel) Loads(context.Context) (map[state.Key]kernel.Load, error) {
 	f.counted++

@@ -95,7 +95,7 @@ func (r *Reconciler) tick(ctx context.Context) {
 		return
 	}
 	if r.track.pending.retry > 0 {
-		r.writePending(ctx, sight{scope: kernel.Traffic}, r.isPending)
+		r.writePending(ctx, sight{scope: r.track.pending.scope()}, r.isPending)
 	}
 }
 
@@ -117,7 +117,7 @@ func (r *Reconciler) applyConditions(ctx context.Context) {
 	change := r.recompile()
 	r.track.pending.add(change.Before, change.After)
 	if len(r.track.pending.keys) > 0 {
-		look := sight{scope: kernel.Traffic}
+		look := sight{scope: r.track.pending.scope()}
 		if r.alone(&change) {
 			look.part = &change
 		}

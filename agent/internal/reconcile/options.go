@@ -21,6 +21,8 @@ type Kernel interface {
 	// Loads counts the connections of the destinations, by the key of each; one
 	// that is not in it is not in the kernel.
 	Loads(ctx context.Context) (map[state.Key]kernel.Load, error)
+	// Forwarding says whether the host forwards for the mesh alone.
+	Forwarding() (state.Forwarding, error)
 }
 
 // Watch is what kernel.Watch sees between passes.

@@ -68,9 +68,9 @@ func (r *Reconciler) requestResync() {
 // of now, which may have changed while no agent ran: a cluster that wants to be
 // told only would be told of them, for ever, and else they would count as repairs.
 func (r *Reconciler) resumeConditions(ctx context.Context) {
-	r.track.pending.add(compile.Compile(r.rec, r.node, r.Version, compile.Conditions{}), r.desired.State)
-	r.writePending(ctx, sight{scope: kernel.Traffic}, func(p plan, op state.Op) bool {
-		if onItsOwn(p, op) && r.givesBack(op) {
+	r.track.pending.add(compile.Compile(r.rec, r.node, r.Version, compile.Conditions{Forwarding: r.conditions.now.Forwarding}), r.desired.State)
+	r.writePending(ctx, sight{scope: kernel.Full}, func(p plan, op state.Op) bool {
+		if onItsOwn(p, op) && (r.givesBack(op) || compile.SameButForwarding(op.Old, op.New)) {
 			r.track.pending.keys[op.Object().Key()] = true
 		}
 		return r.isPending(p, op)

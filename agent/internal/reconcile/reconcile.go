@@ -122,6 +122,9 @@ func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
 	r.rec, r.node = rec, node
 	r.Health.Keep(rec, node)
 	r.Firewall.Keep(rec, node)
+	if !r.conditions.looked {
+		r.conditions.forwards(r.Kernel)
+	}
 	change := r.recompile()
 	signal(r.begun)
 	return change

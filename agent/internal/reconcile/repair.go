@@ -26,7 +26,10 @@ func (r *Reconciler) resync(ctx context.Context) (busy bool) {
 	switch {
 	case r.rec == nil:
 		return false
-	case r.rec.Cluster.Repair == mesh.RepairReport:
+	case r.conditions.forwards(r.Kernel):
+		r.applyConditions(ctx)
+	}
+	if r.rec.Cluster.Repair == mesh.RepairReport {
 		r.report(ctx)
 		return false
 	}

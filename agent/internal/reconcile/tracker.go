@@ -4,6 +4,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -110,6 +111,16 @@ func (p *pending) add(was, is state.State) {
 			p.keys[key] = true
 		}
 	}
+}
+
+// scope is what has to be observed to see all that is pending.
+func (p *pending) scope() kernel.Scope {
+	for key := range p.keys {
+		if key.Kind == state.KindChain {
+			return kernel.Full
+		}
+	}
+	return kernel.Traffic
 }
 
 // settle drops what is not left to do.

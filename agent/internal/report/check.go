@@ -188,7 +188,11 @@ func (c *checker) inKernel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	desired := compile.Compile(c.stored.Record, c.stored.Node, state.ParseKernelVersion(release), compile.Conditions{})
+	forwarding, err := c.kernel.Forwarding()
+	if err != nil {
+		return fmt.Errorf("read what this host forwards: %w", err)
+	}
+	desired := compile.Compile(c.stored.Record, c.stored.Node, state.ParseKernelVersion(release), compile.Conditions{Forwarding: forwarding})
 	for _, op := range state.Plan(desired, observed) {
 		texts = append(texts, fmt.Sprintf("To do: %s.", op))
 	}

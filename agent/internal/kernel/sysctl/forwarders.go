@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (s *Settings) othersForward() (bool, error) {
 	if !ok { // of an agent that did not keep it
 		return configured(s.root), nil
 	}
-	links, err := forwardingKinds()
+	links, err := ForwardingKinds()
 	if err != nil {
 		return false, err
 	}
@@ -35,18 +36,64 @@ func (s *Settings) othersForward() (bool, error) {
 	return came || configured(s.root), nil
 }
 
-// forwardingKinds are the links of the calling thread's namespace, but for ours, over
-// which packets of others than the host itself may come.
-func forwardingKinds() (names []string, err error) {
+// ForwardingKinds are the links of the calling thread's namespace that may need ip_forward.
+func ForwardingKinds() (names []string, err error) {
 	links, err := netlink.LinkList()
 	for _, l := range links {
-		own := slices.Contains([]string{state.HostLink, state.SelfTestLink}, l.Attrs().Name)
-		uplink := slices.Contains([]string{"device", "dummy", "bond", "vlan", "team", "ifb"}, l.Type())
-		if !own && !uplink {
+		if NeedsForwarding(l) {
 			names = append(names, l.Attrs().Name)
 		}
 	}
 	return names, err
+}
+
+// NeedsForwarding says that the link is not ours, and of a kind over which packets of
+// others than the host itself may come.
+func NeedsForwarding(l netlink.Link) bool {
+	own := slices.Contains([]string{state.HostLink, state.SelfTestLink}, l.Attrs().Name)
+	uplink := slices.Contains([]string{"device", "dummy", "bond", "vlan", "team", "ifb"}, l.Type())
+	return !own && !uplink
+}
+
+// plainName is a link's that means only itself in a rule of iptables: a plus at the end
+// stands for any more.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
+// Forwarding says whether the host of the calling thread's namespace forwards for the mesh
+// alone. Before the mesh has switched ip_forward on it is what will be.
+func (s *Settings) Forwarding() (state.Forwarding, error) {
+	none := state.Forwarding{}
+	was, claimed := s.originals.Get(ipForward)
+	links, _ := s.originals.Get(forwardingLinks)
+	if !claimed {
+		value, _, err := Read(ipForward)
+		found, err2 := forwarding()
+		if err := errors.Join(err, err2); err != nil {
+			return none, err
+		}
+		was, links = value, strings.Join(found, " ")
+	}
+	if was != "0" || links != "" {
+		return none, nil
+	}
+	if others, err := s.othersForward(); err != nil || others {
+		return none, err
+	}
+	all, err := netlink.LinkList()
+	if err != nil {
+		return none, err
+	}
+	var bridges []string
+	for _, l := range all {
+		if name := l.Attrs().Name; l.Type() == "bridge" {
+			if !plainName.MatchString(name) {
+				return none, nil
+			}
+			bridges = append(bridges, name)
+		}
+	}
+	slices.Sort(bridges)
+	return state.Forwarding{OnlyMesh: true, Bridges: strings.Join(bridges, " ")}, nil
 }
 
 // configured tells whether a file of sysctl.d(5) below root asks for ip_forward. Which

@@ -36,7 +36,7 @@ func (s *Settings) keepForwarding() error {
 	if err != nil {
 		return err
 	}
-	before, err := forwardingKinds()
+	before, err := ForwardingKinds()
 	return errors.Join(err, s.originals.Set(acceptRedirects, redirects), s.originals.Set(forwardingLinks, strings.Join(links, " ")),
 		s.originals.Set(linksBefore, strings.Join(before, " ")))
 }
