@@ -19,6 +19,7 @@ const (
 	busyPatience = 3 * mesh.LeaseTTL
 	settlePause  = 200 * time.Millisecond
 	maxRedo      = 20
+	maxPause     = 2 * time.Second
 )
 
 // commitRun takes one batch of operations to one commit.
@@ -95,7 +96,7 @@ func (r *commitRun) ask(ctx context.Context, p *proposal) (again bool) {
 			return r.fail(ctx, p.ops, &BusyError{time.Since(r.began), "Other writers were always faster."})
 		}
 		r.cache.drop()
-		return true
+		return r.pause(ctx, p, maxPause)
 	}
 	enough, refusals := p.majority()
 	if busy := p.busy(); busy != nil {
@@ -167,11 +168,18 @@ func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, m
 		r.cache.drop()
 	}
 	r.redone++
-	pause := min(50*time.Millisecond<<min(r.redone, 6), 2*time.Second)
+	longest := maxPause
 	if after := time.Duration(busy.RetryAfterMillis) * time.Millisecond; after > 0 {
-		pause = min(pause, after)
+		longest = min(longest, after)
 	}
-	r.log(ctx, "another writer holds the lease", map[string]any{"waiting": pause.String(), "says": busy.Text})
+	r.log(ctx, "another writer holds the lease", map[string]any{"waiting": longest.String(), "at most; it says": busy.Text})
+	return r.pause(ctx, p, longest)
+}
+
+// pause waits before the record is made again, for longer each time: another writer, or a
+// voter that answers only now and then, gets on meanwhile.
+func (r *commitRun) pause(ctx context.Context, p *proposal, longest time.Duration) (again bool) {
+	pause := min(50*time.Millisecond<<min(r.redone, 6), longest)
 	select {
 	case <-time.After(pause/2 + rand.N(pause/2+1)):
 		return true

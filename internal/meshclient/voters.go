@@ -260,6 +260,10 @@ func (s *Snapshot) recordless() (list []string) {
 // lacks is not there.
 func (s *Snapshot) Quorate() bool { return s.heard }
 
+// Certain says that a majority of the voters vouches for the record. Another one may win
+// over it as soon as more of them answer.
+func (s *Snapshot) Certain() bool { return s.certain }
+
 // quorate is an error while too few voters say what the record is, and one of those
 // that cannot be asked may have a newer one. Where all answer, what is left is shown.
 func (s *Snapshot) quorate() error {

@@ -254,3 +254,26 @@ func TestTwoStates(t *testing.T) {
 	says(t, states["one"].fails("apply", "-auto-approve"), "There already is a service demo/two, made by another resource or by another Terraform state")
 	states["two"].settled()
 }
+
+// TestUncertainRemoval: one voter has a record without the port, one has the record before
+// it, and the third is down. Terraform does not forget the port, which the third brings
+// back.
+func TestUncertainRemoval(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	m.ssh = `, timeout = "2s"`
+	w := m.workspace()
+	w.write(m.all())
+	w.apply()
+	next := m.Node("n1").Record().Next()
+	next.RemovePort(mesh.PortKey{Port: 8080, Protocol: mesh.TCP})
+	m.Node("n1").SetRecord(next, "n1")
+	m.Node("n3").SetDown(true)
+	w.write(m.provider(cluster(), m.nodes(), service("web", "n1", "n2")))
+	out, _ := w.plan()
+	says(t, out, "will be destroyed", "Warning: It is not certain what is gone", "does not have published port 8080/tcp", "An apply settles it")
+	m.back("n3")
+	w.apply()
+	w.settled()
+	m.level()
+}

@@ -88,8 +88,8 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Nodes[name] == nil {
-		err = absence(snap, mesh.NodeRef(name))
-		snap, gone = nil, err == nil
+		gone, err = r.absent(&resp.Diagnostics, snap, mesh.NodeRef(name))
+		snap = nil
 	}
 	addError(&resp.Diagnostics, nodeSubject("reading", id), err)
 	switch {

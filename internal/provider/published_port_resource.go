@@ -106,8 +106,8 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	// Published by another service, this one's port is as gone as when closed.
 	if snap != nil && (snap.Record.Ports[k] == nil || snap.Record.Ports[k].Service != service) {
-		err = absence(snap, mesh.PortRef(k))
-		snap, gone = nil, err == nil
+		gone, err = r.absent(&resp.Diagnostics, snap, mesh.PortRef(k))
+		snap = nil
 	}
 	addError(&resp.Diagnostics, portSubject("reading", mesh.ServiceID(cluster, service), k), err)
 	if gone {

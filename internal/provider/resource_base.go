@@ -77,15 +77,23 @@ func (b *base) snapshot(ctx context.Context, cluster string) (snap *meshclient.S
 	return snap, false, nil
 }
 
-// absence judges that the record lacks an object: without a majority of the voters
-// it may be an old record, from before the object was made, and then the object is
-// not gone.
-func absence(snap *meshclient.Snapshot, o mesh.Ref) error {
-	if snap.Quorate() {
-		return nil
+// absent judges that the record lacks an object. Without a majority of the voters it may
+// be an old record, from before the object was made: that is an error. A record that no
+// majority vouches for may lose to the one before it, which has the object: then the state
+// is kept as it is, or Terraform would forget what still serves.
+func (b *base) absent(diags *diag.Diagnostics, snap *meshclient.Snapshot, o mesh.Ref) (gone bool, err error) {
+	switch {
+	case !snap.Quorate():
+		return false, fmt.Errorf("the record of the voters that have one (generation %d) does not have %s, but it may be an old one: most of the cluster's voters have lost theirs",
+			snap.Record.Generation, o.Words())
+	case snap.Certain():
+		return true, nil
 	}
-	return fmt.Errorf("the record of the voters that have one (generation %d) does not have %s, but it may be an old one: most of the cluster's voters have lost theirs",
-		snap.Record.Generation, o.Words())
+	if b.data.first("uncertain") {
+		diags.AddWarning("It is not certain what is gone", fmt.Sprintf("Generation %d of the record does not have %s, and is not known to have reached a majority of the cluster's voters: "+
+			"a writer was cut off, or voters that have it do not answer. What it lacks is kept in the state. An apply settles it.", snap.Record.Generation, o.Words()))
+	}
+	return false, nil
 }
 
 // otherClusterError is a state whose cluster is not the one that the

@@ -84,8 +84,8 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	if snap != nil && snap.Record.Services[name] == nil {
-		err = absence(snap, mesh.ServiceRef(name))
-		snap, gone = nil, err == nil
+		gone, err = r.absent(&resp.Diagnostics, snap, mesh.ServiceRef(name))
+		snap = nil
 	}
 	addError(&resp.Diagnostics, serviceSubject("reading", id), err)
 	if gone {
