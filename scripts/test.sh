@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# test.sh: the phases of make test, one after the other; the first that fails ends it. The lab boots while lint runs: linting waits for
-# nothing, so nothing fails because it is slow, and the image comes from the network. The lab is ended in any case
-# (not with KEEP=1, and not one that ran before). At the end it shows what failed, the tables that the tests on the lab have written,
-# the slowest tests, and what each phase took and how it went.
+# test.sh: the phases of make test; the first that fails ends it. The lab boots beside check-generate and lint, and fuzzing goes on beside
+# the kernel's tests, which wait more than they compute: nothing of this fails because it is slow. The lab is ended in any case (not with
+# KEEP=1, and not one that ran before). At the end it shows what failed, the tables that the tests on the lab have written, the slowest
+# tests, and what each phase took and how it went.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
-names=() results=() failed='' lab='' boots='' log=$(mktemp) booted=$(mktemp)
+names=() results=() failed='' lab='' boots='' besides='' work=$(mktemp -d)
+log=$work/log booted=$work/booted
 export RM_TEST_TIMES; RM_TEST_TIMES=$(mktemp)
 labdir=${LAB_DIR:-.lab}
 
@@ -19,7 +20,7 @@ phase() {
     wait "$boots"; rc=$?
     boots=''
     tee "$log" < "$booted"
-    how='ok, after lint'
+    how='ok, the rest of it'
   else
     "$make" --no-print-directory "$1" 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
   fi
@@ -27,11 +28,40 @@ phase() {
   results+=("$(printf '%5d s  %s' $((SECONDS - start)) "$how")")
 }
 
-# boot starts the lab beside the next phase, which is no other make that builds or installs anything.
+# boot starts the lab beside the next phases, up to lab-up, none of which builds or installs what it does.
 boot() {
   [ -z "$failed" ] || return 0
   bin/lab status >/dev/null 2>&1 || lab=started
   "$make" --no-print-directory lab-up > "$booted" 2>&1 & boots=$!
+}
+
+# beside begins phases that run one after the other beside the next ones of phase. joined waits for them, and shows what they have said.
+beside() {
+  [ -z "$failed" ] || return 0
+  (
+    for p; do
+      start=$SECONDS rc=0
+      nice -n 19 "$make" --no-print-directory "$p" > "$work/beside.$p" 2>&1 || rc=$?
+      echo "$p $((SECONDS - start)) $rc" >> "$work/besides"
+      [ "$rc" = 0 ] || break
+    done
+  ) & besides=$!
+}
+
+joined() {
+  [ -n "$besides" ] || return 0
+  wait "$besides"
+  besides=''
+  while read -r p seconds rc; do
+    printf '\n== %s\n' "$p"
+    cat "$work/beside.$p"
+    how='ok, beside the others'
+    if [ "$rc" != 0 ]; then
+      how="FAILED (exit $rc)"
+      [ -n "$failed" ] || { failed=$p; cp "$work/beside.$p" "$log"; }
+    fi
+    names+=("$p") results+=("$(printf '%5d s  %s' "$seconds" "$how")")
+  done < "$work/besides"
 }
 
 # failures repeats of the failed phase what says why: the tables of a test that failed stand between it and the end of a long log.
@@ -43,12 +73,13 @@ failures() {
 finish() {
   trap - EXIT INT TERM
   [ -z "$boots" ] || wait "$boots"   # half a lab cannot be ended
+  joined
   if [ -n "$lab" ] && [ -z "${KEEP:-}" ]; then
     printf '\n== lab-down\n'
     "$make" --no-print-directory lab-down || failed=${failed:-lab-down}
   fi
   [ -z "$failed" ] || failures
-  rm -f "$log" "$booted"
+  rm -rf "$work"
   for table in "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt; do
     [ ! -e "$table" ] || printf '\n== %s\n%s\n' "$table" "$(cat "$table")"
   done
@@ -65,6 +96,9 @@ rm -f "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt   # of an e
 # An idle lab costs an emulating machine a good part of a processor, so it boots after the unit tests.
 phase build
 phase unit
-phase fuzz
 boot
-for p in lint lab-up check-generate testkernel testacc; do phase "$p"; done
+for p in check-generate lint lab-up; do phase "$p"; done
+beside fuzz
+phase testkernel
+joined
+phase testacc

@@ -33,6 +33,9 @@ import (
 func TestRandomHistory(t *testing.T) {
 	t.Parallel()
 	seed, want := uint64(time.Now().UnixNano()), 1000
+	if underRace {
+		want = 200
+	}
 	if s, err := strconv.ParseUint(os.Getenv("HISTORY_SEED"), 10, 64); err == nil {
 		seed = s
 	}

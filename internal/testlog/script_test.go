@@ -8,12 +8,16 @@ import (
 	"testing"
 )
 
-// fakeMake says what it is called for, notes it, and fails for $FAILS. lab-up takes until lint is over.
+// fakeMake says what it is called for, notes it, and fails for $FAILS. lab-up takes until lint is over, and fuzz and
+// testkernel wait for each other.
 const fakeMake = `#!/bin/bash
+meet() { touch "$1"; until [ -e "$2" ]; do sleep 0.01; done; }
 echo "making $2"
 case $2 in
-  lint) until [ -e started ]; do sleep 0.01; done; touch linted ;;
-  lab-up) touch started; until [ -e linted ]; do sleep 0.01; done ;;
+  lint) meet linting booting; touch linted ;;
+  lab-up) [ "${FAILS:-}" = check-generate ] || meet booting linted ;; # else lint is not run
+  fuzz) meet fuzzing testing ;;
+  testkernel) meet testing fuzzing ;;
   unit) echo '    1.5 s  a TestSlow' >> "$RM_TEST_TIMES" ;;
 esac
 echo "$2" >> made
@@ -50,14 +54,19 @@ func testSh(t *testing.T, fails string) (made, printed string) {
 	return strings.Join(strings.Fields(string(b)), " "), string(out)
 }
 
-// The lab boots beside lint, and what it says comes after what lint says.
-func TestScript_BootsBesideLint(t *testing.T) {
+// inOrder has what goes on at the same time in one order.
+var inOrder = strings.NewReplacer("lab-up check-generate", "check-generate lab-up", "lab-up lint", "lint lab-up", "testkernel fuzz", "fuzz testkernel")
+
+// The lab boots beside lint, and fuzz goes on beside testkernel; what they say comes after what the other says.
+func TestScript_SideBySide(t *testing.T) {
 	made, printed := testSh(t, "")
-	made = strings.Replace(made, "lab-up lint", "lint lab-up", 1) // whichever ended first
-	if made != "build unit fuzz lint lab-up check-generate testkernel testacc lab-down" {
+	if made = inOrder.Replace(made); made != "build unit check-generate lint lab-up fuzz testkernel testacc lab-down" {
 		t.Errorf("made %s", made)
 	}
-	for _, want := range []string{"== lint\nmaking lint\n\n== lab-up\nmaking lab-up\n\n== check-generate\n", "== slowest tests\n    1.5 s  a TestSlow\n", "ok, after lint", "total"} {
+	for _, want := range []string{
+		"== lint\nmaking lint\n\n== lab-up\nmaking lab-up\n\n== testkernel\nmaking testkernel\n\n== fuzz\nmaking fuzz\n\n== testacc\n",
+		"== slowest tests\n    1.5 s  a TestSlow\n", "ok, the rest of it", "ok, beside the others", "total",
+	} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("%q is missing:\n%s", want, printed)
 		}
@@ -69,13 +78,15 @@ func TestScript_Fails_EndsTheLab(t *testing.T) {
 	for fails, want := range map[string]string{
 		"build":          "build",
 		"unit":           "build unit",
-		"fuzz":           "build unit fuzz",
-		"lint":           "build unit fuzz lint lab-up lab-down",
-		"lab-up":         "build unit fuzz lint lab-up lab-down",
-		"check-generate": "build unit fuzz lint lab-up check-generate lab-down",
+		"check-generate": "build unit check-generate lab-up lab-down",
+		"lint":           "build unit check-generate lint lab-up lab-down",
+		"lab-up":         "build unit check-generate lint lab-up lab-down",
+		"fuzz":           "build unit check-generate lint lab-up fuzz testkernel lab-down",
+		"testkernel":     "build unit check-generate lint lab-up fuzz testkernel lab-down",
+		"testacc":        "build unit check-generate lint lab-up fuzz testkernel testacc lab-down",
 	} {
 		made, printed := testSh(t, fails)
-		if made = strings.Replace(made, "lab-up lint", "lint lab-up", 1); made != want {
+		if made = inOrder.Replace(made); made != want {
 			t.Errorf("%s fails: made %s, want %s", fails, made, want)
 		}
 		if !strings.Contains(printed, "FAILED in "+fails+"\n") {
