@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
 )
 
 func figures() []figure.Figure {
