@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
-// during does something while the client asks, and notes what became of it. do returns what the plan said.
-func (w *world) during(t *testing.T, name, node string, do func() (repaired string, said []string)) Outage {
+// during does something while the probes ask, and notes what became of it. do returns what the plan said.
+func (w *world) during(t *testing.T, name, node string, do func() (repaired string, said []string)) load.Outage {
 	t.Helper()
 	from := w.mark(t)
 	repaired, said := do()
@@ -21,7 +23,7 @@ func (w *world) during(t *testing.T, name, node string, do func() (repaired stri
 }
 
 // untroubled wants that no request failed.
-func untroubled(t *testing.T, o Outage) {
+func untroubled(t *testing.T, o load.Outage) {
 	t.Helper()
 	if o.Failed > 0 {
 		t.Errorf("%d of %d requests failed, over %.1f s, the first of them %s; none was to", o.Failed, o.Asked, o.Seconds, o.First)

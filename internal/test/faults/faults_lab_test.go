@@ -27,7 +27,7 @@ func TestAccLabFaults(t *testing.T) {
 	w.reports(t)
 }
 
-// begin brings the hosts and the mesh, and starts the client; the table of the rows goes to the named file at the end. Then the nodes
+// begin brings the hosts and the mesh, and starts the probes; the table of the rows goes to the named file at the end. Then the nodes
 // must be as they were found.
 func (w *world) begin(t *testing.T, h hosts, table string) {
 	t.Helper()

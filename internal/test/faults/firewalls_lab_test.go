@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig/rigtest"
 )
 
@@ -111,7 +112,7 @@ func (w *world) guide(t *testing.T, pattern string) string {
 	return found[1]
 }
 
-// outlives does the fault while the client asks: everything of the mesh is there again within the limit, and the plan says nothing of it.
+// outlives does the fault while the probes ask: everything of the mesh is there again within the limit, and the plan says nothing of it.
 // Without a limit no request may fail.
 func (w *world) outlives(t *testing.T, f fault) {
 	o := w.during(t, f.name, f.node, func() (string, []string) {
@@ -186,17 +187,17 @@ func (w *world) limited(t *testing.T, l limit) {
 			fmt.Fprintf(w.Lab.Log, "it fails where the test has passed: %v\n", err)
 		}
 	})
-	tcp := func(target Target) bool { return target.Name() == "tcp/"+w.Address(l.node)+":8080" }
+	tcp := func(target load.Target) bool { return target.Name() == "tcp/"+w.Address(l.node)+":8080" }
 
 	set(rule, l.load)
 	shut := w.whileTested(t, l.node)
 	w.On(t, l.node, "exec 3<>/dev/tcp/127.0.0.1/8080")
 	// those that began when the window closed have not failed yet
 	asked := w.only(tcp)
-	if o := shut(asked...); o.Failed == 0 || o.Failed < o.Asked-int(Patience/asked[0].Every) {
+	if o := shut(asked...); o.Failed == 0 || o.Failed < o.Asked-int(load.Patience/asked[0].Every) {
 		t.Errorf("%d of %d requests of a client that may not reach the port failed; all were to", o.Failed, o.Asked)
 	}
-	untroubled(t, shut(w.only(func(target Target) bool { return !tcp(target) })...))
+	untroubled(t, shut(w.only(func(target load.Target) bool { return !tcp(target) })...))
 	set(rule, l.unload)
 	set(mine, l.load)
 	w.served(t, time.Minute)
@@ -206,16 +207,16 @@ func (w *world) limited(t *testing.T, l limit) {
 	untroubled(t, open)
 }
 
-// whileTested is what the client saw while a node's self-test came round several times, and warned of nothing.
-func (w *world) whileTested(t *testing.T, node string) func(through ...Target) Outage {
+// whileTested is what the probes saw while a node's self-test came round several times, and warned of nothing.
+func (w *world) whileTested(t *testing.T, node string) func(through ...load.Target) load.Outage {
 	t.Helper()
 	from := w.mark(t)
 	w.On(t, node, "selftested 10; within 1 warns nothing")
 	to := w.mark(t)
-	return func(through ...Target) Outage { return w.between(from, to, through...) }
+	return func(through ...load.Target) load.Outage { return w.between(from, to, through...) }
 }
 
 // only are the targets that are so.
-func (w *world) only(so func(Target) bool) []Target {
-	return slices.DeleteFunc(slices.Clone(w.targets), func(target Target) bool { return !so(target) })
+func (w *world) only(so func(load.Target) bool) []load.Target {
+	return slices.DeleteFunc(slices.Clone(w.targets), func(target load.Target) bool { return !so(target) })
 }

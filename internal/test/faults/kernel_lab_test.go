@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
 // fault is something that is done to one node.
@@ -74,8 +76,8 @@ var quietFaults = []fault{
 	{name: "the record's file", node: "n1", inject: "rm /var/lib/routingmesh/record.json", limit: byTimer, says: `/var/lib/routingmesh/record.json`},
 }
 
-// repairs does the fault while the client asks, and waits until the agent has repaired it by itself.
-func (w *world) repairs(t *testing.T, f fault, through ...Target) {
+// repairs does the fault while the probes ask, and waits until the agent has repaired it by itself.
+func (w *world) repairs(t *testing.T, f fault, through ...load.Target) {
 	t.Helper()
 	from := w.mark(t)
 	restore := ""
@@ -112,7 +114,7 @@ func (w *world) repairsByTimer(t *testing.T, faults []fault) {
 	repaired := w.OnEach(t, waits)
 	to := w.served(t, 30*time.Second)
 	for _, f := range faults {
-		outage := w.between(from, to, Through(w.targets, w.Nodes[f.node].Address)...)
+		outage := w.between(from, to, load.Through(w.targets, w.Nodes[f.node].Address)...)
 		mine, rest, _ := strings.Cut(repaired[f.node], "\n")
 		repaired[f.node] = rest
 		w.note(Row{Fault: f.name, Node: f.node, Outage: outage, Repaired: mine + " s"})

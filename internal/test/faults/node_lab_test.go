@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
 // bootTime is how long a node may take from power to a mesh that serves; the lab is emulated.
@@ -108,19 +110,16 @@ func (w *world) restart(t *testing.T, node string) {
 	w.awaitDown(t, node)
 }
 
-// awaitDown waits until the client is not served by a node.
+// awaitDown waits until the probes are not served by a node.
 func (w *world) awaitDown(t *testing.T, node string) {
 	t.Helper()
 	from := w.mark(t)
-	deadline := within(t, time.Minute)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for Between(from, Report{At: from.At + 1e9}, w.client.Reports(), Through(w.targets, w.Nodes[node].Address)...).Failed == 0 {
-		select {
-		case <-tick.C:
-		case <-deadline.Done():
-			t.Fatalf("%s goes on serving", node)
-		}
+	through := load.Through(w.targets, w.Nodes[node].Address)
+	err := w.probes.Await(within(t, time.Minute), func(all []load.Request) bool {
+		return load.Between(from, load.Report{At: from.At + 1e9}, all, through...).Failed > 0
+	})
+	if err != nil {
+		t.Fatalf("%s goes on serving: %v", node, err)
 	}
 }
 

@@ -1,9 +1,13 @@
+// Package faults breaks a real mesh in the lab, one thing after another, while probes (package load) ask it all the time, and writes down for
+// each fault how long nobody was served, how many requests failed, and what terraform plan said (TestAccLabFaults, make testacc).
 package faults
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
 // Row is a line of the fault table.
@@ -12,7 +16,7 @@ type Row struct {
 	Node  string
 	// Firewall is whose rules are on the node besides the mesh's.
 	Firewall string
-	Outage
+	load.Outage
 	// Repaired says how long it took until the node was again as before, in words; "" where nothing was to repair.
 	Repaired string
 	// Said is what terraform plan said while the fault was there.

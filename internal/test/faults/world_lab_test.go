@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig/rigtest"
 )
@@ -55,8 +56,8 @@ type world struct {
 	*rigtest.World
 	hosts   hosts
 	main    *rig.Terraform
-	client  *Client
-	targets []Target
+	probes  *load.Generator
+	targets []load.Target
 	rows    []Row
 }
 
@@ -71,19 +72,19 @@ func newWorld(t *testing.T) *world {
 func (w *world) equip(t *testing.T, h hosts) {
 	t.Helper()
 	w.hosts = h
-	program := w.Build(t, "internal/test/faults/steady")
+	program := w.Build(t, load.Program)
 	w.Put(t, "testdata/node.sh", nodeDir+"/node.sh", w.Names...)
-	w.Put(t, program, nodeDir+"/steady", rigtest.ClientHost, "n2", "n3")
+	w.Put(t, program, nodeDir+"/load", rigtest.ClientHost, "n2", "n3")
 	w.Put(t, "testdata/docker.rules", nodeDir+"/docker.rules", "n1")
 	t.Cleanup(func() { w.unequip(t) })
-	unit := fmt.Sprintf("[Service]\nExecStart=%s/steady serve 0.0.0.0:%d\nRestart=always\n[Install]\nWantedBy=multi-user.target\n", nodeDir, backend)
-	serve := fmt.Sprintf("printf '%s' > /etc/systemd/system/steady.service; systemctl -q enable --now steady\n", strings.ReplaceAll(unit, "\n", `\n`))
+	unit := fmt.Sprintf("[Service]\nExecStart=%s/load serve name 0.0.0.0:%d\nRestart=always\n[Install]\nWantedBy=multi-user.target\n", nodeDir, backend)
+	serve := fmt.Sprintf("printf '%s' > /etc/systemd/system/faults-server.service; systemctl -q enable --now faults-server\n", strings.ReplaceAll(unit, "\n", `\n`))
 	w.OnEach(t, map[string]string{"n1": h.up["n1"], "n2": serve + h.up["n2"], "n3": serve + h.up["n3"]})
 }
 
 func (w *world) unequip(t *testing.T) {
 	t.Helper()
-	silent := "systemctl -q disable --now steady; rm -f /etc/systemd/system/steady.service; systemctl daemon-reload\n"
+	silent := "systemctl -q disable --now faults-server; rm -f /etc/systemd/system/faults-server.service; systemctl daemon-reload\n"
 	w.OnEach(t, map[string]string{"n1": w.hosts.down["n1"], "n2": silent + w.hosts.down["n2"], "n3": silent + w.hosts.down["n3"]})
 	w.OnAll(t, "rm -rf $dir")
 }
@@ -125,37 +126,37 @@ func (w *world) plan(t *testing.T) []string {
 	return said
 }
 
-// askAlways starts the steady client: every port through every node that has it, so that each node is asked some 10 times a second. It is
+// askAlways starts the probes: every port through every node that has it, so that each node is asked some 10 times a second. It is
 // the emulation that sets this limit.
 func (w *world) askAlways(t *testing.T) {
 	t.Helper()
 	for _, name := range w.Names {
-		at := func(network string, port uint16, every time.Duration) Target {
-			return Target{network, netip.AddrPortFrom(netip.MustParseAddr(w.Nodes[name].Address), port), every}
+		at := func(network string, port uint16, every time.Duration) load.Target {
+			return load.Target{Network: network, Address: netip.AddrPortFrom(netip.MustParseAddr(w.Nodes[name].Address), port), Every: every}
 		}
 		w.targets = append(w.targets, at("tcp", 8080, 250*time.Millisecond), at("udp", 8080, 250*time.Millisecond))
 		if name != "n1" {
 			w.targets = append(w.targets, at("tcp", 8081, 400*time.Millisecond))
 		}
 	}
-	client, err := StartClient(w.Lab.Command(context.WithoutCancel(t.Context()), rigtest.ClientHost, nodeDir+"/steady ask"), w.targets)
+	probes, err := load.Start(w.Lab.Command(context.WithoutCancel(t.Context()), rigtest.ClientHost, load.Command(nodeDir+"/load", false, w.targets...)))
 	ok(t, err)
-	w.client = client
-	t.Cleanup(client.Stop)
+	w.probes = probes
+	t.Cleanup(probes.Stop)
 	w.served(t, time.Minute)
 }
 
-func (w *world) mark(t *testing.T) Report {
+func (w *world) mark(t *testing.T) load.Report {
 	t.Helper()
-	r, err := w.client.Say(within(t, 10*time.Second), WordMark)
+	r, err := w.probes.Say(within(t, 10*time.Second), load.WordMark)
 	ok(t, err)
 	return r
 }
 
-// served waits until the client is answered by everyone.
-func (w *world) served(t *testing.T, limit time.Duration) Report {
+// served waits until everyone answers the probes.
+func (w *world) served(t *testing.T, limit time.Duration) load.Report {
 	t.Helper()
-	r, err := w.client.Say(within(t, limit), WordServed)
+	r, err := w.probes.Say(within(t, limit), load.WordServed)
 	ok(t, err)
 	return r
 }
@@ -173,12 +174,12 @@ func (w *world) asSaved(t *testing.T) {
 	w.OnAll(t, "repaired $(now) 60 >/dev/null; untouched")
 }
 
-// between is what the client saw between two marks of it; each request that failed goes to the log.
-func (w *world) between(from, to Report, through ...Target) Outage {
-	for _, r := range w.client.Reports() {
+// between is what the probes saw between two marks; each request that failed goes to the log.
+func (w *world) between(from, to load.Report, through ...load.Target) load.Outage {
+	for _, r := range w.probes.Requests() {
 		if r.At >= from.At && r.At < to.At {
 			fmt.Fprintf(w.Lab.Log, "failed after %5.1f of %.1f s: %s: %s\n", r.At-from.At, to.At-from.At, r.Target, r.Error)
 		}
 	}
-	return Between(from, to, w.client.Reports(), through...)
+	return load.Between(from, to, w.probes.Requests(), through...)
 }

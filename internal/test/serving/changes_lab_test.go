@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig/rigtest"
 )
 
@@ -65,7 +66,7 @@ func TestAccLabServing(t *testing.T) {
 func (w *world) untroubled(t *testing.T, name string, do func(*testing.T)) {
 	t.Helper()
 	begin := w.mark(t)
-	w.sum = Report{}
+	w.sum = load.Report{}
 	do(t)
 	w.asked(t, 100)
 	r := w.sum
@@ -82,7 +83,7 @@ func (w *world) untroubled(t *testing.T, name string, do func(*testing.T)) {
 // the new (ip_vs_edit_service), and refuses connections that begin in these milliseconds. Those that exist have to go on.
 func (w *world) reschedule(t *testing.T) {
 	begin := w.mark(t)
-	w.sum = Report{}
+	w.sum = load.Report{}
 	for _, scheduler := range []string{"wlc", "mh", ""} {
 		w.apply(t, w.have.With("web", func(s *Service) { s.Scheduler = scheduler }))
 		w.asked(t, 100)
@@ -248,7 +249,7 @@ go build -trimpath -buildvcs=false -o bin/terraform-provider-routingmesh .`
 // leave takes a node out that has an endpoint; those in front of the mesh have been told.
 func (w *world) leave(t *testing.T) {
 	stay := slices.DeleteFunc(slices.Clone(w.Names), func(n string) bool { return n == "n3" })
-	w.say(t, append([]string{WordTo}, w.entries(stay...)...)...)
+	w.say(t, append([]string{load.WordTo}, w.entries(stay...)...)...)
 	w.drains(t, "n3:9003")
 	next := w.have
 	next.Away = []string{"n3"}
@@ -263,6 +264,6 @@ func (w *world) join(t *testing.T) {
 	next := w.have
 	next.Away = nil
 	w.apply(t, next)
-	w.say(t, append([]string{WordTo}, w.entries(w.Names...)...)...)
+	w.say(t, append([]string{load.WordTo}, w.entries(w.Names...)...)...)
 	w.servedBy(t, "n2:9003", "n3:9003")
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig/rigtest"
 )
 
@@ -78,7 +79,7 @@ func (w *world) calm(t *testing.T) {
 func (w *world) lose(t *testing.T, what string, gone []string, do func()) {
 	t.Helper()
 	begin := w.mark(t)
-	w.sum = Report{}
+	w.sum = load.Report{}
 	do()
 	w.calm(t)
 	r := w.sum
@@ -102,7 +103,7 @@ func (w *world) lose(t *testing.T, what string, gone []string, do func()) {
 func (w *world) regain(t *testing.T, what string, names []string, do func()) {
 	t.Helper()
 	begin := w.mark(t)
-	w.sum = Report{}
+	w.sum = load.Report{}
 	do()
 	up := w.mark(t)
 	limit := rigtest.Within(t, rigtest.Patience)
@@ -154,10 +155,10 @@ func (w *world) cut(t *testing.T, what string, servers []string, nodes ...string
 		}
 	}
 	t.Cleanup(wire("up"))
-	w.say(t, append([]string{WordTo}, w.entries(entries...)...)...)
+	w.say(t, append([]string{load.WordTo}, w.entries(entries...)...)...)
 	w.lose(t, what, gone, wire("down"))
 	w.regain(t, strings.Replace(what, "cut off", "back on", 1), gone, wire("up"))
-	w.say(t, append([]string{WordTo}, w.entries(w.Names...)...)...)
+	w.say(t, append([]string{load.WordTo}, w.entries(w.Names...)...)...)
 	w.calm(t)
 }
 

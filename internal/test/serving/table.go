@@ -1,8 +1,13 @@
+// Package serving proves, on the lab, that a mesh serves without dropping a request while everything about it changes: many clients (package
+// load) ask all the time, and a table says for each change how many requests there were and how many of them failed
+// (TestAccLabServing and the other lab tests here, make testacc).
 package serving
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
 // Row is a line of the table: what was asked while one thing changed.
@@ -10,7 +15,7 @@ type Row struct {
 	Change string
 	// Seconds is how long the change took, as the load saw it.
 	Seconds float64
-	Report
+	load.Report
 	// Note says what else was measured, "" for nothing.
 	Note string
 }

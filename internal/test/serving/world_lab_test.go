@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig/rigtest"
 )
@@ -25,8 +26,8 @@ type world struct {
 	*rigtest.World
 	tf   *rig.Terraform
 	have Cluster
-	load *Load
-	sum  Report // of all marks since somebody set it to zero
+	load *load.Generator
+	sum  load.Report // of all marks since somebody set it to zero
 	rows []Row
 	dir  string // for the length of the whole test, on this machine
 }
@@ -45,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.OnEach(t, clean) })
 	w.Bare(t, w.tf)
 	t.Cleanup(func() { w.Bare(t, w.tf) })
-	w.Put(t, w.Build(t, "internal/test/serving/load"), hostDir+"/load", hosts...)
+	w.Put(t, w.Build(t, load.Program), hostDir+"/load", hosts...)
 	return w
 }
 
@@ -84,7 +85,7 @@ func (w *world) serve(t *testing.T, names ...string) {
 	scripts := map[string]string{}
 	for _, name := range names {
 		node, port, _ := strings.Cut(name, ":")
-		programs[node] = append(programs[node], fmt.Sprintf("--unit %s %s/load serve 0.0.0.0:%s", unit(name), hostDir, port))
+		programs[node] = append(programs[node], fmt.Sprintf("--unit %s %s/load serve http 0.0.0.0:%s", unit(name), hostDir, port))
 		scripts[node] += listens(port)
 	}
 	w.start(t, programs)
@@ -127,10 +128,10 @@ func (w *world) entries(nodes ...string) []string {
 // ask starts the load on the client.
 func (w *world) ask(t *testing.T, options string, targets ...string) {
 	t.Helper()
-	load, err := Start(w.Lab.Command(rigtest.Within(t, time.Hour), rigtest.ClientHost, strings.Join(append([]string{hostDir + "/load ask", options}, targets...), " ")))
+	generator, err := load.Start(w.Lab.Command(rigtest.Within(t, time.Hour), rigtest.ClientHost, strings.Join(append([]string{hostDir + "/load clients", options}, targets...), " ")))
 	rigtest.OK(t, err)
-	w.load = load
-	t.Cleanup(load.Stop)
+	w.load = generator
+	t.Cleanup(generator.Stop)
 }
 
 // askInEarnest starts the load on the client, and has it ask as often as this machine can carry: clients think for longer until the slowest
@@ -144,17 +145,17 @@ func (w *world) askInEarnest(t *testing.T, options string, think time.Duration, 
 			break
 		}
 		think *= 2
-		w.say(t, WordThink, think.String())
+		w.say(t, load.WordThink, think.String())
 	}
 	t.Logf("a client thinks for %s between two requests", think)
 	w.mark(t)
-	w.sum = Report{}
+	w.sum = load.Report{}
 }
 
 // mark is what was asked since the last one.
-func (w *world) mark(t *testing.T) Report {
+func (w *world) mark(t *testing.T) load.Report {
 	t.Helper()
-	r := w.say(t, WordMark)
+	r := w.say(t, load.WordMark)
 	for _, f := range r.Failures {
 		fmt.Fprintf(w.Lab.Log, "failed at %.1f s after %.2f s: %s (kept: %v): %s\n", f.At, f.Took, f.Target, f.Keep, f.Error)
 	}
@@ -163,12 +164,12 @@ func (w *world) mark(t *testing.T) Report {
 }
 
 // asked waits until there were so many more requests, and is what became of them.
-func (w *world) asked(t *testing.T, requests int) Report {
+func (w *world) asked(t *testing.T, requests int) load.Report {
 	t.Helper()
 	deadline := rigtest.Within(t, 2*time.Minute)
 	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
-	var sum Report
+	var sum load.Report
 	for sum.Requests() < requests {
 		select {
 		case <-tick.C:
@@ -180,7 +181,7 @@ func (w *world) asked(t *testing.T, requests int) Report {
 	return sum
 }
 
-func (w *world) say(t *testing.T, words ...string) Report {
+func (w *world) say(t *testing.T, words ...string) load.Report {
 	t.Helper()
 	r, err := w.load.Say(rigtest.Within(t, 30*time.Second), words...)
 	rigtest.OK(t, err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/datapath"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
 const (
@@ -72,11 +73,11 @@ func direct(loads []datapath.Median, metric string) float64 {
 }
 
 // outageFigures are of all changes of a turn together, as shares of what was asked.
-func outageFigures(by string, o outage) []figure.Figure {
+func outageFigures(by string, o load.Outage) []figure.Figure {
 	who := map[string]string{"by": by}
 	return []figure.Figure{
-		figure.Plain(part, "failed requests of the port that was there", who, float64(o.failed), "requests").Ratio(float64(max(o.asked, 1))),
-		figure.Plain(part, "longest time without the port that was there", who, o.seconds, "s"),
+		figure.Plain(part, "failed requests of the port that was there", who, float64(o.Failed), "requests").Ratio(float64(max(o.Asked, 1))),
+		figure.Plain(part, "longest time without the port that was there", who, o.Seconds, "s"),
 	}
 }
 

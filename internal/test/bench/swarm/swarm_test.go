@@ -2,47 +2,39 @@ package swarm
 
 import (
 	"math"
+	"net/netip"
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/datapath"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
-
-func parsed(t *testing.T, lines ...string) (all []request) {
-	t.Helper()
-	for _, line := range lines {
-		r, err := parseRequest(line)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, r)
-	}
-	return all
-}
 
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	const a, b = "192.0.2.1:80", "192.0.2.2:80"
+	target := func(address string) load.Target {
+		return load.Target{Network: load.HTTP, Address: netip.MustParseAddrPort(address), Every: every}
+	}
+	a, b := target("192.0.2.1:80"), target("192.0.2.2:80")
+	request := func(at float64, t load.Target, err string) load.Request {
+		return load.Request{At: at, Target: t.Name(), Error: err}
+	}
 	// in the order in which they ended: the one of 0.2 hung
-	all := parsed(t, "0.100 192.0.2.1:80 200", "0.300 192.0.2.1:80 502", "0.100 192.0.2.2:80 0", "0.400 192.0.2.1:80 200", "0.200 192.0.2.1:80 0", "0.500 192.0.2.1:80 200", "0.600 192.0.2.1:80 200")
-	if got := outageOf(all, a); got.asked != 6 || got.failed != 2 || math.Abs(got.seconds-0.2) > 1e-9 {
-		t.Errorf("outage %+v", got)
+	all := []load.Request{
+		request(0.1, a, ""), request(0.3, a, "status 502"), request(0.1, b, "refused"), request(0.4, a, ""), request(0.2, a, "not within 4s"),
+		request(0.5, a, ""), request(0.6, a, ""),
 	}
-	if got := outageOf(all[:1], a); got != (outage{asked: 1}) {
-		t.Errorf("outage %+v without a failure", got)
-	}
-	if !answered(all, []string{a}) || answered(all, []string{a, b}) {
+	if !answered(all, []load.Target{a}) || answered(all, []load.Target{a, b}) {
 		t.Error("b has not answered, and a has")
 	}
-	if !steady(all, []string{a}, 0, true) || steady(all, []string{a}, 0.4, true) || steady(all[:6], []string{a}, 0, false) || steady(all, []string{b}, 0, false) {
+	one, two := []load.Target{a}, []load.Target{b}
+	if !steady(all, one, 0, true) || steady(all, one, 0.4, true) || steady(all[:6], one, 0, false) || steady(all, two, 0, false) {
 		t.Error("three answers in a row are steady, and nothing else is")
 	}
 	if got := latest(all); got != 0.6 {
 		t.Errorf("the latest request is that of %g", got)
 	}
-	for _, line := range []string{"", "0.1 192.0.2.1:80", "x 192.0.2.1:80 200"} {
-		if got, err := parseRequest(line); err == nil {
-			t.Errorf("%+v of %q", got, line)
-		}
+	if got := load.OutageOf(all, a); got.Asked != 6 || got.Failed != 2 || math.Abs(got.Seconds-0.2) > 1e-9 {
+		t.Errorf("outage %+v", got)
 	}
 }
 
@@ -54,8 +46,8 @@ func TestFiguresPutOursBesideSwarms(t *testing.T) {
 		}
 		return all
 	}
-	swarm := turn{loads(100, 50), map[string][]float64{publish: {9, 1, 5}, addPort: {20}}, outage{100, 40, 4}, 200}
-	ours := turn{loads(110, 66), map[string][]float64{publish: {10}, addPort: {2}, savedPlan: {4, 6}}, outage{90, 0, 0}, 20}
+	swarm := turn{loads(100, 50), map[string][]float64{publish: {9, 1, 5}, addPort: {20}}, load.Outage{Asked: 100, Failed: 40, Seconds: 4}, 200}
+	ours := turn{loads(110, 66), map[string][]float64{publish: {10}, addPort: {2}, savedPlan: {4, 6}}, load.Outage{Asked: 90}, 20}
 	want := map[string]struct {
 		compared float64
 		met      bool
@@ -89,14 +81,4 @@ func TestFiguresPutOursBesideSwarms(t *testing.T) {
 			t.Errorf("no figure %q", name)
 		}
 	}
-}
-
-// Whatever comes over the login, a line is a request or an error.
-func FuzzParseRequest(f *testing.F) {
-	f.Add("0.100 192.0.2.1:80 200")
-	f.Fuzz(func(t *testing.T, line string) {
-		if r, err := parseRequest(line); err == nil && r.target == "" {
-			t.Errorf("%+v of %q", r, line)
-		}
-	})
 }

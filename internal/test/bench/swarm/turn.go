@@ -3,11 +3,11 @@ package swarm
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
+	"net/netip"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/datapath"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig"
 )
 
@@ -40,7 +40,7 @@ const (
 type turn struct {
 	loads   []datapath.Median
 	seconds map[string][]float64 // by step, each time
-	outage  outage               // of the port that was there while another one was added, all changes together
+	outage  load.Outage          // of the port that was there while another one was added, all changes together
 	rss     float64
 }
 
@@ -117,7 +117,7 @@ func (b bench) round(ctx context.Context, m mesh, t *turn) error {
 // it, that is asked as well, by way of the entry node.
 func (b bench) step(ctx context.Context, name string, issue func(context.Context) error, ports []int, t *turn) error {
 	fresh := b.targets(ports[len(ports)-1])
-	var had []string
+	var had []load.Target
 	if len(ports) > 1 {
 		had = b.targets(first)[:1]
 	}
@@ -130,7 +130,7 @@ func (b bench) step(ctx context.Context, name string, issue func(context.Context
 	if err := issue(ctx); err != nil {
 		return err
 	}
-	if err := c.await(ctx, fmt.Sprintf("answer on the new port, all of %v", fresh), func(all []request) bool { return answered(all, fresh) }); err != nil {
+	if err := c.await(ctx, fmt.Sprintf("answer on the new port, all of %v", fresh), func(all []load.Request) bool { return answered(all, fresh) }); err != nil {
 		return err
 	}
 	seconds := time.Since(start).Seconds()
@@ -139,11 +139,11 @@ func (b bench) step(ctx context.Context, name string, issue func(context.Context
 	if had == nil {
 		return nil
 	}
-	since := latest(c.all())
-	if err := c.await(ctx, fmt.Sprintf("answer on the port that was there before, %v", had), func(all []request) bool { return steady(all, had, since, true) }); err != nil {
+	since := latest(c.Requests())
+	if err := c.await(ctx, fmt.Sprintf("answer on the port that was there before, %v", had), func(all []load.Request) bool { return steady(all, had, since, true) }); err != nil {
 		return err
 	}
-	t.outage = t.outage.plus(outageOf(c.stop(), had[0]))
+	t.outage = t.outage.Plus(load.OutageOf(c.stop(), had...))
 	return nil
 }
 
@@ -156,16 +156,16 @@ func (b bench) serves(ctx context.Context, port int, is bool) error {
 	}
 	defer c.stop()
 	what := map[bool]string{true: "answer", false: "answer no more"}[is]
-	return c.await(ctx, fmt.Sprintf("%s, all of %v", what, targets), func(all []request) bool { return steady(all, targets, 0, is) })
+	return c.await(ctx, fmt.Sprintf("%s, all of %v", what, targets), func(all []load.Request) bool { return steady(all, targets, 0, is) })
 }
 
 // targets are a port of every node, the entry node's first.
-func (b bench) targets(port int) []string {
-	var out []string
+func (b bench) targets(port int) []load.Target {
+	var out []load.Target
 	for _, n := range b.nodes {
-		target := net.JoinHostPort(n.Address, strconv.Itoa(port))
+		target := load.Target{Network: load.HTTP, Address: netip.AddrPortFrom(netip.MustParseAddr(n.Address), uint16(port)), Every: every}
 		if n.Name == datapath.Entry {
-			out = append([]string{target}, out...)
+			out = append([]load.Target{target}, out...)
 		} else {
 			out = append(out, target)
 		}

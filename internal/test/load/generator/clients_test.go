@@ -16,19 +16,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/serving"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
 // TestRows: a request belongs to the row that was open when it began, and a mark waits for those of its row only.
 func TestRows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		y := newTally()
+		y := newTally(nil)
 		early := y.begin(false, "a:1", true)
 		time.Sleep(30 * time.Millisecond)
-		var first serving.Report
+		var first load.Report
 		marked := make(chan struct{})
-		go func() { first = y.mark(); close(marked) }()
+		go func() { first = y.mark(t.Context()); close(marked) }()
 		synctest.Wait()
 		late := y.begin(true, "b:1", false)
 		select {
@@ -39,12 +39,12 @@ func TestRows(t *testing.T) {
 		time.Sleep(70 * time.Millisecond)
 		early.end("", errors.New("reset"))
 		<-marked
-		want := serving.Failure{At: 0, Took: 0.1, Target: "a:1", Error: "reset"}
-		if first.At != 0.03 || first.New != (serving.Kind{Requests: 1, Failed: 1, Connections: 1}) || first.Keep.Requests != 0 || !slices.Equal(first.Failures, []serving.Failure{want}) {
+		want := load.Request{Target: "a:1", Took: 0.1, Error: "reset"}
+		if first.At != 0.03 || first.New != (load.Kind{Requests: 1, Failed: 1, Connections: 1}) || first.Keep.Requests != 0 || !slices.Equal(first.Failures, []load.Request{want}) {
 			t.Errorf("got %+v", first)
 		}
 		late.end("s1", nil)
-		if second := y.mark(); second.Keep != (serving.Kind{Requests: 1, P50: 70, P99: 70}) || second.Servers["s1"] != 1 || second.Failed() != 0 {
+		if second := y.mark(t.Context()); second.Keep != (load.Kind{Requests: 1, P50: 70, P99: 70}) || second.Servers["s1"] != 1 || second.Failed() != 0 {
 			t.Errorf("got %+v", second)
 		}
 	})
@@ -97,12 +97,12 @@ func listen(t *testing.T) net.Listener {
 }
 
 // dialogue is a load that runs, as the tests on the lab talk to one.
-func dialogue(t *testing.T, args ...string) (say func(word string) serving.Report) {
+func dialogue(t *testing.T, args ...string) (say func(word string) load.Report) {
 	t.Helper()
 	in, words := io.Pipe()
 	answers, out := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- run(t.Context(), append([]string{"ask"}, args...), in, out); out.Close() }()
+	go func() { done <- run(t.Context(), append([]string{"clients"}, args...), in, out); out.Close() }()
 	t.Cleanup(func() {
 		words.Close()
 		if err := <-done; err != nil {
@@ -110,15 +110,18 @@ func dialogue(t *testing.T, args ...string) (say func(word string) serving.Repor
 		}
 	})
 	d := json.NewDecoder(answers)
-	return func(word string) (r serving.Report) {
+	said := 0
+	return func(word string) load.Report {
 		t.Helper()
-		if _, err := io.WriteString(words, word+"\n"); err != nil {
+		said++
+		if _, err := fmt.Fprintf(words, "%d %s\n", said, word); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Decode(&r); err != nil {
-			t.Fatal(err)
+		var l load.Line
+		if err := d.Decode(&l); err != nil || l.Answer == nil || l.Answer.Number != said {
+			t.Fatalf("got %+v, %v", l, err)
 		}
-		return r
+		return *l.Answer
 	}
 }
 
@@ -130,7 +133,7 @@ func TestAskAndServe(t *testing.T) {
 	two, stop := aServer(t)
 	const clients, first = 5, 21000
 	say := dialogue(t, "-new", fmt.Sprint(clients), "-keep", fmt.Sprint(clients), "-think", "5ms", "-each", "10", "-first-port", fmt.Sprint(first), one, two)
-	sum := until(say, func(r serving.Report) bool {
+	sum := until(say, func(r load.Report) bool {
 		return r.New.Requests > 10*clients*portsPerClient && r.Keep.Requests > 100
 	})
 	if sum.Failed() > 0 {
@@ -144,7 +147,7 @@ func TestAskAndServe(t *testing.T) {
 		t.Error("requests failed by the change of targets")
 	}
 	stop() // nobody asks it
-	sum = until(say, func(r serving.Report) bool { return r.Requests() > 100 })
+	sum = until(say, func(r load.Report) bool { return r.Requests() > 100 })
 	if name := strings.Replace(one, "127.0.0.1", host, 1); sum.Failed() > 0 || len(sum.Servers) != 1 || sum.Servers[name] == 0 {
 		t.Errorf("want answers of %s only, got %+v", name, sum)
 	}
@@ -159,9 +162,9 @@ func TestAskAndServe(t *testing.T) {
 	}
 }
 
-func until(say func(string) serving.Report, met func(serving.Report) bool) (sum serving.Report) {
+func until(say func(string) load.Report, met func(load.Report) bool) (sum load.Report) {
 	for !met(sum) {
-		sum = sum.Plus(say(serving.WordMark))
+		sum = sum.Plus(say(load.WordMark))
 	}
 	return sum
 }
@@ -232,18 +235,7 @@ func TestWrongAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := listen(t)
-			go func() {
-				peer, err := l.Accept()
-				if err != nil {
-					return
-				}
-				defer peer.Close()
-				if _, err := peer.Read(make([]byte, 1024)); err == nil {
-					_, _ = io.WriteString(peer, c.answer)
-				}
-			}()
-			conn, err := dial(t.Context(), l.Addr().String(), 0, 0)
+			conn, err := dial(t.Context(), answers(t, c.answer), 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -254,6 +246,23 @@ func TestWrongAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// answers is a server that gives one answer to one request, and then closes.
+func answers(t *testing.T, answer string) (address string) {
+	t.Helper()
+	l := listen(t)
+	go func() {
+		peer, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer peer.Close()
+		if _, err := peer.Read(make([]byte, 1024)); err == nil {
+			_, _ = io.WriteString(peer, answer)
+		}
+	}()
+	return l.Addr().String()
 }
 
 // TestPatience: it ends what takes too long, and a machine that stands still does not.

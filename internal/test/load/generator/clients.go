@@ -2,15 +2,81 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/load"
 )
 
-// load is the clients.
-type load struct {
+// plan is what the clients do.
+type plan struct {
+	newClients, keepClients int
+	think                   time.Duration // between two requests of a client, on average
+	each                    int           // requests on a connection that is kept
+	firstPort, ports        int           // source ports
+	targets                 []string
+}
+
+func parsePlan(args []string) (plan, error) {
+	var p plan
+	f := flag.NewFlagSet("clients", flag.ContinueOnError)
+	f.IntVar(&p.newClients, "new", 100, "clients with a new connection for each request")
+	f.IntVar(&p.keepClients, "keep", 100, "clients that keep their connection")
+	f.DurationVar(&p.think, "think", time.Second, "pause of a client between two requests, on average")
+	f.IntVar(&p.each, "each", 100, "requests on a connection that is kept")
+	f.IntVar(&p.firstPort, "first-port", 20000, "first source port; a client has two, and uses them again and again")
+	if err := f.Parse(args); err != nil {
+		return p, err
+	}
+	p.targets = f.Args()
+	p.ports = portsPerClient * (p.newClients + p.keepClients)
+	if len(p.targets) == 0 || p.each < 1 || p.think <= 0 || p.firstPort < 1 || p.firstPort+p.ports > 1<<16 {
+		return p, fmt.Errorf("there is nothing to ask, or an option is out of range\n%s", usage)
+	}
+	return p, nil
+}
+
+// runClients has the clients ask until the input ends.
+func runClients(ctx context.Context, p plan, in io.Reader, out *output) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := newClients(p)
+	done := l.start(ctx)
+	defer func() { cancel(); <-done }()
+	return words{
+		load.WordMark:  func(string) load.Report { return l.tally.mark(ctx) },
+		load.WordTo:    l.to,
+		load.WordThink: l.thinks,
+	}.answer(in, out)
+}
+
+func (l *clients) to(args string) load.Report {
+	targets := strings.Fields(args)
+	if len(targets) == 0 {
+		return load.Report{Error: "there is no target to ask"}
+	}
+	r := load.Report{At: l.tally.now()}
+	l.aim(targets)
+	return r
+}
+
+func (l *clients) thinks(args string) load.Report {
+	pause, err := time.ParseDuration(args)
+	if err != nil || pause <= 0 {
+		return load.Report{Error: "no time to think"}
+	}
+	l.setPause(pause)
+	return load.Report{At: l.tally.now()}
+}
+
+// clients are many of them.
+type clients struct {
 	plan
 	tally   *tally
 	waiting waiting
@@ -22,18 +88,18 @@ type load struct {
 	pause   time.Duration  // between two requests of a client, on average
 }
 
-func newLoad(p plan) *load {
-	l := &load{plan: p, tally: newTally(), targets: p.targets, open: map[string]int{}, pause: p.think}
+func newClients(p plan) *clients {
+	l := &clients{plan: p, tally: newTally(nil), targets: p.targets, open: map[string]int{}, pause: p.think}
 	l.waiting.all = map[*wait]bool{}
 	l.left = sync.NewCond(&l.mu)
 	return l
 }
 
 // start starts all clients; done is closed when all have ended, after ctx has.
-func (l *load) start(ctx context.Context) (done chan struct{}) {
+func (l *clients) start(ctx context.Context) (done chan struct{}) {
 	var all sync.WaitGroup
 	for i := range l.newClients + l.keepClients {
-		c := &client{load: l, name: fmt.Sprintf("c%d", i), port: l.firstPort + i*portsPerClient, turn: i, each: 1}
+		c := &client{clients: l, name: fmt.Sprintf("c%d", i), port: l.firstPort + i*portsPerClient, turn: i, each: 1}
 		if i >= l.newClients {
 			c.keep, c.each = true, l.each
 		}
@@ -46,7 +112,7 @@ func (l *load) start(ctx context.Context) (done chan struct{}) {
 }
 
 // aim changes the targets, and waits until no connection to another one is left.
-func (l *load) aim(targets []string) {
+func (l *clients) aim(targets []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.targets = targets
@@ -63,7 +129,7 @@ func (l *load) aim(targets []string) {
 }
 
 // pick is the target for a client's turn: it goes round.
-func (l *load) pick(turn int) string {
+func (l *clients) pick(turn int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	target := l.targets[turn%len(l.targets)]
@@ -71,27 +137,27 @@ func (l *load) pick(turn int) string {
 	return target
 }
 
-func (l *load) aimedAt(target string) bool {
+func (l *clients) aimedAt(target string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Contains(l.targets, target)
 }
 
-// think changes the pause between two requests of a client.
-func (l *load) think(pause time.Duration) {
+// setPause changes the pause between two requests of a client.
+func (l *clients) setPause(pause time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pause = pause
 }
 
 // nextPause is half as long as the average to one and a half times as long.
-func (l *load) nextPause() time.Duration {
+func (l *clients) nextPause() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Duration((0.5 + rand.Float64()) * float64(l.pause))
 }
 
-func (l *load) closed(target string) {
+func (l *clients) closed(target string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open[target]--
@@ -100,7 +166,7 @@ func (l *load) closed(target string) {
 
 // client makes one request after another.
 type client struct {
-	*load
+	*clients
 	name string
 	port int // the first of its source ports
 	keep bool

@@ -8,9 +8,9 @@ import (
 	"os"
 )
 
-// serve answers every connection and every packet with the host's name. The server closes first, so that it is not the client's ports that
+// serveName answers every connection and every packet with the host's name. The server closes first, so that it is not the client's ports that
 // wait for late packets.
-func serve(ctx context.Context, address string) error {
+func serveName(ctx context.Context, address string) error {
 	name, err := os.Hostname()
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func serveUDP(p net.PacketConn, name string) error {
 			return err
 		}
 		if _, err := p.WriteTo([]byte(name+"\n"), from); err != nil {
-			fmt.Fprintln(os.Stderr, "steady:", err) // one client that is gone
+			fmt.Fprintln(os.Stderr, "load:", err) // one client that is gone
 		}
 	}
 }

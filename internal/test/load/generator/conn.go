@@ -26,6 +26,10 @@ type conn struct {
 	asked  int
 }
 
+func newConn(c net.Conn, target string) *conn {
+	return &conn{Conn: c, target: target, read: bufio.NewReader(c)}
+}
+
 // dial connects from the port; from the next of the client's if the kernel still has a connection from there to the target, which is no
 // failure of anybody's.
 func dial(ctx context.Context, target string, firstPort, turn int) (*conn, error) {
@@ -35,7 +39,7 @@ func dial(ctx context.Context, target string, firstPort, turn int) (*conn, error
 		var c net.Conn
 		c, err = d.DialContext(ctx, "tcp4", target)
 		if err == nil {
-			return &conn{Conn: c, target: target, read: bufio.NewReader(c)}, nil
+			return newConn(c, target), nil
 		}
 		if !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			return nil, errors.Join(context.Cause(ctx), err)
@@ -51,8 +55,8 @@ func reuse(_, _ string, c syscall.RawConn) error {
 	return errors.Join(err, failed)
 }
 
-// ask makes one request on the connection and returns the server's name. The answer to the last one is followed by the end of the
-// connection: the server ends it, so that it is not the client's ports that wait for late packets.
+// ask makes one request of a server of ours on the connection, and returns the server's name. The answer to the last one is followed by
+// the end of the connection: the server ends it, so that it is not the client's ports that wait for late packets.
 func (c *conn) ask(ctx context.Context, id string, last bool) (server string, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
@@ -60,36 +64,52 @@ func (c *conn) ask(ctx context.Context, id string, last bool) (server string, er
 			err = errors.Join(context.Cause(ctx), err)
 		}
 	}()
-	c.asked++
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.target+"/"+id, http.NoBody)
+	answer, err := c.get(ctx, "/"+id, last)
 	if err != nil {
 		return "", err
 	}
-	req.Close = last
-	if err := req.Write(c); err != nil {
-		return "", err
-	}
-	answer, err := http.ReadResponse(c.read, req)
-	if err != nil {
-		return "", fmt.Errorf("no answer on a connection with %d requests before: %w", c.asked-1, err)
-	}
-	body, err := io.ReadAll(answer.Body)
-	if err := errors.Join(err, answer.Body.Close()); err != nil {
-		return "", fmt.Errorf("a short answer: %w", err)
-	}
-	server, is := strings.CutSuffix(string(body), " "+id+"\n")
-	if !is || answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("not the answer to %s: status %d, %.60q", id, answer.StatusCode, body)
+	server, is := strings.CutSuffix(string(answer.body), " "+id+"\n")
+	if !is || answer.status != http.StatusOK {
+		return "", fmt.Errorf("not the answer to %s: status %d, %.60q", id, answer.status, answer.body)
 	}
 	if last {
 		if _, err := c.read.ReadByte(); err != io.EOF {
 			return "", fmt.Errorf("after the last answer the connection does not end, but: %w", err)
 		}
 	}
-	if answer.Close && !last {
+	if answer.closes && !last {
 		c.asked = closing
 	}
 	return server, nil
+}
+
+// page is a whole answer; the server closes the connection after it, or does not.
+type page struct {
+	status int
+	closes bool
+	body   []byte
+}
+
+// get makes one request of any server.
+func (c *conn) get(ctx context.Context, path string, last bool) (page, error) {
+	c.asked++
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.target+path, http.NoBody)
+	if err != nil {
+		return page{}, err
+	}
+	req.Close = last
+	if err := req.Write(c); err != nil {
+		return page{}, err
+	}
+	answer, err := http.ReadResponse(c.read, req)
+	if err != nil {
+		return page{}, fmt.Errorf("no answer on a connection with %d requests before: %w", c.asked-1, err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		return page{}, fmt.Errorf("a short answer: %w", err)
+	}
+	return page{answer.StatusCode, answer.Close, body}, nil
 }
 
 // closing is more requests than any connection has: the server has said that it ends it.

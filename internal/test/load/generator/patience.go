@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// patience is how long a request may take, the connect included.
+	// patience is how long a client's request may take, the connect included. A probe has load.Patience, by the clock: when it fails, and for
+	// how long, is what it measures, while of a client's request only that it fails matters, so that it must not fail for nothing.
 	patience = 5 * time.Second
 	// step is how it passes: a machine that stands still, or has no time for the load, as an emulated one that others use as well, makes
 	// nobody older by more than that.
