@@ -51,7 +51,7 @@ func (c *client) await(ctx context.Context, what string, met func([]load.Request
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, errLate)
 	defer cancel()
 	err := c.Await(ctx, met)
-	if errors.Is(context.Cause(ctx), errLate) {
+	if err != nil && errors.Is(context.Cause(ctx), errLate) {
 		return errLate
 	}
 	return err
