@@ -10,18 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure/figuretest"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/report"
 )
-
-func figures() []figure.Figure {
-	return []figure.Figure{
-		figure.Plain("datapath", "requests", map[string]string{"way": "other node"}, 1204.4, "1/s").Ratio(2000).Want(">= 0.65"),
-		figure.Plain("datapath", "requests", map[string]string{"way": "entry node"}, 1700, "1/s").Ratio(2000).Want(">= 0.8"),
-		figure.Plain("agent", "one port", map[string]string{"ports": "100", "nodes": "10"}, 1.25, "ms").Want("<= 50"),
-		figure.Plain("agent", "one port", map[string]string{"ports": "5000", "nodes": "10"}, 20.5, "ms").Want("<= 50"),
-		figure.Plain("agent", "binary", nil, 11.8, "MiB"),
-	}
-}
 
 const table = `### datapath
 
@@ -43,7 +34,7 @@ const table = `### datapath
 func TestReadAndTable(t *testing.T) {
 	t.Parallel()
 	var lines bytes.Buffer
-	for _, f := range figures() {
+	for _, f := range figuretest.Figures() {
 		if err := f.Write(&lines); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +103,7 @@ func TestWrite(t *testing.T) {
 	}
 	write(short, page("old\n"))
 	write(full, page("old\n"))
-	all := append(figures(), summaryFigures()...)
+	all := append(figuretest.Figures(), summaryFigures()...)
 	for range 2 { // again changes nothing
 		if err := report.Write(dir, all); err != nil {
 			t.Fatal(err)
