@@ -3,7 +3,7 @@
 # it installs anything, and where all is there it says nothing.
 #   Debian packages    by apt-get, as root or through sudo that asks for no password; elsewhere it names the command
 #   Go                 the pinned toolchain from the Go module proxy, checked against a pinned SHA-256, into ~/.cache
-#   Terraform          only where there is neither terraform nor tofu (internal/tfcli), into ~/.cache
+#   Terraform          only where there is neither terraform nor tofu (internal/test/tfcli), into ~/.cache
 set -euo pipefail
 cd "$(dirname "$0")/.."
 level=${1:-build}
@@ -99,5 +99,5 @@ fi
 
 if [ "$level" = test ] && ! have terraform && ! have tofu && [ ! -x "$cache/bin/terraform" ] && [ ! -x "$cache/bin/tofu" ]; then
   say "neither terraform nor tofu is on PATH; fetching one into $cache/bin"
-  go run ./internal/tfcli/ensure "$cache/bin"
+  go run ./internal/test/tfcli/ensure "$cache/bin"
 fi

@@ -7,7 +7,7 @@ schemas=$(mktemp)
 trap 'rm -f "$schemas"' EXIT
 
 "$(command -v terraform || command -v tofu)" fmt -recursive examples
-go run -buildvcs=false ./internal/schemajson > "$schemas"
+go run -buildvcs=false ./internal/test/schemajson > "$schemas"
 docs() { go tool -modfile=tools/go.mod tfplugindocs "$1" --provider-name routingmesh --providers-schema "$schemas" "${@:2}"; }
 docs generate --rendered-provider-name "Routing Mesh"
 [ "${1:-}" = check ] || exit 0

@@ -21,7 +21,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/agentapi"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/rig/rigtest"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/rig/rigtest"
 )
 
 // loginLab is node n1 of the lab with the users of testdata/logins_up.sh.

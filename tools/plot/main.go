@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/report"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/report"
 )
 
 func main() {

@@ -14,8 +14,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/report"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/report"
 )
 
 const (

@@ -8,23 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure/figuretest"
 )
-
-func figures() []figure.Figure {
-	return []figure.Figure{
-		figure.Plain("datapath", "requests", map[string]string{"way": "other node"}, 1204.4, "1/s").Ratio(2000).Want(">= 0.65"),
-		figure.Plain("datapath", "requests", map[string]string{"way": "entry node"}, 1700, "1/s").Ratio(2000).Want(">= 0.8"),
-		figure.Plain("agent", "one port", map[string]string{"ports": "100", "nodes": "10"}, 1.25, "ms").Want("<= 50"),
-		figure.Plain("agent", "one port", map[string]string{"ports": "5000", "nodes": "10"}, 20.5, "ms").Want("<= 50"),
-		figure.Plain("agent", "binary", nil, 11.8, "MiB"),
-	}
-}
 
 func TestSVG(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := svg(&out, figures()); err != nil {
+	if err := svg(&out, figuretest.Figures()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"other node", "entry node", "requests", "one port, 10 nodes", "agent: ms over ports"} {
@@ -43,7 +33,7 @@ func TestSVG(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := svg(io.Discard, figures()[4:]); err == nil {
+	if err := svg(io.Discard, figuretest.Figures()[4:]); err == nil {
 		t.Error("an empty plot is no error")
 	}
 }

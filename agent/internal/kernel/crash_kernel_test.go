@@ -232,7 +232,7 @@ func dieAtEachWrite(t *testing.T, m *machine, rec *mesh.Record, name string, tra
 	}
 	traffic.next(t)
 	t.Logf("%d deaths, %d requests", deaths, traffic.answers)
-	if ops := m.plan(compile.Compile(rec, name, runningKernel(t), compile.Conditions{})); len(ops) > 0 {
+	if ops := m.plan(compile.Compile(rec, name, runningKernel(t), m.conditions())); len(ops) > 0 {
 		t.Errorf("left:\n%s", text(ops))
 	}
 }

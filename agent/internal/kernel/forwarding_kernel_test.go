@@ -6,6 +6,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 )
 
 // A host that forwarded nothing before the mesh came passes no packet between its other
@@ -77,6 +79,14 @@ func TestARouterStaysOne(t *testing.T) {
 			t.Errorf("%s:\n%s", before, chain)
 		}
 	}
+}
+
+// conditions are those that a reconciler finds on the machine, where nothing fails and nothing drains.
+func (m *machine) conditions() compile.Conditions {
+	m.t.Helper()
+	now, err := m.Forwarding()
+	m.must(err)
+	return compile.Conditions{Forwarding: now}
 }
 
 // pings says whether an address answers a machine.

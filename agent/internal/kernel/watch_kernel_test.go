@@ -238,7 +238,7 @@ func TestOwnWritesWakeNobody(t *testing.T) {
 	if problems := r.Commit(context.Background(), more, "n1"); len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if ops := m.plan(compile.Compile(more, "n1", runningKernel(t), compile.Conditions{})); len(ops) > 0 {
+	if ops := m.plan(compile.Compile(more, "n1", runningKernel(t), m.conditions())); len(ops) > 0 {
 		t.Errorf("a commit after a flush left:\n%s", text(ops))
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
 )
 
 // options say what to measure.

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
 )
 
 // bench is the measuring of one size.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
-	"github.com/routingmesh/terraform-provider-routingmesh/internal/bench/figure"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
 )
 
 // The record is one that an agent takes, and asks for what is said that it does.
