@@ -122,13 +122,15 @@ func (p *proposal) superseded() bool {
 			b.votes[a.voter] = vote{a.view.Status.Generation, a.view.Status.Hash}
 		}
 	}
-	r := b.decide()
-	for _, v := range b.votes {
-		if v.hash == r.hash && r.heard {
-			return v.hash != p.snap.hash && v.generation >= p.snap.Record.Generation
+	return slices.ContainsFunc(b.quorum, func(set []string) bool {
+		r := ballot{quorum{set}, b.votes}.decide()
+		for _, v := range b.votes {
+			if v.hash == r.hash && r.heard {
+				return v.hash != p.snap.hash && v.generation >= p.snap.Record.Generation
+			}
 		}
-	}
-	return false
+		return false
+	})
 }
 
 func (p *proposal) busy() *mesh.Refusal {

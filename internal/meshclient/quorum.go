@@ -68,7 +68,7 @@ func (b ballot) decide() result {
 	r := result{heard: b.quorum.majority(say)}
 	var best vote
 	for _, v := range b.candidates() {
-		if b.quorum.majority(func(address string) bool { return b.votes[address].hash == v.hash }) {
+		if b.has(v.hash) {
 			return result{v.hash, r.heard, true}
 		}
 		possible := b.quorum.majority(func(address string) bool {
@@ -81,6 +81,11 @@ func (b ballot) decide() result {
 	}
 	r.hash = best.hash
 	return r
+}
+
+// has says that a majority has the record.
+func (b ballot) has(hash string) bool {
+	return b.quorum.majority(func(address string) bool { return b.votes[address].hash == hash })
 }
 
 // honest says that the record is not further ahead of another voter's than commits

@@ -15,10 +15,12 @@ import (
 
 // choose finds the record that counts. It begins with the voters of the record that
 // most hosts have. A record that counts among them may name others, which took over
-// since, and are asked then.
+// since, and are asked then. Where a record names two sets, those before decide first:
+// a change of the voters that they have not taken never began. Those of now may have
+// gone on alone since, and then those before do not know.
 func (f *fetch) choose(ctx context.Context) {
 	f.record, f.hash = f.seed()
-	for first := true; f.record != nil; first = false {
+	for vouched := false; f.record != nil; {
 		q := f.quorumOf(f.record)
 		f.ask(ctx, f.unasked(q), f.hash)
 		f.vote(q)
@@ -26,19 +28,29 @@ func (f *fetch) choose(ctx context.Context) {
 			q = f.ownQuorum()
 			f.vote(q)
 		}
-		next := f.records()[f.result.hash]
-		if next == nil {
-			return // nobody has a say
-		}
-		if !first && next.Generation <= f.record.Generation {
-			f.result.certain = f.result.certain && f.result.hash == f.hash
+		next := f.decidedBy(q, vouched)
+		if next == "" {
+			f.result.hash, f.result.certain = f.hash, f.ballot.has(f.hash)
 			return
 		}
-		f.record, f.hash = next, f.result.hash
-		if f.lost || f.quorumOf(next).equal(q) {
-			return
-		}
+		vouched = true
+		f.record, f.hash = f.records()[next], next
 	}
+}
+
+// decidedBy is the record that one of the sets has decided on, the set before first,
+// "" where that is the one we have. Once a set has vouched for that, only a newer one
+// replaces it.
+func (f *fetch) decidedBy(q quorum, vouched bool) string {
+	for _, set := range slices.Backward(q) {
+		hash := ballot{quorum{set}, f.ballot.votes}.decide().hash
+		next := f.records()[hash]
+		if next != nil && hash != f.hash && (!vouched || next.Generation > f.record.Generation) {
+			return hash
+		}
+		vouched = vouched || next != nil
+	}
+	return ""
 }
 
 // seed is the record that most hosts have, of the cluster that most hosts have. Of
