@@ -17,10 +17,6 @@ func (q quorum) voters() []string {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(q...))))
 }
 
-func (q quorum) equal(other quorum) bool {
-	return slices.EqualFunc(q, other, slices.Equal)
-}
-
 // majority says that in each set more than half are counted.
 func (q quorum) majority(counts func(address string) bool) bool {
 	for _, set := range q {
