@@ -172,7 +172,7 @@ func (r *commitRun) wait(ctx context.Context, p *proposal, busy *mesh.Refusal, m
 	if after := time.Duration(busy.RetryAfterMillis) * time.Millisecond; after > 0 {
 		longest = min(longest, after)
 	}
-	r.log(ctx, "another writer holds the lease", map[string]any{"waiting": longest.String(), "at most; it says": busy.Text})
+	r.log(ctx, "another writer holds the lease", map[string]any{"waiting at most": longest.String(), "says": busy.Text})
 	return r.pause(ctx, p, longest)
 }
 

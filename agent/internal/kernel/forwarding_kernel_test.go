@@ -59,6 +59,12 @@ ip addr add 172.31.2.1/24 dev veth-r; ip link set veth-r up`)
 	if passes() {
 		t.Error("the host forwards, and nobody needs it any more")
 	}
+	before, _ := m.originals.Get("net.ipv4.conf.*")
+	m.must(m.originals.Delete("net.ipv4.conf.*")) // an agent of before did not keep which links there were
+	if now, err := m.Forwarding(); err != nil || now.OnlyMesh {
+		t.Errorf("what came before the agent knew of it is cut off: %+v, %v", now, err)
+	}
+	m.must(m.originals.Set("net.ipv4.conf.*", before))
 	if _, problems := r.Status(context.Background()); len(problems) > 0 {
 		t.Error(problems)
 	}

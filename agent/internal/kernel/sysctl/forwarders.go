@@ -73,7 +73,8 @@ func (s *Settings) Forwarding() (state.Forwarding, error) {
 		}
 		was, links = value, strings.Join(found, " ")
 	}
-	if was != "0" || links != "" {
+	// An agent that did not keep the links from before cannot tell who has come since.
+	if _, kept := s.originals.Get(linksBefore); was != "0" || links != "" || claimed && !kept {
 		return none, nil
 	}
 	if others, err := s.othersForward(); err != nil || others {
