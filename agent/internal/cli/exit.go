@@ -49,7 +49,7 @@ func (p *program) exitCode(cmd *cobra.Command, err error) int {
 	case errors.As(err, &usage):
 		return p.usageError(cmd, err)
 	case errors.As(err, &absent): // without the HTTP client's words around it
-		fmt.Fprintln(p.stderr, "routingmesh-agent:", absent)
+		fmt.Fprintf(p.stderr, "routingmesh-agent: %v: %s\n", absent, p.WhereToLook())
 		return exitNotRunning
 	default:
 		fmt.Fprintln(p.stderr, "routingmesh-agent:", plaintext.Text(err.Error()))

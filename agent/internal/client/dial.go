@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// NotRunningError is that no agent answers on the socket.
+// NotRunningError is that no agent answers on the socket: layout.WhereToLook says what to do.
 type NotRunningError struct{ socket string }
 
 func (e *NotRunningError) Error() string {
-	return fmt.Sprintf("the agent is not running on this host (nothing answers on %s): see `systemctl status routingmesh-agent`", e.socket)
+	return fmt.Sprintf("the agent is not running on this host (nothing answers on %s)", e.socket)
 }
 
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {

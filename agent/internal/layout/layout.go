@@ -56,6 +56,23 @@ func (l Layout) Health() string        { return l.Path("run/routingmesh/health.j
 func (l Layout) PIDFile() string       { return l.Path("run/routingmesh/agent.pid") }
 func (l Layout) LogFile() string       { return l.Path("run/routingmesh/agent.log") }
 
+// WhereToLook is what to do where no agent answers, as the end of a sentence.
+func (l Layout) WhereToLook() string {
+	there := func(path string) bool {
+		_, err := os.Lstat(path)
+		return err == nil
+	}
+	switch {
+	case there(l.Unit()):
+		return "see `systemctl status routingmesh-agent` and `journalctl -u routingmesh-agent`"
+	case there(l.LogFile()):
+		return "see " + l.LogFile()
+	case there(l.Link()):
+		return "run terraform apply, which starts it"
+	}
+	return "it is not installed here; terraform apply installs it when the host becomes a node"
+}
+
 // Binary is where the version with the digest (hex SHA-256) is installed.
 func (l Layout) Binary(digest string) string {
 	return filepath.Join(l.LibDir(), digest[:12], "routingmesh-agent")

@@ -108,7 +108,7 @@ func (c *checker) agent(ctx context.Context) error {
 		return nil
 	}
 	c.report.add("agent", failed, "It does not run: traffic goes on, but what something else breaks is not repaired, and terraform cannot change this node. "+
-		"See `systemctl status routingmesh-agent` and `journalctl -u routingmesh-agent`; what follows was read without it.")
+		"What follows was read without it; %s.", c.WhereToLook())
 	if readErr != nil {
 		c.report.add("record", failed, "The record on disk cannot be read: %v. Run terraform apply, which sends it again.", readErr)
 	}

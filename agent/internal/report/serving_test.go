@@ -28,11 +28,13 @@ func TestStatusOfWhoGetsNoNewConnections(t *testing.T) {
 	}
 	_, got, _ := strings.Cut(stdout.String(), "as the record asks\n")
 	want := `
-UNHEALTHY  ENDPOINT  ADDRESS        REASON
-web        a         10.255.0.2:80  connection refused
-web        b         10.255.1.2:81  no answer within 2s; all of its port fail, so all are used
+Endpoints that fail their check:
+SERVICE  ENDPOINT  ADDRESS        REASON
+web      a         10.255.0.2:80  connection refused
+web      b         10.255.1.2:81  no answer within 2s; all of its port fail, so all are used
 
-DRAINING  SERVICE  ENDPOINT  ADDRESS        CONNECTIONS   ENDS WITHIN
+Endpoints that drain:
+PORT      SERVICE  ENDPOINT  ADDRESS        CONNECTIONS   ENDS WITHIN
 8080/tcp  web      old       10.255.1.2:82  3, 1 closing  25s
 
 PORT      MODE                   SERVICE                    ENDPOINTS
@@ -45,7 +47,7 @@ PORT      MODE                   SERVICE                    ENDPOINTS
 	}
 	answers["GET "+mesh.PathDrains] = "The agent could not count: IPVS is deaf."
 	stdout.Reset()
-	if err := r.Status(t.Context(), false); err == nil || !strings.Contains(stdout.String(), "UNHEALTHY") || !strings.Contains(err.Error(), "IPVS is deaf") {
+	if err := r.Status(t.Context(), false); err == nil || !strings.Contains(stdout.String(), "Endpoints that fail their check:") || !strings.Contains(err.Error(), "IPVS is deaf") {
 		t.Errorf("what is known is told: %v\n%s", err, stdout)
 	}
 }

@@ -18,7 +18,7 @@ import (
 func writeServing(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(st.Unhealthy) > 0 {
-		fmt.Fprintf(w, "\nUNHEALTHY\tENDPOINT\tADDRESS\tREASON\n")
+		fmt.Fprintf(w, "\nEndpoints that fail their check:\nSERVICE\tENDPOINT\tADDRESS\tREASON\n")
 	}
 	for _, e := range st.Unhealthy {
 		reason := e.Reason
@@ -31,7 +31,7 @@ func writeServing(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 		return err
 	}
 	if len(drains) > 0 {
-		fmt.Fprintf(w, "\nDRAINING\tSERVICE\tENDPOINT\tADDRESS\tCONNECTIONS\tENDS WITHIN\n")
+		fmt.Fprintf(w, "\nEndpoints that drain:\nPORT\tSERVICE\tENDPOINT\tADDRESS\tCONNECTIONS\tENDS WITHIN\n")
 	}
 	for _, d := range drains {
 		remaining := (time.Duration(d.RemainingMillis) * time.Millisecond).Round(time.Second)
