@@ -115,5 +115,8 @@ func (p *PublishedPort) checkBalance() error {
 	if err := p.AllowedCIDRs.check(); err != nil {
 		return fail("allowed_cidrs", "%v.", err)
 	}
+	if err := p.Nodes.check(); err != nil {
+		return fail("nodes", "%v.", err)
+	}
 	return nil
 }

@@ -88,6 +88,8 @@ type PublishedPort struct {
 	OnePacket bool `json:"one_packet,omitempty"`
 	// AllowedCIDRs are who may connect from outside of the nodes; "" is everybody.
 	AllowedCIDRs PrefixList `json:"allowed_cidrs,omitempty"`
+	// Nodes are those on which it is open, of those that its mode says.
+	Nodes NodeList `json:"nodes,omitempty"`
 }
 
 // Locality says which endpoints a node sends an ingress port's connections to.

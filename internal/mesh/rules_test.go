@@ -195,6 +195,7 @@ func (c *choices) publishedPort(r *Record) {
 	p := &PublishedPort{
 		Service: c.name(), Published: c.port(), Target: c.port(), Protocol: pick(c, TCP, UDP, "sctp"), Mode: pick(c, Ingress, Host, "x"),
 		Locality: pick(c, AnyEndpoint, PreferLocal, "x"), OnePacket: c.next(4) == 1, AllowedCIDRs: pick[PrefixList](c, "", "10.0.0.0/8", "10.0.0.0/8,9.0.0.0/8", "x"),
+		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"),
 	}
 	key := p.Key()
 	if c.next(5) == 1 {
@@ -304,6 +305,7 @@ func TestRules_SameRefusal(t *testing.T) {
 		"the health address's port":   port(func(p *PublishedPort) { p.Published = 10256 }),
 		"no target":                   port(func(p *PublishedPort) { p.Target = 0 }),
 		"an unknown service":          port(func(p *PublishedPort) { p.Service = "gone" }),
+		"nodes that are not sorted":   port(func(p *PublishedPort) { p.Nodes = "n2,n1" }),
 		"networks that are not right": port(func(p *PublishedPort) { p.AllowedCIDRs = "0.0.0.0/0" }),
 		"idle that overflows":         cluster(func(c *Cluster) { c.TCPIdleSeconds = 18446744074 + 100 }),
 		"a pool that is everything":   cluster(func(c *Cluster) { c.AddressPool = netip.MustParsePrefix("0.0.0.0/0") }),

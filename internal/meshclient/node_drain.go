@@ -69,7 +69,7 @@ func carries(r *mesh.Record, name string) bool {
 	for _, p := range r.Ports {
 		service := r.Services[p.Service]
 		for _, key := range r.LiveEndpoints(service) {
-			if p.Mode == mesh.Ingress || service.Endpoints[key].Node == name {
+			if p.Mode == mesh.Ingress && p.Nodes.Has(name) || service.Endpoints[key].Node == name {
 				return true
 			}
 		}

@@ -49,6 +49,7 @@ func portDataSchema() map[string]schema.Attribute {
 		"mode":          readText("`ingress` or `host`."),
 		"target_port":   readNumber("Port on which the endpoints listen that name none of their own."),
 		"locality":      readText("`any`, `prefer_local` or `local_only`."),
+		"nodes":         schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Nodes on which the port is open, of those that the mode says; null for all."},
 		"allowed_cidrs": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Networks from which clients may connect; null for everybody."},
 		"one_packet":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether an endpoint is chosen for every packet."},
 		"endpoints": schema.MapNestedAttribute{

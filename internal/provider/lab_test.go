@@ -160,6 +160,27 @@ func TestAccLabOnePortOnEveryNode(t *testing.T) {
 				}},
 			},
 			{PreConfig: everyNodeAnswers(8080, 30000), Config: l.config(http, more), ConfigPlanChecks: again},
+			// On one node only, also where it was open: on the others another program has the port.
+			{
+				Config:           l.config(http, more, published("there", "web", backendPort, target, `nodes = ["`+l.names()[0]+`"]`)),
+				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("routingmesh_published_port.there", create)}},
+			},
+			{PreConfig: func() {
+				for i, want := range []string{want, backends[0], backends[1]} {
+					if got := l.answers(l.names()[i], backendPort); got != want {
+						t.Errorf("%s:%d is answered by %q, want %q", l.names()[i], backendPort, got, want)
+					}
+				}
+			}, Config: l.config(http, strings.Replace(more, target, target+"\n  nodes = [\""+l.names()[1]+"\"]", 1))},
+			{PreConfig: func() {
+				if got := l.answers(l.names()[1], 30000); got != want {
+					t.Errorf("%s:30000 is answered by %q", l.names()[1], got)
+				}
+				for _, closed := range []string{l.names()[0], l.names()[2]} {
+					l.run("client", fmt.Sprintf("! curl -sS -m 10 http://%s:30000/ 2>/dev/null", l.Nodes[closed].Address))
+				}
+			}, Config: l.config(http, more)},
+			{PreConfig: everyNodeAnswers(8080, 30000), Config: l.config(http, more), ConfigPlanChecks: again},
 			{ResourceName: node, ImportState: true, ImportStateVerify: true},
 			{ResourceName: thePort, ImportState: true, ImportStateVerify: true},
 		},

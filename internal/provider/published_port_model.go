@@ -20,6 +20,7 @@ type portModel struct {
 	Locality      types.String   `tfsdk:"locality"`
 	OnePacket     types.Bool     `tfsdk:"one_packet"`
 	AllowedCIDRs  types.Set      `tfsdk:"allowed_cidrs"`
+	Nodes         types.Set      `tfsdk:"nodes"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -39,6 +40,7 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 		p.Locality = mesh.Locality(locality)
 	}
 	p.AllowedCIDRs, _ = mesh.ParsePrefixList(texts(m.AllowedCIDRs)) // its validator has said what is wrong
+	p.Nodes, _ = mesh.ParseNodeList(texts(m.Nodes))
 	return p
 }
 
@@ -58,13 +60,13 @@ func texts(set types.Set) (all []string) {
 	return all
 }
 
-// prefixSet is null for everybody.
-func prefixSet(l mesh.PrefixList) types.Set {
-	if l == "" {
+// textSet is null where there are none.
+func textSet(texts []string) types.Set {
+	if len(texts) == 0 {
 		return types.SetNull(types.StringType)
 	}
 	var elements []attr.Value
-	for _, text := range l.Strings() {
+	for _, text := range texts {
 		elements = append(elements, types.StringValue(text))
 	}
 	return types.SetValueMust(types.StringType, elements)
@@ -77,5 +79,6 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.TargetPort = types.Int64Value(int64(p.Target))
 	m.Protocol, m.Mode = types.StringValue(string(p.Protocol)), types.StringValue(string(p.Mode))
 	m.Locality, m.OnePacket = types.StringValue(localityText(p.Locality)), types.BoolValue(p.OnePacket)
-	m.AllowedCIDRs = prefixSet(p.AllowedCIDRs)
+	m.AllowedCIDRs = textSet(p.AllowedCIDRs.Strings())
+	m.Nodes = textSet(p.Nodes.Names())
 }

@@ -158,7 +158,7 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 // samePort tells whether the record stays as it is.
 func (m *portModel) samePort(o *portModel) bool {
 	return m.TargetPort.Equal(o.TargetPort) && m.Mode.Equal(o.Mode) && m.Locality.Equal(o.Locality) && m.OnePacket.Equal(o.OnePacket) &&
-		m.AllowedCIDRs.Equal(o.AllowedCIDRs)
+		m.AllowedCIDRs.Equal(o.AllowedCIDRs) && m.Nodes.Equal(o.Nodes)
 }
 
 func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

@@ -227,3 +227,29 @@ func TestAllowedCIDRs(t *testing.T) {
 		step("", update),
 	)
 }
+
+// TestOpenOnNodes: which nodes a port is open on is changed in place, in any order.
+func TestOpenOnNodes(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1", "n2", "n3")
+	config := func(more ...string) string {
+		return m.provider(cluster(), m.node("n1"), m.node("n2"), service("web", "n1"), published("http", "web", 8080, more...))
+	}
+	step := func(want mesh.NodeList, change plancheck.ResourceActionType, more ...string) resource.TestStep {
+		return resource.TestStep{Config: config(more...), ConfigPlanChecks: actions(thePort, change), Check: func(*terraform.State) error {
+			if got := m.record().Ports[mesh.PortKey{Port: 8080, Protocol: mesh.TCP}].Nodes; got != want {
+				return fmt.Errorf("the record has %q, want %q", got, want)
+			}
+			return nil
+		}}
+	}
+	m.test(
+		step("n1,n2", create, `nodes = [routingmesh_node.n2.name, routingmesh_node.n1.name]`),
+		step("n1,n2", noop, `nodes = ["n1", "n2"]`),
+		step("n1", update, `nodes = ["n1"]`),
+		resource.TestStep{ResourceName: thePort, ImportState: true, ImportStateVerify: true},
+		resource.TestStep{Config: config(`nodes = ["N1"]`), ExpectError: regexp.MustCompile(`(?s)Invalid name`)},
+		resource.TestStep{Config: config(`nodes = []`), ExpectError: regexp.MustCompile(`(?s)nodes.*at least 1`)},
+		step("", update),
+	)
+}

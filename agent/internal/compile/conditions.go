@@ -196,7 +196,7 @@ func Kept(rec *mesh.Record, node string, check Check, now Conditions) bool {
 
 // Serves counts, over the published ports of a service, the endpoints that get
 // new connections on this node, and those of them on the node itself. The lowest
-// of its ports counts: 0 where one port has nobody.
+// of its ports counts that may be open here: 0 where one port has nobody.
 func Serves(rec *mesh.Record, node string, service string, now Conditions) (all, local int) {
 	self := rec.Nodes[node]
 	if self == nil {
@@ -204,6 +204,9 @@ func Serves(rec *mesh.Record, node string, service string, now Conditions) (all,
 	}
 	first := true
 	for _, p := range rec.ServicePorts(service) {
+		if !p.Nodes.Has(node) {
+			continue
+		}
 		n, l := 0, 0
 		for _, d := range destinations(rec, self, p, now) {
 			if d.weight > 0 && !d.sick {

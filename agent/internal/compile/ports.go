@@ -13,7 +13,8 @@ import (
 // routingmesh-ep-* for each port on which an endpoint of this node answers, or is
 // checked. What two ports ask for both, as shared tells, is handed on by each.
 //
-// An ingress port whose service has no live endpoint stays open: IPVS without
+// Endpoints answer what comes in through other nodes, whether the port is open on their own
+// or not. An ingress port whose service has no live endpoint stays open: IPVS without
 // a destination answers "port unreachable", which the client sees as
 // connection refused, also through a firewall that drops what no rule accepts.
 // And a UDP client that keeps sending meanwhile leaves no conntrack entry past
@@ -21,7 +22,17 @@ import (
 func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) {
 	key, service := p.Key(), rec.Services[p.Service]
 	dests := destinations(rec, self, p, now)
-	if p.Mode == mesh.Host && len(dests) == 0 {
+	open := p.Nodes.Has(self.Name)
+	if p.Mode == mesh.Host && (!open || len(dests) == 0) {
+		return
+	}
+	for _, d := range dests {
+		if d.local {
+			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
+		}
+	}
+	checkedPort(put, self, service)
+	if !open {
 		return
 	}
 	server, set := ServerAddress(self, p), ingressSet(key.Protocol)
@@ -36,11 +47,7 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 		if !d.out {
 			put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: d.addr, Weight: d.weight})
 		}
-		if d.local {
-			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
-		}
 	}
-	checkedPort(put, self, service)
 }
 
 // allowed puts who may connect to the port, if that is not everybody. The self-test is
@@ -110,9 +117,9 @@ func answersReturn(put func(state.Object), self *mesh.Node) {
 }
 
 // Opens reports whether the port is open on the node: everywhere in ingress
-// mode, where an endpoint is in host mode.
+// mode, where an endpoint is in host mode, and only on the nodes that it names.
 func Opens(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
-	if rec == nil || rec.Nodes[node] == nil {
+	if rec == nil || rec.Nodes[node] == nil || !p.Nodes.Has(node) {
 		return false
 	}
 	return p.Mode == mesh.Ingress || len(localTargets(rec, node, p)) > 0

@@ -66,7 +66,7 @@ func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) 
 // are to take it.
 func (s succession) canDrain(d drain) bool {
 	port, host := s.next.Ports[d.Port], s.next.Nodes[d.Node]
-	return port != nil && port.Service == d.Service && s.sameMode(d.Port) &&
+	return port != nil && port.Service == d.Service && s.sameMode(d.Port) && port.Nodes.Has(s.node) &&
 		host != nil && host.HostAddress() == d.Address.Addr() && !s.asks(d.Port, d.Address)
 }
 

@@ -133,6 +133,8 @@ func (t *tracer) notOpen(key mesh.PortKey) string {
 		return fmt.Sprintf("This host only keeps the record of the cluster %s; it is no node of it, so no port is open here.", t.Record.Cluster.Name)
 	case t.port == nil:
 		return t.notPublished(key)
+	case !t.port.Nodes.Has(t.Node):
+		return fmt.Sprintf("Port %s is open only on the nodes that it names (nodes of the published port): %s.", key, strings.Join(t.port.Nodes.Names(), ", "))
 	case t.port.Mode == mesh.Host:
 		return t.elsewhere()
 	}

@@ -11,6 +11,15 @@ resource "routingmesh_published_port" "api" {
   target_port = 9001
 }
 
+# Open on one node only, whose clients are in one network. The endpoints may be on any node.
+resource "routingmesh_published_port" "admin" {
+  service_id     = routingmesh_service.api.id
+  published_port = 8443
+  target_port    = 8443
+  nodes          = ["n1"]
+  allowed_cidrs  = ["192.0.2.0/24"]
+}
+
 # Only on the nodes that run the endpoints, which see the client's own address.
 resource "routingmesh_published_port" "syslog" {
   service_id     = routingmesh_service.web.id
