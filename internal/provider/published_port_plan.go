@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -43,6 +44,9 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		walk.forget(oldCluster, instance)
 		addError(&resp.Diagnostics, portSubject("", plan.ServiceID.ValueString(), p.Key()), checkAlone(p))
 		return
+	}
+	if why := walk.openNowhere(cluster, p); why != "" {
+		resp.Diagnostics.AddAttributeWarning(path.Root("nodes"), "Published port is open nowhere", why)
 	}
 	warning, err := walk.planPort(cluster, instance, p)
 	addError(&resp.Diagnostics, portSubject("", plan.ServiceID.ValueString(), p.Key()), err)
@@ -94,6 +98,24 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 		return "", nil
 	}
 	return c.portInUse(cluster, id, p), nil
+}
+
+// openNowhere warns of a port all of whose nodes are unknown.
+func (w *walk) openNowhere(cluster string, p mesh.PublishedPort) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.cluster(cluster)
+	if p.Nodes == "" || c.observed == nil {
+		return ""
+	}
+	nodes := c.nodes()
+	for _, name := range p.Nodes.Names() {
+		if nodes[name] != nil {
+			return ""
+		}
+	}
+	return fmt.Sprintf("The cluster %s has none of the nodes of the published port %s (%s): it stays closed. If one of them joins in the same apply, ignore this; otherwise correct nodes.",
+		cluster, p.Key(), strings.Join(p.Nodes.Names(), ", "))
 }
 
 // portInUse warns of a port that the cluster has, by another resource than id.

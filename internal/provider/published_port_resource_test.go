@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -226,6 +227,22 @@ func TestAllowedCIDRs(t *testing.T) {
 		resource.TestStep{Config: config(`allowed_cidrs = []`), ExpectError: regexp.MustCompile(`(?s)allowed_cidrs.*at least 1`)},
 		step("", update),
 	)
+}
+
+// TestOpenNowhere: a name that no node has is said.
+func TestOpenNowhere(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	w := m.workspace()
+	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080)))
+	w.apply()
+	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080, `nodes = ["n11", "n12"]`)))
+	out, _ := w.plan()
+	says(t, out, "Warning: Published port is open nowhere", "none of the nodes of the published port 8080/tcp (n11, n12)")
+	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080, `nodes = ["n1", "n12"]`)))
+	if out, _ := w.plan(); strings.Contains(out, "Warning") {
+		t.Errorf("a node that has left may stay in the list:\n%s", out)
+	}
 }
 
 // TestOpenOnNodes: which nodes a port is open on is changed in place, in any order.

@@ -82,7 +82,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				ElementType: types.StringType,
 				Optional:    true,
 				MarkdownDescription: fmt.Sprintf("Names of the nodes on which the port is open (`routingmesh_node.….name`), at most %d: the entry nodes, of those on which `mode` opens it. On the others it stays closed, and free for another program. ", mesh.MaxListedNodes) +
-					"Endpoints may be on any node. A node that leaves the cluster may stay in the list. Default: all nodes. Changed in place; on a node that is taken out the port is closed at once, with its connections.",
+					"By labels: `nodes = [for n in routingmesh_node.this : n.name if n.labels.side == \"public\"]`. Endpoints may be on any node. A node that leaves the cluster may stay in the list. Default: all nodes. Changed in place; on a node that is taken out the port is closed at once, with its connections.",
 				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxListedNodes), setvalidator.ValueStringsAre(nameRule)},
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
