@@ -98,7 +98,7 @@ phase build
 phase unit
 boot
 for p in check-generate lint lab-up; do phase "$p"; done
-beside fuzz
+beside previous fuzz
 phase testkernel
 joined
 phase testacc

@@ -142,70 +142,112 @@ func (c *client) end(t *testing.T) {
 	}
 }
 
-// An agent is killed after each of its writes, in each kind of apply. The next one
-// ends what it has begun, and no request through a port that the change does not
-// touch is lost.
-func TestAnAgentThatIsKilledAtAnyWrite(t *testing.T) {
-	w := newWire(t)
-	a, b, c := newMachine(t, "a"), newMachine(t, "b"), newMachine(t, "c")
-	w.plug(a, node(1).underlay())
-	w.plug(b, node(2).underlay())
-	w.plug(c, netip.MustParseAddr("192.168.77.100"))
-	b.answers("tcp", ":80")
-	first := crashRecord(t)
-	b.agentRuns(first, "n2")
+// crashMesh is a mesh of two nodes and a client: b serves, and the agent of a is killed after
+// each of its writes. The next agent ends what it has begun, and no request through a port
+// that the change does not touch is lost. Each kind of apply is a test of its own: they take
+// long, and shards of the tests take them apart.
+type crashMesh struct {
+	t       *testing.T
+	a, b, c *machine
+	record  *mesh.Record
+}
 
-	t.Run("first apply", func(t *testing.T) {
-		dieAtEachWrite(t, a, first, "n1", c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1"))
-	})
-	whole := first
-	for _, test := range []struct {
-		name   string
-		each   bool // from the start each time, instead of one write after the other
-		change func(*mesh.Record) error
-	}{
-		{"a port with endpoints", true, func(r *mesh.Record) error {
-			if err := r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}}); err != nil {
-				return err
-			}
-			return r.PutPort(&mesh.PublishedPort{Service: "more", Published: 8081, Target: 81, Protocol: mesh.TCP, Mode: mesh.Ingress})
-		}},
-		{"scaling", true, func(r *mesh.Record) error {
-			return r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"b": {Node: "n2"}, "c": {Node: "n2", Port: 82}}})
-		}},
-		{"a host-mode port", false, func(r *mesh.Record) error {
-			if err := r.PutService(&mesh.Service{Name: "here", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}); err != nil {
-				return err
-			}
-			return r.PutPort(&mesh.PublishedPort{Service: "here", Published: 9090, Target: 90, Protocol: mesh.TCP, Mode: mesh.Host})
-		}},
-		{"a join", false, func(r *mesh.Record) error {
-			return r.PutNode(&mesh.Node{Name: "n3", Address: node(3).underlay(), UnderlayMTU: 1500})
-		}},
-		{"removing a port", true, func(r *mesh.Record) error {
-			r.RemovePort(mesh.PortKey{Port: 9090, Protocol: mesh.TCP})
-			return nil
-		}},
-	} {
-		next := whole.Next()
-		must(t, test.change(next))
-		t.Run(test.name, func(t *testing.T) {
-			traffic := c.keepAsking("192.168.77.1:8080", "b sees 10.255.0.1")
-			if test.each {
-				dieOnceAtEachWrite(t, a, whole, next, traffic)
-			} else {
-				dieAtEachWrite(t, a, next, "n1", traffic)
-			}
-		})
-		whole = next
+// newCrashMesh has the record in the kernel of a already, if it is standing.
+func newCrashMesh(t *testing.T, standing bool) *crashMesh {
+	t.Helper()
+	w := newWire(t)
+	k := &crashMesh{t, newMachine(t, "a"), newMachine(t, "b"), newMachine(t, "c"), crashRecord(t)}
+	w.plug(k.a, node(1).underlay())
+	w.plug(k.b, node(2).underlay())
+	w.plug(k.c, netip.MustParseAddr("192.168.77.100"))
+	k.b.answers("tcp", ":80")
+	k.b.agentRuns(k.record, "n2")
+	if standing {
+		k.a.agentRuns(k.record, "n1")
 	}
-	left := whole.Next()
-	left.RemoveNode("n1")
-	t.Run("leaving", func(t *testing.T) {
-		dieAtEachWrite(t, a, left, "", c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1"))
+	return k
+}
+
+// next is the record after a change.
+func (k *crashMesh) next(change func(*mesh.Record) error) *mesh.Record {
+	k.t.Helper()
+	next := k.record.Next()
+	must(k.t, change(next))
+	return next
+}
+
+func (k *crashMesh) throughB() *client { return k.c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1") }
+func (k *crashMesh) throughA() *client { return k.c.keepAsking("192.168.77.1:8080", "b sees 10.255.0.1") }
+
+// oneAfterTheOther makes the change one write after the other.
+func (k *crashMesh) oneAfterTheOther(change func(*mesh.Record) error) {
+	k.t.Helper()
+	next := k.next(change)
+	dieAtEachWrite(k.t, k.a, next, "n1", k.throughA())
+	k.record = next
+}
+
+// fromTheStart makes the change from the start each time.
+func (k *crashMesh) fromTheStart(change func(*mesh.Record) error) {
+	k.t.Helper()
+	next := k.next(change)
+	dieOnceAtEachWrite(k.t, k.a, k.record, next, k.throughA())
+	k.record = next
+}
+
+func TestKilled_AtAnyWriteOfTheFirstApply(t *testing.T) {
+	k := newCrashMesh(t, false)
+	dieAtEachWrite(t, k.a, k.record, "n1", k.throughB())
+}
+
+func TestKilled_AtAnyWriteOfAPortWithEndpoints(t *testing.T) {
+	newCrashMesh(t, true).fromTheStart(putMore(map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}))
+}
+
+func TestKilled_AtAnyWriteOfScaling(t *testing.T) {
+	k := newCrashMesh(t, false)
+	k.record = k.next(putMore(map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}))
+	k.a.agentRuns(k.record, "n1")
+	k.fromTheStart(func(r *mesh.Record) error {
+		return r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"b": {Node: "n2"}, "c": {Node: "n2", Port: 82}}})
 	})
-	a.t = t
-	a.reach(state.State{}, 0)
+}
+
+// putMore publishes a second service.
+func putMore(endpoints map[string]mesh.Endpoint) func(*mesh.Record) error {
+	return func(r *mesh.Record) error {
+		if err := r.PutService(&mesh.Service{Name: "more", Endpoints: endpoints}); err != nil {
+			return err
+		}
+		return r.PutPort(&mesh.PublishedPort{Service: "more", Published: 8081, Target: 81, Protocol: mesh.TCP, Mode: mesh.Ingress})
+	}
+}
+
+func TestKilled_AtAnyWriteOfAHostModePort(t *testing.T) {
+	k := newCrashMesh(t, true)
+	k.oneAfterTheOther(func(r *mesh.Record) error {
+		if err := r.PutService(&mesh.Service{Name: "here", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}); err != nil {
+			return err
+		}
+		return r.PutPort(&mesh.PublishedPort{Service: "here", Published: 9090, Target: 90, Protocol: mesh.TCP, Mode: mesh.Host})
+	})
+	k.fromTheStart(func(r *mesh.Record) error {
+		r.RemovePort(mesh.PortKey{Port: 9090, Protocol: mesh.TCP})
+		return nil
+	})
+}
+
+func TestKilled_AtAnyWriteOfAJoinAndOfLeaving(t *testing.T) {
+	k := newCrashMesh(t, true)
+	k.oneAfterTheOther(func(r *mesh.Record) error {
+		return r.PutNode(&mesh.Node{Name: "n3", Address: node(3).underlay(), UnderlayMTU: 1500})
+	})
+	left := k.next(func(r *mesh.Record) error {
+		r.RemoveNode("n1")
+		return nil
+	})
+	dieAtEachWrite(t, k.a, left, "", k.throughB())
+	k.a.reach(state.State{}, 0)
 }
 
 // dieAtEachWrite lets one agent after the other do a single write: every state on

@@ -3,7 +3,6 @@
 package serving
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -204,10 +203,6 @@ func (w *world) restartAgents(t *testing.T) {
 var agentAnswers = rigtest.WaitUntil("the agent has its record in the kernel",
 	`s=$(curl -sS -m 20 --unix-socket /run/routingmesh/agent.sock http://agent/v1/status | jq -c .problems); echo "$s"; [ "$s" = '[]' ]`)
 
-// previous is the commit whose provider and agent make the cluster: the last one that has landed before this one, or
-// was released. CONTRIBUTING.md says when it moves.
-const previous = "9c29af39f9825b18923e1b7635372d73d7307cdd"
-
 // upgrade takes over a mesh of the previous version. Today's provider reads what the old agents have, and its first
 // change brings today's to every node, which go on with the files of the old ones.
 func (w *world) upgrade(t *testing.T) {
@@ -228,26 +223,14 @@ func (w *world) upgrade(t *testing.T) {
 	w.servedBy(t, "n2:9001", "n3:9001")
 }
 
-// previousProvider builds the previous version's provider with its agent, and returns its folder. A shallow clone does not
-// have it: there it is this version's, with another version's name.
+// previousProvider is the folder of the previous version's provider, which has its agent in it.
 func (w *world) previousProvider(t *testing.T) string {
 	t.Helper()
-	const build = `cd "$ROOT"
-if [ "$(git rev-parse --is-shallow-repository)" = true ] && ! git cat-file -e "$COMMIT"; then COMMIT=HEAD; fi
-cd - > /dev/null
-git -C "$ROOT" archive "$COMMIT" | tar -x
-agents=internal/meshclient/agentbin
-mkdir -p $agents bin
-go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=0.0.9" -o bin/agent ./agent
-gzip -1nc bin/agent | tee $agents/routingmesh-agent_linux_arm64.gz > $agents/routingmesh-agent_linux_amd64.gz
-go build -trimpath -buildvcs=false -o bin/terraform-provider-routingmesh .`
-	cmd := exec.CommandContext(rigtest.Within(t, 10*time.Minute), "bash", "-euo", "pipefail", "-c", build)
-	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "ROOT="+w.Lab.Root, "COMMIT="+previous)
+	cmd := exec.CommandContext(rigtest.Within(t, 10*time.Minute), filepath.Join(w.Lab.Root, "scripts", "previous.sh"))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the provider of %s: %v\n%s", previous, err, out)
+		t.Fatalf("build the previous provider: %v\n%s", err, out)
 	}
-	return filepath.Join(w.dir, "bin")
+	return filepath.Join(w.Lab.Root, "bin", "previous")
 }
 
 // leave takes a node out that has an endpoint; those in front of the mesh have been told.

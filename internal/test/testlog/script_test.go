@@ -55,16 +55,16 @@ func testSh(t *testing.T, fails string) (made, printed string) {
 }
 
 // inOrder has what goes on at the same time in one order.
-var inOrder = strings.NewReplacer("lab-up check-generate", "check-generate lab-up", "lab-up lint", "lint lab-up", "testkernel fuzz", "fuzz testkernel")
+var inOrder = strings.NewReplacer("testkernel previous fuzz", "previous fuzz testkernel", "previous testkernel fuzz", "previous fuzz testkernel", "lab-up check-generate", "check-generate lab-up", "lab-up lint", "lint lab-up", "testkernel fuzz", "fuzz testkernel")
 
 // The lab boots beside lint, and fuzz goes on beside testkernel; what they say comes after what the other says.
 func TestScript_SideBySide(t *testing.T) {
 	made, printed := testSh(t, "")
-	if made = inOrder.Replace(made); made != "build unit check-generate lint lab-up fuzz testkernel testacc lab-down" {
+	if made = inOrder.Replace(made); made != "build unit check-generate lint lab-up previous fuzz testkernel testacc lab-down" {
 		t.Errorf("made %s", made)
 	}
 	for _, want := range []string{
-		"== lint\nmaking lint\n\n== lab-up\nmaking lab-up\n\n== testkernel\nmaking testkernel\n\n== fuzz\nmaking fuzz\n\n== testacc\n",
+		"== lint\nmaking lint\n\n== lab-up\nmaking lab-up\n\n== testkernel\nmaking testkernel\n\n== previous\nmaking previous\n\n== fuzz\nmaking fuzz\n\n== testacc\n",
 		"== slowest tests\n    1.5 s  a TestSlow\n", "ok, the rest of it", "ok, beside the others", "total",
 	} {
 		if !strings.Contains(printed, want) {
@@ -81,9 +81,9 @@ func TestScript_Fails_EndsTheLab(t *testing.T) {
 		"check-generate": "build unit check-generate lab-up lab-down",
 		"lint":           "build unit check-generate lint lab-up lab-down",
 		"lab-up":         "build unit check-generate lint lab-up lab-down",
-		"fuzz":           "build unit check-generate lint lab-up fuzz testkernel lab-down",
-		"testkernel":     "build unit check-generate lint lab-up fuzz testkernel lab-down",
-		"testacc":        "build unit check-generate lint lab-up fuzz testkernel testacc lab-down",
+		"fuzz":           "build unit check-generate lint lab-up previous fuzz testkernel lab-down",
+		"testkernel":     "build unit check-generate lint lab-up previous fuzz testkernel lab-down",
+		"testacc":        "build unit check-generate lint lab-up previous fuzz testkernel testacc lab-down",
 	} {
 		made, printed := testSh(t, fails)
 		if made = inOrder.Replace(made); made != want {
