@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/meshtest"
@@ -92,6 +94,38 @@ func TestWholeRecordWhereAChangeIsNotTaken(t *testing.T) {
 				t.Errorf("%d ports are in the record", got)
 			}
 		})
+	}
+}
+
+// A snapshot is not of one moment: a node that had no record when it was asked has an older one than the snapshot's when the
+// request comes, as a node has that another writer joins meanwhile. It is sent the record that replaces what it has.
+func TestANodeHasAnOlderRecordThanItHadWhenAsked(t *testing.T) {
+	t.Parallel()
+	f, c := cluster(t, three)
+	n4 := f.Add("n4")
+	ctx := deadline(t)
+	must(t)(c.PutNode(ctx, "demo", n4.MeshNode(), true))
+	joined := n4.Record()
+	must(t)(c.PutPort(ctx, "demo", port(8000), true))
+	n4.SetInstalled(false)
+	n4.SetInstalled(true)
+	f.ResetRequests()
+	preparing, prepare := n4.Hold(mesh.PathPrepare)
+	var g errgroup.Group
+	g.Go(func() error {
+		return outcome(newClient(t, f.ClientConfig(three...)).PutPort(ctx, "demo", port(8001), true))
+	})
+	<-preparing
+	n4.SetRecord(joined, n4.Name)
+	prepare()
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(prepared(t, n4)); got != "[whole whole]" {
+		t.Errorf("it was sent %s", got)
+	}
+	if got := len(sameRecord(t, f).Ports); got != 2 {
+		t.Errorf("%d ports are in the record", got)
 	}
 }
 

@@ -46,27 +46,22 @@ func (r *commitRun) prepareAll(ctx context.Context, p *proposal) {
 	})
 }
 
-// prepare asks one member. One that cannot use the change is sent the whole record. It
-// is silent, that is without a vote, if it has no record, or has lost or lowered it since
-// it was asked.
+// prepare asks one member. One that cannot use the change, or has another record than
+// it had when it was asked, is sent the whole record. It is silent, that is without a
+// vote, if it has no record, or not the one any more that it was judged by.
 func (r *commitRun) prepare(ctx context.Context, m *member, p *proposal) (problems []mesh.Problem, silent bool, err error) {
 	req := p.request(m)
 	req.Holder = r.holder
 	silent = p.snap.Record != nil && m.view.hash() == ""
 	problems, err = r.agents.Prepare(ctx, m.ep, req)
-	if !p.asWhole(req, err) {
+	replaces, moved, again := p.asWhole(req, m.view.hash(), err)
+	if !again {
 		return problems, silent, err
 	}
-	req = p.whole(m, m.view.hash())
-	if has, stale := refusedAsStale(err); stale {
-		if has.Generation >= p.snap.Record.Generation {
-			return nil, silent, err // it has one that was not judged
-		}
-		req, silent = p.whole(m, has.Hash), true
-	}
+	req = p.whole(m, replaces)
 	req.Holder = r.holder
 	problems, err = r.agents.Prepare(ctx, m.ep, req)
-	return problems, silent, err
+	return problems, silent || moved, err
 }
 
 func refusedAsStale(err error) (*mesh.Refusal, bool) {

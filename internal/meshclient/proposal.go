@@ -37,8 +37,7 @@ func newProposal(snap *Snapshot, next *mesh.Record, ops []*operation, members []
 }
 
 // request is what the member is asked to prepare: a change where it is known to
-// have what that changes. It has the whole record where it refuses the change,
-// see asWhole.
+// have what that changes, else the whole record.
 func (p *proposal) request(m *member) mesh.PrepareRequest {
 	if s := m.view.Status; p.change != nil && s != nil && s.Hash == p.change.Base {
 		return mesh.PrepareRequest{Node: m.node, Vote: m.voter != "", Change: p.change}
@@ -52,12 +51,18 @@ func (p *proposal) whole(m *member, replaces string) mesh.PrepareRequest {
 	return mesh.PrepareRequest{Node: m.node, Vote: m.voter != "", Replaces: replaces, Record: p.next}
 }
 
-// asWhole says that a member which was sent the change, and answered err, is to
-// be sent the whole record: it has another than it had a moment ago, or an agent
-// that makes another record of the change, or knows none.
-func (p *proposal) asWhole(sent mesh.PrepareRequest, err error) bool {
+// asWhole says that a member which was sent a request, and answered err, is to be sent
+// the whole record: it has an agent that makes another record of a change, or knows none,
+// or it has moved, that is it has another record, replaces, than it had a moment ago. A
+// record that was not judged, neither older than the snapshot's nor that one itself, is
+// not replaced.
+func (p *proposal) asWhole(sent mesh.PrepareRequest, had string, err error) (replaces string, moved, again bool) {
+	if has, stale := refusedAsStale(err); stale {
+		judged := p.snap.Record != nil && (has.Generation < p.snap.Record.Generation || has.Hash == p.snap.hash)
+		return has.Hash, true, judged && has.Hash != had
+	}
 	r, refused := errors.AsType[*mesh.Refusal](err)
-	return refused && sent.Record == nil && r.Code != mesh.Busy && r.Code != mesh.Foreign
+	return had, false, refused && sent.Record == nil && r.Code != mesh.Busy && r.Code != mesh.Foreign
 }
 
 // answer is what one member said; err nil means that it agreed, perhaps with
