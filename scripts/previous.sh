@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # The last commit that has landed before what the checkout adds, or was released: CONTRIBUTING.md says when it moves.
-commit=9c29af39f9825b18923e1b7635372d73d7307cdd
+commit=34fcf08d586d461114eb120d5a86c18a6b0cee17
 if [ "$(git rev-parse --is-shallow-repository)" = true ] && ! git cat-file -e "$commit" 2>/dev/null; then commit=$(git rev-parse HEAD); fi
 out=$PWD/bin/previous
 if [ "$(cat "$out/commit" 2>/dev/null)" = "$commit" ]; then exit 0; fi

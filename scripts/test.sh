@@ -1,22 +1,30 @@
 #!/usr/bin/env bash
-# test.sh: the phases of make test; the first that fails ends it. The lab boots beside check-generate and lint, and fuzzing goes on beside
-# the kernel's tests, which wait more than they compute: nothing of this fails because it is slow. The lab is ended in any case (not with
-# KEEP=1, and not one that ran before). At the end it shows what failed, the tables that the tests on the lab have written, the slowest
-# tests, and what each phase took and how it went.
+# test.sh: the phases of make test; the first that fails ends it. What waits more than it computes goes on side by side: the labs boot
+# beside check-generate and lint; then each lab takes the next part of the tests that need one, and fuzzing goes on beside them. Nothing
+# of this fails because it is slow. The labs are ended in any case (not with KEEP=1, and not one that ran before). At the end it shows what
+# failed, the tables that the tests on the labs have written, the slowest tests, and what each phase took and how it went.
+# LABS is how many labs there are (2); each needs 5 GB of memory.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
-names=() results=() failed='' lab='' boots='' besides='' work=$(mktemp -d)
+names=() results=() failed='' boots='' lanes=() started=() work=$(mktemp -d)
 log=$work/log booted=$work/booted
 export RM_TEST_TIMES; RM_TEST_TIMES=$(mktemp)
-labdir=${LAB_DIR:-.lab}
+dirs=() ports=()
+for ((i = 0; i < ${LABS:-2}; i++)); do
+  suffix=$((i + 1))
+  dirs+=("${LAB_DIR:-.lab}${suffix#1}") ports+=($((${LAB_SSH_PORT:-2200} + 20 * i)))
+done
+
+# of I TARGET is make of the target for a lab. What stands on its command line also wins over what make test was called with.
+of() { "$make" --no-print-directory "$2" LAB_DIR="${dirs[$1]}" LAB_SSH_PORT="${ports[$1]}"; }
 
 phase() {
   names+=("$1")
   [ -z "$failed" ] || { results+=("-        not run"); return 0; }
   printf '\n== %s\n' "$1"
   local start=$SECONDS rc=0 how=ok
-  if [ "$1" = lab-up ] && [ -n "$boots" ]; then
+  if [ "$1" = lab-up ]; then
     wait "$boots"; rc=$?
     boots=''
     tee "$log" < "$booted"
@@ -28,40 +36,57 @@ phase() {
   results+=("$(printf '%5d s  %s' $((SECONDS - start)) "$how")")
 }
 
-# boot starts the lab beside the next phases, up to lab-up, none of which builds or installs what it does.
+# boot starts the labs beside the next phases, up to lab-up, none of which builds or installs what it does.
 boot() {
   [ -z "$failed" ] || return 0
-  bin/lab status >/dev/null 2>&1 || lab=started
-  "$make" --no-print-directory lab-up > "$booted" 2>&1 & boots=$!
+  for i in "${!dirs[@]}"; do
+    LAB_DIR=${dirs[i]} LAB_SSH_PORT=${ports[i]} bin/lab status >/dev/null 2>&1 || started+=("$i")
+  done
+  { for i in "${!dirs[@]}"; do of "$i" lab-up || exit; done; } > "$booted" 2>&1 & boots=$!
 }
 
-# beside begins phases that run one after the other beside the next ones of phase. joined waits for them, and shows what they have said.
-beside() {
-  [ -z "$failed" ] || return 0
-  (
-    for p; do
-      start=$SECONDS rc=0
-      nice -n 19 "$make" --no-print-directory "$p" > "$work/beside.$p" 2>&1 || rc=$?
-      echo "$p $((SECONDS - start)) $rc" >> "$work/besides"
-      [ "$rc" = 0 ] || break
-    done
-  ) & besides=$!
+# next takes the first line of a queue.
+next() { (flock 9; head -n1 "$1"; sed -i 1d "$1") 9> "$1.lock"; }
+
+# lane makes what is next in a queue until it is empty, with the command that follows. What a phase says comes when it is over, so that
+# no two mix; after one that failed nothing more is begun.
+lane() {
+  local queue=$1 p start rc
+  while p=$(next "$queue"); [ -n "$p" ]; do
+    printf -- '-- %s has begun\n' "$p"
+    start=$SECONDS rc=0
+    "${@:2}" "$p" > "$work/said.$p" 2>&1 || rc=$?
+    (flock 9; printf '\n== %s\n' "$p"; cat "$work/said.$p"; echo "$p $((SECONDS - start)) $rc" >> "$work/over") 9> "$work/lock"
+    [ "$rc" = 0 ] || { : > "$work/queue.labs"; : > "$work/queue.beside"; }
+  done
 }
 
+# sideBySide runs the phases of $onLabs, each on the lab that is free next, and those of $beside, one after the other, beside them.
+sideBySide() {
+  printf '%s\n' $onLabs > "$work/queue.labs"
+  printf '%s\n' $beside > "$work/queue.beside"
+  if [ -z "$failed" ]; then
+    for i in "${!dirs[@]}"; do lane "$work/queue.labs" of "$i" & lanes+=($!); done
+    lane "$work/queue.beside" nice -n 19 "$make" --no-print-directory & lanes+=($!)
+  fi
+  joined
+}
+
+# joined waits for the lanes, and notes how their phases went.
 joined() {
-  [ -n "$besides" ] || return 0
-  wait "$besides"
-  besides=''
-  while read -r p seconds rc; do
-    printf '\n== %s\n' "$p"
-    cat "$work/beside.$p"
+  [ -z "${lanes[*]}" ] || wait "${lanes[@]}"
+  lanes=()
+  for p in $onLabs $beside; do
+    names+=("$p")
+    read -r seconds rc < <(sed -n "s/^$p //p" "$work/over" 2>/dev/null) || { results+=("-        not run"); continue; }
     how='ok, beside the others'
     if [ "$rc" != 0 ]; then
       how="FAILED (exit $rc)"
-      [ -n "$failed" ] || { failed=$p; cp "$work/beside.$p" "$log"; }
+      [ -n "$failed" ] || { failed=$p; cp "$work/said.$p" "$log"; }
     fi
-    names+=("$p") results+=("$(printf '%5d s  %s' "$seconds" "$how")")
-  done < "$work/besides"
+    results+=("$(printf '%5d s  %s' "$seconds" "$how")")
+  done
+  onLabs='' beside=''
 }
 
 # failures repeats of the failed phase what says why: the tables of a test that failed stand between it and the end of a long log.
@@ -73,32 +98,36 @@ failures() {
 finish() {
   trap - EXIT INT TERM
   [ -z "$boots" ] || wait "$boots"   # half a lab cannot be ended
-  joined
-  if [ -n "$lab" ] && [ -z "${KEEP:-}" ]; then
-    printf '\n== lab-down\n'
-    "$make" --no-print-directory lab-down || failed=${failed:-lab-down}
+  [ -z "${lanes[*]}" ] || joined
+  if [ -z "${KEEP:-}" ]; then
+    for i in "${started[@]}"; do
+      printf '\n== lab-down\n'
+      of "$i" lab-down || failed=${failed:-lab-down}
+    done
   fi
   [ -z "$failed" ] || failures
   rm -rf "$work"
-  for table in "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt; do
+  for table in $(tables); do
     [ ! -e "$table" ] || printf '\n== %s\n%s\n' "$table" "$(cat "$table")"
   done
   printf '\n== slowest tests\n'; sort -rn "$RM_TEST_TIMES" | head -20; rm -f "$RM_TEST_TIMES"
-  printf '\n%-16s %s\n' phase seconds
-  for i in "${!results[@]}"; do printf '%-16s %s\n' "${names[i]}" "${results[i]}"; done
-  printf '%-16s %5d s  %s\n' total "$SECONDS" "$([ -z "$failed" ] && echo ok || echo "FAILED in $failed")"
+  printf '\n%-18s %s\n' phase seconds
+  for i in "${!results[@]}"; do printf '%-18s %s\n' "${names[i]}" "${results[i]}"; done
+  printf '%-18s %5d s  %s\n' total "$SECONDS" "$([ -z "$failed" ] && echo ok || echo "FAILED in $failed")"
   [ -z "$failed" ] || exit 1
 }
 trap finish EXIT
 trap 'failed=${failed:-interrupted}; exit 130' INT TERM
 
-rm -f "$labdir"/serving/*.txt "$labdir"/faults/{table,firewalls}.txt   # of an earlier run
-# An idle lab costs an emulating machine a good part of a processor, so it boots after the unit tests.
+tables() { for dir in "${dirs[@]}"; do ls "$dir"/serving/*.txt "$dir"/faults/{table,firewalls}.txt 2>/dev/null; done; }
+rm -f $(tables)   # of an earlier run
+
+# The longest first, so that the labs are done at about the same time.
+onLabs='testkernel testacc-faults testacc-serving testacc-firewalls testacc-rest'
+beside='previous fuzz'
+# An idle lab costs an emulating machine a good part of a processor, so they boot after the unit tests.
 phase build
 phase unit
 boot
 for p in check-generate lint lab-up; do phase "$p"; done
-beside previous fuzz
-phase testkernel
-joined
-phase testacc
+sideBySide
