@@ -39,6 +39,9 @@ type options struct {
 	parts []part
 	quick bool
 	docs  string
+
+	shares string // a file
+	update bool
 }
 
 func parse(args []string) (o options, err error) {
@@ -54,6 +57,8 @@ func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("parts", strings.Join(all, ","), "what to measure; only when it is named: "+strings.Join(extra, ",")+" (in a lab of make lab-up LAB_PACKAGES=docker.io)")
 	flags.BoolVar(&o.quick, "quick", false, "the smallest sizes, once: to see whether all works")
+	flags.StringVar(&o.shares, "shares", "", "a file with shares of the data path: an error where one has fallen by more than 3 points")
+	flags.BoolVar(&o.update, "update", false, "write -shares instead")
 	flags.StringVar(&o.docs, "docs", "", "measure nothing: write the figures on stdin into this folder's performance.md (the summary) and performance-full.md (all of them)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -142,10 +147,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}()
 	for _, p := range b.parts {
-		if p.lab {
-			if err := b.needLab(ctx); err != nil {
-				return err
-			}
+		if err := b.needLab(ctx, p.lab); err != nil {
+			return err
 		}
 		say(p.name + ": " + p.says)
 		if err := p.run(ctx, b); err != nil {
@@ -155,12 +158,18 @@ func (b *bench) run(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) needLab(ctx context.Context) error {
-	if b.lab.Runs(ctx) {
+// needLab starts the lab that a part needs. One that somebody else has started is taken as it is.
+func (b *bench) needLab(ctx context.Context, kind labKind) error {
+	if kind == noLab || (b.lab.Runs(ctx) && (!b.up || kind == anyLab)) {
 		return nil
 	}
 	b.up = true
-	return b.lab.Up(ctx, say)
+	if kind == countingLab {
+		if err := os.Setenv("LAB_ICOUNT", "1"); err != nil {
+			return err
+		}
+	}
+	return b.lab.Up(ctx, say) // one of another kind is ended
 }
 
 // emit prints figures and keeps them for the table.

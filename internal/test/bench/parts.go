@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,19 +20,27 @@ import (
 // A part is one kind of measurement.
 type part struct {
 	name, says string
-	lab        bool // needs it
+	lab        labKind // what it needs
 	run        func(ctx context.Context, b *bench) error
 	optional   bool // is only measured when it is asked for
 }
 
+type labKind int
+
+const (
+	noLab labKind = iota
+	anyLab
+	countingLab // best one whose clock counts instructions
+)
+
 // What needs no lab comes first, while the machine has nothing else to do.
 var parts = []part{
-	{"agent", "compile, plan and record of the agent, without a kernel", false, agentAlone, false},
-	{"control", "plan, apply and destroy of many ports on three nodes, over what Terraform itself takes", false, overFloor, false},
-	{"fleet", "one Terraform and a hundred nodes", false, hundredNodes, false},
-	{"kernel", "the agent on a kernel: whole and incremental applies, memory, idle CPU", true, agentOnKernel, false},
-	{"datapath", "requests, new connections and bulk through the mesh, against a client that goes to the endpoint itself", true, dataPath, false},
-	{"swarm", "Docker Swarm and then the mesh, in the same lab; its nodes need Docker, and are rebooted", true, besideSwarm, true},
+	{"agent", "compile, plan and record of the agent, without a kernel", noLab, agentAlone, false},
+	{"control", "plan, apply and destroy of many ports on three nodes, over what Terraform itself takes", noLab, overFloor, false},
+	{"fleet", "one Terraform and a hundred nodes", noLab, hundredNodes, false},
+	{"kernel", "the agent on a kernel: whole and incremental applies, memory, idle CPU", anyLab, agentOnKernel, false},
+	{"datapath", "requests, new connections and bulk through the mesh, against a client that goes to the endpoint itself", countingLab, dataPath, false},
+	{"swarm", "Docker Swarm and then the mesh, in the same lab; its nodes need Docker, and are rebooted", anyLab, besideSwarm, true},
 }
 
 func overFloor(ctx context.Context, b *bench) error {
@@ -59,7 +68,20 @@ func (b *bench) rounds() int {
 }
 
 func dataPath(ctx context.Context, b *bench) error {
-	return datapath.Run(ctx, b.lab, b.rounds(), b.emit)
+	counts, err := b.lab.Counts()
+	if err != nil {
+		return err
+	}
+	if !counts {
+		say("the lab's clock is this machine's, so that the shares differ from run to run; that of make lab-up LAB_ICOUNT=1 counts instructions")
+		if b.shares != "" {
+			return errors.New("-shares compares with what was measured in a lab that counts instructions: make lab-down, then make lab-up LAB_ICOUNT=1")
+		}
+	}
+	if err := datapath.Run(ctx, b.lab, b.quick, b.rounds(), b.emit); err != nil || b.shares == "" {
+		return err
+	}
+	return datapath.Compare(b.shares, b.figures, b.update)
 }
 
 func besideSwarm(ctx context.Context, b *bench) error {

@@ -11,11 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The accelerators of QEMU that the lab knows: the CPU's virtualisation, and emulation.
+// The accelerators of QEMU that the lab knows: the CPU's virtualisation, emulation, and emulation of one CPU whose
+// clock is the number of instructions that it has executed (LAB_ICOUNT=1): what takes half the time there needs half
+// the instructions, whatever else this machine does.
 const (
-	accelKVM = "kvm"
-	accelTCG = "tcg"
+	accelKVM   = "kvm"
+	accelTCG   = "tcg"
+	accelCount = "icount"
 )
+
+func emulated(accel string) bool { return accel != accelKVM }
 
 // bootVM boots the virtual machine until every host answers: under KVM where that works, else emulated. That
 // /dev/kvm exists and can be opened says little: machines refuse the virtual machine (no nested virtualisation),
@@ -26,7 +31,7 @@ func (l *Lab) bootVM(s *State) error {
 	s.Accel = l.chooseAccel()
 	err := l.boot(s)
 	var failed *bootError
-	if s.Accel == accelTCG || l.Accel == accelKVM || !errors.As(err, &failed) {
+	if emulated(s.Accel) || l.Accel == accelKVM || !errors.As(err, &failed) {
 		return err
 	}
 	reason := failed.reason()
@@ -104,7 +109,7 @@ func (l *Lab) bootFailed(s *State, what string) error {
 	log := l.path("console.log")
 	e.console = panicOf(tailFile(log, 1000))
 	fmt.Fprintf(&b, "The end of %s:\n%s\nThe nodes' own logs are in %s. Try make lab-down lab-up", log, tailFile(log, 12), l.path("vm", "log"))
-	if s.Driver != "vm" || s.Accel != accelTCG {
+	if s.Driver != "vm" || !emulated(s.Accel) {
 		b.WriteString("; with LAB_DRIVER=vm LAB_ACCEL=tcg nothing depends on this machine's kernel")
 	}
 	e.details = b.String()

@@ -11,7 +11,7 @@ import (
 
 // bootTime is far more than an idle machine needs: half a minute without KVM, some seconds with it. The machines of
 // continuous integration are not idle. A guest that KVM runs slower than this is faster emulated.
-var bootTime = map[string]time.Duration{accelTCG: 10 * time.Minute, accelKVM: 3 * time.Minute, "": 6 * time.Minute}
+var bootTime = map[string]time.Duration{accelTCG: 10 * time.Minute, accelCount: 20 * time.Minute, accelKVM: 3 * time.Minute, "": 6 * time.Minute}
 
 // silence is how long a guest under KVM may print nothing at all; its first line comes within a second.
 const silence = 20 * time.Second

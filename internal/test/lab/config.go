@@ -40,7 +40,7 @@ type Lab struct {
 	Port     int                 // of the client; node i has Port+i
 	Driver   string              // "vm", "native" or "" for what works here
 	Presets  map[string][]string // what hosts the nodes are (LAB_IMAGE), by node
-	Accel    string              // of the vm: "kvm", "tcg" or "" for what works here
+	Accel    string              // of the vm: "kvm", "tcg", "icount" or "" for what works here
 
 	kvm     string        // the device
 	release string        // os-release of this machine
@@ -84,6 +84,15 @@ func newLab(getenv func(string) string) (*Lab, error) {
 	}
 	if !slices.Contains([]string{"", accelKVM, accelTCG}, lab.Accel) {
 		return nil, fmt.Errorf("LAB_ACCEL: %q is neither kvm nor tcg", lab.Accel)
+	}
+	switch count := getenv("LAB_ICOUNT"); {
+	case count == "" || count == "0":
+	case count != "1":
+		return nil, fmt.Errorf("LAB_ICOUNT: %q is neither 1 nor 0", count)
+	case lab.Driver == "native" || lab.Accel != "":
+		return nil, errors.New("LAB_ICOUNT=1 chooses driver and accelerator (vm, emulated): leave LAB_DRIVER and LAB_ACCEL out")
+	default:
+		lab.Driver, lab.Accel = "vm", accelCount
 	}
 	cache := getenv("XDG_CACHE_HOME")
 	if cache == "" {

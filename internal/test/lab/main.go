@@ -25,6 +25,7 @@ const usage = `lab: real nodes to test on
 
 Environment: LAB_DIR (.lab), LAB_NODES (3), LAB_PACKAGES (more Debian packages), LAB_SSH_PORT (2200),
 LAB_DRIVER (vm or native; default: what works here), LAB_ACCEL (kvm or tcg; default: kvm where it works, else tcg, QEMU's emulation),
+LAB_ICOUNT=1 (one emulated CPU whose clock counts instructions: what is measured there is the same each time, make bench),
 LAB_IMAGE (plain hosts): hosts as they come, by node ("n1=firewalld n2=csh+german") or the same for all nodes ("ufw"):
 `
 

@@ -17,12 +17,15 @@ type State struct {
 	Port   int    `json:"port"`
 	Image  string `json:"image"`
 	Hosts  string `json:"hosts,omitempty"` // LAB_IMAGE
-	Accel  string `json:"accel,omitempty"` // of QEMU: what this machine can do, not part of the shape
+	Accel  string `json:"accel,omitempty"` // of QEMU: what this machine can do, part of the shape only where it counts instructions
 	PIDs   []int  `json:"pids"`            // the first one holds the nodes: QEMU, or the native driver's nodes.sh
 }
 
 func (s *State) shape() string {
 	shape := fmt.Sprintf("driver %s, %d nodes, ports from %d, image %s", s.Driver, s.Nodes, s.Port, s.Image)
+	if s.Accel == accelCount {
+		shape += ", instructions counted"
+	}
 	if s.Hosts != "" {
 		shape += ", " + s.Hosts
 	}

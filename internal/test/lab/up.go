@@ -43,6 +43,9 @@ func (l *Lab) up() error {
 // of them answer.
 func (l *Lab) start() error {
 	want := &State{Driver: l.Driver, Nodes: l.Nodes, Port: l.Port, Image: filepath.Base(l.imageDir()), Hosts: l.hostsText()}
+	if l.Accel == accelCount {
+		want.Accel = accelCount
+	}
 	have, err := l.running()
 	if err != nil {
 		return err
@@ -79,7 +82,7 @@ func (l *Lab) boot(s *State) error {
 		what += " (" + s.Accel + ")"
 	}
 	qemu := []string{qemuProgram}
-	if s.Accel == accelTCG {
+	if s.Driver == "vm" && emulated(s.Accel) {
 		qemu = l.emulator()
 	}
 	var exited <-chan error

@@ -23,6 +23,9 @@ const emulatedCPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq"
 // in a second or two; a stalled emulator must not look like a stalled CPU.
 const emulatedKernel = " mitigations=off nokaslr tsc=reliable clocksource=tsc rcupdate.rcu_cpu_stall_suppress=1"
 
+// countShift: an instruction takes 2^1 ns of the guest's clock, about as long as the emulator needs for it.
+const countShift = "1"
+
 // qemuLog is what QEMU itself says, one file per accelerator: that of a failed KVM survives the emulation that follows.
 func (l *Lab) qemuLog(accel string) string { return l.path("qemu-" + accel + ".log") }
 
@@ -74,17 +77,21 @@ func (l *Lab) makeDisk() error {
 func (l *Lab) qemuArgs(accelerator string) []string {
 	img := l.imageDir()
 	cmdline := "console=ttyS0 quiet loglevel=4 panic=1 apparmor=0"
-	accel := []string{"-accel", "kvm", "-cpu", "host"}
-	if accelerator == accelTCG {
+	accel, cpus := []string{"-accel", "kvm", "-cpu", "host"}, "2"
+	if emulated(accelerator) {
 		accel = []string{"-accel", "tcg,thread=multi,tb-size=1024", "-cpu", emulatedCPU}
 		cmdline += emulatedKernel
+	}
+	if accelerator == accelCount {
+		accel[1] = "tcg,thread=single,tb-size=1024"
+		accel, cpus = append(accel, "-icount", "shift="+countShift), "1"
 	}
 	wire := "user,id=wire,ipv6=off,restrict=on,net=192.168.200.0/24,host=192.168.200.1,dns=192.168.200.3,dhcpstart=192.168.200.240"
 	for _, h := range append(l.hosts(), l.machine()) {
 		wire += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-%s:22", h.Port, h.Address)
 	}
 	return append(accel,
-		"-smp", "2", "-m", fmt.Sprintf("%dM", 3072+512*(l.Nodes+1)),
+		"-smp", cpus, "-m", fmt.Sprintf("%dM", 3072+512*(l.Nodes+1)),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "file:"+l.path("console.log"),
 		"-kernel", img+"/vmlinuz", "-initrd", img+"/initrd.gz", "-append", cmdline,
 		"-drive", "if=virtio,format=raw,readonly=on,file="+img+"/root.ext4",

@@ -66,6 +66,17 @@ func (l *Lab) Runs(ctx context.Context) bool {
 	return l.command(ctx, filepath.Join(l.Root, "bin", "lab"), "status").Run() == nil
 }
 
+// Counts says that the lab's clock counts the instructions that it executes (LAB_ICOUNT=1).
+func (l *Lab) Counts() (bool, error) {
+	b, err := os.ReadFile(filepath.Join(l.Dir, "state.json"))
+	if err != nil {
+		return false, err
+	}
+	var state struct{ Accel string }
+	err = json.Unmarshal(b, &state)
+	return state.Accel == "icount", err
+}
+
 // Build is make build.
 func (l *Lab) Build(ctx context.Context, show func(line string)) error {
 	command := os.Getenv("MAKE")

@@ -1,7 +1,9 @@
 // Package datapath measures what the mesh costs a client: requests over kept connections, new connections, one large
 // download, and the slowest hundredth, for every way through the mesh against a client that goes to the endpoint itself.
-// All ways ask the same nginx with one worker, in turns, in the same run. Only the ratios say something: the lab is
-// software emulation where there is no IPVS on the machine, and then all its hosts share one kernel and its two CPUs.
+// All ways ask the same nginx with one worker, in turns, in the same run. Only the ratios say something: the hosts of the
+// lab share one kernel and its CPUs. In a lab that counts instructions (LAB_ICOUNT=1) a rate is a cost, and the ratios are
+// the same in each run; elsewhere they vary with what else the machine does.
+// The limit is what the other node gives as a plain router, without a mesh: nothing that leads through a node costs less.
 package datapath
 
 import (
@@ -27,6 +29,10 @@ const (
 	Direct    = "direct"
 	Local     = "local endpoint"
 	OtherNode = "other node"
+	Router    = "plain router" // the limit: the other node forwards, there and back
+
+	bare        = "direct, no mesh"
+	routerThere = "plain router, there only" // the answer goes straight to the client
 
 	directHost  = "direct, a host-mode port open"
 	hostMode    = "host mode"
@@ -37,19 +43,30 @@ const (
 type Way struct {
 	Name, Node string
 	Port       int
+	routes     []string // hosts that reach each other through the entry node meanwhile
 }
 
 // A phase is what stands while its ways are measured. A host-mode tcp port brings a policy rule to its node, which
 // costs every packet there, those of the other ways too: so it has a phase of its own.
 type phase struct {
+	mesh     bool
 	hostMode bool
 	ways     []Way // the first one is what the others are compared with
 }
 
-func phases() []phase {
+// phases are what is measured; a gate looks at less.
+func phases(gate bool) []phase {
+	direct := func(name string) Way { return Way{Name: name, Node: Endpoint, Port: Target} }
+	standing := []Way{direct(Direct), {Name: Local, Node: Endpoint, Port: 8080}, {Name: OtherNode, Node: Entry, Port: 8080}}
+	if gate {
+		return []phase{{mesh: true, ways: standing}}
+	}
+	router, there := direct(Router), direct(routerThere)
+	router.routes, there.routes = []string{client, Endpoint}, []string{client}
 	return []phase{
-		{false, []Way{{Direct, Endpoint, Target}, {Local, Endpoint, 8080}, {OtherNode, Entry, 8080}, {preferLocal, Endpoint, 8081}}},
-		{true, []Way{{directHost, Endpoint, Target}, {hostMode, Endpoint, 8082}}},
+		{ways: []Way{direct(bare), router, there}},
+		{mesh: true, ways: append(standing, Way{Name: preferLocal, Node: Endpoint, Port: 8081})},
+		{mesh: true, hostMode: true, ways: []Way{direct(directHost), {Name: hostMode, Node: Endpoint, Port: 8082}}},
 	}
 }
 
@@ -85,7 +102,8 @@ func say(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }
 
 // Run measures on a lab that is up, whose provider is built, and leaves its hosts as they were. Each load runs rounds
 // times per way; emit gets the medians. Requests that failed are an error: numbers with those in them compare nothing.
-func Run(ctx context.Context, lab *rig.Lab, rounds int, emit figure.Emit) (err error) {
+// Gate measures only what a gate looks at, and for a shorter time.
+func Run(ctx context.Context, lab *rig.Lab, gate bool, rounds int, emit figure.Emit) (err error) {
 	if err := Serve(ctx, lab); err != nil {
 		return err
 	}
@@ -98,20 +116,25 @@ func Run(ctx context.Context, lab *rig.Lab, rounds int, emit figure.Emit) (err e
 		return err
 	}
 	defer func() { err = cmp.Or(err, tf.Destroy(context.WithoutCancel(ctx), say)) }()
-	for _, p := range phases() {
-		tf.Set(fmt.Sprintf("endpoint_nodes=[%q]", Endpoint), "published_port=8080", fmt.Sprintf("target_port=%d", Target), fmt.Sprintf("host_mode=%t", p.hostMode))
-		if err := tf.Apply(ctx, say); err != nil {
-			return err
+	var all []figure.Figure
+	seconds := long
+	if gate {
+		seconds = short
+	}
+	for _, p := range phases(gate) {
+		if p.mesh {
+			tf.Set(fmt.Sprintf("endpoint_nodes=[%q]", Endpoint), "published_port=8080", fmt.Sprintf("target_port=%d", Target), fmt.Sprintf("host_mode=%t", p.hostMode))
+			if err := tf.Apply(ctx, say); err != nil {
+				return err
+			}
 		}
-		runs, err := measure(ctx, lab, p.ways, rounds)
+		runs, err := measure(ctx, lab, p.ways, loads(seconds), rounds)
 		if err != nil {
 			return err
 		}
-		if err := emit(figures(runs, p.ways)...); err != nil {
-			return err
-		}
+		all = append(all, figures(runs, p.ways)...)
 	}
-	return nil
+	return emit(append(all, ofTheLimit(all)...)...)
 }
 
 func addresses(lab *rig.Lab) (map[string]string, error) {
@@ -128,7 +151,7 @@ func addresses(lab *rig.Lab) (map[string]string, error) {
 
 // measure runs every load over every way, rounds times, each round in the other's reverse order. Requests that failed are
 // an error.
-func measure(ctx context.Context, lab *rig.Lab, ways []Way, rounds int) ([]run, error) {
+func measure(ctx context.Context, lab *rig.Lab, ways []Way, loads []load, rounds int) ([]run, error) {
 	addresses, err := addresses(lab)
 	if err != nil {
 		return nil, err
@@ -139,12 +162,9 @@ func measure(ctx context.Context, lab *rig.Lab, ways []Way, rounds int) ([]run, 
 		if round%2 == 1 {
 			slices.Reverse(order)
 		}
-		for _, l := range loads() {
+		for _, l := range loads {
 			for _, w := range order {
-				r, err := l.run(ctx, lab, fmt.Sprintf("http://%s:%d", addresses[w.Node], w.Port))
-				if err == nil && r.Errors > 0 {
-					err = fmt.Errorf("%d requests failed", r.Errors)
-				}
+				r, err := w.run(ctx, lab, l, addresses)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", l.name, w.Name, err)
 				}
@@ -154,6 +174,20 @@ func measure(ctx context.Context, lab *rig.Lab, ways []Way, rounds int) ([]run, 
 		}
 	}
 	return runs, nil
+}
+
+// run runs a load over the way.
+func (w Way) run(ctx context.Context, lab *rig.Lab, l load, addresses map[string]string) (r run, err error) {
+	takeBack, err := w.route(ctx, lab, addresses)
+	defer func() { err = cmp.Or(err, takeBack(context.WithoutCancel(ctx))) }()
+	if err != nil {
+		return run{}, err
+	}
+	r, err = l.run(ctx, lab, fmt.Sprintf("http://%s:%d", addresses[w.Node], w.Port))
+	if err == nil && r.Errors > 0 {
+		err = fmt.Errorf("%d requests failed", r.Errors)
+	}
+	return r, err
 }
 
 // Settings are the nginx's, and Bulk is what it serves beside its page: a file of 256 MiB in memory.

@@ -3,8 +3,11 @@ package datapath
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/test/bench/figure"
 )
 
 const wrkOutput = `Running 5s test @ http://192.168.200.10:8080/
@@ -81,7 +84,7 @@ func TestFiguresCompareMedians(t *testing.T) {
 	ways := []Way{{Name: Direct}, {Name: OtherNode}, {Name: preferLocal}}
 	var runs []run
 	for i, f := range []float64{1, 3, 2, 50} { // the median is that of 2 and 3
-		for _, l := range loads() {
+		for _, l := range loads(short) {
 			runs = append(runs,
 				run{l.name, Direct, result{Requests: 1000, PerSec: 1000 * f, P99: 10, P50: 5}, cpuTime{1000, 400}},
 				run{l.name, OtherNode, result{Requests: 500, PerSec: 660 * f, P99: 16, P50: 5}, cpuTime{1500, 1000 + 100*float64(i%2)}},
@@ -133,7 +136,7 @@ func TestFiguresCompareMedians(t *testing.T) {
 func TestPhasesHaveDifferentWays(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, p := range phases() {
+	for _, p := range phases(false) {
 		for _, f := range figures(nil, p.ways) {
 			key := f.Name + " " + f.Case["way"]
 			if seen[key] {
@@ -148,6 +151,45 @@ func TestPhasesHaveDifferentWays(t *testing.T) {
 				t.Errorf("%s of %s is measured against no goal", m, w)
 			}
 		}
+	}
+}
+
+// One that fell by less than is allowed is noise, one that rose is none of the gate's concern.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "shares.json")
+	measured := func(share float64) []figure.Figure {
+		return []figure.Figure{
+			figure.Plain("datapath", "requests", map[string]string{"way": OtherNode}, 1000*share, "1/s").Ratio(1000),
+			figure.Plain("datapath", "p99", map[string]string{"way": OtherNode}, 9, "ms").Ratio(1),
+			figure.Plain("datapath", "requests", map[string]string{"way": Direct}, 1000, "1/s"),
+		}
+	}
+	if err := Compare(file, measured(0.5), false); err == nil {
+		t.Error("no error without a file")
+	}
+	if err := Compare(file, measured(0.5004), true); err != nil {
+		t.Fatal(err)
+	}
+	for share, want := range map[float64]string{0.5: "", 0.9: "", 0.471: "", 0.469: "requests, other node: 0.469 of direct's, and was 0.500"} {
+		if err := Compare(file, measured(share), false); (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("%g: %v", share, err)
+		}
+	}
+	if err := Compare(file, nil, false); err == nil || !strings.Contains(err.Error(), "was not measured") {
+		t.Errorf("of nothing: %v", err)
+	}
+}
+
+// What leads through another node is also compared with a plain router's share, metric by metric.
+func TestOfTheLimit(t *testing.T) {
+	t.Parallel()
+	share := func(way, metric string, value float64) figure.Figure {
+		return figure.Plain("datapath", metric, map[string]string{"way": way}, value, "1/s").Ratio(1)
+	}
+	got := ofTheLimit([]figure.Figure{share(Router, "requests", 0.8), share(OtherNode, "requests", 0.6), share(OtherNode, "p99", 0.6), share(Router, "p99", 0.8), share(Local, "requests", 0.7)})
+	if len(got) != 1 || math.Abs(got[0].Compared-0.75) > 1e-9 || got[0].Value != 0.6 {
+		t.Errorf("%+v", got)
 	}
 }
 

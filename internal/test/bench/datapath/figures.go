@@ -54,7 +54,7 @@ type Median struct {
 // Measure is for other parts: the medians, over so many rounds, of all metrics that ratios say something of. Somebody has
 // to Serve.
 func Measure(ctx context.Context, lab *rig.Lab, ways []Way, rounds int) ([]Median, error) {
-	runs, err := measure(ctx, lab, ways, rounds)
+	runs, err := measure(ctx, lab, ways, loads(long), rounds)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,23 @@ func figures(runs []run, ways []Way) []figure.Figure {
 	}
 	return all
 }
+
+// ofTheLimit are the shares of other nodes once more, as shares of what a plain router has.
+func ofTheLimit(all []figure.Figure) []figure.Figure {
+	var out []figure.Figure
+	for _, f := range all {
+		for _, limit := range all {
+			if f.Base != nil && f.Case["way"] == OtherNode && limit.Name == f.Name && limit.Case["way"] == Router && isShare(f) {
+				share := figure.Plain("datapath", f.Name+", share of direct's", map[string]string{"way": OtherNode, "of": "the limit"}, f.Compared, "")
+				out = append(out, share.Ratio(limit.Compared))
+			}
+		}
+	}
+	return out
+}
+
+// isShare says that the figure is a rate, compared with that of a client that goes to the endpoint itself.
+func isShare(f figure.Figure) bool { return slices.Contains([]string{"requests", "new connections", "download"}, f.Name) }
 
 // median is of the runs of the metric's load over a way, and of how many.
 func (m metric) median(runs []run, way string) (float64, int) {

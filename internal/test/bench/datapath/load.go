@@ -12,6 +12,12 @@ const (
 	bulkBytes = 256 << 20
 )
 
+// Seconds of wrk. Where instructions are counted two are enough.
+const (
+	long  = 5
+	short = 2
+)
+
 // Names of loads.
 const (
 	keptConnections = "kept connections"
@@ -41,10 +47,10 @@ type run struct {
 	cpu cpuTime
 }
 
-// loads are wrk's with one thread and 16 connections for five seconds, of the page that nginx is installed with; and
+// loads are wrk's with one thread and 16 connections for some seconds, of the page that nginx is installed with; and
 // curl's of one large file.
-func loads() []load {
-	const wrk = "wrk -t1 -c16 -d5s --latency "
+func loads(seconds int) []load {
+	wrk := fmt.Sprintf("wrk -t1 -c16 -d%ds --latency ", seconds)
 	return []load{
 		{keptConnections, wrk + "%s/", parseWrk},
 		{newConnections, wrk + "-H 'Connection: close' %s/", parseWrk},
