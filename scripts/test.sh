@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh: the phases of make test; the first that fails ends it. What waits more than it computes goes on side by side: the labs boot
-# beside check-generate and lint; then each lab takes the next part of the tests that need one, and fuzzing goes on beside them. Nothing
-# of this fails because it is slow. The labs are ended in any case (not with KEEP=1, and not one that ran before). At the end it shows what
+# beside check-generate and lint; then each lab takes the next part of the tests that need one, and beside them go fuzzing and a lab
+# that counts instructions. Nothing of this fails because it is slow. The labs are ended in any case (not with KEEP=1, and not one that ran before). At the end it shows what
 # failed, the tables that the tests on the labs have written, the slowest tests, and what each phase took and how it went.
 # LABS is how many labs there are (2); each needs 5 GB of memory.
 set -uo pipefail
@@ -124,7 +124,7 @@ rm -f $(tables)   # of an earlier run
 
 # The longest first, so that the labs are done at about the same time.
 onLabs='testkernel testacc-faults testacc-serving testacc-firewalls testacc-rest'
-beside='previous fuzz'
+beside='previous fuzz testdatapath'
 # An idle lab costs an emulating machine a good part of a processor, so they boot after the unit tests.
 phase build
 phase unit

@@ -99,10 +99,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer log.Close()
 	lab.Log = log
-	if warning := busy("/proc/loadavg", runtime.NumCPU()); warning != "" {
+	b := bench{options: o, lab: lab}
+	if warning := busy("/proc/loadavg", runtime.NumCPU()); warning != "" && b.timed() {
 		say(warning)
 	}
-	b := bench{options: o, lab: lab}
 	err = b.run(ctx)
 	fmt.Fprintf(os.Stderr, "\n%s", report.Table(b.figures))
 	if err != nil {
@@ -156,6 +156,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// timed says that something is measured by this machine's clock.
+func (b *bench) timed() bool {
+	return slices.ContainsFunc(b.parts, func(p part) bool { return p.lab != countingLab })
 }
 
 // needLab starts the lab that a part needs. One that somebody else has started is taken as it is.

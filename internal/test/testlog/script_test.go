@@ -79,7 +79,7 @@ const (
 // The labs boot beside lint, both have something to do at once, and fuzz goes on beside them; what they say does not mix.
 func TestScript_SideBySide(t *testing.T) {
 	made, printed := testSh(t, "")
-	if made != sideStart+"testacc-faults testacc-firewalls testacc-rest testacc-serving testkernel lab-down lab-down" {
+	if made != sideStart+"testacc-faults testacc-firewalls testacc-rest testacc-serving testdatapath testkernel lab-down lab-down" {
 		t.Errorf("made %s", made)
 	}
 	for _, want := range []string{
