@@ -110,7 +110,9 @@ func ofTheLimit(all []figure.Figure) []figure.Figure {
 }
 
 // isShare says that the figure is a rate, compared with that of a client that goes to the endpoint itself.
-func isShare(f figure.Figure) bool { return slices.Contains([]string{"requests", "new connections", "download"}, f.Name) }
+func isShare(f figure.Figure) bool {
+	return slices.Contains([]string{"requests", "new connections", "download"}, f.Name)
+}
 
 // median is of the runs of the metric's load over a way, and of how many.
 func (m metric) median(runs []run, way string) (float64, int) {
