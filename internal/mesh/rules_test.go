@@ -39,6 +39,9 @@ func rebuild(r *Record) (*Record, error) {
 		if err := made.PutPort(&copied); err != nil {
 			return nil, err
 		}
+		if copied.Key() != k {
+			return nil, fmt.Errorf("the pair of VIPs of %s cannot be had", k)
+		}
 	}
 	if r.NextBlock < 0 || r.NextBlock >= made.Cluster.Capacity() {
 		return nil, errors.New("no next block of the pool")
@@ -195,7 +198,8 @@ func (c *choices) publishedPort(r *Record) {
 	p := &PublishedPort{
 		Service: c.name(), Published: c.port(), Target: c.port(), Protocol: pick(c, TCP, UDP, "sctp"), Mode: pick(c, Ingress, Host, "x"),
 		Locality: pick(c, AnyEndpoint, PreferLocal, "x"), OnePacket: c.next(4) == 1, AllowedCIDRs: pick[PrefixList](c, "", "10.0.0.0/8", "10.0.0.0/8,9.0.0.0/8", "x"),
-		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"),
+		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"), Listen: pick[PrefixList](c, "", "192.0.2.1/32", "127.0.0.0/8", "192.0.2.0/24", "10.0.0.0/8,9.0.0.0/8", "x", "224.0.0.1/32"),
+		VIP: pick[uint8](c, 0, 0, 0, 1, 2, 15, 16),
 	}
 	key := p.Key()
 	if c.next(5) == 1 {
@@ -266,10 +270,10 @@ func TestRules_SameRefusal(t *testing.T) {
 	}
 	port := func(change func(p *PublishedPort)) func(r *Record) error {
 		return func(r *Record) error {
-			p := *r.Ports[PortKey{8080, TCP}]
+			p := *r.Ports[PortKey{Port: 8080, Protocol: TCP}]
 			change(&p)
 			err := r.PutPort(&p)
-			delete(r.Ports, PortKey{8080, TCP})
+			delete(r.Ports, PortKey{Port: 8080, Protocol: TCP})
 			r.Ports[p.Key()] = &p
 			return err
 		}
@@ -306,6 +310,9 @@ func TestRules_SameRefusal(t *testing.T) {
 		"no target":                   port(func(p *PublishedPort) { p.Target = 0 }),
 		"an unknown service":          port(func(p *PublishedPort) { p.Service = "gone" }),
 		"nodes that are not sorted":   port(func(p *PublishedPort) { p.Nodes = "n2,n1" }),
+		"listening that is not sorted": port(func(p *PublishedPort) { p.Listen = "10.0.0.0/8,9.0.0.0/8" }),
+		"listening to multicast":      port(func(p *PublishedPort) { p.Listen = "224.0.0.1/32" }),
+		"a pair of VIPs too many":     port(func(p *PublishedPort) { p.VIP = MaxVIPs }),
 		"networks that are not right": port(func(p *PublishedPort) { p.AllowedCIDRs = "0.0.0.0/0" }),
 		"idle that overflows":         cluster(func(c *Cluster) { c.TCPIdleSeconds = 18446744074 + 100 }),
 		"a pool that is everything":   cluster(func(c *Cluster) { c.AddressPool = netip.MustParsePrefix("0.0.0.0/0") }),
