@@ -71,6 +71,16 @@ func (n *Node) PairOf(vip netip.Addr) (pair uint8, ok bool) {
 	return uint8(1 + (at-firstFurtherVIP)/2), at >= firstFurtherVIP
 }
 
+// PortKeyAt is the key of the published port whose IPVS service on the node is at server;
+// false where that is at none of the node's VIPs.
+func (n *Node) PortKeyAt(protocol Protocol, server netip.AddrPort) (PortKey, bool) {
+	if n == nil {
+		return PortKey{}, false
+	}
+	pair, ok := n.PairOf(server.Addr())
+	return PortKey{Port: server.Port(), Protocol: protocol, VIP: pair}, ok
+}
+
 // ParseListenAddresses reads addresses and networks of nodes: 192.0.2.7, 192.0.2.0/24.
 func ParseListenAddresses(texts []string) (PrefixList, error) {
 	networks := make([]string, 0, len(texts))

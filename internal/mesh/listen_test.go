@@ -129,9 +129,6 @@ func TestPairs(t *testing.T) {
 			}
 		}
 	}
-	if r := (&Record{Cluster: Cluster{NodePrefixLength: 29}}); (&PublishedPort{VIP: 1}).check(r, r.reservations()) == nil {
-		t.Error("a block of 8 addresses has a second pair")
-	}
 }
 
 func TestPortKeyWithPair(t *testing.T) {
