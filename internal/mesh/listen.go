@@ -135,6 +135,18 @@ func (l PrefixList) Has(a netip.Addr) bool {
 	return l == "" || slices.ContainsFunc(l.Prefixes(), func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
+// HasLoopback says that one of the networks has loopback addresses.
+func (l PrefixList) HasLoopback() bool {
+	_, overlap := l.overlap("127.0.0.0/8")
+	return overlap
+}
+
+// Overlaps says that both ports are open at some address.
+func (p *PublishedPort) Overlaps(o *PublishedPort) bool {
+	_, overlap := p.Listen.overlap(o.Listen)
+	return overlap
+}
+
 // overlap is a network of both; false where there is none. No list has every address.
 func (l PrefixList) overlap(o PrefixList) (netip.Prefix, bool) {
 	switch {
