@@ -118,5 +118,11 @@ func (p *PublishedPort) checkBalance() error {
 	if err := p.Nodes.check(); err != nil {
 		return fail("nodes", "%v.", err)
 	}
+	if err := p.Listen.check(); err != nil {
+		return fail("listen_addresses", "%v.", err)
+	}
+	if err := p.Listen.checkListen(); err != nil {
+		return fail("listen_addresses", "%v.", err)
+	}
 	return nil
 }

@@ -10,7 +10,7 @@ func BenchmarkRecord(b *testing.B) {
 	base := manyPorts(b, 1000)
 	hash := base.Hash()
 	next := base.Successor(hash)
-	next.Ports[PortKey{9, TCP}] = &PublishedPort{Service: "s0", Published: 9, Target: 9, Protocol: TCP, Mode: Ingress}
+	next.Ports[PortKey{Port: 9, Protocol: TCP}] = &PublishedPort{Service: "s0", Published: 9, Target: 9, Protocol: TCP, Mode: Ingress}
 	change := asChange(b, base, next)
 	data, err := json.Marshal(base)
 	if err != nil {

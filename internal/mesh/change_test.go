@@ -36,7 +36,7 @@ func TestChangeMakesTheNextRecord(t *testing.T) {
 		"another target": func(r *Record) error {
 			return r.PutPort(&PublishedPort{Service: "web", Published: 8080, Target: 81, Protocol: TCP, Mode: Ingress})
 		},
-		"no port": func(r *Record) error { r.RemovePort(PortKey{8080, TCP}); return nil },
+		"no port": func(r *Record) error { r.RemovePort(PortKey{Port: 8080, Protocol: TCP}); return nil },
 		"a node": func(r *Record) error {
 			return r.PutNode(&Node{Name: "n4", Address: r.Nodes["n3"].Address.Next(), UnderlayMTU: 9000})
 		},
@@ -52,7 +52,7 @@ func TestChangeMakesTheNextRecord(t *testing.T) {
 		"a weight": func(r *Record) error {
 			return r.PutService(&Service{Name: "web", Endpoints: map[string]Endpoint{"n2": {Node: "n2", Weight: &seven}, "n3": {Node: "n3"}}})
 		},
-		"no service":   func(r *Record) error { r.RemovePort(PortKey{8080, TCP}); return r.RemoveService("web") },
+		"no service":   func(r *Record) error { r.RemovePort(PortKey{Port: 8080, Protocol: TCP}); return r.RemoveService("web") },
 		"the settings": func(r *Record) error { c := r.Cluster; c.VNI = 99; return r.PutCluster(c) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestEqualObjectsAreNoChange(t *testing.T) {
 	next := base.Next()
 	must(t, next.PutService(base.Services["web"].clone()))
 	must(t, next.PutNode(base.Clone().Nodes["n1"]))
-	must(t, next.PutPort(base.Clone().Ports[PortKey{8080, TCP}]))
+	must(t, next.PutPort(base.Clone().Ports[PortKey{Port: 8080, Protocol: TCP}]))
 	if c := Diff(base, next); !c.Unchanged(base) {
 		t.Errorf("the change is %+v", c)
 	}
@@ -94,7 +94,7 @@ func TestChangeIsChecked(t *testing.T) {
 	must(t, next.PutPort(&PublishedPort{Service: "web", Published: 81, Target: 80, Protocol: TCP, Mode: Ingress}))
 	for want, spoil := range map[string]func(*Change){
 		"makes another record": func(c *Change) { c.Hash = base.Hash() },
-		"malformed":            func(c *Change) { c.Ports[PortKey{82, TCP}] = c.Ports[PortKey{81, TCP}] },
+		"malformed":            func(c *Change) { c.Ports[PortKey{Port: 82, Protocol: TCP}] = c.Ports[PortKey{Port: 81, Protocol: TCP}] },
 		`no service "web"`:     func(c *Change) { c.Services = map[string]*Service{"web": nil} },
 	} {
 		c := asChange(t, base, next)

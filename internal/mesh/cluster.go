@@ -36,9 +36,9 @@ func (r *Record) PutCluster(c Cluster) error {
 				Detail: "Name, address_pool and node_prefix_length cannot change while the cluster has nodes: their addresses are made of them."}
 		}
 	}
-	if p := r.Ports[PortKey{c.VXLANPort, UDP}]; p != nil {
+	if p := r.PortAt(PortKey{Port: c.VXLANPort, Protocol: UDP}); p != nil {
 		return &Error{Object: ClusterRef, Attribute: "vxlan_port", Detail: fmt.Sprintf(
-			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key(), p.Service)}
+			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key().Plain(), p.Service)}
 	}
 	if err := r.checkListeners(&c); err != nil {
 		return err

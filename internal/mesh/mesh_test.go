@@ -257,7 +257,7 @@ func TestTheNextRecordNamesItsParentAndSharesNothing(t *testing.T) {
 	before := r.Hash()
 	n.Nodes["n1"].Labels = map[string]string{"a": "b"}
 	n.Services["web"].Endpoints["x"] = Endpoint{Node: "n1"}
-	n.Ports[PortKey{8080, TCP}].Target = 1
+	n.Ports[PortKey{Port: 8080, Protocol: TCP}].Target = 1
 	n.RemoveNode("n2")
 	if r.Hash() != before {
 		t.Error("a change to the next record reached its parent")

@@ -32,7 +32,7 @@ func NodeID(cluster, node string) string { return cluster + "/" + node }
 func ServiceID(cluster, service string) string { return cluster + "/" + service }
 
 // PortID is the Terraform id of a published port.
-func PortID(serviceID string, k PortKey) string { return serviceID + "/" + k.String() }
+func PortID(serviceID string, k PortKey) string { return serviceID + "/" + k.Plain().String() }
 
 // SplitID takes apart the id of a node or a service.
 func SplitID(id string) (cluster, name string, err error) {

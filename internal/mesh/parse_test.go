@@ -59,7 +59,7 @@ func TestARecordFromOutsideIsChecked(t *testing.T) {
 }
 
 func TestIDsAreMadeAndTakenApart(t *testing.T) {
-	k := PortKey{8080, TCP}
+	k := PortKey{Port: 8080, Protocol: TCP}
 	id := PortID(ServiceID("demo", "web"), k)
 	if id != "demo/web/8080/tcp" {
 		t.Errorf("got %s", id)

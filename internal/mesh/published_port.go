@@ -36,29 +36,68 @@ var DefaultPortRange = PortRange{First: 30000, Last: 32767}
 type PortKey struct {
 	Port     uint16
 	Protocol Protocol
+	// VIP tells ports with one number and protocol apart, which are open at different
+	// addresses: which pair of VIPs it has on each node, 0–MaxVIPs-1.
+	VIP uint8
 }
 
-// String is Docker's notation, "8080/tcp".
+// String is Docker's notation, "8080/tcp", with the pair of VIPs where that is not 0:
+// "8080/tcp/1".
 func (k PortKey) String() string {
-	return strconv.FormatUint(uint64(k.Port), 10) + "/" + string(k.Protocol)
+	if k.VIP == 0 {
+		return strconv.FormatUint(uint64(k.Port), 10) + "/" + string(k.Protocol)
+	}
+	return string(k.append(nil))
 }
 
 // Compare orders keys by port, then protocol.
 func (k PortKey) Compare(o PortKey) int {
-	return cmp.Or(cmp.Compare(k.Port, o.Port), cmp.Compare(k.Protocol, o.Protocol))
+	return cmp.Or(cmp.Compare(k.Port, o.Port), cmp.Compare(k.Protocol, o.Protocol), cmp.Compare(k.VIP, o.VIP))
 }
 
-// MarshalText writes the key as in "8080/tcp".
+// MarshalText writes what String does.
 func (k PortKey) MarshalText() ([]byte, error) {
-	text := strconv.AppendUint(make([]byte, 0, len("65535/tcp")), uint64(k.Port), 10)
-	return append(append(text, '/'), k.Protocol...), nil
+	return k.append(make([]byte, 0, len("65535/tcp"))), nil
 }
 
-// UnmarshalText reads "8080/tcp".
+func (k PortKey) append(text []byte) []byte {
+	text = strconv.AppendUint(text, uint64(k.Port), 10)
+	text = append(append(text, '/'), k.Protocol...)
+	if k.VIP == 0 {
+		return text
+	}
+	return strconv.AppendUint(append(text, '/'), uint64(k.VIP), 10)
+}
+
+// UnmarshalText reads "8080/tcp" or "8080/tcp/1".
 func (k *PortKey) UnmarshalText(text []byte) error {
-	parsed, err := ParsePortKey(string(text))
+	parsed, err := parsePortKey(string(text))
 	*k = parsed
 	return err
+}
+
+// parsePortKey reads what String writes.
+func parsePortKey(s string) (PortKey, error) {
+	plain, vip, further := cutLast(s)
+	k, err := ParsePortKey(plain)
+	if err != nil || !further {
+		return k, err
+	}
+	n, err := strconv.ParseUint(vip, 10, 8)
+	if err != nil || n == 0 || n >= MaxVIPs || strconv.FormatUint(n, 10) != vip {
+		return PortKey{}, fmt.Errorf("%q is no published port: a further one of its number ends with 1–%d, as in 8080/tcp/1", s, MaxVIPs-1)
+	}
+	k.VIP = uint8(n)
+	return k, nil
+}
+
+// cutLast takes the third part of a key off.
+func cutLast(s string) (plain, last string, found bool) {
+	if strings.Count(s, "/") != 2 {
+		return s, "", false
+	}
+	i := strings.LastIndexByte(s, '/')
+	return s[:i], s[i+1:], true
 }
 
 // ParsePortKey reads "8080/tcp" or "53/udp".
@@ -68,7 +107,7 @@ func ParsePortKey(s string) (PortKey, error) {
 	if !ok || err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 		return PortKey{}, fmt.Errorf("%q is no published port: want PORT/PROTOCOL, as in 8080/tcp", s)
 	}
-	k := PortKey{uint16(n), Protocol(proto)}
+	k := PortKey{Port: uint16(n), Protocol: Protocol(proto)}
 	if k.Protocol != TCP && k.Protocol != UDP {
 		return PortKey{}, fmt.Errorf("%q is no published port: the protocol must be tcp or udp", s)
 	}
@@ -90,6 +129,10 @@ type PublishedPort struct {
 	AllowedCIDRs PrefixList `json:"allowed_cidrs,omitempty"`
 	// Nodes are those on which it is open, of those that its mode says.
 	Nodes NodeList `json:"nodes,omitempty"`
+	// Listen are the addresses of a node at which it is open; "" is all of them.
+	Listen PrefixList `json:"listen_addresses,omitempty"`
+	// VIP is which pair of VIPs it has on each node, 0 but for further ports of one number.
+	VIP uint8 `json:"vip,omitempty"`
 }
 
 // Locality says which endpoints a node sends an ingress port's connections to.
@@ -105,7 +148,7 @@ const (
 )
 
 // Key identifies the port in its cluster.
-func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol} }
+func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol, p.VIP} }
 
 // TargetFor is the port on which endpoint e answers what comes to p.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
@@ -127,8 +170,8 @@ func (r *Record) PutPort(p *PublishedPort) error {
 			return err
 		}
 	}
-	if other, ok := r.Ports[p.Key()]; ok && other.Service != p.Service {
-		return p.taken(other)
+	if err := r.place(p); err != nil {
+		return err
 	}
 	copied := *p
 	r.Ports[p.Key()] = &copied
@@ -153,6 +196,8 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 		return fail("protocol", "The protocol must be tcp or udp, not %q.", p.Protocol)
 	case p.Mode != Ingress && p.Mode != Host:
 		return fail("mode", "The mode must be ingress or host, not %q.", p.Mode)
+	case int(p.VIP) >= r.Cluster.vips():
+		return fail("published_port", "The nodes' blocks have %d pairs of VIPs, not %d.", r.Cluster.vips(), int(p.VIP)+1)
 	}
 	if err := p.checkBalance(); err != nil {
 		return err
@@ -164,17 +209,23 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 }
 
 func (p *PublishedPort) reserved(why string) error {
-	return &Error{Object: PortRef(p.Key()), Attribute: "published_port", Detail: why}
+	return &Error{Object: PortRef(p.Key().Plain()), Attribute: "published_port", Detail: why}
 }
 
-func (p *PublishedPort) taken(other *PublishedPort) error {
-	return &Error{
-		Object: PortRef(p.Key()), Attribute: "published_port", Taken: PortRef(p.Key()),
-		Detail: fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
-			"A port belongs to one service of a cluster: choose another published_port, or remove the other one first.",
-			p.Key(), other.Service, other.Target),
+// taken is the error of a port that another one has, all of it or at an address.
+func (p *PublishedPort) taken(other *PublishedPort, at netip.Prefix) error {
+	key := p.Key().Plain()
+	detail := fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
+		"A port belongs to one service of a cluster: choose another published_port, or remove the other one first.", key, other.Service, other.Target)
+	if p.Listen != "" || other.Listen != "" {
+		detail = fmt.Sprintf("Port %s is already published by service %q at %s (target port %d). "+
+			"An address and port belong to one service of a cluster: give both listen_addresses that do not overlap, or choose another published_port.",
+			key, other.Service, addressText(at), other.Target)
 	}
+	return &Error{Object: PortRef(key), Attribute: "published_port", Taken: PortRef(key), Detail: detail}
 }
+
+func addressText(p netip.Prefix) string { return strings.TrimSuffix(p.String(), "/32") }
 
 // Reserved says why a port must not be published: it would cut off what the
 // mesh itself needs on every node (moby#40065). "" means it may.
@@ -228,8 +279,8 @@ func (r *reservations) why(k PortKey) string {
 func (r *Record) allocatePort(p *PublishedPort) error {
 	rng, taken := r.Cluster.PublishedPortRange, r.reservations()
 	for port := int(rng.First); port <= int(rng.Last); port++ {
-		k := PortKey{uint16(port), p.Protocol}
-		if r.Ports[k] == nil && taken.why(k) == "" {
+		k := PortKey{Port: uint16(port), Protocol: p.Protocol}
+		if r.PortAt(k) == nil && taken.why(k) == "" {
 			p.Published = k.Port
 			return nil
 		}

@@ -58,7 +58,7 @@ func ParseRef(s string) (Ref, error) {
 	case KindNode, KindService:
 		err = CheckName(r.Name)
 	case KindPort:
-		_, err = ParsePortKey(r.Name)
+		_, err = parsePortKey(r.Name)
 	case KindHost:
 		if r.Name == "" {
 			err = fmt.Errorf("the host's name is missing")
@@ -128,7 +128,7 @@ func (r Ref) PortKey() (k PortKey, ok bool) {
 	if r.Kind != KindPort {
 		return PortKey{}, false
 	}
-	k, err := ParsePortKey(r.Name)
+	k, err := parsePortKey(r.Name)
 	return k, err == nil
 }
 

@@ -13,8 +13,8 @@ func TestRef_Text(t *testing.T) {
 		"cluster":         {ClusterRef, "the cluster"},
 		"node/n1":         {NodeRef("n1"), "node n1"},
 		"service/web":     {ServiceRef("web"), "service web"},
-		"port/8080/tcp":   {PortRef(PortKey{8080, TCP}), "published port 8080/tcp"},
-		"port/53/udp":     {PortRef(PortKey{53, UDP}), "published port 53/udp"},
+		"port/8080/tcp":   {PortRef(PortKey{Port: 8080, Protocol: TCP}), "published port 8080/tcp"},
+		"port/53/udp":     {PortRef(PortKey{Port: 53, Protocol: UDP}), "published port 53/udp"},
 		"host/10.0.0.1":   {HostRef("10.0.0.1"), "host 10.0.0.1"},
 		"host/a@b:22/x/y": {HostRef("a@b:22/x/y"), "host a@b:22/x/y"},
 	} {
@@ -41,8 +41,8 @@ func TestRef_JSON(t *testing.T) {
 	for want, value := range map[string]any{
 		`{"object":"node/n1","text":"Gone."}`:                                  Problem{Object: NodeRef("n1"), Text: "Gone."},
 		`{"object":"cluster","attribute":"address_pool","text":"Overlaps."}`:   Problem{Object: ClusterRef, Attribute: "address_pool", Text: "Overlaps."},
-		`{"code":"path","object":"port/8080/tcp","text":"Lost."}`:              Warning{Code: WarnPath, Object: PortRef(PortKey{8080, TCP}), Text: "Lost."},
-		`{"objects":["cluster","node/n1","service/web","port/8080/tcp"]}`:      RepairRequest{Objects: []Ref{ClusterRef, NodeRef("n1"), ServiceRef("web"), PortRef(PortKey{8080, TCP})}},
+		`{"code":"path","object":"port/8080/tcp","text":"Lost."}`:              Warning{Code: WarnPath, Object: PortRef(PortKey{Port: 8080, Protocol: TCP}), Text: "Lost."},
+		`{"objects":["cluster","node/n1","service/web","port/8080/tcp"]}`:      RepairRequest{Objects: []Ref{ClusterRef, NodeRef("n1"), ServiceRef("web"), PortRef(PortKey{Port: 8080, Protocol: TCP})}},
 		`{"object":"","text":"Of nothing."}`:                                   Problem{Text: "Of nothing."},
 		`{"object":"listener/a/b","text":"Of a kind that is not known here."}`: Problem{Object: Ref{"listener", "a/b"}, Text: "Of a kind that is not known here."},
 	} {
@@ -52,7 +52,7 @@ func TestRef_JSON(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]Ref{
-		`"cluster"`: ClusterRef, `"node/n1"`: NodeRef("n1"), `"port/53/udp"`: PortRef(PortKey{53, UDP}), `"listener/a/b"`: {"listener", "a/b"}, `""`: {},
+		`"cluster"`: ClusterRef, `"node/n1"`: NodeRef("n1"), `"port/53/udp"`: PortRef(PortKey{Port: 53, Protocol: UDP}), `"listener/a/b"`: {"listener", "a/b"}, `""`: {},
 	} {
 		var got Ref
 		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
@@ -62,7 +62,7 @@ func TestRef_JSON(t *testing.T) {
 }
 
 func TestRecord_Has(t *testing.T) {
-	r := &Record{Nodes: map[string]*Node{"n1": {}}, Services: map[string]*Service{"web": {}}, Ports: map[PortKey]*PublishedPort{{80, TCP}: {}}}
+	r := &Record{Nodes: map[string]*Node{"n1": {}}, Services: map[string]*Service{"web": {}}, Ports: map[PortKey]*PublishedPort{{Port: 80, Protocol: TCP}: {}}}
 	for text, want := range map[string]bool{
 		"cluster": true, "node/n1": true, "service/web": true, "port/80/tcp": true,
 		"node/web": false, "service/n1": false, "port/80/udp": false, "host/n1": false,

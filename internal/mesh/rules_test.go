@@ -39,6 +39,9 @@ func rebuild(r *Record) (*Record, error) {
 		if err := made.PutPort(&copied); err != nil {
 			return nil, err
 		}
+		if copied.Key() != k {
+			return nil, fmt.Errorf("the pair of VIPs of %s cannot be had", k)
+		}
 	}
 	if r.NextBlock < 0 || r.NextBlock >= made.Cluster.Capacity() {
 		return nil, errors.New("no next block of the pool")
@@ -195,7 +198,8 @@ func (c *choices) publishedPort(r *Record) {
 	p := &PublishedPort{
 		Service: c.name(), Published: c.port(), Target: c.port(), Protocol: pick(c, TCP, UDP, "sctp"), Mode: pick(c, Ingress, Host, "x"),
 		Locality: pick(c, AnyEndpoint, PreferLocal, "x"), OnePacket: c.next(4) == 1, AllowedCIDRs: pick[PrefixList](c, "", "10.0.0.0/8", "10.0.0.0/8,9.0.0.0/8", "x"),
-		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"),
+		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"), Listen: pick[PrefixList](c, "", "192.0.2.1/32", "127.0.0.0/8", "192.0.2.0/24", "10.0.0.0/8,9.0.0.0/8", "x", "224.0.0.1/32"),
+		VIP: pick[uint8](c, 0, 0, 0, 1, 2, 15, 16),
 	}
 	key := p.Key()
 	if c.next(5) == 1 {
@@ -266,10 +270,10 @@ func TestRules_SameRefusal(t *testing.T) {
 	}
 	port := func(change func(p *PublishedPort)) func(r *Record) error {
 		return func(r *Record) error {
-			p := *r.Ports[PortKey{8080, TCP}]
+			p := *r.Ports[PortKey{Port: 8080, Protocol: TCP}]
 			change(&p)
 			err := r.PutPort(&p)
-			delete(r.Ports, PortKey{8080, TCP})
+			delete(r.Ports, PortKey{Port: 8080, Protocol: TCP})
 			r.Ports[p.Key()] = &p
 			return err
 		}
@@ -284,32 +288,35 @@ func TestRules_SameRefusal(t *testing.T) {
 		}
 	}
 	for name, put := range map[string]func(r *Record) error{
-		"two nodes of one address":    node(func(n *Node) { n.Address = netip.MustParseAddr("192.168.200.10") }),
-		"a loopback address":          node(func(n *Node) { n.Address = netip.MustParseAddr("127.0.0.1") }),
-		"a multicast address":         node(func(n *Node) { n.Address = netip.MustParseAddr("224.0.0.1") }),
-		"an address in the pool":      node(func(n *Node) { n.Address = netip.MustParseAddr("10.255.9.9") }),
-		"no address":                  node(func(n *Node) { n.Address = netip.Addr{} }),
-		"a negative underlay MTU":     node(func(n *Node) { n.UnderlayMTU = -5 }),
-		"an underlay MTU too small":   node(func(n *Node) { n.UnderlayMTU = 100 }),
-		"an escape in a host":         node(func(n *Node) { n.SSH.Host = "x\x1b[2J" }),
-		"an escape in a label":        node(func(n *Node) { n.Labels = map[string]string{"a": "\x1b[2J"} }),
-		"a strange availability":      node(func(n *Node) { n.Availability = "x" }),
-		"an SSH port that is ours":    node(func(n *Node) { n.SSH.Port = 10256 }),
-		"an endpoint twice":           service(func(s *Service) { s.Endpoints["x"] = Endpoint{Node: "n2"} }),
-		"an endpoint with an escape":  service(func(s *Service) { s.Endpoints["x\n\x1b[2J"] = Endpoint{Node: "n1", Port: 99} }),
-		"a node that no cluster has":  service(func(s *Service) { s.Endpoints["x"] = Endpoint{Node: "N_1"} }),
-		"affinity that overflows":     service(func(s *Service) { s.Affinity = &Affinity{TimeoutSeconds: 18446744074 + 100, PrefixLength: 32} }),
-		"a drain that overflows":      service(func(s *Service) { s.DrainSeconds = 18446744074 + 100 }),
-		"an unknown scheduler":        service(func(s *Service) { s.Scheduler = "x" }),
-		"sshd's port":                 port(func(p *PublishedPort) { p.Published = 22 }),
-		"the health address's port":   port(func(p *PublishedPort) { p.Published = 10256 }),
-		"no target":                   port(func(p *PublishedPort) { p.Target = 0 }),
-		"an unknown service":          port(func(p *PublishedPort) { p.Service = "gone" }),
-		"nodes that are not sorted":   port(func(p *PublishedPort) { p.Nodes = "n2,n1" }),
-		"networks that are not right": port(func(p *PublishedPort) { p.AllowedCIDRs = "0.0.0.0/0" }),
-		"idle that overflows":         cluster(func(c *Cluster) { c.TCPIdleSeconds = 18446744074 + 100 }),
-		"a pool that is everything":   cluster(func(c *Cluster) { c.AddressPool = netip.MustParsePrefix("0.0.0.0/0") }),
-		"a strange repair":            cluster(func(c *Cluster) { c.Repair = "x" }),
+		"two nodes of one address":     node(func(n *Node) { n.Address = netip.MustParseAddr("192.168.200.10") }),
+		"a loopback address":           node(func(n *Node) { n.Address = netip.MustParseAddr("127.0.0.1") }),
+		"a multicast address":          node(func(n *Node) { n.Address = netip.MustParseAddr("224.0.0.1") }),
+		"an address in the pool":       node(func(n *Node) { n.Address = netip.MustParseAddr("10.255.9.9") }),
+		"no address":                   node(func(n *Node) { n.Address = netip.Addr{} }),
+		"a negative underlay MTU":      node(func(n *Node) { n.UnderlayMTU = -5 }),
+		"an underlay MTU too small":    node(func(n *Node) { n.UnderlayMTU = 100 }),
+		"an escape in a host":          node(func(n *Node) { n.SSH.Host = "x\x1b[2J" }),
+		"an escape in a label":         node(func(n *Node) { n.Labels = map[string]string{"a": "\x1b[2J"} }),
+		"a strange availability":       node(func(n *Node) { n.Availability = "x" }),
+		"an SSH port that is ours":     node(func(n *Node) { n.SSH.Port = 10256 }),
+		"an endpoint twice":            service(func(s *Service) { s.Endpoints["x"] = Endpoint{Node: "n2"} }),
+		"an endpoint with an escape":   service(func(s *Service) { s.Endpoints["x\n\x1b[2J"] = Endpoint{Node: "n1", Port: 99} }),
+		"a node that no cluster has":   service(func(s *Service) { s.Endpoints["x"] = Endpoint{Node: "N_1"} }),
+		"affinity that overflows":      service(func(s *Service) { s.Affinity = &Affinity{TimeoutSeconds: 18446744074 + 100, PrefixLength: 32} }),
+		"a drain that overflows":       service(func(s *Service) { s.DrainSeconds = 18446744074 + 100 }),
+		"an unknown scheduler":         service(func(s *Service) { s.Scheduler = "x" }),
+		"sshd's port":                  port(func(p *PublishedPort) { p.Published = 22 }),
+		"the health address's port":    port(func(p *PublishedPort) { p.Published = 10256 }),
+		"no target":                    port(func(p *PublishedPort) { p.Target = 0 }),
+		"an unknown service":           port(func(p *PublishedPort) { p.Service = "gone" }),
+		"nodes that are not sorted":    port(func(p *PublishedPort) { p.Nodes = "n2,n1" }),
+		"listening that is not sorted": port(func(p *PublishedPort) { p.Listen = "10.0.0.0/8,9.0.0.0/8" }),
+		"listening to multicast":       port(func(p *PublishedPort) { p.Listen = "224.0.0.1/32" }),
+		"a pair of VIPs too many":      port(func(p *PublishedPort) { p.VIP = MaxVIPs }),
+		"networks that are not right":  port(func(p *PublishedPort) { p.AllowedCIDRs = "0.0.0.0/0" }),
+		"idle that overflows":          cluster(func(c *Cluster) { c.TCPIdleSeconds = 18446744074 + 100 }),
+		"a pool that is everything":    cluster(func(c *Cluster) { c.AddressPool = netip.MustParsePrefix("0.0.0.0/0") }),
+		"a strange repair":             cluster(func(c *Cluster) { c.Repair = "x" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := demoRecord(t)

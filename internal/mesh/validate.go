@@ -56,6 +56,9 @@ func (r *Record) Validate() error {
 		if err := p.check(r, reserved); err != nil {
 			return err
 		}
+		if err := r.checkPairs(p); err != nil {
+			return err
+		}
 	}
 	return nil
 }

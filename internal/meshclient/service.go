@@ -36,7 +36,7 @@ func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service,
 // RemoveService removes a service; one that is not there is no error.
 func (c *Client) RemoveService(ctx context.Context, cluster, name string) (*Result, error) {
 	object := mesh.ServiceRef(name)
-	return c.remove(ctx, cluster, object, func(r *mesh.Record) error { return r.RemoveService(name) })
+	return c.remove(ctx, cluster, object, func(_ *operation, r *mesh.Record) error { return r.RemoveService(name) })
 }
 
 // PutPort publishes or changes a port; a Published of 0 takes a free one of the
@@ -52,11 +52,11 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 	op := &operation{}
 	op.apply = func(r *mesh.Record) error {
 		published = p // again: an allocated port of an earlier round may be taken
-		object := mesh.PortRef(p.Key())
+		object := mesh.PortRef(p.Key().Plain())
 		if err := inCluster(r, cluster, object); err != nil {
 			return err
 		}
-		if old := r.Ports[p.Key()]; create && old != nil && old.Service == p.Service {
+		if create && r.PortOf(p.Service, p.Key()) != nil {
 			return exists(object, "published_port", "published port", mesh.PortID(mesh.ServiceID(cluster, p.Service), p.Key()))
 		}
 		if err := r.PutPort(&published); err != nil {
@@ -69,6 +69,9 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 	if result != nil {
 		result.Port = &published
 	}
+	if err == nil && !create { // it may have left addresses that another port waits for
+		c.removals.begin(mesh.PortRef(p.Key().Plain()), "")()
+	}
 	c.portsDrained(ctx, result, func(p *mesh.PublishedPort) bool { return p.Key() == published.Key() })
 	return result, err
 }
@@ -76,9 +79,10 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 // RemovePort closes a port of the service; one that is not open is no error, and
 // one that by now is another service's is left to that.
 func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh.PortKey) (*Result, error) {
-	return c.remove(ctx, cluster, mesh.PortRef(k), func(r *mesh.Record) error {
-		if p := r.Ports[k]; p != nil && p.Service == service {
-			r.RemovePort(k)
+	return c.remove(ctx, cluster, mesh.PortRef(k.Plain()), func(op *operation, r *mesh.Record) error {
+		if p := r.PortOf(service, k); p != nil {
+			op.objects = []mesh.Ref{mesh.PortRef(p.Key())}
+			r.RemovePort(p.Key())
 		}
 		return nil
 	})
@@ -86,7 +90,7 @@ func (c *Client) RemovePort(ctx context.Context, cluster, service string, k mesh
 
 // remove commits a removal. Where no record of the cluster is left there is
 // nothing to remove from.
-func (c *Client) remove(ctx context.Context, cluster string, object mesh.Ref, apply func(*mesh.Record) error) (*Result, error) {
+func (c *Client) remove(ctx context.Context, cluster string, object mesh.Ref, apply func(*operation, *mesh.Record) error) (*Result, error) {
 	defer c.removals.begin(object, "")()
 	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
@@ -95,15 +99,14 @@ func (c *Client) remove(ctx context.Context, cluster string, object mesh.Ref, ap
 	if snap.Record == nil {
 		return &Result{Warnings: snap.forkNotices()}, nil
 	}
-	return c.queue.submit(ctx, &operation{
-		objects: []mesh.Ref{object},
-		apply: func(r *mesh.Record) error {
-			if err := inCluster(r, cluster, object); err != nil {
-				return err
-			}
-			return apply(r)
-		},
-	})
+	op := &operation{objects: []mesh.Ref{object}}
+	op.apply = func(r *mesh.Record) error {
+		if err := inCluster(r, cluster, object); err != nil {
+			return err
+		}
+		return apply(op, r)
+	}
+	return c.queue.submit(ctx, op)
 }
 
 // inCluster refuses a change to another cluster than that of the hosts.

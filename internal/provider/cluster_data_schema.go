@@ -49,7 +49,7 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 				NestedObject: schema.NestedAttributeObject{Attributes: serviceDataSchema()},
 			},
 			"ports": schema.MapNestedAttribute{
-				Computed: true, MarkdownDescription: "The published ports, by port and protocol: `8080/tcp`.",
+				Computed: true, MarkdownDescription: "The published ports, by port and protocol: `8080/tcp`. Where several services have one at different addresses, the further ones are `8080/tcp/1` and so on.",
 				NestedObject: schema.NestedAttributeObject{Attributes: portDataSchema()},
 			},
 			"unhealthy": readDrift("The endpoints that fail health checks, in sentences that say whose and why: `endpoint n2 of service web fails the checks of n1 and n3 (connection refused); it works from n2 only.`; " +

@@ -152,11 +152,15 @@ func inPool(c mesh.Cluster, what string, a netip.Addr) error {
 func (c *plannedCluster) publishedOwn(settings mesh.Cluster) []*mesh.Error {
 	var warnings []*mesh.Error
 	check := func(attribute string, k mesh.PortKey, consequence string) {
-		if c.observed == nil || c.observed.Ports[k] == nil || c.leaving[mesh.PortRef(k)] {
+		if c.observed == nil {
 			return
 		}
-		warnings = append(warnings, &mesh.Error{Object: mesh.ClusterRef, Attribute: attribute, Detail: fmt.Sprintf(
-			"Port %s is published by service %q, so %s. Remove that port in the same plan, or choose another %s.", k, c.observed.Ports[k].Service, consequence, attribute)})
+		for _, p := range c.observed.PortsAt(k) {
+			if !c.leaving[portOfService(p.Service, k)] {
+				warnings = append(warnings, &mesh.Error{Object: mesh.ClusterRef, Attribute: attribute, Detail: fmt.Sprintf(
+					"Port %s is published by service %q, so %s. Remove that port in the same plan, or choose another %s.", k, p.Service, consequence, attribute)})
+			}
+		}
 	}
 	check("vxlan_port", mesh.PortKey{Port: settings.VXLANPort, Protocol: mesh.UDP}, "the nodes are cut off from each other")
 	for attribute, address := range map[string]string{"health_address": settings.HealthAddress, "metrics_address": settings.MetricsAddress} {

@@ -62,11 +62,18 @@ func (s subject) add(diags *diag.Diagnostics, object mesh.Ref, attribute, summar
 	if s.doing != "" {
 		detail += "\n\nThis happened while " + s.doing + " " + s.what + "."
 	}
-	if slices.Contains(s.attributes, attribute) && (object.IsZero() || s.object.IsZero() || object == s.object) {
+	if slices.Contains(s.attributes, attribute) && (object.IsZero() || s.object.IsZero() || sameObject(object, s.object)) {
 		diags.AddAttributeError(path.Root(attribute), summary, detail)
 		return
 	}
 	diags.AddError(summary, detail)
+}
+
+// sameObject takes ports of one number for one: a subject does not know which of them it is.
+func sameObject(a, b mesh.Ref) bool {
+	k, isPort := a.PortKey()
+	o, both := b.PortKey()
+	return a == b || isPort && both && k.Plain() == o.Plain()
 }
 
 func (s subject) addProblems(diags *diag.Diagnostics, e *meshclient.ProblemsError) {

@@ -98,7 +98,11 @@ func (l *lab) serve(hosts ...string) {
 
 // answers are the distinct answers of a port of a node, asked by the client.
 func (l *lab) answers(node string, port int) string {
-	out := l.run("client", fmt.Sprintf("for i in 1 2 3 4 5 6; do curl -sS -m 10 http://%s:%d/; done", l.Nodes[node].Address, port))
+	return l.distinct(l.run("client", fmt.Sprintf("for i in 1 2 3 4 5 6; do curl -sS -m 10 http://%s:%d/; done", l.Nodes[node].Address, port)))
+}
+
+// distinct are the different lines of an output, sorted.
+func (l *lab) distinct(out string) string {
 	seen := map[string]bool{}
 	for line := range strings.Lines(out) {
 		seen[strings.TrimSpace(line)] = true

@@ -21,6 +21,7 @@ type portModel struct {
 	OnePacket     types.Bool     `tfsdk:"one_packet"`
 	AllowedCIDRs  types.Set      `tfsdk:"allowed_cidrs"`
 	Nodes         types.Set      `tfsdk:"nodes"`
+	Listen        types.Set      `tfsdk:"listen_addresses"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -41,6 +42,7 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 	}
 	p.AllowedCIDRs, _ = mesh.ParsePrefixList(texts(m.AllowedCIDRs)) // its validator has said what is wrong
 	p.Nodes, _ = mesh.ParseNodeList(texts(m.Nodes))
+	p.Listen, _ = mesh.ParseListenAddresses(texts(m.Listen))
 	return p
 }
 
@@ -81,4 +83,7 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.Locality, m.OnePacket = types.StringValue(localityText(p.Locality)), types.BoolValue(p.OnePacket)
 	m.AllowedCIDRs = textSet(p.AllowedCIDRs.Strings())
 	m.Nodes = textSet(p.Nodes.Names())
+	if same, err := mesh.ParseListenAddresses(texts(m.Listen)); err != nil || same != p.Listen || same == "" {
+		m.Listen = textSet(p.Listen.AddressTexts()) // else as somebody has written it: 192.0.2.7 or 192.0.2.7/32
+	}
 }

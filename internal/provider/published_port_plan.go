@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -17,10 +19,10 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		return
 	}
 	walk, instance := r.data.walk, instanceOf(ctx, req, resp)
-	oldCluster, _, oldKey, err := mesh.SplitPortID(instance)
+	oldCluster, oldService, oldKey, err := mesh.SplitPortID(instance)
 	exists := err == nil
 	if req.Plan.Raw.IsNull() {
-		walk.leave(oldCluster, mesh.PortRef(oldKey))
+		walk.leave(oldCluster, portOfService(oldService, oldKey))
 		return
 	}
 	var plan portModel
@@ -37,8 +39,8 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), id)...)
 		}
 	}
-	if exists && (!complete || cluster != oldCluster || p.Key() != oldKey) {
-		walk.leave(oldCluster, mesh.PortRef(oldKey))
+	if exists && (!complete || cluster != oldCluster || service != oldService || p.Key() != oldKey) {
+		walk.leave(oldCluster, portOfService(oldService, oldKey))
 	}
 	if !complete {
 		walk.forget(oldCluster, instance)
@@ -47,6 +49,9 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 	if why := walk.openNowhere(cluster, p); why != "" {
 		resp.Diagnostics.AddAttributeWarning(path.Root("nodes"), "Published port is open nowhere", why)
+	}
+	if why := walk.listensNowhere(cluster, p); why != "" && !plan.Listen.IsUnknown() {
+		resp.Diagnostics.AddAttributeWarning(path.Root("listen_addresses"), "Published port is closed on some nodes", why)
 	}
 	warning, err := walk.planPort(cluster, instance, p)
 	addError(&resp.Diagnostics, portSubject("", plan.ServiceID.ValueString(), p.Key()), err)
@@ -85,16 +90,20 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 	p.Mode = cmp.Or(p.Mode, mesh.Ingress)
 	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Ports: c.planned.Ports,
 		Services: map[string]*mesh.Service{p.Service: {Name: p.Service}}}
-	if holder := c.owners[mesh.PortRef(k)]; holder == instance {
-		delete(c.planned.Ports, k) // its own, as planned the first time
+	if !c.settings && c.observed == nil {
+		r.Cluster.NodePrefixLength = mesh.DefaultNodePrefixLength // there is room for ports of one number
+	}
+	ref := portOfService(p.Service, k)
+	if holder := c.owners[ref]; holder == instance {
+		c.unplan(p.Service, k) // its own, as planned the first time
 	}
 	if err := r.PutPort(&p); err != nil {
 		return "", err
 	}
-	if !c.claim(mesh.PortRef(k), instance) {
+	if !c.claim(ref, instance) {
 		return "", twice(mesh.PortRef(k), "published_port", fmt.Sprintf("the port %s of the service %s", k, mesh.ServiceID(cluster, p.Service)))
 	}
-	if c.observed == nil || c.observed.Ports[k] == nil {
+	if c.observed == nil {
 		return "", nil
 	}
 	return c.portInUse(cluster, id, p), nil
@@ -118,20 +127,70 @@ func (w *walk) openNowhere(cluster string, p mesh.PublishedPort) string {
 		cluster, p.Key(), strings.Join(p.Nodes.Names(), ", "))
 }
 
+// listensNowhere warns of nodes with no address at which the port is open, of those on which
+// it is to be open and whose addresses are known.
+func (w *walk) listensNowhere(cluster string, p mesh.PublishedPort) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.cluster(cluster)
+	if p.Listen == "" || c.observed == nil || p.Listen.HasLoopback() {
+		return ""
+	}
+	var closed []string
+	for name := range c.nodes() {
+		addresses, known := c.addresses[name]
+		if known && p.Nodes.Has(name) && !slices.ContainsFunc(addresses, p.Listen.Has) {
+			closed = append(closed, fmt.Sprintf("%s (%s)", name, list(addresses)))
+		}
+	}
+	if len(closed) == 0 {
+		return ""
+	}
+	slices.Sort(closed)
+	return fmt.Sprintf("These nodes have none of the listen_addresses of the published port %s (%s): %s. It stays closed there. If that is meant, name the other nodes in nodes; otherwise correct listen_addresses.",
+		p.Key().Plain(), strings.Join(p.Listen.AddressTexts(), ", "), strings.Join(closed, ", "))
+}
+
+func list(addresses []netip.Addr) string {
+	var texts []string
+	for _, a := range addresses {
+		texts = append(texts, a.String())
+	}
+	return cmp.Or(strings.Join(texts, " "), "no address")
+}
+
 // portInUse warns of a port that the cluster has, by another resource than id.
 func (c *plannedCluster) portInUse(cluster, id string, p mesh.PublishedPort) string {
-	k := p.Key()
-	other := c.observed.Ports[k]
-	switch old := mesh.PortID(mesh.ServiceID(cluster, other.Service), k); {
-	case id == old:
-	case id == "" && other.Service == p.Service:
-		return renamed("routingmesh_published_port", fmt.Sprintf("The cluster has the published port %s already", old),
-			"the port is closed for a moment, and its connections end", fmt.Sprintf("import it (id %q), or choose another published_port", old))
-	case !c.leaving[mesh.PortRef(k)]:
-		return fmt.Sprintf("Service %[2]q of the cluster publishes port %[1]s. If that port is destroyed in the same apply, ignore this; otherwise choose another published_port. "+
-			"If the resource was renamed, add a moved block.", k, other.Service)
+	k := p.Key().Plain()
+	for _, other := range c.observed.PortsAt(k) {
+		old := mesh.PortID(mesh.ServiceID(cluster, other.Service), k)
+		planned := c.planned.PortOf(other.Service, k) // then its new addresses have been compared
+		switch {
+		case id == old:
+		case id == "" && other.Service == p.Service:
+			return renamed("routingmesh_published_port", fmt.Sprintf("The cluster has the published port %s already", old),
+				"the port is closed for a moment, and its connections end", fmt.Sprintf("import it (id %q), or choose another published_port", old))
+		case planned == nil && !c.leaving[portOfService(other.Service, k)] && p.Overlaps(other):
+			return fmt.Sprintf("Service %[2]q of the cluster publishes port %[1]s%[3]s. If that port is destroyed%[4]s in the same apply, ignore this; otherwise choose another published_port. "+
+				"If the resource was renamed, add a moved block.", k, other.Service, openAt(other), narrowed(&p, other))
+		}
 	}
 	return ""
+}
+
+// openAt says where a port is open, if that is not everywhere.
+func openAt(p *mesh.PublishedPort) string {
+	if p.Listen == "" {
+		return ""
+	}
+	return " at " + strings.Join(p.Listen.AddressTexts(), ", ")
+}
+
+func narrowed(p, other *mesh.PublishedPort) string {
+	if p.Listen == "" && other.Listen == "" {
+		return ""
+	}
+	return ", or gets other listen_addresses,"
 }
 
 // forget drops what an instance was planned to hold.

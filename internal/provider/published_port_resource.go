@@ -51,7 +51,7 @@ func (r *portResource) IdentitySchema(_ context.Context, _ resource.IdentitySche
 
 func portSubject(doing, serviceID string, k mesh.PortKey) subject {
 	return subject{doing: doing, what: "the published port " + mesh.PortID(serviceID, k), object: mesh.PortRef(k),
-		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode", "locality", "one_packet", "allowed_cidrs"}}
+		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode", "locality", "one_packet", "allowed_cidrs", "nodes", "listen_addresses"}}
 }
 
 func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -105,7 +105,11 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	snap, gone, err := r.snapshot(ctx, cluster)
 	r.data.warnTraffic(&resp.Diagnostics, snap)
 	// Published by another service, this one's port is as gone as when closed.
-	if snap != nil && (snap.Record.Ports[k] == nil || snap.Record.Ports[k].Service != service) {
+	var found *mesh.PublishedPort
+	if snap != nil {
+		found = snap.Record.PortOf(service, k)
+	}
+	if snap != nil && found == nil {
 		gone, err = r.absent(&resp.Diagnostics, snap, mesh.PortRef(k))
 		snap = nil
 	}
@@ -118,8 +122,8 @@ func (r *portResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	}
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	before := state
-	state.fromMesh(cluster, snap.Record.Ports[k])
-	state.Drift = driftOf(snap, mesh.PortRef(k))
+	state.fromMesh(cluster, found)
+	state.Drift = driftOf(snap, mesh.PortRef(found.Key()))
 	if !state.same(&before) { // to set a state of a thousand that stay as they are is most of their Reads
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 	}
@@ -158,7 +162,7 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 // samePort tells whether the record stays as it is.
 func (m *portModel) samePort(o *portModel) bool {
 	return m.TargetPort.Equal(o.TargetPort) && m.Mode.Equal(o.Mode) && m.Locality.Equal(o.Locality) && m.OnePacket.Equal(o.OnePacket) &&
-		m.AllowedCIDRs.Equal(o.AllowedCIDRs) && m.Nodes.Equal(o.Nodes)
+		m.AllowedCIDRs.Equal(o.AllowedCIDRs) && m.Nodes.Equal(o.Nodes) && m.Listen.Equal(o.Listen)
 }
 
 func (r *portResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

@@ -270,3 +270,71 @@ func TestOpenOnNodes(t *testing.T) {
 		step("", update),
 	)
 }
+
+// TestListenAddresses: where a port is open is changed in place, in any order and spelling,
+// and two services may have one number.
+func TestListenAddresses(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1", "n2", "n3")
+	config := func(more ...string) string {
+		return m.provider(append([]string{cluster(), m.node("n1"), m.node("n2"), service("web", "n1"), service("api", "n2")}, more...)...)
+	}
+	const web, api = `listen_addresses = ["192.0.2.0/24", "127.0.0.0/8"]`, `listen_addresses = ["10.0.0.0/8", "203.0.113.7"]`
+	step := func(want string, change plancheck.ResourceActionType, ports ...string) resource.TestStep {
+		return resource.TestStep{Config: config(ports...), ConfigPlanChecks: actions(thePort, change), Check: func(*terraform.State) error {
+			got := ""
+			for _, p := range m.record().PortsAt(mesh.PortKey{Port: 8080, Protocol: mesh.TCP}) {
+				got += fmt.Sprintf("%s=%s:%s ", p.Key(), p.Service, p.Listen)
+			}
+			if got != want {
+				return fmt.Errorf("the record has %q, want %q", got, want)
+			}
+			return nil
+		}}
+	}
+	const pair = "8080/tcp=web:127.0.0.0/8,192.0.2.0/24 8080/tcp/1=api:10.0.0.0/8,203.0.113.7/32 "
+	m.test(
+		step("8080/tcp=web:192.0.2.7/32 ", create, published("http", "web", 8080, `listen_addresses = ["192.0.2.7/32"]`)),
+		step("8080/tcp=web:192.0.2.7/32 ", noop, published("http", "web", 8080, `listen_addresses = ["192.0.2.7/32"]`)),
+		step("8080/tcp=web:127.0.0.0/8,192.0.2.0/24 ", update, published("http", "web", 8080, web)),
+		step(pair, noop, published("http", "web", 8080, web), published("api", "api", 8080, api)),
+		step(pair, noop, published("http", "web", 8080, `listen_addresses = ["127.0.0.0/8", "192.0.2.0/24"]`), published("api", "api", 8080, api)),
+		resource.TestStep{ResourceName: "routingmesh_published_port.api", ImportState: true, ImportStateVerify: true},
+		// The address goes from one to the other in one apply, in whatever order.
+		step("8080/tcp=web:192.0.2.0/24 8080/tcp/1=api:10.0.0.0/8,127.0.0.1/32 ", update,
+			published("http", "web", 8080, `listen_addresses = ["192.0.2.0/24"]`), published("api", "api", 8080, `listen_addresses = ["10.0.0.0/8", "127.0.0.1"]`)),
+		resource.TestStep{Config: config(published("http", "web", 8080, web), published("api", "api", 8080, `listen_addresses = ["127.0.0.1"]`)),
+			ExpectError: regexp.MustCompile(`(?s)Published port not available.*at\s+127\.0\.0\.1`)},
+		resource.TestStep{Config: config(published("http", "web", 8080), published("api", "api", 8080, api)),
+			ExpectError: regexp.MustCompile(`(?s)Published port not available.*listen_addresses that do not\s+overlap`)},
+		resource.TestStep{Config: config(published("http", "web", 8080, `listen_addresses = ["127.0.0.1/8"]`)), ExpectError: regexp.MustCompile(`(?s)Invalid address.*127\.0\.0\.0/8`)},
+		resource.TestStep{Config: config(published("http", "web", 8080, `listen_addresses = []`)), ExpectError: regexp.MustCompile(`(?s)listen_addresses.*at least 1`)},
+		step("8080/tcp/1=api:10.0.0.0/8 ", plancheck.ResourceActionDestroy, published("api", "api", 8080, `listen_addresses = ["10.0.0.0/8"]`)),
+	)
+}
+
+// TestListensNowhere: a plan names the nodes that have none of the addresses.
+func TestListensNowhere(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	w := m.workspace()
+	w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080)))
+	w.apply()
+	plan := func(attributes ...string) string {
+		w.write(m.provider(cluster(), m.nodes(), service("web", "n1"), published("http", "web", 8080, attributes...)))
+		out, _ := w.plan()
+		return out
+	}
+	says(t, plan(`listen_addresses = ["203.0.113.0/24"]`), "Warning: Published port is closed on some nodes", "none of the listen_addresses of the published port 8080/tcp (203.0.113.0/24): n1 (")
+	one := m.record().Nodes["n1"].Address.String()
+	out := plan(`listen_addresses = ["` + one + `"]`)
+	says(t, out, "Warning: Published port is closed on some nodes", "n2 (")
+	if strings.Contains(out, "n1 (") {
+		t.Errorf("n1 has the address:\n%s", out)
+	}
+	for _, fine := range [][]string{{`listen_addresses = ["` + one + `"]`, `nodes = ["n1"]`}, {`listen_addresses = ["127.0.0.1"]`}, {`listen_addresses = ["0.0.0.0/1", "128.0.0.0/1"]`}} {
+		if out := plan(fine...); strings.Contains(out, "Warning") {
+			t.Errorf("%v:\n%s", fine, out)
+		}
+	}
+}

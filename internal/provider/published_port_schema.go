@@ -24,7 +24,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 		MarkdownDescription: "A published port: opened for a service on every node (`mode = \"ingress\"`), or only on the nodes with an endpoint (`mode = \"host\"`). " +
 			"Connections to it are balanced over the endpoints of the service.\n\n" +
 			"Publishing and removing a port is an in-place change of one set member and one IPVS service per node: no service, no endpoint and no other port notices. " +
-			"A port belongs to one service of a cluster, for each protocol. 22/tcp, the nodes' SSH ports, the cluster's VXLAN port and the ports of its `health_address` and `metrics_address` cannot be published.\n\n" +
+			"A port belongs to one service of a cluster, for each protocol, unless `listen_addresses` tells several apart. 22/tcp, the nodes' SSH ports, the cluster's VXLAN port and the ports of its `health_address` and `metrics_address` cannot be published.\n\n" +
 			"A port that is removed is closed at once, with its connections.",
 		Attributes: map[string]schema.Attribute{
 			"id": idAttribute("Id of the published port: `CLUSTER/SERVICE/PORT/PROTOCOL`, as in `demo/web/8080/tcp`."),
@@ -84,6 +84,14 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				MarkdownDescription: fmt.Sprintf("Names of the nodes on which the port is open (`routingmesh_node.….name`), at most %d: the entry nodes, of those on which `mode` opens it. On the others it stays closed, and free for another program. ", mesh.MaxListedNodes) +
 					"By labels: `nodes = [for n in routingmesh_node.this : n.name if n.labels.side == \"public\"]`. Endpoints may be on any node. A node that leaves the cluster may stay in the list. Default: all nodes. Changed in place; on a node that is taken out the port is closed at once, with its connections.",
 				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxListedNodes), setvalidator.ValueStringsAre(nameRule)},
+			},
+			"listen_addresses": schema.SetAttribute{
+				ElementType: types.StringType,
+				Optional:    true,
+				MarkdownDescription: fmt.Sprintf("Addresses and networks of the nodes (`192.0.2.7`, `10.0.0.0/8`), at most %d: the port is open only for what is sent to those of them that a node has, and at its others it is free for another program, or for the port of another service. ", mesh.MaxPrefixes) +
+					"Up to 16 services may have one port number at addresses that do not overlap, a public and a private one for example. Clients on the node that connect to 127.0.0.1 need `127.0.0.0/8` in the list. A node that has none of them is closed, and a plan says so. " +
+					"Default: all addresses. Changed in place; an address that is taken out is closed at once, with its connections, and what stays is not touched.",
+				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), setvalidator.ValueStringsAre(listenAddressRule)},
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
 			"timeouts": timeoutsAttribute(ctx),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -74,7 +75,24 @@ func (b *base) snapshot(ctx context.Context, cluster string) (snap *meshclient.S
 		return nil, false, &otherClusterError{want: cluster, have: snap.Record.Cluster.Name}
 	}
 	b.data.walk.observe(snap.Record)
+	b.data.walk.observeHosts(cluster, addressesOf(snap))
 	return snap, false, nil
+}
+
+// addressesOf are the addresses of the nodes that have answered.
+func addressesOf(snap *meshclient.Snapshot) map[string][]netip.Addr {
+	all := make(map[string][]netip.Addr, len(snap.Nodes))
+	for name, view := range snap.Nodes {
+		if view.Status == nil {
+			continue
+		}
+		for _, link := range view.Status.Host.Interfaces {
+			for _, a := range link.Addresses {
+				all[name] = append(all[name], a.Addr())
+			}
+		}
+	}
+	return all
 }
 
 // absent judges that the record lacks an object. Without a majority of the voters it may

@@ -76,6 +76,11 @@ var (
 		return err
 	}}
 
+	listenAddressRule = rule{"Invalid address", "an IPv4 address or network, as in 192.0.2.7 or 192.0.2.0/24", func(s string) error {
+		_, err := mesh.ParseListenAddresses([]string{s})
+		return err
+	}}
+
 	serviceIDRule = rule{"Invalid service id", "the id of a routingmesh_service: CLUSTER/NAME", func(s string) error {
 		if _, _, err := mesh.SplitID(s); err != nil {
 			return fmt.Errorf("%q is no service id: want the id of a routingmesh_service, CLUSTER/NAME, as in demo/web", s)

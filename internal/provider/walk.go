@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -48,6 +49,8 @@ type plannedCluster struct {
 	// has objects of other Terraform states, too, and some that this very plan
 	// may remove further on: what speaks against it is a warning, no error.
 	observed *mesh.Record
+	// addresses are those of the hosts that have answered a Read, by node.
+	addresses map[string][]netip.Addr
 }
 
 func newWalk() *walk { return &walk{clusters: map[string]*plannedCluster{}} }
@@ -82,6 +85,13 @@ func (w *walk) observe(r *mesh.Record) {
 	if !c.settings {
 		c.planned.Cluster = r.Cluster
 	}
+}
+
+// observeHosts takes in which addresses the nodes have, of those that have answered.
+func (w *walk) observeHosts(cluster string, addresses map[string][]netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cluster(cluster).addresses = addresses
 }
 
 // leave says that the walk takes an object out of the cluster.
@@ -142,9 +152,21 @@ func (c *plannedCluster) release(instance string) {
 	case mesh.KindService:
 		delete(c.planned.Services, o.Name)
 	case mesh.KindPort:
-		if k, ok := o.PortKey(); ok {
-			delete(c.planned.Ports, k)
+		service, key, _ := strings.Cut(o.Name, "/")
+		if k, err := mesh.ParsePortKey(key); err == nil {
+			c.unplan(service, k)
 		}
+	}
+}
+
+// portOfService names a published port in a walk: one number may be of several services.
+func portOfService(service string, k mesh.PortKey) mesh.Ref {
+	return mesh.Ref{Kind: mesh.KindPort, Name: service + "/" + k.Plain().String()}
+}
+
+func (c *plannedCluster) unplan(service string, k mesh.PortKey) {
+	if p := c.planned.PortOf(service, k); p != nil {
+		delete(c.planned.Ports, p.Key())
 	}
 }
 

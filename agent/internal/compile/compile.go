@@ -29,16 +29,19 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 	return s
 }
 
-// frame is everything but the published ports.
+// frame is everything but the published ports. Of them it depends on how many pairs of
+// VIPs are in use.
 func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion, others state.Forwarding) {
+	pairs := rec.PairsInUse()
 	links(s, rec, self)
+	furtherVIPs(s, self, pairs)
 	for _, setting := range state.ManagedSysctls(v) {
 		s.Put(setting.Sysctl)
 	}
 	s.Put(state.Idle(rec.Cluster.TCPIdle(), rec.Cluster.UDPIdle())...)
-	sets(s)
-	hostChains(s, rec, self, others)
-	meshChains(s, rec, self)
+	sets(s, pairs)
+	hostChains(s, rec, self, others, pairs)
+	meshChains(s, rec, self, pairs)
 	for name, other := range rec.Nodes {
 		if name != self.Name {
 			peer(s, self, other)

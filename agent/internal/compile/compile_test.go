@@ -85,6 +85,7 @@ func TestGolden(t *testing.T) {
 		{"an old kernel", "n1", centos8, newRecord(t, "n1")},
 		{"own settings: pool, VNI, port and MTU", "n2", debian12, ownSettings(t)},
 		{"an endpoint on a node that has left", "n1", debian12, left},
+		{"ports by address", "n2", debian12, byAddress(t)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -115,6 +116,21 @@ func threeNodes(t *testing.T) *mesh.Record {
 	putPort(t, rec, "metrics", 9100, 9100, mesh.TCP, mesh.Host)
 	putPort(t, rec, "dns", 53, 53, mesh.UDP, mesh.Ingress)
 	putPort(t, rec, "later", 8090, 80, mesh.TCP, mesh.Ingress)
+	return rec
+}
+
+// byAddress is threeNodes with ports of one number at different addresses.
+func byAddress(t *testing.T) *mesh.Record {
+	t.Helper()
+	rec := threeNodes(t)
+	for _, p := range []mesh.PublishedPort{
+		{Service: "web", Published: 443, Target: 443, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "127.0.0.0/8,192.0.2.2/32"},
+		{Service: "metrics", Published: 443, Target: 444, Protocol: mesh.TCP, Mode: mesh.Host, Listen: "10.0.0.0/8"},
+		{Service: "dns", Published: 53, Target: 53, Protocol: mesh.UDP, Mode: mesh.Ingress, Listen: "192.0.2.0/24"},
+		{Service: "later", Published: 53, Target: 53, Protocol: mesh.UDP, Mode: mesh.Ingress, Listen: "10.0.0.0/8", AllowedCIDRs: "10.1.0.0/16"},
+	} {
+		must(t, rec.PutPort(&p))
+	}
 	return rec
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -25,8 +26,8 @@ func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + stri
 func limitSet(p mesh.Protocol) string { return state.SetPrefix + "limit-" + string(p) }
 func allowSet(p mesh.Protocol) string { return state.SetPrefix + "allow-" + string(p) }
 
-func sets(s state.State) {
-	for _, set := range state.Sets() {
+func sets(s state.State, pairs int) {
+	for _, set := range append(state.Sets(), state.SetsByAddress(pairs)...) {
 		s.Put(set)
 	}
 }
@@ -34,7 +35,7 @@ func sets(s state.State) {
 // hostChains adds the chains in the host's namespace. Rules are spelled as
 // iptables-save prints them (-s -d -i -o -p first, then matches, then target),
 // so that what is read back compares equal.
-func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding) {
+func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding, pairs int) {
 	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
 	dnat := func(p mesh.Protocol, set string, to any) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j DNAT --to-destination %s", p, set, to)
@@ -42,47 +43,52 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.F
 	s.Put(
 		state.Chain{
 			Table: "nat", Name: state.ChainPrefix, Hooks: "PREROUTING,OUTPUT", JumpMatch: "-m addrtype --dst-type LOCAL",
-			Rules: rules(
+			Rules: rules(append([]string{
 				// What comes out of the mesh is for a process here, even if that
 				// listens on a published port: no second round.
-				"-i "+state.HostLink+" -j RETURN",
+				"-i " + state.HostLink + " -j RETURN",
 				dnat(mesh.TCP, ingressSet(mesh.TCP), S),
 				dnat(mesh.UDP, ingressSet(mesh.UDP), S),
 				dnat(mesh.TCP, hostModeSet, P),
-			),
+			}, translatedByAddress(self, pairs)...)...),
 		},
 		state.Chain{
 			Table: "nat", Name: state.ChainPrefix + "-POST", Hooks: "POSTROUTING",
 			// A client on this host (127.0.0.1, its own addresses) is H to the mesh.
 			Rules: rules(fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H)),
 		},
-		inputChain(rec, H),
-		forwardChain(rec, self, others),
+		inputChain(rec, H, pairs),
+		forwardChain(rec, self, others, pairs),
 	)
 }
 
 // inputChain says what comes in to the host itself: VXLAN, and over the mesh what is
 // for endpoints.
-func inputChain(rec *mesh.Record, host netip.Addr) state.Chain {
+func inputChain(rec *mesh.Record, host netip.Addr, pairs int) state.Chain {
 	answers := func(p mesh.Protocol) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
 	}
 	// What the host's conntrack calls INVALID (a segment outside of the window) is
 	// not translated. It must not leave half translated, nor meet the host's own
 	// stack, whose reset would end a connection that works (kubernetes#74839).
-	invalid := func(set string) string {
-		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s dst -j DROP", host, set)
+	invalid := func(set, match string) string {
+		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s %s -j DROP", host, set, match)
+	}
+	lines := []string{
+		// First what comes most often, and what is not ours next: the name of
+		// the link is what costs most to match, so it is matched once.
+		fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
+		// The device takes a frame from anyone, and INPUT may accept everything.
+		overlayFrame(rec) + " -j DROP",
+		invalid(ingressSet(mesh.TCP), "dst"),
+		invalid(hostModeSet, "dst"),
+	}
+	for pair := range uint8(pairs) {
+		lines = append(lines, invalid(state.ListenSet(pair, false), "dst,dst"), invalid(state.ListenSet(pair, true), "dst,dst"))
 	}
 	return state.Chain{
 		Table: "filter", Name: state.ChainPrefix + "-IN", Hooks: "INPUT",
-		Rules: rules(
-			// First what comes most often, and what is not ours next: the name of
-			// the link is what costs most to match, so it is matched once.
-			fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
-			// The device takes a frame from anyone, and INPUT may accept everything.
-			overlayFrame(rec)+" -j DROP",
-			invalid(ingressSet(mesh.TCP)),
-			invalid(hostModeSet),
+		Rules: rules(append(lines,
 			"! -i "+state.HostLink+" -j RETURN",
 			// route_localnet would let other nodes reach what listens on
 			// 127.0.0.1 only (CVE-2020-8558).
@@ -94,20 +100,20 @@ func inputChain(rec *mesh.Record, host netip.Addr) state.Chain {
 			// answers to clients on this host must not meet its stack; those for an
 			// endpoint are accepted above, and its own stack knows what to do.
 			"! -p icmp -m conntrack --ctstate INVALID,NEW -j DROP",
-		),
+		)...),
 	}
 }
 
 // forwardChain says what passes between the host's other links and the mesh, and, where
 // the host forwards for the mesh alone, that nothing passes between the others.
-func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding) state.Chain {
+func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding, pairs int) state.Chain {
 	limit := func(p mesh.Protocol, refusal string) string {
 		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
 			state.HostLink, p, limitSet(p), allowSet(p), refusal)
 	}
 	return state.Chain{
 		Table: "filter", Name: state.ForwardChain, Hooks: "FORWARD",
-		Rules: rules(append([]string{
+		Rules: rules(slices.Concat([]string{
 			// A container behind this node, whose packets the host masquerades, would
 			// speak to the other nodes with this node's address, which they trust.
 			overlayFrame(rec) + fmt.Sprintf(" -m set --match-set %s dst -j DROP", peersSet),
@@ -117,6 +123,7 @@ func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding) st
 			fmt.Sprintf("! -s %s/32 -o %s -j %s", self.SelfTestAddress(), state.HostLink, state.UserChain),
 			// The rules after this one cost new connections only.
 			fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
+		}, furtherPairs(self, pairs), []string{
 			limit(mesh.TCP, "tcp-reset"),
 			limit(mesh.UDP, "icmp-port-unreachable"),
 			// Only published ports lead into the mesh, and only answers leave it: a node
@@ -127,7 +134,7 @@ func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding) st
 			fmt.Sprintf("-o %s -j DROP", state.HostLink),
 			fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
 			fmt.Sprintf("-i %s -m conntrack ! --ctstate DNAT -j DROP", state.HostLink),
-		}, betweenOthers(others)...)...),
+		}, betweenOthers(others))...),
 	}
 }
 
@@ -174,23 +181,23 @@ var toItself = regexp.MustCompile(`^-i \S+ -o \S+ -j RETURN$`)
 
 // meshChains adds the rules of the mesh namespace, whose built-in chains are
 // ours themselves.
-func meshChains(s state.State, rec *mesh.Record, self *mesh.Node) {
+func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, pairs int) {
 	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
 	s.Put(
 		state.Chain{
 			NS: state.Mesh, Table: "nat", Name: "POSTROUTING",
-			Rules: rules(
+			Rules: rules(append([]string{
 				// What was addressed to S is balanced: the endpoint answers us,
 				// not the client.
 				fmt.Sprintf("-m conntrack --ctorigdst %s -j SNAT --to-source %s", S, S),
 				// Host mode keeps the client's address, except where client and
 				// endpoint are both H and the answer would not come back here.
 				fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, P, S),
-			),
+			}, sourcesOfFurtherPairs(self, pairs)...)...),
 		},
 		state.Chain{
 			NS: state.Mesh, Table: "raw", Name: "PREROUTING",
-			Rules: rules(
+			Rules: rules(slices.Concat([]string{
 				// Transit to and from this node's endpoints needs no connection
 				// tracking: +30 % new connections per second. What is for IPVS here
 				// (S, and P for a client on this node) must be tracked. Addresses tell
@@ -200,12 +207,13 @@ func meshChains(s state.State, rec *mesh.Record, self *mesh.Node) {
 				fmt.Sprintf("-d %s/32 -j ACCEPT", H),
 				fmt.Sprintf("-d %s/32 -j ACCEPT", S),
 				fmt.Sprintf("-d %s/32 -j ACCEPT", P),
+			}, trackedFurtherPairs(self, pairs), []string{
 				fmt.Sprintf("-s %s/32 -d %s -j CT --notrack", H, rec.Cluster.AddressPool),
 				fmt.Sprintf("-s %s/32 -j ACCEPT", H),
 				// Another node that sends what is for none of these would have this one
 				// pass it on. rp_filter judges its sources.
 				"-j DROP",
-			),
+			})...),
 		},
 	)
 }

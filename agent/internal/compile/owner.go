@@ -21,11 +21,11 @@ func Owner(rec *mesh.Record, node string, o state.Object) mesh.Ref {
 // owners says for each kind whose its objects are; nil is the node's own.
 var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) mesh.Ref{
 	state.KindSetMember: ownerOf(memberOwner),
-	state.KindVirtualServer: ownerOf(func(_ *mesh.Record, _ string, v state.VirtualServer) mesh.Ref {
-		return portOwner(v.Proto, v.Addr.Port())
+	state.KindVirtualServer: ownerOf(func(rec *mesh.Record, node string, v state.VirtualServer) mesh.Ref {
+		return serverOwner(rec, node, v.Proto, v.Addr)
 	}),
-	state.KindRealServer: ownerOf(func(_ *mesh.Record, _ string, r state.RealServer) mesh.Ref {
-		return portOwner(r.Proto, r.Server.Port())
+	state.KindRealServer: ownerOf(func(rec *mesh.Record, node string, r state.RealServer) mesh.Ref {
+		return serverOwner(rec, node, r.Proto, r.Server)
 	}),
 	state.KindNeigh: ownerOf(neighOwner),
 	state.KindFDB: ownerOf(func(rec *mesh.Record, node string, f state.FDB) mesh.Ref {
@@ -57,12 +57,15 @@ func neighOwner(rec *mesh.Record, node string, n state.Neigh) mesh.Ref {
 
 func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Ref {
 	if m.Set == hostModeSet {
-		return portOwner(string(mesh.TCP), m.Port)
+		return portOwner(string(mesh.TCP), m.Port, 0)
+	}
+	if pair, ok := state.PairOfSet(m.Set); ok {
+		return portOwner(m.Proto, m.Port, pair)
 	}
 	for _, proto := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
 		switch m.Set {
 		case ingressSet(proto), limitSet(proto), allowSet(proto):
-			return portOwner(string(proto), m.Port)
+			return portOwner(string(proto), m.Port, 0)
 		case endpointSet(proto):
 			return targetOwner(rec, node, proto, m.Port)
 		}
@@ -74,8 +77,17 @@ func peerOwner(rec *mesh.Record, node string, addr netip.Addr) mesh.Ref {
 	return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Address == addr })
 }
 
-func portOwner(proto string, port uint16) mesh.Ref {
-	return mesh.PortRef(mesh.PortKey{Port: port, Protocol: mesh.Protocol(proto)})
+func portOwner(proto string, port uint16, pair uint8) mesh.Ref {
+	return mesh.PortRef(mesh.PortKey{Port: port, Protocol: mesh.Protocol(proto), VIP: pair})
+}
+
+// serverOwner is the port of an IPVS service; one at a foreign address counts as of pair 0.
+func serverOwner(rec *mesh.Record, node, proto string, server netip.AddrPort) mesh.Ref {
+	var pair uint8
+	if rec != nil && rec.Nodes[node] != nil {
+		pair, _ = rec.Nodes[node].PairOf(server.Addr())
+	}
+	return portOwner(proto, server.Port(), pair)
 }
 
 // targetOwner finds the lowest published port that an endpoint of the node

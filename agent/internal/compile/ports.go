@@ -35,13 +35,12 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	if !open {
 		return
 	}
-	server, set := ServerAddress(self, p), ingressSet(key.Protocol)
+	server := ServerAddress(self, p)
 	if keepsClient(p) {
-		set = hostModeSet
 		answersReturn(put, self)
 	}
 	put(virtualServer(service, p, server))
-	put(state.SetMember{Set: set, Port: key.Port})
+	opened(put, p)
 	allowed(put, self, p)
 	for _, d := range dests {
 		if !d.out {
@@ -53,21 +52,26 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 // allowed puts who may connect to the port, if that is not everybody. The self-test is
 // a client as others are.
 func allowed(put func(state.Object), self *mesh.Node, p *mesh.PublishedPort) {
-	if p.AllowedCIDRs == "" {
+	var from []netip.Prefix
+	if p.AllowedCIDRs != "" {
+		from = append(p.AllowedCIDRs.Prefixes(), only(self.SelfTestAddress()))
+	}
+	switch {
+	case p.VIP != 0:
+		networks(put, p, state.AllowSet(p.VIP), from)
+		return
+	case len(from) == 0:
 		return
 	}
 	put(state.SetMember{Set: limitSet(p.Protocol), Port: p.Published})
-	for _, from := range append(p.AllowedCIDRs.Prefixes(), only(self.SelfTestAddress())) {
+	for _, from := range from {
 		put(state.SetMember{Set: allowSet(p.Protocol), Addr: from.Addr(), Bits: uint8(from.Bits()), Port: p.Published})
 	}
 }
 
 // ServerAddress is where IPVS has the published port on the node.
 func ServerAddress(self *mesh.Node, p *mesh.PublishedPort) netip.AddrPort {
-	if keepsClient(p) {
-		return netip.AddrPortFrom(self.HostModeAddress(), p.Published)
-	}
-	return netip.AddrPortFrom(self.MeshAddress(), p.Published)
+	return netip.AddrPortFrom(self.VIP(p.VIP, keepsClient(p)), p.Published)
 }
 
 // keepsClient says that an endpoint sees the client's own address. With udp it never
@@ -126,10 +130,16 @@ func Opens(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
 }
 
 // AnswersItself reports whether an endpoint of the port's own service on the
-// node listens on the published port itself: then a listener there is no
-// conflict, the mesh brings it its traffic.
+// node listens on the published port itself, or one of a service that has the port
+// at other addresses: then a listener there is no conflict, the mesh brings it its
+// traffic.
 func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
-	return slices.Contains(localTargets(rec, node, p), p.Published)
+	for _, one := range rec.PortsAt(p.Key()) {
+		if slices.Contains(localTargets(rec, node, one), p.Published) {
+			return true
+		}
+	}
+	return false
 }
 
 func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []uint16 {

@@ -36,7 +36,7 @@ func (w *world) step() {
 	case n < 12:
 		w.putPort()
 	case n < 14:
-		key := mesh.PortKey{Port: w.port(), Protocol: w.protocol()}
+		key := mesh.PortKey{Port: w.port(), Protocol: w.protocol(), VIP: uint8(w.IntN(2))}
 		w.rec.RemovePort(key)
 	case n < 15:
 		_ = w.rec.RemoveService(w.service()) // may be refused
@@ -123,6 +123,7 @@ func (w *world) putPort() {
 		Service: w.service(), Published: w.port(), Target: 8000 + uint16(w.IntN(3)), Protocol: w.protocol(),
 		Mode: []mesh.Mode{mesh.Ingress, mesh.Host}[w.IntN(2)],
 	}
+	p.Listen = []mesh.PrefixList{"", "", "10.0.0.0/8", "192.0.2.0/24", "127.0.0.0/8,192.0.2.0/24"}[w.IntN(5)]
 	if p.Mode == mesh.Ingress {
 		p.Locality = []mesh.Locality{mesh.AnyEndpoint, mesh.PreferLocal, mesh.LocalOnly}[w.IntN(3)]
 	}

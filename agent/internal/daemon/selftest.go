@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
@@ -26,6 +27,7 @@ func (a *agent) newSelfTest(k *kernel.Kernel, prober *probe.Prober, log *slog.Lo
 			}
 			return last, node
 		},
-		Broken: func() bool { return a.reconciler.Stats().Broken != "" },
+		Addresses: host.Addresses,
+		Broken:    func() bool { return a.reconciler.Stats().Broken != "" },
 	})
 }

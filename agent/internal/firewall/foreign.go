@@ -72,8 +72,12 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 		if i == mostPorts || !compile.Opens(rec, self.Name, p) {
 			continue
 		}
-		to, port := compile.ServerAddress(self, p).Addr(), key.String()
-		before := &nft.Packet{Dst: self.Address, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
+		own := p.EntryAddress(self.Address)
+		if own.IsLoopback() {
+			continue // nothing comes from outside
+		}
+		to, port := compile.ServerAddress(self, p).Addr(), key.Plain().String()
+		before := &nft.Packet{Dst: own, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
 		after := nft.Packet{Dst: to, Protocol: protocol(key), DstPort: key.Port, State: nft.New, DNAT: true, Before: before}
 		value := fmt.Sprintf("%s dport %d", key.Protocol, key.Port)
 		q[nft.Prerouting] = append(q[nft.Prerouting], question{
@@ -95,7 +99,7 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 		q[nft.Forward] = append(q[nft.Forward], back)
 		local := after
 		// The output hook sees the link of before the translation: that of an own address.
-		local.Out, local.Before = "lo", &nft.Packet{Out: "lo", Dst: self.Address, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
+		local.Out, local.Before = "lo", &nft.Packet{Out: "lo", Dst: own, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
 		q[nft.Output] = append(q[nft.Output], question{
 			what: port, group: "what this host itself sends to published port ", rule: "ip daddr " + to.String() + " accept", legacy: "-d " + to.String(), packet: local,
 		})

@@ -43,6 +43,36 @@ func KernelRelease() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
+// Addresses are the IPv4 addresses of the host, without those of the mesh: those that others
+// can reach first, then those of lo.
+func Addresses() (all []netip.Addr, err error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list the network interfaces: %w", err)
+	}
+	var loopback []netip.Addr
+	for _, i := range links {
+		if i.Name == state.HostLink || i.Name == state.SelfTestLink {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it has gone since the list was made
+		}
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			switch {
+			case err != nil || !p.Addr().Is4():
+			case p.Addr().IsLoopback():
+				loopback = append(loopback, p.Addr())
+			default:
+				all = append(all, p.Addr())
+			}
+		}
+	}
+	return append(all, loopback...), nil
+}
+
 func interfaces() ([]mesh.Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {

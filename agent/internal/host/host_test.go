@@ -105,6 +105,31 @@ func TestPreflightOfPorts(t *testing.T) {
 			want:  []string{"Port 631/tcp: the kernel itself (a tunnel or an in-kernel server) already listens on 127.0.0.1:631"},
 		},
 		{
+			name:  "a process at another address",
+			after: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "10.0.0.0/8,127.0.0.0/8"}},
+		},
+		{
+			name:  "a process at an address of the port",
+			after: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "192.168.200.0/24"}},
+			want:  []string{nginx},
+		},
+		{
+			name:   "an address more, which a process has",
+			before: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "10.0.0.0/8"}},
+			after:  ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "10.0.0.0/8,192.168.200.10/32"}},
+			want:   []string{nginx},
+		},
+		{
+			name:   "an address less",
+			before: ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}},
+			after:  ports{{Published: 8080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "192.168.200.0/24"}},
+		},
+		{
+			name:  "a process at every address",
+			after: ports{{Published: 53, Target: 53, Protocol: mesh.UDP, Mode: mesh.Ingress, Listen: "203.0.113.0/24"}},
+			want:  []string{"Port 53/udp: named (pid 90, named) already listens on 0.0.0.0:53"},
+		},
+		{
 			name: "UDP is apart from TCP",
 			after: ports{
 				{Published: 8080, Target: 80, Protocol: mesh.UDP, Mode: mesh.Ingress},
@@ -294,6 +319,15 @@ func TestPreflight_TranslatedPort(t *testing.T) {
 		"Stop the container or give it another port, or choose another published_port."
 	if len(problems) != 1 || problems[0].Text != want || problems[0].Attribute != "published_port" {
 		t.Errorf("problems %+v, want %s", problems, want)
+	}
+	at := withPorts(t, "n2", []mesh.PublishedPort{{Published: 8088, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "203.0.113.99/32"}})
+	asked = nil
+	if problems := h.Preflight(t.Context(), cluster(t), at, "n1"); len(problems) != 0 || asked != nil {
+		t.Errorf("at an address that the host does not have: %+v, asked %v", problems, asked)
+	}
+	at.Ports[mesh.PortKey{Port: 8088, Protocol: mesh.TCP}].Listen = "127.0.0.0/8"
+	if problems := h.Preflight(t.Context(), cluster(t), at, "n1"); len(problems) != 1 || asked == nil {
+		t.Errorf("at an address that it has: %+v, asked %v", problems, asked)
 	}
 	asked = nil
 	if problems := h.Preflight(t.Context(), rec, rec, "n1"); len(problems) != 0 || asked != nil {

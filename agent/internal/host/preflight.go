@@ -136,13 +136,14 @@ func (h *Host) checkAddress(c *check) {
 func (h *Host) checkListeners(c *check) {
 	var opened []mesh.PortKey
 	for key, p := range c.next.Ports {
-		if compile.Opens(c.next, c.self.Name, p) && !c.isOpen(key) && !compile.AnswersItself(c.next, c.self.Name, p) {
+		if compile.Opens(c.next, c.self.Name, p) && !c.isOpen(p) && !compile.AnswersItself(c.next, c.self.Name, p) {
 			opened = append(opened, key)
 		}
 	}
 	if len(opened) == 0 {
 		return
 	}
+	slices.SortFunc(opened, mesh.PortKey.Compare)
 	h.checkTranslated(c, opened)
 	byPort, err := h.listeners()
 	if err != nil {
@@ -152,9 +153,10 @@ func (h *Host) checkListeners(c *check) {
 	hits := map[mesh.PortKey]listener{}
 	inodes := map[uint64]bool{}
 	for _, key := range opened {
-		if ls := byPort[key]; len(ls) > 0 {
-			hits[key] = ls[0]
-			inodes[ls[0].inode] = true
+		ls := byPort[key.Plain()]
+		if i := slices.IndexFunc(ls, func(l listener) bool { return c.takes(key, l.local.Addr()) }); i >= 0 {
+			hits[key] = ls[i]
+			inodes[ls[i].inode] = true
 		}
 	}
 	if len(hits) == 0 {
@@ -169,7 +171,7 @@ func (h *Host) checkListeners(c *check) {
 		c.add(mesh.ProblemPortTaken, mesh.PortRef(key), "published_port",
 			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
-			key, owners[l.inode], l.local, c.next.Ports[key].Service)
+			key.Plain(), owners[l.inode], l.local, c.next.Ports[key].Service)
 	}
 }
 
@@ -179,18 +181,66 @@ func (h *Host) checkTranslated(c *check, opened []mesh.PortKey) {
 	if h.Translated == nil {
 		return
 	}
-	found, err := h.Translated(opened, c.self.Address)
-	if err != nil {
-		return // they are the rules of a firewall that the mesh does not need
+	found := map[mesh.PortKey]string{}
+	for address, ports := range c.entrances(opened) {
+		there, err := h.Translated(ports, address)
+		if err != nil {
+			return // they are the rules of a firewall that the mesh does not need
+		}
+		maps.Copy(found, there)
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(found), mesh.PortKey.Compare) {
 		c.add(mesh.ProblemPortTaken, mesh.PortRef(key), "published_port",
 			"Port %s: %s sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. "+
-				"Stop the container or give it another port, or choose another published_port.", key, found[key])
+				"Stop the container or give it another port, or choose another published_port.", key.Plain(), found[key])
 	}
 }
 
-// isOpen reports whether the port is open here already.
-func (c *check) isOpen(key mesh.PortKey) bool {
-	return c.before != nil && c.current.Ports[key] != nil && compile.Opens(c.current, c.self.Name, c.current.Ports[key])
+// entrances are the ports by the addresses of the host that they are open at: the node's own
+// stands for all of a port that is open at all.
+func (c *check) entrances(opened []mesh.PortKey) map[netip.Addr][]mesh.PortKey {
+	all := map[netip.Addr][]mesh.PortKey{}
+	var own []netip.Addr
+	for _, key := range opened {
+		if c.next.Ports[key].Listen == "" {
+			all[c.self.Address] = append(all[c.self.Address], key)
+			continue
+		}
+		if own == nil {
+			own, _ = Addresses() // without them nothing is found there
+		}
+		for _, a := range own {
+			if c.takes(key, a) {
+				all[a] = append(all[a], key)
+			}
+		}
+	}
+	return all
+}
+
+// takes says that the port takes what comes to a socket at the address, and did not before.
+func (c *check) takes(key mesh.PortKey, at netip.Addr) bool {
+	port := c.next.Ports[key]
+	if was := c.was(port); was != nil && (at.IsUnspecified() || was.Listen.Has(at)) {
+		return false
+	}
+	return at.IsUnspecified() || port.Listen.Has(at)
+}
+
+// was is the port as it is open here already, nil where it is not.
+func (c *check) was(port *mesh.PublishedPort) *mesh.PublishedPort {
+	if c.before == nil {
+		return nil
+	}
+	was := c.current.Ports[port.Key()]
+	if was == nil || !compile.Opens(c.current, c.self.Name, was) {
+		return nil
+	}
+	return was
+}
+
+// isOpen reports whether the port is open here already, at all addresses that it is to be.
+func (c *check) isOpen(port *mesh.PublishedPort) bool {
+	was := c.was(port)
+	return was != nil && (was.Listen == "" || was.Listen == port.Listen)
 }

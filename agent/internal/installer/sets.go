@@ -53,5 +53,5 @@ func (i *Installer) MakeSets(ctx context.Context) error {
 		return err
 	}
 	defer k.Close()
-	return k.MakeSets(ctx)
+	return k.MakeSets(ctx, stored.Record.PairsInUse())
 }

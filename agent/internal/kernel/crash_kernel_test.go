@@ -320,3 +320,25 @@ func crashRecord(t *testing.T) *mesh.Record {
 	must(t, rec.PutPort(publishedPort(8080)))
 	return rec
 }
+
+// A port gets addresses, a second one its number, and both go: b's of the same number is open
+// at an address of a that the other ports do not have.
+func TestKilled_AtAnyWriteOfPortsByAddress(t *testing.T) {
+	k := newCrashMesh(t, true)
+	k.record = k.next(func(r *mesh.Record) error {
+		p := publishedPort(8080)
+		p.Listen = "192.168.77.0/24"
+		return r.PutPort(p)
+	})
+	k.a.agentRuns(k.record, "n1")
+	k.fromTheStart(func(r *mesh.Record) error {
+		if err := r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}}); err != nil {
+			return err
+		}
+		return r.PutPort(&mesh.PublishedPort{Service: "more", Published: 8080, Target: 81, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "127.0.0.0/8"})
+	})
+	k.fromTheStart(func(r *mesh.Record) error {
+		r.RemovePort(mesh.PortKey{Port: 8080, Protocol: mesh.TCP, VIP: 1})
+		return r.PutPort(publishedPort(8080))
+	})
+}

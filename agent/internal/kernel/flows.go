@@ -2,8 +2,11 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -12,6 +15,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // setUDP holds the udp ports that are open here.
@@ -33,6 +37,7 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 		},
 		func() error { return k.readOpen(stale) },
 		func() error { return k.readAddresses(stale, before) },
+		func() error { return k.readListens(stale) },
 		func() error { return stale.DeleteInHost(k.host.NS) },
 		func() error {
 			if mesh, err := k.openMesh(); err != nil || mesh == nil {
@@ -50,6 +55,33 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 func (k *Kernel) readOpen(stale *conntrack.Stale) error {
 	_, err := k.sets.List(setUDP, func(m state.SetMember) { stale.Open[m.Port] = true })
 	return nlmsg.Ignore(err, unix.ENOENT) // without the set nothing is open
+}
+
+// readListens reads at which addresses ports are open that are not open at all of them, by
+// their VIPs, which follow from the ingress VIP, the lowest of all.
+func (k *Kernel) readListens(stale *conntrack.Stale) error {
+	vips := slices.SortedFunc(maps.Keys(stale.Mesh), netip.Addr.Compare)
+	vips = slices.DeleteFunc(vips, func(a netip.Addr) bool { return stale.Gone[a] })
+	if len(vips) == 0 {
+		return nil // what led to those that there were is gone with them
+	}
+	self := &mesh.Node{Block: netip.PrefixFrom(vips[0].Prev(), 24)}
+	for pair := range uint8(state.MaxPairs) {
+		for _, hostMode := range []bool{false, true} {
+			vip := self.VIP(pair, hostMode)
+			stale.Further[vip] = pair > 0
+			_, err := k.sets.List(state.ListenSet(pair, hostMode), func(m state.SetMember) {
+				stale.Listen(m.Proto, netip.AddrPortFrom(vip, m.Port), netip.PrefixFrom(m.Addr, int(m.Bits)))
+			})
+			if errors.Is(err, unix.ENOENT) {
+				return nil // no pair is in use from here on
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (k *Kernel) readAddresses(stale *conntrack.Stale, before []netip.Addr) error {
@@ -82,7 +114,7 @@ func (k *Kernel) readAddresses(stale *conntrack.Stale, before []netip.Addr) erro
 	return nil
 }
 
-// meshAddresses are S and P; none without the mesh's namespace.
+// meshAddresses are the VIPs; none without the mesh's namespace.
 func (k *Kernel) meshAddresses() ([]netip.Addr, error) {
 	mesh, err := k.openMesh()
 	if err != nil || mesh == nil {

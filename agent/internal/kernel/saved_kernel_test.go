@@ -27,7 +27,7 @@ func TestSavedRules_AtBoot_AreLoadedWhole(t *testing.T) {
 		t.Errorf("without the sets: %s", out)
 	}
 	for range 2 { // once more: while the agent runs it changes nothing
-		boot.must(boot.MakeSets(context.Background()))
+		boot.must(boot.MakeSets(context.Background(), 0))
 	}
 	if out := boot.run(restore); !strings.Contains(out, "loaded") {
 		t.Fatalf("with the sets: %s", out)

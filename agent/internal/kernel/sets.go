@@ -20,7 +20,7 @@ var setMemberHandler = steersIf(newHandler(nil, (*Kernel).putMember, (*Kernel).r
 		return k.sets.Bulk(ops), nil
 	}).
 	countedBy(func(r *watch.Reading, o state.Object) *uint32 { return r.Members(o.Key().Name) }),
-	func(m state.SetMember) bool { return m.Set == setUDP })
+	func(m state.SetMember) bool { return m.Set == setUDP || state.IsListenSet(m.Set) })
 
 func (k *Kernel) observeSets(_ context.Context, r *view) error {
 	if r.ns != state.Host {
@@ -39,13 +39,13 @@ func (k *Kernel) putSet(_ context.Context, old state.Object, set state.Set) erro
 func (k *Kernel) removeSet(_ context.Context, set state.Set) error { return k.sets.Remove(set) }
 
 // MakeSets makes the sets that are missing, empty: rules that name them can then be
-// loaded before the agent runs.
-func (k *Kernel) MakeSets(ctx context.Context) error {
+// loaded before the agent runs. pairs is how many pairs of VIPs are in use.
+func (k *Kernel) MakeSets(ctx context.Context, pairs int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, _ = k.programs.Run(ctx, "", "modprobe", "-a", "ip_set_bitmap_port", "ip_set_hash_ip", "ip_set_hash_netport", "xt_set") // where they are built in, making a set needs none
 	var errs []error
-	for _, set := range state.Sets() {
+	for _, set := range append(state.Sets(), state.SetsByAddress(pairs)...) {
 		if err := k.putSet(ctx, nil, set); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", set, err))
 		}

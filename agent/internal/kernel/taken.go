@@ -177,7 +177,8 @@ func ourLinkInside(name string) bool {
 // ourSet also takes the spare of a Replace that was cut.
 func ourSet(set state.Set) bool {
 	set.Name, set.Fault = strings.TrimSuffix(set.Name, "-new"), ""
-	return slices.Contains(state.Sets(), set)
+	_, byAddress := state.PairOfSet(set.Name)
+	return slices.Contains(state.Sets(), set) || byAddress && set.Type == state.HashNetPort && set.Fault == ""
 }
 
 // ourRule: whichever block the node has, or had.

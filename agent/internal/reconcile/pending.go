@@ -84,7 +84,8 @@ func (r *Reconciler) givesBack(op state.Op) bool {
 	if !ok {
 		return false
 	}
-	port := r.rec.Ports[mesh.PortKey{Port: d.Server.Port(), Protocol: mesh.Protocol(d.Proto)}]
+	key, _ := r.rec.Nodes[r.node].PortKeyAt(mesh.Protocol(d.Proto), d.Server)
+	port := r.rec.Ports[key]
 	if port == nil || r.rec.Services[port.Service].HealthCheck == nil {
 		return false
 	}

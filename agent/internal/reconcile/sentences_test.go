@@ -94,6 +94,9 @@ func everyDrift(t *testing.T) (ops []state.Op) {
 	extra(state.Set{Name: "routingmesh-old", Type: state.HashIP})
 	missing(state.SetMember{Set: "routingmesh-tcp", Port: 8080})
 	missing(state.SetMember{Set: "routingmesh-peers", Addr: a("192.0.2.2")})
+	missing(state.SetMember{Set: "routingmesh-listen-0", Addr: a("192.0.2.0"), Bits: 24, Port: 443, Proto: "tcp"})
+	extra(state.SetMember{Set: "routingmesh-listen-host-1", Addr: a("192.0.2.7"), Bits: 32, Port: 443, Proto: "tcp"})
+	missing(state.SetMember{Set: "routingmesh-allow-1", Addr: a("192.0.2.0"), Bits: 24, Port: 53, Proto: "udp"})
 	extra(state.SetMember{Set: "routingmesh-udp", Port: 1000})
 	extra(state.SetMember{Set: "routingmesh-peers", Addr: a("192.0.2.9")})
 	chain := state.Chain{Table: "nat", Name: "ROUTINGMESH", Hooks: "PREROUTING,OUTPUT", JumpMatch: "-m addrtype --dst-type LOCAL", Rules: "-i rmesh0 -j RETURN\n-p tcp -j DNAT"}

@@ -46,7 +46,7 @@ func (s succession) drains(already drainSet, served []state.RealServer, now time
 // begin makes a drain of what is served, false where its service gives it no time:
 // as its record says, which it was made under, not the next one.
 func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) {
-	key := mesh.PortKey{Port: served.Server.Port(), Protocol: mesh.Protocol(served.Proto)}
+	key, _ := s.rec.Nodes[s.node].PortKeyAt(mesh.Protocol(served.Proto), served.Server)
 	port := s.rec.Ports[key]
 	if port == nil || key.Protocol != mesh.TCP || s.asks(key, served.Addr) {
 		return drain{}, false

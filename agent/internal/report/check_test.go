@@ -124,12 +124,27 @@ func TestCheckSaysWhatItCannotFindOut(t *testing.T) {
 func TestPortToTrace(t *testing.T) {
 	rec := agenttest.Status(t).Record // publishes 8080/tcp and 53/udp
 	for arg, want := range map[string]string{"8080": "8080/tcp", "8080/udp": "8080/udp", "53": "53/udp", "53/tcp": "53/tcp", "7": "7/tcp"} {
-		if key, err := portToTrace(rec, arg); err != nil || key.String() != want {
+		if key, _, err := portToTrace(rec, arg); err != nil || key.String() != want {
 			t.Errorf("%s: %s, %v", arg, key, err)
 		}
 	}
-	for _, arg := range []string{"", "web", "0", "70000", "8080/sctp", "8080/", "-1"} {
-		if key, err := portToTrace(nil, arg); err == nil {
+	for service, list := range map[string]mesh.PrefixList{"web": "203.0.113.0/24", "dns": "10.0.0.0/8,127.0.0.0/8"} {
+		agenttest.Must(t, rec.PutService(&mesh.Service{Name: service}))
+		agenttest.Must(t, rec.PutPort(&mesh.PublishedPort{Service: service, Published: 443, Target: 443, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: list}))
+	}
+	for arg, want := range map[string]string{"203.0.113.7:443": "web", "10.1.2.3:443/tcp": "dns", "127.0.0.1:443": "dns"} {
+		if key, at, err := portToTrace(rec, arg); err != nil || rec.Ports[key].Service != want || !rec.Ports[key].Listen.Has(at) {
+			t.Errorf("%s: %s at %s, %v", arg, key, at, err)
+		}
+	}
+	if key, at, err := portToTrace(rec, "192.0.2.1:443"); err != nil || key.Port != 443 || at != netip.MustParseAddr("192.0.2.1") {
+		t.Errorf("an address where nothing is open: %s at %s, %v", key, at, err)
+	}
+	if _, _, err := portToTrace(rec, "443"); err == nil || !strings.Contains(err.Error(), "at 203.0.113.0/24") || !strings.Contains(err.Error(), "trace ADDRESS:443") {
+		t.Errorf("several ports: %v", err)
+	}
+	for _, arg := range []string{"", "web", "0", "70000", "8080/sctp", "8080/", "-1", "8080/tcp/1", "host:80", "::1:80", "192.0.2.1:", ":80"} {
+		if key, _, err := portToTrace(nil, arg); err == nil {
 			t.Errorf("%q: %s", arg, key)
 		}
 	}

@@ -35,7 +35,7 @@ func writeServing(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 	}
 	for _, d := range drains {
 		remaining := (time.Duration(d.RemainingMillis) * time.Millisecond).Round(time.Second)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d, %d closing\t%s\n", d.Port, d.Service, d.Endpoint, d.Address, d.Active, d.Inactive, remaining)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d, %d closing\t%s\n", d.Port.Plain(), d.Service, d.Endpoint, d.Address, d.Active, d.Inactive, remaining)
 	}
 	return w.Flush()
 }
@@ -45,7 +45,7 @@ func writePorts(out io.Writer, rec *mesh.Record) error {
 	fmt.Fprintf(w, "\nPORT\tMODE\tSERVICE\tENDPOINTS\n")
 	for _, key := range slices.SortedFunc(maps.Keys(rec.Ports), mesh.PortKey.Compare) {
 		port := rec.Ports[key]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", key, modeOf(port), balanceOf(rec.Services[port.Service]), endpoints(rec, port))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", key.Plain(), modeOf(port), balanceOf(rec.Services[port.Service]), endpoints(rec, port))
 	}
 	return w.Flush()
 }
@@ -64,6 +64,9 @@ func modeOf(port *mesh.PublishedPort) string {
 	}
 	if port.Nodes != "" {
 		mode += ", on " + strings.Join(port.Nodes.Names(), " ")
+	}
+	if port.Listen != "" {
+		mode += ", at " + strings.Join(port.Listen.AddressTexts(), " ")
 	}
 	return mode
 }

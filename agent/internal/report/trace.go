@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/node"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/trace"
@@ -29,7 +31,7 @@ func (r *Reporter) Trace(ctx context.Context, port, from string, asJSON bool) er
 		fmt.Fprintf(r.Stderr, "routingmesh-agent: the record on disk cannot be read, so names are missing: %v\n", err)
 		stored = server.Stored{}
 	}
-	key, err := portToTrace(stored.Record, port)
+	key, at, err := portToTrace(stored.Record, port)
 	if err != nil {
 		return err
 	}
@@ -38,7 +40,10 @@ func (r *Reporter) Trace(ctx context.Context, port, from string, asJSON bool) er
 		return err
 	}
 	defer k.Close()
-	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, From: client, Listening: node.Host(r.Layout).Listening}
+	facts := &trace.Facts{Record: stored.Record, Node: stored.Node, From: client, At: at, Listening: node.Host(r.Layout).Listening}
+	if facts.Addresses, err = host.Addresses(); err != nil {
+		fmt.Fprintf(r.Stderr, "routingmesh-agent: the host's addresses cannot be read: %v\n", err)
+	}
 	if err := facts.Gather(ctx, k); err != nil {
 		return fmt.Errorf("read the kernel's state: %w", err)
 	}
@@ -74,7 +79,7 @@ func (r *Reporter) warned(ctx context.Context, stored server.Stored) []mesh.Warn
 
 // CheckPort says what is wrong with the argument that names the port of a trace.
 func CheckPort(port string) error {
-	_, err := portToTrace(nil, port)
+	_, _, err := portToTrace(nil, port)
 	return err
 }
 
@@ -95,9 +100,38 @@ func clientToTrace(from string) (netip.Addr, error) {
 	return a, nil
 }
 
-// portToTrace reads "8080", "8080/tcp" or "53/udp". Without a protocol it is tcp,
-// or udp where only that is published.
-func portToTrace(rec *mesh.Record, port string) (mesh.PortKey, error) {
+// portToTrace reads "8080", "8080/tcp", "53/udp" or one of them at an address of the host,
+// "192.0.2.7:8080". Without a protocol it is tcp, or udp where only that is published. The
+// address says which port is meant where several have the number.
+func portToTrace(rec *mesh.Record, text string) (key mesh.PortKey, at netip.Addr, err error) {
+	port := text
+	if address, rest, ok := strings.Cut(text, ":"); ok {
+		if at, err = netip.ParseAddr(address); err != nil || !at.Is4() {
+			return key, at, fmt.Errorf("%q is not a port at an address: want ADDRESS:PORT, as in 192.0.2.7:8080", text)
+		}
+		port = rest
+	}
+	if key, err = plainPort(rec, port); err != nil || rec == nil {
+		return key, at, err
+	}
+	ports := rec.PortsAt(key)
+	if i := slices.IndexFunc(ports, func(p *mesh.PublishedPort) bool { return at.IsValid() && p.Listen.Has(at) }); i >= 0 {
+		return ports[i].Key(), at, nil
+	}
+	switch {
+	case len(ports) == 0:
+		return key, at, nil
+	case len(ports) == 1 || at.IsValid():
+		return ports[0].Key(), at, nil
+	}
+	var which []string
+	for _, p := range ports {
+		which = append(which, fmt.Sprintf("service %s at %s", p.Service, strings.Join(p.Listen.AddressTexts(), " ")))
+	}
+	return key, at, fmt.Errorf("several services publish port %s: %s. Name the address that clients connect to: `routingmesh-agent trace ADDRESS:%s`", key, strings.Join(which, ", "), port)
+}
+
+func plainPort(rec *mesh.Record, port string) (mesh.PortKey, error) {
 	if strings.Contains(port, "/") {
 		return mesh.ParsePortKey(port)
 	}
@@ -106,7 +140,7 @@ func portToTrace(rec *mesh.Record, port string) (mesh.PortKey, error) {
 		return key, fmt.Errorf("%q is no port: want PORT or PORT/PROTOCOL, as in 8080 or 53/udp", port)
 	}
 	udp := mesh.PortKey{Port: key.Port, Protocol: mesh.UDP}
-	if rec != nil && rec.Ports[key] == nil && rec.Ports[udp] != nil {
+	if rec != nil && rec.PortAt(key) == nil && rec.PortAt(udp) != nil {
 		return udp, nil
 	}
 	return key, nil

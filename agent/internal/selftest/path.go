@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,12 +102,32 @@ func (p *path) step(ctx context.Context) {
 	if len(to) == 0 {
 		return
 	}
-	result, ok := p.test(ctx, rec.Nodes[node], rec.Ports[key], suspected)
+	at, ok := p.entry(rec.Nodes[node], rec.Ports[key])
+	if !ok {
+		return // the host has no address of the port's
+	}
+	result, ok := p.test(ctx, rec.Nodes[node], netip.AddrPortFrom(at, key.Port), suspected)
 	if ok && ctx.Err() == nil {
 		p.mu.Lock()
 		p.schedule.note(key, result, time.Now())
 		p.mu.Unlock()
 	}
+}
+
+// entry is the address that a client outside would connect to; false where there is none.
+func (p *path) entry(self *mesh.Node, port *mesh.PublishedPort) (netip.Addr, bool) {
+	if port.Listen.Has(self.Address) {
+		return self.Address, true
+	}
+	if p.Addresses == nil {
+		return netip.Addr{}, false
+	}
+	all, err := p.Addresses()
+	i := slices.IndexFunc(all, func(a netip.Addr) bool { return !a.IsLoopback() && port.Listen.Has(a) })
+	if err != nil || i < 0 {
+		return netip.Addr{}, false
+	}
+	return all[i], true
 }
 
 // follow has the link be there, with the route to the address of this node.
@@ -163,11 +184,11 @@ func (p *path) read(file *os.File) {
 
 // test sends a SYN to the port and waits for what comes back; false when it could
 // not be sent. Where it has gone is looked for when it fails, or when asked for.
-func (p *path) test(ctx context.Context, self *mesh.Node, port *mesh.PublishedPort, where bool) (outcome, bool) {
+func (p *path) test(ctx context.Context, self *mesh.Node, to netip.AddrPort, where bool) (outcome, bool) {
 	const firstPort = 1 << 15
 	syn := segment{
 		from: netip.AddrPortFrom(p.source, firstPort+uint16(rand.Uint32N(1<<15))),
-		to:   netip.AddrPortFrom(self.Address, port.Published), seq: rand.Uint32(), flags: flagSYN,
+		to:   to, seq: rand.Uint32(), flags: flagSYN,
 	}
 	p.forget()
 	for range synTries {
@@ -266,7 +287,8 @@ func (p *path) locate(o *outcome, syn segment, self *mesh.Node) {
 	case !found:
 		o.at = nowhere
 		return
-	case here.AnsweredFrom.Addr() != self.MeshAddress() && here.AnsweredFrom.Addr() != self.HostModeAddress():
+	}
+	if _, ours := self.PairOf(here.AnsweredFrom.Addr()); !ours {
 		o.at = untranslated
 		return
 	}

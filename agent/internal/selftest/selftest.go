@@ -44,7 +44,9 @@ type Options struct {
 	// Broken says that something is missing in the kernel that concerns all traffic: the
 	// node reports that by itself, and a test could only say it again.
 	Broken func() bool
-	Log    *slog.Logger
+	// Addresses are those of the host, for ports that are not open at the node's own.
+	Addresses func() ([]netip.Addr, error)
+	Log       *slog.Logger
 }
 
 // Tester tests one node. Nothing is sent before Run.

@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Action is what an Op does.
@@ -51,17 +52,22 @@ func (o Op) Sentence() string {
 // (set members) come first, then all additions and changes in the order of
 // kinds, then the other removals in reverse: a port is closed before its
 // service goes, a new destination serves before an old one is taken away, or loses
-// its weight.
+// its weight. What lets a port in at some addresses goes only after what takes its place,
+// so that the addresses of both are open all the time.
 func Plan(desired, observed State) []Op {
 	var closing, building, quiescing, removing []*keyed
+	replaced := replacements(desired, observed)
 	for k, old := range observed {
 		if _, wanted := desired[k]; wanted {
 			continue
 		}
-		if k.Kind == KindSetMember {
-			closing = append(closing, &keyed{k, Op{Action: Remove, Old: old}})
-		} else {
-			removing = append(removing, &keyed{k, Op{Action: Remove, Old: old}})
+		switch op := (&keyed{k, Op{Action: Remove, Old: old}}); {
+		case k.Kind == KindSetMember && replaced.has(old):
+			quiescing = append(quiescing, op)
+		case k.Kind == KindSetMember:
+			closing = append(closing, op)
+		default:
+			removing = append(removing, op)
 		}
 	}
 	if len(observed) == 0 {
@@ -100,11 +106,56 @@ type keyed struct {
 	op  Op
 }
 
-// quiesces says that a destination loses its weight: it then gets no new connections.
+// replacing are the ports that get members of sets, by number, and whether one of them
+// is for a network.
+type replacing map[uint16]bool
+
+func replacements(desired, observed State) replacing {
+	added := replacing{}
+	for k, want := range desired {
+		if m, ok := want.(SetMember); ok && m.Port != 0 && observed[k] == nil {
+			added[m.Port] = added[m.Port] || m.Bits != 0
+		}
+	}
+	return added
+}
+
+// has says that a member that goes is replaced: it, or what comes, is for a network.
+func (r replacing) has(old Object) bool {
+	m, _ := old.(SetMember)
+	networks, ok := r[m.Port]
+	return ok && (networks || m.Bits != 0)
+}
+
+// quiesces says that a destination loses its weight: it then gets no new connections. Or
+// that a chain loses rules, and nothing else, which led traffic in until now.
 func quiesces(have, want Object) bool {
-	was, _ := have.(RealServer)
-	is, ok := want.(RealServer)
-	return ok && is.Weight == 0 && was.Weight > 0
+	switch is := want.(type) {
+	case RealServer:
+		was, _ := have.(RealServer)
+		return is.Weight == 0 && was.Weight > 0
+	case Chain:
+		was, _ := have.(Chain)
+		return loses(was, is)
+	}
+	return false
+}
+
+// loses says that the chain is the other one without some of its rules by address.
+func loses(was, is Chain) bool {
+	if !strings.Contains(was.Rules, listenPrefix) {
+		return false
+	}
+	rest := strings.Split(was.Rules, "\n")
+	for rule := range strings.SplitSeq(is.Rules, "\n") {
+		i := slices.Index(rest, rule)
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+1:]
+	}
+	was.Rules = is.Rules
+	return was == is
 }
 
 // compareKeys looks at the next field only where all before it are equal.

@@ -2,6 +2,8 @@ package state
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // SetType is an ipset type that we use.
@@ -40,7 +42,55 @@ const (
 	AllowUDP = SetPrefix + "allow-udp"
 )
 
-// SetNames is every set that a node has.
+// MaxPairs is how many pairs of VIPs there may be (mesh.MaxVIPs).
+const MaxPairs = 16
+
+const (
+	listenPrefix     = SetPrefix + "listen-"
+	listenHostPrefix = listenPrefix + "host-"
+	allowPrefix      = SetPrefix + "allow-"
+)
+
+// ListenSet has the addresses of the host at which ports are open that have the pair of
+// VIPs: ingress ports, with udp ports in host mode, or host-mode tcp ports.
+func ListenSet(pair uint8, hostMode bool) string {
+	if hostMode {
+		return listenHostPrefix + strconv.Itoa(int(pair))
+	}
+	return listenPrefix + strconv.Itoa(int(pair))
+}
+
+// AllowSet has who may connect to the ports of a pair of VIPs that is not 0.
+func AllowSet(pair uint8) string { return allowPrefix + strconv.Itoa(int(pair)) }
+
+// SetsByAddress are those of a node which leads to so many pairs of VIPs by the address
+// that a client connects to. Most nodes have none.
+func SetsByAddress(pairs int) (sets []Set) {
+	for pair := range uint8(pairs) {
+		sets = append(sets, Set{Name: ListenSet(pair, false), Type: HashNetPort}, Set{Name: ListenSet(pair, true), Type: HashNetPort})
+		if pair > 0 {
+			sets = append(sets, Set{Name: AllowSet(pair), Type: HashNetPort})
+		}
+	}
+	return sets
+}
+
+// PairOfSet is the pair of VIPs that the set is for; false for the sets of no pair. The
+// members of those that have one are of several protocols.
+func PairOfSet(name string) (pair uint8, ok bool) {
+	for _, prefix := range []string{listenHostPrefix, listenPrefix, allowPrefix} {
+		if digits, is := strings.CutPrefix(name, prefix); is {
+			n, err := strconv.ParseUint(digits, 10, 8)
+			return uint8(n), err == nil && n < MaxPairs
+		}
+	}
+	return 0, false
+}
+
+// IsListenSet says that members of the set let traffic in by address.
+func IsListenSet(name string) bool { return strings.HasPrefix(name, listenPrefix) }
+
+// SetNames is every set that each node has.
 func SetNames() (names []string) {
 	for _, set := range Sets() {
 		names = append(names, set.Name)

@@ -25,6 +25,10 @@ type Facts struct {
 	Links                  map[string]kernel.LinkCounters // rmesh0, vx0
 	// From is the client that is asked about, the zero value for none.
 	From netip.Addr
+	// At is the address of the host that is asked about, the zero value for any. Addresses
+	// are all of the host, nil where they are not known.
+	At        netip.Addr
+	Addresses []netip.Addr
 	// Counters are the running agent's: it alone knows which endpoints fail their
 	// checks, and which are being drained. nil without one.
 	Counters *mesh.Counters

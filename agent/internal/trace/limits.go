@@ -29,14 +29,20 @@ func (t *tracer) limits() {
 	key := t.trace.Port
 	limit, allow := state.SetPrefix+"limit-"+string(key.Protocol), state.SetPrefix+"allow-"+string(key.Protocol)
 	text := "filter " + state.ForwardChain + ": allowed_cidrs"
+	match := []string{"--match-set " + limit + " dst", "-j REJECT"}
 	_, limited := has(t.Facts, state.SetMember{Set: limit, Port: key.Port})
+	if key.VIP != 0 { // its set has everybody, where everybody may
+		allow = state.AllowSet(key.VIP)
+		limit, match = allow, []string{"--match-set " + allow + " src,dst", "-j REJECT"}
+		limited = !slices.ContainsFunc(t.networksOf(allow), func(n netip.Prefix) bool { return n.Bits() == 1 })
+	}
 	if !limited {
 		if t.port != nil && t.port.AllowedCIDRs != "" {
 			t.broken(hostSpace, text, "The port has allowed_cidrs, but is not in %s: everybody may connect. %s", limit, repair)
 		}
 		return
 	}
-	rule, _, ok := find(t.HostChains, "filter", state.ForwardChain, "--match-set "+limit+" dst", "-j REJECT")
+	rule, _, ok := find(t.HostChains, "filter", state.ForwardChain, match...)
 	if !ok {
 		t.broken(hostSpace, text, "No rule refuses what is in %s and not in %s: everybody may connect. %s", limit, allow, repair)
 		return
@@ -45,7 +51,7 @@ func (t *tracer) limits() {
 	s := t.step(hostSpace, fmt.Sprintf("%s: from %s only", text, listed(networks)), Count{"packets of all limited ports refused", rule.Packets})
 	switch {
 	case !t.From.IsValid():
-		s.Details = []string{"whether a client may connect: `routingmesh-agent trace " + key.String() + " --from ADDRESS`"}
+		s.Details = []string{"whether a client may connect: `routingmesh-agent trace " + t.argument() + " --from ADDRESS`"}
 	case t.isThisNode(t.From):
 		s.Details = []string{t.From.String() + " is this node, which may always connect"}
 	case slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(t.From) }):
@@ -61,15 +67,15 @@ func (t *tracer) networks(set string) []netip.Prefix {
 	if self := t.self(); self != nil {
 		selfTest = self.SelfTestAddress()
 	}
-	var all []netip.Prefix
-	for _, o := range t.State {
-		m, ok := o.(state.SetMember)
-		if ok && m.Set == set && m.Port == t.trace.Port.Port && m.Addr != selfTest {
-			all = append(all, netip.PrefixFrom(m.Addr, int(m.Bits)))
-		}
+	return slices.DeleteFunc(t.networksOf(set), func(n netip.Prefix) bool { return n.Addr() == selfTest })
+}
+
+// argument is what a trace of the port is asked for with.
+func (t *tracer) argument() string {
+	if t.At.IsValid() {
+		return netip.AddrPortFrom(t.At, t.trace.Port.Port).String() + "/" + string(t.trace.Port.Protocol)
 	}
-	slices.SortFunc(all, netip.Prefix.Compare)
-	return all
+	return t.trace.Port.Plain().String()
 }
 
 // isThisNode says that what comes from the address does not pass the forward hook.

@@ -82,3 +82,82 @@ func TestUserRules(t *testing.T) {
 		t.Error(details)
 	}
 }
+
+// byAddress is facts with two ports of one number, the further one for one network.
+func byAddress(t *testing.T) *Facts {
+	t.Helper()
+	f := facts(t)
+	for _, p := range []mesh.PublishedPort{
+		{Service: "web", Published: 443, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "127.0.0.0/8,203.0.113.0/24"},
+		{Service: "later", Published: 443, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "10.0.0.0/8", AllowedCIDRs: "10.1.0.0/16"},
+	} {
+		must(t, f.Record.PutPort(&p))
+	}
+	must(t, f.Record.PutService(&mesh.Service{Name: "later", Endpoints: map[string]mesh.Endpoint{"z": {Node: "n1"}}}))
+	f.State = compile.Compile(f.Record, "n1", state.KernelVersion{Major: 6, Minor: 1}, compile.Conditions{})
+	f.HostChains, f.MeshChains, f.Servers = nil, nil, nil
+	for _, o := range f.State {
+		switch o := o.(type) {
+		case state.Chain:
+			f.addChain(o)
+		case state.VirtualServer:
+			f.addServer(o)
+		}
+	}
+	f.Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.0.2.1")}
+	return f
+}
+
+// A trace of a port that is open at some addresses says which, and where it is not.
+func TestListenAddresses(t *testing.T) {
+	first := mesh.PortKey{Port: 443, Protocol: mesh.TCP}
+	second := mesh.PortKey{Port: 443, Protocol: mesh.TCP, VIP: 1}
+	for _, tt := range []struct {
+		name, at, from string
+		key            mesh.PortKey
+		spoil          func(*Facts)
+		step           int
+		text, broken   string
+	}{
+		{name: "at one of its addresses", key: first, at: "203.0.113.9", step: 1, text: "routingmesh-listen-0 has port 443 at 127.0.0.0/8, 203.0.113.0/24\naddresses of this host among them: 203.0.113.9"},
+		{name: "the further VIP", key: second, step: 3, text: "DNAT to 10.255.0.8"},
+		{name: "an address that the host does not have", key: second, step: 1, text: "this host has no such address"},
+		{name: "the source of the further VIP", key: second, step: 9, text: "SNAT to 10.255.0.1"},
+		{name: "who may connect", key: second, step: 5, text: "from 10.1.0.0/16 only"},
+		{name: "who may not", key: second, from: "10.2.0.1", step: 5, broken: "10.2.0.1 may not connect"},
+		{name: "everybody may connect to the first", key: first, from: "10.2.0.1", step: 5, text: "rmesh0 is up"},
+		{name: "no rule", key: second, spoil: func(f *Facts) { without(f.HostChains, "ROUTINGMESH", "listen-1") }, step: 3, broken: "No rule sends what is for the ports of routingmesh-listen-1"},
+		{name: "no member", key: first, spoil: func(f *Facts) {
+			f.drop(state.SetMember{Set: "routingmesh-listen-0", Port: 443, Proto: "tcp", Addr: netip.MustParseAddr("203.0.113.0"), Bits: 24})
+		}, at: "203.0.113.9", step: 1, broken: "No member 443 in routingmesh-listen-0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := byAddress(t)
+			if tt.at != "" {
+				f.At = netip.MustParseAddr(tt.at)
+			}
+			if tt.from != "" {
+				f.From = netip.MustParseAddr(tt.from)
+			}
+			if tt.spoil != nil {
+				tt.spoil(f)
+			}
+			trace := Of(f, tt.key)
+			if len(trace.Steps) < tt.step {
+				t.Fatalf("%+v", trace)
+			}
+			s := trace.Steps[tt.step-1]
+			if text := s.Text + "\n" + strings.Join(s.Details, "\n"); !strings.Contains(text, tt.text) || !strings.Contains(s.Broken, tt.broken) || (s.Broken != "") != (tt.broken != "") {
+				t.Errorf("%+v", s)
+			}
+			if broken := trace.Broken(); tt.broken == "" && broken != nil && broken.Space != destination {
+				t.Errorf("broken: %+v", broken)
+			}
+		})
+	}
+	f := byAddress(t)
+	f.At = netip.MustParseAddr("192.0.2.1")
+	if trace := Of(f, first); trace.Explained != "Port 443/tcp is not open at 192.0.2.1: the listen_addresses of the published port are 127.0.0.0/8, 203.0.113.0/24." {
+		t.Errorf("%q", trace.Explained)
+	}
+}

@@ -12,7 +12,7 @@ import (
 // Write shows a trace to a person.
 func (t *Trace) Write(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Port %s on %s", t.Port, cmp.Or(t.Node, "this host"))
+	fmt.Fprintf(&b, "Port %s on %s", t.Port.Plain(), cmp.Or(t.Node, "this host"))
 	if t.Service != "" {
 		fmt.Fprintf(&b, ": service %s, %s mode", t.Service, t.Mode)
 	}

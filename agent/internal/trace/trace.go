@@ -107,25 +107,12 @@ func (t *tracer) broken(space, text, format string, args ...any) {
 
 const hostTCP = state.SetPrefix + "host-tcp"
 
-// setOf is the set that has the port, or else the one that should.
-func (t *tracer) setOf(key mesh.PortKey) string {
-	ingress := state.SetPrefix + string(key.Protocol)
-	if key.Protocol != mesh.TCP {
-		return ingress
-	}
-	_, in := has(t.Facts, state.SetMember{Set: ingress, Port: key.Port})
-	_, inHost := has(t.Facts, state.SetMember{Set: hostTCP, Port: key.Port})
-	if inHost && !in || !in && t.port != nil && t.port.Mode == mesh.Host {
-		return hostTCP
-	}
-	return ingress
-}
-
 // notOpen explains a port that is not open here and should not be.
 func (t *tracer) notOpen(key mesh.PortKey) string {
-	if _, in := has(t.Facts, state.SetMember{Set: t.set, Port: key.Port}); in {
+	if t.hasPort(t.set) {
 		return "" // whatever the record says, the kernel takes it
 	}
+	name := key.Plain()
 	switch {
 	case t.Record == nil:
 		return "This host has no record of a cluster, and the mesh has no ports open here."
@@ -134,7 +121,9 @@ func (t *tracer) notOpen(key mesh.PortKey) string {
 	case t.port == nil:
 		return t.notPublished(key)
 	case !t.port.Nodes.Has(t.Node):
-		return fmt.Sprintf("Port %s is open only on the nodes that it names (nodes of the published port): %s.", key, strings.Join(t.port.Nodes.Names(), ", "))
+		return fmt.Sprintf("Port %s is open only on the nodes that it names (nodes of the published port): %s.", name, strings.Join(t.port.Nodes.Names(), ", "))
+	case t.At.IsValid() && !t.port.Listen.Has(t.At):
+		return fmt.Sprintf("Port %s is not open at %s: the listen_addresses of the published port are %s.", name, t.At, strings.Join(t.port.Listen.AddressTexts(), ", "))
 	case t.port.Mode == mesh.Host:
 		return t.elsewhere()
 	}
@@ -147,7 +136,7 @@ func (t *tracer) notPublished(key mesh.PortKey) string {
 	if key.Protocol == mesh.UDP {
 		twin.Protocol = mesh.TCP
 	}
-	if p := t.Record.Ports[twin]; p != nil {
+	if p := t.Record.PortAt(twin); p != nil {
 		text += fmt.Sprintf(" %s is, by service %s: try `routingmesh-agent trace %s`.", twin, p.Service, twin)
 	}
 	if who := t.listening(key, t.self().Address); len(who) > 0 {
@@ -170,10 +159,10 @@ func (t *tracer) elsewhere() string {
 	}
 	slices.Sort(nodes)
 	if len(nodes) == 0 {
-		return fmt.Sprintf("Port %s is published in host mode, so it is open where service %s has an endpoint, and it has none.", t.port.Key(), t.port.Service)
+		return fmt.Sprintf("Port %s is published in host mode, so it is open where service %s has an endpoint, and it has none.", t.port.Key().Plain(), t.port.Service)
 	}
 	return fmt.Sprintf("Port %s is published in host mode, so it is open only where service %s has an endpoint: on %s, not on %s.",
-		t.port.Key(), t.port.Service, strings.Join(slices.Compact(nodes), ", "), t.Node)
+		t.port.Key().Plain(), t.port.Service, strings.Join(slices.Compact(nodes), ", "), t.Node)
 }
 
 func (t *tracer) listening(key mesh.PortKey, at netip.Addr) []string {

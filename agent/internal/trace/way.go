@@ -16,14 +16,35 @@ const repair = "The agent repairs it (see `routingmesh-agent status`), or terraf
 
 func (t *tracer) member() {
 	key := t.trace.Port
-	if _, in := has(t.Facts, state.SetMember{Set: t.set, Port: key.Port}); !in {
+	if !t.hasPort(t.set) {
 		t.broken(hostSpace, "ipset "+t.set, "No member %d in %s: nothing gets in. %s", key.Port, t.set, repair)
 		return
 	}
 	s := t.step(hostSpace, fmt.Sprintf("ipset %s has port %d", t.set, key.Port))
+	if at := t.networksOf(t.set); state.IsListenSet(t.set) {
+		s.Text += " at " + listed(at)
+		s.Details = t.ownAddresses(at)
+	}
 	if t.Record != nil && t.port == nil {
 		s.Broken = fmt.Sprintf("The record has no port %s: the member is left from before, or somebody has added it. %s", key, repair)
 	}
+}
+
+// ownAddresses says at which of the host's addresses the port is.
+func (t *tracer) ownAddresses(at []netip.Prefix) []string {
+	var own []string
+	for _, a := range t.Addresses {
+		if slices.ContainsFunc(at, func(n netip.Prefix) bool { return n.Contains(a) }) {
+			own = append(own, a.String())
+		}
+	}
+	switch {
+	case len(own) > 0:
+		return []string{"addresses of this host among them: " + strings.Join(own, ", ")}
+	case t.Addresses != nil && !slices.ContainsFunc(at, func(n netip.Prefix) bool { return n.Addr().IsLoopback() }):
+		return []string{"this host has no such address, so no client gets in"}
+	}
+	return nil
 }
 
 // jumps are from where packets come in: from outside, and from this host.
@@ -59,7 +80,11 @@ func (t *tracer) before(table, hook string, place int) []string {
 // translation is the rule that sends the packet to the virtual address, read
 // from the rule itself.
 func (t *tracer) translation() {
-	rule, _, ok := find(t.HostChains, "nat", state.ChainPrefix, "-p "+string(t.trace.Port.Protocol), "--match-set "+t.set+" dst", "-j DNAT")
+	match := []string{"-p " + string(t.trace.Port.Protocol), "--match-set " + t.set + " dst", "-j DNAT"}
+	if state.IsListenSet(t.set) {
+		match = []string{"--match-set " + t.set + " dst,dst", "-j DNAT"}
+	}
+	rule, _, ok := find(t.HostChains, "nat", state.ChainPrefix, match...)
 	_, to, named := strings.Cut(rule.Text, "--to-destination ")
 	vip, err := netip.ParseAddr(strings.TrimSpace(to))
 	if !ok || !named || err != nil {
@@ -149,11 +174,11 @@ func (t *tracer) ipvs() (kernel.Server, bool) {
 }
 
 func (t *tracer) server() {
-	name := fmt.Sprintf("IPVS %s:%s", t.vip, t.trace.Port)
+	name := fmt.Sprintf("IPVS %s:%s", t.vip, t.trace.Port.Plain())
 	s, ok := t.ipvs()
 	switch {
 	case !ok:
-		t.broken(meshSpace, name, "There is no IPVS service %s:%s: the client is refused. %s", t.vip, t.trace.Port, repair)
+		t.broken(meshSpace, name, "There is no IPVS service %s:%s: the client is refused. %s", t.vip, t.trace.Port.Plain(), repair)
 	case len(s.Destinations) == 0:
 		why := repair
 		if t.port != nil && len(t.Record.LiveEndpoints(t.Record.Services[t.port.Service])) == 0 {
@@ -199,7 +224,7 @@ func (t *tracer) source() {
 	switch {
 	case !ok:
 		t.broken(meshSpace, "nat POSTROUTING", "No rule gives what was for %s a source address of the mesh: endpoints answer the client past it. %s", t.vip, repair)
-	case t.set == hostTCP:
+	case toHostMode(t.set):
 		t.step(meshSpace, fmt.Sprintf("nat POSTROUTING: the client's address stays; SNAT to %s for one on this node", to), Count{"packets", rule.Packets})
 	default:
 		t.step(meshSpace, "nat POSTROUTING: SNAT to "+to, Count{"packets of all ports", rule.Packets})

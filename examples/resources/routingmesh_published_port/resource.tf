@@ -20,6 +20,22 @@ resource "routingmesh_published_port" "admin" {
   allowed_cidrs  = ["192.0.2.0/24"]
 }
 
+# One port number, two services: customers on the public addresses of the nodes, staff on the
+# private ones, and the nodes themselves.
+resource "routingmesh_published_port" "shop" {
+  service_id       = routingmesh_service.web.id
+  published_port   = 443
+  target_port      = 8443
+  listen_addresses = ["203.0.113.0/24"]
+}
+
+resource "routingmesh_published_port" "office" {
+  service_id       = routingmesh_service.api.id
+  published_port   = 443
+  target_port      = 9443
+  listen_addresses = ["192.168.200.0/24", "127.0.0.0/8"]
+}
+
 # Only on the nodes that run the endpoints, which see the client's own address.
 resource "routingmesh_published_port" "syslog" {
   service_id     = routingmesh_service.web.id

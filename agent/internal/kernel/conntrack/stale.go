@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -28,6 +29,14 @@ type Stale struct {
 	Self    netip.Addr                             // the host address
 	Mesh    map[netip.Addr]bool                    // the VIPs, those from before the write too
 	Gone    map[netip.Addr]bool                    // those of them that there are no more
+	Further map[netip.Addr]bool                    // those that only lead to ports of Listens
+	Listens map[Entrance][]netip.Prefix            // where ports are open that are not open everywhere
+}
+
+// Entrance is a published port by its IPVS service.
+type Entrance struct {
+	TCP    bool // else it is udp
+	Server netip.AddrPort
 }
 
 // NewStale returns one that knows of nothing.
@@ -35,7 +44,24 @@ func NewStale() *Stale {
 	return &Stale{
 		Servers: map[netip.AddrPort]state.VirtualServer{}, Reals: map[state.Key]bool{},
 		Open: map[uint16]bool{}, Local: map[netip.Addr]bool{}, Mesh: map[netip.Addr]bool{}, Gone: map[netip.Addr]bool{},
+		Further: map[netip.Addr]bool{}, Listens: map[Entrance][]netip.Prefix{},
 	}
+}
+
+// Listen says that a port is open in a network of the host's addresses.
+func (s *Stale) Listen(protocol string, server netip.AddrPort, at netip.Prefix) {
+	e := Entrance{protocol == "tcp", server}
+	s.Listens[e] = append(s.Listens[e], at)
+}
+
+// listensTCP says that a tcp port may be open at some addresses and not at others.
+func (s *Stale) listensTCP() bool {
+	for e := range s.Listens {
+		if e.TCP {
+			return true
+		}
+	}
+	return false
 }
 
 // Virtual and Destination take the servers that there are, those of udp.
@@ -55,7 +81,7 @@ func (s *Stale) Destination(r state.RealServer) {
 // DeleteInHost deletes the stale entries of the host's namespace, DeleteInMesh those
 // of the mesh's.
 func (s *Stale) DeleteInHost(ns netns.Handle) error {
-	return deleteEntries(ns, len(s.Gone) > 0, inHost{s}.stale)
+	return deleteEntries(ns, len(s.Gone) > 0 || s.listensTCP(), inHost{s}.stale)
 }
 
 // DeleteInMesh is described with DeleteInHost.
@@ -66,7 +92,7 @@ func (s *Stale) DeleteInMesh(ns netns.Handle) error {
 // inMesh are the stale ones of the mesh's namespace.
 type inMesh struct{ *Stale }
 
-// stale is what came for a VIP and is not answered by a destination there is, to the
+// stale is what came for a VIP and is not answered by a destination there is, to a
 // VIP. A server that schedules each packet by itself gets no answers: conntrack knows
 // nothing of its destinations.
 func (m inMesh) stale(e entry) bool {
@@ -74,7 +100,7 @@ func (m inMesh) stale(e entry) bool {
 		return false
 	}
 	v, ok := m.Servers[e.to]
-	if !ok || e.answeredTo.Addr() != e.to.Addr() {
+	if !ok || !m.Mesh[e.answeredTo.Addr()] {
 		return true
 	}
 	if v.OnePacket {
@@ -88,19 +114,48 @@ type inHost struct{ *Stale }
 
 // stale is what leads to an address that the mesh had here; of udp also what was
 // begun for a published port past our DNAT, or has it and is for a port that is
-// closed, or lacks the source that a client on this host needs, the host address.
+// closed, or lacks the source that a client on this host needs, the host address. And
+// of both what has it for an address at which the port is closed.
 func (h inHost) stale(e entry) bool {
 	switch {
 	case h.Gone[e.answeredFrom.Addr()]:
 		return e.to != e.answeredFrom // what nobody has translated is not ours
 	case e.tcp:
-		return false
+		return e.to != e.answeredFrom && e.answeredFrom.Port() == e.to.Port() && h.closedAt(e)
 	case e.to == e.answeredFrom:
-		return h.isLocal(e.to.Addr()) && h.Open[e.to.Port()]
+		return h.isLocal(e.to.Addr()) && (h.Open[e.to.Port()] || h.listensAt(e.to))
 	case h.Mesh[e.answeredFrom.Addr()] && e.answeredFrom.Port() == e.to.Port():
-		return !h.Open[e.to.Port()] || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
+		return h.closed(e) || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
 	}
 	return false
+}
+
+// closedAt says that the entry's port is open at some addresses, of which its own is none.
+func (h inHost) closedAt(e entry) bool {
+	open, some := h.Listens[Entrance{e.tcp, e.answeredFrom}]
+	return some && !contain(open, e.to.Addr())
+}
+
+// closed says that the udp port is, at the address.
+func (h inHost) closed(e entry) bool {
+	if _, some := h.Listens[Entrance{false, e.answeredFrom}]; some {
+		return h.closedAt(e)
+	}
+	return h.Further[e.answeredFrom.Addr()] || !h.Open[e.to.Port()]
+}
+
+// listensAt says that some udp port of the number is open at the address.
+func (h inHost) listensAt(to netip.AddrPort) bool {
+	for e, open := range h.Listens {
+		if !e.TCP && e.Server.Port() == to.Port() && contain(open, to.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+func contain(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
 // isLocal says whether it is an address of the host, but for the host address.

@@ -18,6 +18,13 @@ func TestStale_Rules(t *testing.T) {
 	s.Destination(state.RealServer{Proto: "udp", Server: ap("10.255.1.1:53"), Addr: ap("10.255.2.2:530")})
 	s.Open[53], s.Local[addr("192.0.2.1")], s.Self = true, true, addr("10.255.1.2")
 	s.Mesh[addr("10.255.1.1")], s.Mesh[addr("10.255.9.1")], s.Gone[addr("10.255.9.1")] = true, true, true
+	s.Listen("udp", ap("10.255.1.1:55"), netip.MustParsePrefix("192.0.2.1/32"))
+	s.Listen("tcp", ap("10.255.1.8:443"), netip.MustParsePrefix("192.0.2.0/31"))
+	for _, further := range []string{"10.255.1.8", "10.255.1.10"} {
+		s.Mesh[addr(further)], s.Further[addr(further)] = true, true
+	}
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.8:53")})
+	s.Destination(state.RealServer{Proto: "udp", Server: ap("10.255.1.8:53"), Addr: ap("10.255.2.2:530")})
 	const client, hosts = "198.51.100.7:4000", "192.0.2.1:4000"
 	for _, tt := range []struct {
 		name                               string
@@ -36,6 +43,14 @@ func TestStale_Rules(t *testing.T) {
 		{"on the host: its own, with the host address", hosts, "192.0.2.1:53", "10.255.1.1:53", "10.255.1.2:4000", false, false, false},
 		{"on the host: its own, without it", hosts, "192.0.2.1:53", "10.255.1.1:53", hosts, false, true, false},
 		{"on the host: to a VIP that is gone", client, "192.0.2.1:80", "10.255.9.1:80", client, true, true, false},
+		{"in the mesh: to a further VIP, answered to the first", client, "10.255.1.8:53", "10.255.2.2:530", "10.255.1.1:4000", false, false, false},
+		{"on the host: to an address of the port", client, "192.0.2.1:55", "10.255.1.1:55", client, false, false, false},
+		{"on the host: to an address that is no more the port's", client, "192.0.2.2:55", "10.255.1.1:55", client, false, true, false},
+		{"on the host: begun before the port was open there", client, "192.0.2.1:55", "192.0.2.1:55", client, false, true, false},
+		{"on the host: begun where the port is not open", client, "192.0.2.2:55", "192.0.2.2:55", client, false, false, false},
+		{"on the host: of a further VIP without ports", client, "192.0.2.1:53", "10.255.1.10:53", client, false, true, false},
+		{"on the host: tcp to an address of the port", client, "192.0.2.1:443", "10.255.1.8:443", client, true, false, false},
+		{"on the host: tcp to an address that is no more the port's", client, "192.0.2.2:443", "10.255.1.8:443", client, true, true, false},
 		{"on the host: tcp to one that is there", client, "192.0.2.1:99", "10.255.1.1:99", client, true, false, false},
 	} {
 		e := entry{tcp: tt.tcp, from: ap(tt.from), to: ap(tt.to), answeredFrom: ap(tt.answeredFrom), answeredTo: ap(tt.answeredTo)}

@@ -198,9 +198,10 @@ func (s *Conn) Bulk(ops []state.Op) (left []state.Op) {
 	return left
 }
 
-// protocolOf is that of the members of a set of type state.HashNetPort.
-func protocolOf(set string) uint8 {
-	if set == state.AllowUDP {
+// protocolOf is that of a member of a set of type state.HashNetPort: its own, in a set of
+// both, else the set's.
+func protocolOf(m state.SetMember) uint8 {
+	if m.Set == state.AllowUDP || m.Proto == "udp" {
 		return unix.IPPROTO_UDP
 	}
 	return unix.IPPROTO_TCP
@@ -216,7 +217,7 @@ func (s *Conn) memberData(m state.SetMember) {
 	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
 	if m.Bits != 0 {
 		s.conn.Attr(nl.IPSET_ATTR_CIDR, m.Bits)
-		s.conn.Attr(nl.IPSET_ATTR_PROTO, protocolOf(m.Set))
+		s.conn.Attr(nl.IPSET_ATTR_PROTO, protocolOf(m))
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
 	}
 	if m.Addr.IsValid() {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -22,6 +23,7 @@ func elements(header []byte) (n uint32) {
 
 // parse reads one message of a list of the set.
 func parse(set *state.Set, message []byte, each func(state.SetMember)) {
+	_, both := state.PairOfSet(set.Name)
 	for typ, value := range nlmsg.NetfilterAttrs(message) {
 		switch typ {
 		case nl.IPSET_ATTR_TYPENAME:
@@ -30,7 +32,7 @@ func parse(set *state.Set, message []byte, each func(state.SetMember)) {
 			set.Fault = setFault(value)
 		case nl.IPSET_ATTR_ADT:
 			for _, entry := range nlmsg.Attrs(value) {
-				if m, ours := memberOf(set.Name, entry); ours {
+				if m, ours := memberOf(set.Name, both, entry); ours {
 					each(m)
 				}
 			}
@@ -67,8 +69,10 @@ func setFault(header []byte) string {
 }
 
 // memberOf is false for a member of a protocol that is not the set's: it is of no effect.
-func memberOf(set string, entry []byte) (m state.SetMember, ours bool) {
+// both says that the set has members of tcp and of udp.
+func memberOf(set string, both bool, entry []byte) (m state.SetMember, ours bool) {
 	m, ours = state.SetMember{Set: set}, true
+	protocol := uint8(unix.IPPROTO_TCP)
 	for typ, value := range nlmsg.Attrs(entry) {
 		switch typ {
 		case nl.IPSET_ATTR_PORT:
@@ -80,8 +84,17 @@ func memberOf(set string, entry []byte) (m state.SetMember, ours bool) {
 		case nl.IPSET_ATTR_CIDR:
 			m.Bits = nlmsg.Byte(value)
 		case nl.IPSET_ATTR_PROTO:
-			ours = nlmsg.Byte(value) == protocolOf(set)
+			protocol = nlmsg.Byte(value)
 		}
+	}
+	switch {
+	case m.Bits == 0:
+	case both && protocol == unix.IPPROTO_TCP:
+		m.Proto = "tcp"
+	case both && protocol == unix.IPPROTO_UDP:
+		m.Proto = "udp"
+	default:
+		ours = !both && protocol == protocolOf(m)
 	}
 	return m, ours
 }

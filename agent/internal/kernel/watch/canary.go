@@ -1,7 +1,10 @@
 package watch
 
 import (
+	"errors"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
@@ -20,16 +23,44 @@ type Reading struct {
 }
 
 const (
-	maxSets = 16
+	maxSets = 64
 	unknown = ^uint32(0)
 )
 
+// setNames are the sets that every node has; byAddress has those that it has for each pair
+// of VIPs that is in use, all of a pair or none.
+var (
+	setNames  = state.SetNames()
+	byAddress = setsOfPairs()
+)
+
+func setsOfPairs() (pairs [][]string) {
+	before := 0
+	for n := 1; n <= state.MaxPairs; n++ {
+		var names []string
+		sets := state.SetsByAddress(n)
+		for _, set := range sets[before:] {
+			names = append(names, set.Name)
+		}
+		pairs, before = append(pairs, names), len(sets)
+	}
+	return pairs
+}
+
 // Members is the number of members of a set, nil if it is not one that is watched.
 func (r *Reading) Members(set string) *uint32 {
-	if i := slices.Index(setNames, set); i >= 0 {
-		return &r.sets[i]
+	i := slices.Index(setNames, set)
+	if pair, ok := state.PairOfSet(set); ok && i < 0 {
+		i = len(setNames)
+		for _, names := range byAddress[:pair] {
+			i += len(names)
+		}
+		i += slices.Index(byAddress[pair], set)
 	}
-	return nil
+	if i < 0 {
+		return nil
+	}
+	return &r.sets[i]
 }
 
 // read asks the kernel. The lock is held.
@@ -50,10 +81,8 @@ func (w *Watch) read() Reading {
 
 // told says that everything could be told.
 func (r Reading) told() bool {
-	return r.Chains != "" && r.Services != unknown && !slices.Contains(r.sets[:len(setNames)], unknown)
+	return r.Chains != "" && r.Services != unknown && !slices.Contains(r.sets[:], unknown)
 }
-
-var setNames = state.SetNames()
 
 // canary asks in the host's namespace.
 type canary struct {
@@ -86,6 +115,20 @@ func (c *canary) members() (sizes [maxSets]uint32) {
 			n = unknown
 		}
 		sizes[i] = n
+	}
+	i := len(setNames)
+	for _, names := range byAddress {
+		for at, name := range names {
+			n, err := c.sets.Size(name)
+			if at == 0 && errors.Is(err, unix.ENOENT) {
+				return sizes // no pair is in use from here on
+			}
+			if err != nil {
+				n = unknown
+			}
+			sizes[i] = n
+			i++
+		}
 	}
 	return sizes
 }
