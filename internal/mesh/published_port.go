@@ -90,6 +90,11 @@ type PublishedPort struct {
 	AllowedCIDRs PrefixList `json:"allowed_cidrs,omitempty"`
 	// Nodes are those on which it is open, of those that its mode says.
 	Nodes NodeList `json:"nodes,omitempty"`
+	// ClientAddress is which address endpoints see as the client's.
+	ClientAddress ClientAddress `json:"client_address,omitempty"`
+	// PreservedBefore says that ClientAddress was Preserve: connections of then may still
+	// run, so that the nodes keep what leads their answers back. PutPort sets it.
+	PreservedBefore bool `json:"preserved_before,omitempty"`
 }
 
 // Locality says which endpoints a node sends an ingress port's connections to.
@@ -110,8 +115,11 @@ func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol} 
 // TargetFor is the port on which endpoint e answers what comes to p.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
 
-// AddressFor is where endpoint e, which is on host, answers what comes to p.
-func (p *PublishedPort) AddressFor(e Endpoint, host *Node) netip.AddrPort {
+// AddressFor is where endpoint e, which is on host, answers what comes to p by the entry node.
+func (p *PublishedPort) AddressFor(e Endpoint, host, entry *Node) netip.AddrPort {
+	if p.ClientAddress == Preserve {
+		return netip.AddrPortFrom(host.EntryAddress(entry), p.TargetFor(e))
+	}
 	return host.EndpointAddress(p.TargetFor(e))
 }
 
@@ -127,10 +135,14 @@ func (r *Record) PutPort(p *PublishedPort) error {
 			return err
 		}
 	}
-	if other, ok := r.Ports[p.Key()]; ok && other.Service != p.Service {
-		return p.taken(other)
+	old := r.Ports[p.Key()]
+	if old != nil && old.Service != p.Service {
+		return p.taken(old)
 	}
 	copied := *p
+	if old != nil && old.keepsAddresses() && p.ClientAddress != Preserve {
+		copied.PreservedBefore = true
+	}
 	r.Ports[p.Key()] = &copied
 	return nil
 }
@@ -156,6 +168,11 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 	}
 	if err := p.checkBalance(); err != nil {
 		return err
+	}
+	if p.keepsAddresses() {
+		if err := r.Cluster.preservable(); err != nil {
+			return fail("client_address", "%s.", capitalized(err))
+		}
 	}
 	if why := reserved.why(p.Key()); why != "" {
 		return p.reserved(why)

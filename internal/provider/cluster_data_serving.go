@@ -106,7 +106,7 @@ func (d *portData) add(r *mesh.Record, p *mesh.PublishedPort, node string, endpo
 // nodeAt names the node with the overlay address, "" for none.
 func nodeAt(r *mesh.Record, address netip.Addr) string {
 	for _, name := range r.NodeNames() {
-		if r.Nodes[name].HostAddress() == address {
+		if r.Nodes[name].HasEndpointsAt(address) {
 			return name
 		}
 	}

@@ -85,6 +85,7 @@ func TestGolden(t *testing.T) {
 		{"an old kernel", "n1", centos8, newRecord(t, "n1")},
 		{"own settings: pool, VNI, port and MTU", "n2", debian12, ownSettings(t)},
 		{"an endpoint on a node that has left", "n1", debian12, left},
+		{"preserved client addresses", "n2", debian12, preserved(t)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// setUDP holds the udp ports that are open here.
-const setUDP = state.SetPrefix + "udp"
+// openUDP are the sets of the udp ports that are open here.
+var openUDP = []string{state.SetPrefix + "udp", state.SetPrefix + "keep-udp"}
 
 // changesFlows says that the op changes the way of packets into the mesh.
 func changesFlows(op state.Op) bool {
@@ -48,8 +48,13 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 }
 
 func (k *Kernel) readOpen(stale *conntrack.Stale) error {
-	_, err := k.sets.List(setUDP, func(m state.SetMember) { stale.Open[m.Port] = true })
-	return nlmsg.Ignore(err, unix.ENOENT) // without the set nothing is open
+	for _, set := range openUDP {
+		_, err := k.sets.List(set, func(m state.SetMember) { stale.Open[m.Port] = true })
+		if err := nlmsg.Ignore(err, unix.ENOENT); err != nil { // without the set nothing is open
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *Kernel) readAddresses(stale *conntrack.Stale, before []netip.Addr) error {
@@ -82,7 +87,7 @@ func (k *Kernel) readAddresses(stale *conntrack.Stale, before []netip.Addr) erro
 	return nil
 }
 
-// meshAddresses are S and P; none without the mesh's namespace.
+// meshAddresses are S, P and C; none without the mesh's namespace.
 func (k *Kernel) meshAddresses() ([]netip.Addr, error) {
 	mesh, err := k.openMesh()
 	if err != nil || mesh == nil {

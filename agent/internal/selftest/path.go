@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"os"
 	"sync"
 	"time"
@@ -266,7 +267,7 @@ func (p *path) locate(o *outcome, syn segment, self *mesh.Node) {
 	case !found:
 		o.at = nowhere
 		return
-	case here.AnsweredFrom.Addr() != self.MeshAddress() && here.AnsweredFrom.Addr() != self.HostModeAddress():
+	case !slices.Contains([]netip.Addr{self.MeshAddress(), self.HostModeAddress(), self.PreserveAddress()}, here.AnsweredFrom.Addr()):
 		o.at = untranslated
 		return
 	}

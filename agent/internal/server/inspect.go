@@ -85,7 +85,7 @@ func (s *Server) drains(w http.ResponseWriter, req *http.Request) {
 }
 
 // countersOf gives the servers of a node the names of the record. A server at
-// another address than S or P is not ours to tell about.
+// another address than S, P or C is not ours to tell about.
 func countersOf(rec *mesh.Record, node string, servers []kernel.Server) mesh.Counters {
 	c := mesh.Counters{Ports: []mesh.PortCounters{}}
 	if rec == nil || rec.Nodes[node] == nil {
@@ -93,11 +93,11 @@ func countersOf(rec *mesh.Record, node string, servers []kernel.Server) mesh.Cou
 	}
 	self := rec.Nodes[node]
 	for _, server := range servers {
-		if a := server.Addr.Addr(); a != self.MeshAddress() && a != self.HostModeAddress() {
+		if a := server.Addr.Addr(); a != self.MeshAddress() && a != self.HostModeAddress() && a != self.PreserveAddress() {
 			continue
 		}
 		key := mesh.PortKey{Port: server.Addr.Port(), Protocol: server.Proto}
-		names := compile.EndpointNames(rec, key)
+		names := compile.EndpointNames(rec, node, key)
 		port := mesh.PortCounters{Port: key, Traffic: server.Traffic, Endpoints: []mesh.EndpointCounters{}}
 		for _, d := range server.Destinations {
 			port.Endpoints = append(port.Endpoints, mesh.EndpointCounters{

@@ -18,11 +18,11 @@ func (t *tracer) destinations() {
 	s, _ := t.ipvs()
 	var names map[netip.AddrPort]string
 	if t.Record != nil {
-		names = compile.EndpointNames(t.Record, t.trace.Port)
+		names = compile.EndpointNames(t.Record, t.Node, t.trace.Port)
 	}
 	t.overlayLink(s.Destinations)
 	for _, d := range s.Destinations {
-		node := t.nodeAt(func(n *mesh.Node) bool { return n.HostAddress() == d.Addr.Addr() })
+		node := t.nodeAt(func(n *mesh.Node) bool { return n.HasEndpointsAt(d.Addr.Addr()) })
 		where := "an unknown node"
 		if node != nil {
 			where = "node " + node.Name
@@ -90,6 +90,9 @@ func (t *tracer) noted(at netip.AddrPort) mesh.EndpointCounters {
 }
 
 func (t *tracer) isLocal(d kernel.Destination) bool {
+	if self := t.self(); self != nil && self.HasEndpointsAt(d.Addr.Addr()) {
+		return true
+	}
 	_, ok := has(t.Facts, state.Addr{NS: state.Host, Link: state.HostLink, Prefix: netip.PrefixFrom(d.Addr.Addr(), d.Addr.Addr().BitLen())})
 	return ok
 }

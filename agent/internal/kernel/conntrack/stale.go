@@ -5,6 +5,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // A udp client that keeps its source port keeps its conntrack entry, and with it
@@ -74,7 +75,15 @@ func (m inMesh) stale(e entry) bool {
 		return false
 	}
 	v, ok := m.Servers[e.to]
-	if !ok || e.answeredTo.Addr() != e.to.Addr() {
+	if !ok {
+		return true
+	}
+	if mesh.EntryAddresses.Contains(e.answeredFrom.Addr()) {
+		// The client's address is preserved, but that of one on a node, which is S here.
+		if e.answeredTo.Addr() != e.from.Addr() && !m.Mesh[e.answeredTo.Addr()] {
+			return true
+		}
+	} else if e.answeredTo.Addr() != e.to.Addr() {
 		return true
 	}
 	if v.OnePacket {
@@ -87,8 +96,8 @@ func (m inMesh) stale(e entry) bool {
 type inHost struct{ *Stale }
 
 // stale is what leads to an address that the mesh had here; of udp also what was
-// begun for a published port past our DNAT, or has it and is for a port that is
-// closed, or lacks the source that a client on this host needs, the host address.
+// begun for a published port, or an entry address, past our DNAT, or has it and is for a
+// port that is closed, or lacks the source that a client on this host needs, the host address.
 func (h inHost) stale(e entry) bool {
 	switch {
 	case h.Gone[e.answeredFrom.Addr()]:
@@ -96,9 +105,11 @@ func (h inHost) stale(e entry) bool {
 	case e.tcp:
 		return false
 	case e.to == e.answeredFrom:
-		return h.isLocal(e.to.Addr()) && h.Open[e.to.Port()]
+		return mesh.EntryAddresses.Contains(e.to.Addr()) || h.isLocal(e.to.Addr()) && h.Open[e.to.Port()]
 	case h.Mesh[e.answeredFrom.Addr()] && e.answeredFrom.Port() == e.to.Port():
-		return !h.Open[e.to.Port()] || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
+		// Or the port has changed its client_address, and so its VIP.
+		_, served := h.Servers[e.answeredFrom]
+		return !served || !h.Open[e.to.Port()] || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
 	}
 	return false
 }
