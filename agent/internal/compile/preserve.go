@@ -72,11 +72,13 @@ func preservePeer(s state.State, self, other *mesh.Node) {
 func entryTable(entry *mesh.Node) int { return state.EntryTables + entry.EntryNumber() }
 
 // preserveDNAT is the part of the chain that leads packets into the mesh. What comes out
-// of it for an entry address is marked, and udp asked where the answer will come from.
+// of it for an entry address is marked, and udp asked where the answer will come from: H
+// for a client on a node, which is in the pool, else the underlay address.
 func preserveDNAT(rec *mesh.Record, self *mesh.Node) (arriving, entering []string) {
 	from := fmt.Sprintf("-d %s -i %s ", self.EntryBlock(), state.HostLink)
 	arriving = []string{
 		from + fmt.Sprintf("-j CONNMARK --set-xmark %#x/%#[1]x", rec.Cluster.Mark()),
+		fmt.Sprintf("-s %s %s-p udp -j DNAT --to-destination %s", rec.Cluster.AddressPool, from, self.HostAddress()),
 		from + fmt.Sprintf("-p udp -j DNAT --to-destination %s", self.Address),
 	}
 	for _, p := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
