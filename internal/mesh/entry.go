@@ -79,11 +79,12 @@ func (p *PublishedPort) keepsAddresses() bool {
 	return p.ClientAddress == Preserve || p.PreservedBefore
 }
 
-// preservable says why no port of the cluster can have Preserve, nil where it can.
+// preservable says why no port of the cluster can have Preserve, nil where it can. A pool
+// that is not valid stands for one that is not known yet, as in a plan.
 func (c *Cluster) preservable() error {
-	if c.Capacity() <= MaxPreserveNodes {
+	if c.Capacity() <= MaxPreserveNodes || CheckPool(c.AddressPool) != nil {
 		return nil
 	}
-	return fmt.Errorf("client_address = \"preserve\" needs an address pool of at most %d blocks; %s has %d of /%d: a shorter node_prefix_length, or a smaller address_pool, needs a new cluster",
+	return fmt.Errorf("clients' addresses can be preserved where the address pool has at most %d blocks, and %s has %d of /%d: another address_pool or node_prefix_length needs a new cluster",
 		MaxPreserveNodes, c.AddressPool, c.Capacity(), c.NodePrefixLength)
 }

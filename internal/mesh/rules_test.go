@@ -195,7 +195,7 @@ func (c *choices) publishedPort(r *Record) {
 	p := &PublishedPort{
 		Service: c.name(), Published: c.port(), Target: c.port(), Protocol: pick(c, TCP, UDP, "sctp"), Mode: pick(c, Ingress, Host, "x"),
 		Locality: pick(c, AnyEndpoint, PreferLocal, "x"), OnePacket: c.next(4) == 1, AllowedCIDRs: pick[PrefixList](c, "", "10.0.0.0/8", "10.0.0.0/8,9.0.0.0/8", "x"),
-		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"),
+		Nodes:         pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"),
 		ClientAddress: pick(c, EntryNode, Preserve, "x"), PreservedBefore: c.next(4) == 1,
 	}
 	key := p.Key()

@@ -23,6 +23,7 @@ type portData struct {
 	Locality   string                  `tfsdk:"locality"`
 	OnePacket  bool                    `tfsdk:"one_packet"`
 	Nodes      []string                `tfsdk:"nodes"`
+	Client     string                  `tfsdk:"client_address"`
 	Allowed    []string                `tfsdk:"allowed_cidrs"`
 	Endpoints  map[string]countersData `tfsdk:"endpoints"`
 }
@@ -65,7 +66,7 @@ func serviceDataOf(s *mesh.Service) serviceData {
 func portDataOf(r *mesh.Record, p *mesh.PublishedPort, counters map[string]*mesh.Counters) portData {
 	d := portData{
 		Service: p.Service, Mode: string(p.Mode), TargetPort: int64(p.Target),
-		Locality: localityText(p.Locality), OnePacket: p.OnePacket, Allowed: p.AllowedCIDRs.Strings(), Nodes: p.Nodes.Names(), Endpoints: map[string]countersData{},
+		Locality: localityText(p.Locality), OnePacket: p.OnePacket, Allowed: p.AllowedCIDRs.Strings(), Nodes: p.Nodes.Names(), Client: clientAddressText(p.ClientAddress), Endpoints: map[string]countersData{},
 	}
 	for key, e := range r.Services[p.Service].Endpoints {
 		d.Endpoints[key] = countersData{Node: e.Node, Seen: map[string]seenData{}}

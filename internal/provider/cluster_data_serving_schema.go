@@ -45,13 +45,14 @@ func serviceDataSchema() map[string]schema.Attribute {
 
 func portDataSchema() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"service":       readText("Service that it is published for."),
-		"mode":          readText("`ingress` or `host`."),
-		"target_port":   readNumber("Port on which the endpoints listen that name none of their own."),
-		"locality":      readText("`any`, `prefer_local` or `local_only`."),
-		"nodes":         schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Nodes on which the port is open, of those that the mode says; null for all."},
-		"allowed_cidrs": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Networks from which clients may connect; null for everybody."},
-		"one_packet":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether an endpoint is chosen for every packet."},
+		"service":        readText("Service that it is published for."),
+		"mode":           readText("`ingress` or `host`."),
+		"target_port":    readNumber("Port on which the endpoints listen that name none of their own."),
+		"locality":       readText("`any`, `prefer_local` or `local_only`."),
+		"nodes":          schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Nodes on which the port is open, of those that the mode says; null for all."},
+		"client_address": readText("`entry_node` or `preserve`."),
+		"allowed_cidrs":  schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Networks from which clients may connect; null for everybody."},
+		"one_packet":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether an endpoint is chosen for every packet."},
 		"endpoints": schema.MapNestedAttribute{
 			Computed: true,
 			MarkdownDescription: "The service's endpoints, by their names in it, with what IPVS counts: sums over the nodes that answer, each since it has the endpoint. " +

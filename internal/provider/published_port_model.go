@@ -21,6 +21,7 @@ type portModel struct {
 	OnePacket     types.Bool     `tfsdk:"one_packet"`
 	AllowedCIDRs  types.Set      `tfsdk:"allowed_cidrs"`
 	Nodes         types.Set      `tfsdk:"nodes"`
+	ClientAddress types.String   `tfsdk:"client_address"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -39,6 +40,9 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 	if locality := m.Locality.ValueString(); locality != localityAny {
 		p.Locality = mesh.Locality(locality)
 	}
+	if address := m.ClientAddress.ValueString(); address != clientEntryNode {
+		p.ClientAddress = mesh.ClientAddress(address)
+	}
 	p.AllowedCIDRs, _ = mesh.ParsePrefixList(texts(m.AllowedCIDRs)) // its validator has said what is wrong
 	p.Nodes, _ = mesh.ParseNodeList(texts(m.Nodes))
 	return p
@@ -47,6 +51,11 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 // localityAny is Terraform's word for mesh.AnyEndpoint, which the record leaves
 // out.
 const localityAny = "any"
+
+// clientEntryNode is Terraform's word for mesh.EntryNode, likewise.
+const clientEntryNode = "entry_node"
+
+func clientAddressText(c mesh.ClientAddress) string { return cmp.Or(string(c), clientEntryNode) }
 
 func localityText(l mesh.Locality) string { return cmp.Or(string(l), localityAny) }
 
@@ -81,4 +90,5 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.Locality, m.OnePacket = types.StringValue(localityText(p.Locality)), types.BoolValue(p.OnePacket)
 	m.AllowedCIDRs = textSet(p.AllowedCIDRs.Strings())
 	m.Nodes = textSet(p.Nodes.Names())
+	m.ClientAddress = types.StringValue(clientAddressText(p.ClientAddress))
 }

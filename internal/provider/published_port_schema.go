@@ -55,7 +55,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			},
 			"mode": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.Ingress)),
-				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; they see the entry node's `mesh_address` as the client. " +
+				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; which address they see as the client's, `client_address` says. " +
 					"`host` opens it only on nodes with an endpoint, which answer themselves and, for tcp, see the client's own address (for udp it is the node's `mesh_address`). Default: `ingress`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(string(mesh.Ingress), string(mesh.Host))},
 			},
@@ -84,6 +84,14 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				MarkdownDescription: fmt.Sprintf("Names of the nodes on which the port is open (`routingmesh_node.….name`), at most %d: the entry nodes, of those on which `mode` opens it. On the others it stays closed, and free for another program. ", mesh.MaxListedNodes) +
 					"By labels: `nodes = [for n in routingmesh_node.this : n.name if n.labels.side == \"public\"]`. Endpoints may be on any node. A node that leaves the cluster may stay in the list. Default: all nodes. Changed in place; on a node that is taken out the port is closed at once, with its connections.",
 				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxListedNodes), setvalidator.ValueStringsAre(nameRule)},
+			},
+			"client_address": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(clientEntryNode),
+				MarkdownDescription: "Which address endpoints see as the client's: `entry_node`, the entry node's `mesh_address`; or `preserve`, the client's own, whichever node it comes in by and wherever the endpoint is. Answers go back through the entry node in either case, so nothing is asked of the network. " +
+					"With `preserve` the endpoints must listen on `0.0.0.0`, and those of a udp port answer from the node's `address` where they leave the choice to the kernel; clients on a node itself are seen as the node they come in by. In host mode the client of a tcp port is preserved in any case. " +
+					fmt.Sprintf("Not for clusters with an address pool of more than %d blocks. ", mesh.MaxPreserveNodes) +
+					"Default: `entry_node`. Changed in place: new connections are seen so, open tcp connections go on for the service's `drain_timeout`. See the guide [The client's address](../guides/client-address).",
+				Validators: []validator.String{stringvalidator.OneOf(clientEntryNode, string(mesh.Preserve))},
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
 			"timeouts": timeoutsAttribute(ctx),

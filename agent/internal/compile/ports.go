@@ -43,7 +43,7 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	}
 	server := ServerAddress(self, p)
 	put(virtualServer(service, p, server))
-	put(state.SetMember{Set: openSet(p), Port: key.Port})
+	put(state.SetMember{Set: OpenSet(p), Port: key.Port})
 	allowed(put, self, p)
 	for _, d := range dests {
 		if d.out {
@@ -90,8 +90,8 @@ func ServerOf(self *mesh.Node, p *mesh.PublishedPort, destination netip.Addr) ne
 	return netip.AddrPortFrom(self.MeshAddress(), p.Published)
 }
 
-// openSet is the set that leads the published port into the mesh.
-func openSet(p *mesh.PublishedPort) string {
+// OpenSet is the set that leads the published port into the mesh.
+func OpenSet(p *mesh.PublishedPort) string {
 	switch {
 	case p.ClientAddress == mesh.Preserve:
 		return keepSet(p.Protocol)

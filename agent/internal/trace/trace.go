@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -105,18 +106,16 @@ func (t *tracer) broken(space, text, format string, args ...any) {
 	t.step(space, text).Broken = fmt.Sprintf(format, args...)
 }
 
-const hostTCP = state.SetPrefix + "host-tcp"
-
 // setOf is the set that has the port, or else the one that should.
 func (t *tracer) setOf(key mesh.PortKey) string {
 	ingress := state.SetPrefix + string(key.Protocol)
-	if key.Protocol != mesh.TCP {
-		return ingress
+	for _, set := range []string{ingress, state.SetPrefix + "host-" + string(key.Protocol), state.SetPrefix + "keep-" + string(key.Protocol)} {
+		if _, in := has(t.Facts, state.SetMember{Set: set, Port: key.Port}); in {
+			return set
+		}
 	}
-	_, in := has(t.Facts, state.SetMember{Set: ingress, Port: key.Port})
-	_, inHost := has(t.Facts, state.SetMember{Set: hostTCP, Port: key.Port})
-	if inHost && !in || !in && t.port != nil && t.port.Mode == mesh.Host {
-		return hostTCP
+	if t.port != nil {
+		return compile.OpenSet(t.port)
 	}
 	return ingress
 }
