@@ -294,6 +294,7 @@ func TestClientAddress(t *testing.T) {
 		step(mesh.EntryNode, true, noop, `client_address = "entry_node"`),
 		step(mesh.Preserve, false, update, `client_address = "preserve"`),
 		resource.TestStep{Config: config(`client_address = "server"`), ExpectError: regexp.MustCompile(`(?s)client_address.*entry_node`)},
+		step(mesh.EntryNode, true, update),
 	)
 }
 
