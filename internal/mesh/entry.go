@@ -82,7 +82,7 @@ func (p *PublishedPort) keepsAddresses() bool {
 // preservable says why no port of the cluster can have Preserve, nil where it can. A pool
 // that is not valid stands for one that is not known yet, as in a plan.
 func (c *Cluster) preservable() error {
-	if c.Capacity() <= MaxPreserveNodes || CheckPool(c.AddressPool) != nil {
+	if known := CheckPool(c.AddressPool) == nil; !known || c.Capacity() <= MaxPreserveNodes {
 		return nil
 	}
 	return fmt.Errorf("clients' addresses can be preserved where the address pool has at most %d blocks, and %s has %d of /%d: another address_pool or node_prefix_length needs a new cluster",

@@ -21,12 +21,33 @@ func (l *lab) servePeer(hosts ...string) {
 	config := fmt.Sprintf(`pid /tmp/peer-nginx.pid; error_log /dev/null; events {} http { access_log off; server { listen %d; return 200 "$hostname sees $remote_addr\n"; } }`, peerPort)
 	for _, h := range hosts {
 		l.run(h, fmt.Sprintf("printf %%s '%s' > /tmp/peer-nginx.conf && nginx -c /tmp/peer-nginx.conf", config))
-		l.run(h, fmt.Sprintf(`setsid socat UDP4-RECVFROM:%d,fork SYSTEM:'echo %s sees $SOCAT_PEERADDR' </dev/null >/dev/null 2>&1 & echo $! > /tmp/peer-socat.pid`, peerPort, h))
+		l.run(h, fmt.Sprintf("setsid python3 -c '%s' %d %s </dev/null >/dev/null 2>&1 & echo $! > /tmp/peer-udp.pid", udpServer, peerPort, h))
 		l.t.Cleanup(func() {
-			l.run(h, "nginx -c /tmp/peer-nginx.conf -s stop; rm -f /tmp/peer-nginx.conf; kill $(cat /tmp/peer-socat.pid); rm -f /tmp/peer-socat.pid")
+			l.run(h, "nginx -c /tmp/peer-nginx.conf -s stop; rm -f /tmp/peer-nginx.conf; kill $(cat /tmp/peer-udp.pid); rm -f /tmp/peer-udp.pid")
 		})
 	}
 }
+
+// udpServer answers from whichever address the kernel chooses, as most do; udpClient prints
+// one answer.
+const (
+	udpServer = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", int(sys.argv[1])))
+while True:
+    _, client = s.recvfrom(2048)
+    s.sendto((sys.argv[2] + " sees " + client[0]).encode(), client)
+`
+	udpClient = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.send(b"who?")
+print(s.recv(2048).decode())
+`
+)
 
 // onePort has the client open one source port to every node at once, again and again, and
 // prints what was wrong.
@@ -77,14 +98,16 @@ func TestAccLabClientAddress(t *testing.T) {
 				if got := l.answers(entry, 8080); got != want {
 					t.Errorf("tcp through %s: %q, want %q", entry, got, want)
 				}
-				udp := l.run("client", fmt.Sprintf("echo | socat -t 10 -T 10 - UDP4:%s:5354 | head -1", l.Nodes[entry].Address))
+				udp := l.run("client", fmt.Sprintf("python3 -c '%s' %s 5354", udpClient, l.Nodes[entry].Address))
 				if !strings.HasSuffix(udp, " sees "+as(entry)) {
 					t.Errorf("udp through %s: %q, want %s", entry, udp, as(entry))
 				}
 			}
 		}
 	}
-	meshAddress := func(entry string) string { return l.run(entry, "ip -4 -o route show dev rmesh0 scope link | cut -d' ' -f1") }
+	meshAddress := func(entry string) string {
+		return l.run(entry, "ip -4 -o route show dev rmesh0 scope link | cut -d' ' -f1")
+	}
 	again := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){"routingmesh": providerserver.NewProtocol6WithError(New("lab")())},

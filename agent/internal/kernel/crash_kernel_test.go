@@ -176,8 +176,12 @@ func (k *crashMesh) next(change func(*mesh.Record) error) *mesh.Record {
 	return next
 }
 
-func (k *crashMesh) throughB() *client { return k.c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1") }
-func (k *crashMesh) throughA() *client { return k.c.keepAsking("192.168.77.1:8080", "b sees 10.255.0.1") }
+func (k *crashMesh) throughB() *client {
+	return k.c.keepAsking("192.168.77.2:8080", "b sees 10.255.1.1")
+}
+func (k *crashMesh) throughA() *client {
+	return k.c.keepAsking("192.168.77.1:8080", "b sees 10.255.0.1")
+}
 
 // oneAfterTheOther makes the change one write after the other.
 func (k *crashMesh) oneAfterTheOther(change func(*mesh.Record) error) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
