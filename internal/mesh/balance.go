@@ -112,6 +112,15 @@ func (p *PublishedPort) checkBalance() error {
 	case p.OnePacket && p.Protocol != UDP:
 		return fail("one_packet", "one_packet is for udp: the packets of a tcp connection must all go to one endpoint.")
 	}
+	switch {
+	case p.ClientAddress != EntryNode && p.ClientAddress != Preserve:
+		return fail("client_address", "client_address must be entry_node or preserve, not %q.", string(p.ClientAddress))
+	case p.ClientAddress == Preserve && p.PreservedBefore:
+		return fail("client_address", "The client's address is preserved: it cannot be so from before as well.")
+	}
+	if err := p.checkPreserve(); err != nil {
+		return err
+	}
 	if err := p.AllowedCIDRs.check(); err != nil {
 		return fail("allowed_cidrs", "%v.", err)
 	}

@@ -13,6 +13,8 @@ const (
 	DefaultNodePrefixLength = 24
 	// DefaultVXLANPort is IANA's for VXLAN, and Swarm's.
 	DefaultVXLANPort = 4789
+	// DefaultMarkBit is one that Docker, Kubernetes, firewalls and VPNs leave alone.
+	DefaultMarkBit = 12
 	// VXLANOverhead is what an IPv4 VXLAN header takes of the underlay's MTU:
 	// 14 Ethernet + 20 IP + 8 UDP + 8 VXLAN (RFC 7348).
 	VXLANOverhead = 50
@@ -34,6 +36,13 @@ func (r *Record) PutCluster(c Cluster) error {
 		if c.Name != r.Cluster.Name || c.AddressPool != r.Cluster.AddressPool || c.NodePrefixLength != r.Cluster.NodePrefixLength {
 			return &Error{Object: ClusterRef, Attribute: "address_pool",
 				Detail: "Name, address_pool and node_prefix_length cannot change while the cluster has nodes: their addresses are made of them."}
+		}
+	}
+	if err := c.preservable(); err != nil {
+		for _, p := range r.Ports {
+			if p.keepsAddresses() {
+				return &Error{Object: ClusterRef, Attribute: "address_pool", Detail: fmt.Sprintf("Port %s: %s.", p.Key().Plain(), err)}
+			}
 		}
 	}
 	if p := r.PortAt(PortKey{Port: c.VXLANPort, Protocol: UDP}); p != nil {
@@ -71,6 +80,9 @@ func (c *Cluster) Check() error {
 	}
 	if err := MTUs.Check("mtu", int64(c.MTU)); c.MTU != 0 && err != nil {
 		return fail("mtu", "%v.", err)
+	}
+	if err := MarkBits.Check("mark_bit", int64(c.MarkBit)); c.MarkBit != 0 && err != nil {
+		return fail("mark_bit", "%v.", err)
 	}
 	if err := c.PublishedPortRange.check(); err != nil {
 		return fail("published_port_range", "%v.", err)

@@ -36,6 +36,7 @@ var (
 	VNIs              = Limits{1, 1<<24 - 1}
 	MTUs              = Limits{576, 65485}
 	NodePrefixLengths = Limits{1, 29}
+	MarkBits          = Limits{1, 31}
 	// UnderlayMTUs carry an overlay of MTUs; loopback and InfiniBand have the largest.
 	UnderlayMTUs = Limits{MTUs.First + VXLANOverhead, 1 << 20}
 	// DrainSeconds, AffinitySeconds and IdleSeconds are those of the three timeouts.

@@ -11,7 +11,8 @@ import (
 // Several services may publish one port number for different addresses of a node. Each
 // then has its own pair of VIPs on every node, because IPVS tells services apart by
 // address and port. The pair of nearly all ports is 0, the node's MeshAddress and
-// HostModeAddress.
+// HostModeAddress. A port that preserves the client's address is open at all addresses, and
+// has a VIP of its own, PreserveAddress.
 
 // MaxVIPs is how many services can publish one port number of a protocol.
 const MaxVIPs = 16
@@ -56,7 +57,7 @@ func (n *Node) VIP(pair uint8, hostMode bool) netip.Addr {
 
 // PairOf is the pair of VIPs that has the address; false for an address that is no VIP.
 func (n *Node) PairOf(vip netip.Addr) (pair uint8, ok bool) {
-	if vip == n.MeshAddress() || vip == n.HostModeAddress() {
+	if vip == n.MeshAddress() || vip == n.HostModeAddress() || vip == n.PreserveAddress() {
 		return 0, true
 	}
 	if !vip.Is4() || !n.Block.Contains(vip) {
@@ -240,7 +241,7 @@ func (r *Record) place(p *PublishedPort) error {
 		pair = uint8(free)
 	}
 	p.VIP = pair
-	return nil
+	return p.checkPreserve()
 }
 
 func (r *Record) noVIP(p *PublishedPort) error {
@@ -279,9 +280,9 @@ func (r *Record) PairsInUse() (pairs int) {
 // ByAddress says that the destination's address, not the port alone, leads to the port.
 func (p *PublishedPort) ByAddress() bool { return p.Listen != "" || p.VIP != 0 }
 
-// EntryAddress is an address of the port for a node with the given one: that, if it may be,
+// AddressOn is an address of the port for a node with the given one: that, if it may be,
 // else the first listed.
-func (p *PublishedPort) EntryAddress(own netip.Addr) netip.Addr {
+func (p *PublishedPort) AddressOn(own netip.Addr) netip.Addr {
 	if p.Listen.Has(own) {
 		return own
 	}

@@ -98,6 +98,16 @@ func TestPutPort_OneNumber_ManyAddresses(t *testing.T) {
 	r.RemovePort(PortKey{Port: 443, Protocol: TCP, VIP: 2})
 	must(t, r.PutPort(listening("b"))) // all addresses, and still its own pair: connections go on
 	has("443/tcp/1=b")
+	preserving := func(p *PublishedPort) *PublishedPort { p.ClientAddress = Preserve; return p }
+	refused := func(p *PublishedPort, why string) {
+		t.Helper()
+		if err := r.PutPort(p); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v, want %s", err, why)
+		}
+	}
+	refused(preserving(listening("b", "192.0.2.1")), "leave listen_addresses out")
+	refused(preserving(listening("b")), "remove the published port and publish it again")
+	has("443/tcp/1=b")
 	if err := r.PutNode(&Node{Name: "n9", Address: netip.MustParseAddr("192.168.200.99"), SSH: SSH{Port: 443}}); err == nil {
 		t.Error("a further port is no reason to refuse an SSH port")
 	}
@@ -112,7 +122,10 @@ func TestPairs(t *testing.T) {
 			t.Errorf("/%d has %d pairs, want %d", length, c.vips(), want)
 		}
 		n := &Node{Block: c.block(3)}
-		seen := map[netip.Addr]bool{n.HostAddress(): true, n.SelfTestAddress(): true}
+		if pair, ok := n.PairOf(n.PreserveAddress()); pair != 0 || !ok {
+			t.Errorf("/%d: %s is of pair %d (%t)", length, n.PreserveAddress(), pair, ok)
+		}
+		seen := map[netip.Addr]bool{n.HostAddress(): true, n.SelfTestAddress(): true, n.PreserveAddress(): true}
 		for pair := range uint8(c.vips()) {
 			for _, hostMode := range []bool{false, true} {
 				a := n.VIP(pair, hostMode)

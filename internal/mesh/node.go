@@ -155,6 +155,10 @@ func (n *Node) HostModeAddress() netip.Addr { return nth(n.Block, 3) }
 // what a client would. No link has it.
 func (n *Node) SelfTestAddress() netip.Addr { return nth(n.Block, 4) }
 
+// PreserveAddress is C: the block's .5, on the mesh side; the virtual address of ports
+// that preserve the client's address.
+func (n *Node) PreserveAddress() netip.Addr { return nth(n.Block, 5) }
+
 // MAC is the hardware address of the node's VXLAN device: locally
 // administered, made of its mesh address, so that every node can compute it.
 func (n *Node) MAC() net.HardwareAddr {

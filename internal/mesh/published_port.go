@@ -133,6 +133,11 @@ type PublishedPort struct {
 	Listen PrefixList `json:"listen_addresses,omitempty"`
 	// VIP is which pair of VIPs it has on each node, 0 but for further ports of one number.
 	VIP uint8 `json:"vip,omitempty"`
+	// ClientAddress is which address endpoints see as the client's.
+	ClientAddress ClientAddress `json:"client_address,omitempty"`
+	// PreservedBefore says that ClientAddress was Preserve: connections of then may still
+	// run, so that the nodes keep what leads their answers back. PutPort sets it.
+	PreservedBefore bool `json:"preserved_before,omitempty"`
 }
 
 // Locality says which endpoints a node sends an ingress port's connections to.
@@ -153,8 +158,11 @@ func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol, 
 // TargetFor is the port on which endpoint e answers what comes to p.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
 
-// AddressFor is where endpoint e, which is on host, answers what comes to p.
-func (p *PublishedPort) AddressFor(e Endpoint, host *Node) netip.AddrPort {
+// AddressFor is where endpoint e, which is on host, answers what comes to p by the entry node.
+func (p *PublishedPort) AddressFor(e Endpoint, host, entry *Node) netip.AddrPort {
+	if p.ClientAddress == Preserve {
+		return netip.AddrPortFrom(host.EntryAddress(entry), p.TargetFor(e))
+	}
 	return host.EndpointAddress(p.TargetFor(e))
 }
 
@@ -174,6 +182,9 @@ func (r *Record) PutPort(p *PublishedPort) error {
 		return err
 	}
 	copied := *p
+	if old := r.Ports[p.Key()]; old != nil && old.keepsAddresses() && p.ClientAddress != Preserve {
+		copied.PreservedBefore = true
+	}
 	r.Ports[p.Key()] = &copied
 	return nil
 }
@@ -201,6 +212,11 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 	}
 	if err := p.checkBalance(); err != nil {
 		return err
+	}
+	if p.keepsAddresses() {
+		if err := r.Cluster.preservable(); err != nil {
+			return fail("client_address", "%s.", capitalized(err))
+		}
 	}
 	if why := reserved.why(p.Key()); why != "" {
 		return p.reserved(why)

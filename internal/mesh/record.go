@@ -73,6 +73,9 @@ type Cluster struct {
 	// and GET /metrics over the network (see ListenAddress); "" is nowhere.
 	HealthAddress  string `json:"health_address,omitempty"`
 	MetricsAddress string `json:"metrics_address,omitempty"`
+	// MarkBit is the bit of packets' and connections' marks that the nodes use, 1–31; 0 is
+	// the default (see Mark).
+	MarkBit int `json:"mark_bit,omitempty"`
 }
 
 // RepairMode says what an agent does about what something else has broken.

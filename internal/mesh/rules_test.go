@@ -199,7 +199,8 @@ func (c *choices) publishedPort(r *Record) {
 		Service: c.name(), Published: c.port(), Target: c.port(), Protocol: pick(c, TCP, UDP, "sctp"), Mode: pick(c, Ingress, Host, "x"),
 		Locality: pick(c, AnyEndpoint, PreferLocal, "x"), OnePacket: c.next(4) == 1, AllowedCIDRs: pick[PrefixList](c, "", "10.0.0.0/8", "10.0.0.0/8,9.0.0.0/8", "x"),
 		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"), Listen: pick[PrefixList](c, "", "192.0.2.1/32", "127.0.0.0/8", "192.0.2.0/24", "10.0.0.0/8,9.0.0.0/8", "x", "224.0.0.1/32"),
-		VIP: pick[uint8](c, 0, 0, 0, 1, 2, 15, 16),
+		VIP:           pick[uint8](c, 0, 0, 0, 1, 2, 15, 16),
+		ClientAddress: pick(c, EntryNode, Preserve, "x"), PreservedBefore: c.next(4) == 1,
 	}
 	key := p.Key()
 	if c.next(5) == 1 {

@@ -39,6 +39,9 @@ func (c Cluster) canonical() Cluster {
 	if c.UDPIdle() == DefaultUDPIdle {
 		c.UDPIdleSeconds = 0
 	}
+	if c.MarkBit == DefaultMarkBit {
+		c.MarkBit = 0
+	}
 	return c
 }
 

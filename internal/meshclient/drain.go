@@ -181,14 +181,20 @@ func (d *draining) caused(of func(*mesh.PublishedPort) bool) map[destination]boo
 	return out
 }
 
-// targets are the addresses that get the port's connections.
+// targets are the addresses that get the port's connections, on any node.
 func targets(r *mesh.Record, p *mesh.PublishedPort) map[netip.AddrPort]bool {
 	all := map[netip.AddrPort]bool{}
 	service := r.Services[p.Service]
 	for _, name := range r.LiveEndpoints(service) {
 		e := service.Endpoints[name]
 		if n := r.Nodes[e.Node]; n.Serving() {
-			all[p.AddressFor(e, n)] = true
+			all[p.AddressFor(e, n, n)] = true
+			if p.ClientAddress != mesh.Preserve {
+				continue
+			}
+			for _, entry := range r.Nodes { // each node has its own
+				all[p.AddressFor(e, n, entry)] = true
+			}
 		}
 	}
 	return all

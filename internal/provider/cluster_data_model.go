@@ -38,6 +38,7 @@ type settingsData struct {
 	UDPIdleTimeout     string  `tfsdk:"udp_idle_timeout"`
 	HealthAddress      *string `tfsdk:"health_address"`
 	MetricsAddress     *string `tfsdk:"metrics_address"`
+	MarkBit            int64   `tfsdk:"mark_bit"`
 }
 
 // nodeData has null where the node does not answer.
@@ -87,7 +88,7 @@ func settingsDataOf(r *mesh.Record) *settingsData {
 		AddressPool: c.AddressPool.String(), NodePrefixLength: int64(c.NodePrefixLength), VXLANPort: int64(c.VXLANPort), VNI: int64(c.VNI), MTU: int64(r.MTU()),
 		PublishedPortRange: c.PublishedPortRange.String(), Repair: repairText(c.Repair), Firewall: firewallText(c.Firewall),
 		TCPIdleTimeout: durationText(c.TCPIdle()), UDPIdleTimeout: durationText(c.UDPIdle()),
-		HealthAddress: orNil(c.HealthAddress), MetricsAddress: orNil(c.MetricsAddress),
+		HealthAddress: orNil(c.HealthAddress), MetricsAddress: orNil(c.MetricsAddress), MarkBit: int64(c.MarkBitNumber()),
 	}
 }
 

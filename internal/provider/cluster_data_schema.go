@@ -38,6 +38,7 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 					"udp_idle_timeout":     readText("For how long a udp client without a packet keeps its endpoint."),
 					"health_address":       readText("Where every node answers `GET /healthz`. Null for nowhere."),
 					"metrics_address":      readText("Where every node answers `GET /metrics`. Null for nowhere."),
+					"mark_bit":             readNumber("Bit of packets' and connections' marks that the nodes may use."),
 				},
 			},
 			"nodes": schema.MapNestedAttribute{

@@ -24,6 +24,7 @@ type portData struct {
 	OnePacket  bool                    `tfsdk:"one_packet"`
 	Nodes      []string                `tfsdk:"nodes"`
 	Listen     []string                `tfsdk:"listen_addresses"`
+	Client     string                  `tfsdk:"client_address"`
 	Allowed    []string                `tfsdk:"allowed_cidrs"`
 	Endpoints  map[string]countersData `tfsdk:"endpoints"`
 }
@@ -66,7 +67,8 @@ func serviceDataOf(s *mesh.Service) serviceData {
 func portDataOf(r *mesh.Record, p *mesh.PublishedPort, counters map[string]*mesh.Counters) portData {
 	d := portData{
 		Service: p.Service, Mode: string(p.Mode), TargetPort: int64(p.Target),
-		Locality: localityText(p.Locality), OnePacket: p.OnePacket, Allowed: p.AllowedCIDRs.Strings(), Nodes: p.Nodes.Names(), Listen: p.Listen.AddressTexts(), Endpoints: map[string]countersData{},
+		Locality: localityText(p.Locality), OnePacket: p.OnePacket, Allowed: p.AllowedCIDRs.Strings(), Nodes: p.Nodes.Names(), Listen: p.Listen.AddressTexts(),
+		Client: clientAddressText(p.ClientAddress), Endpoints: map[string]countersData{},
 	}
 	for key, e := range r.Services[p.Service].Endpoints {
 		d.Endpoints[key] = countersData{Node: e.Node, Seen: map[string]seenData{}}
@@ -107,7 +109,7 @@ func (d *portData) add(r *mesh.Record, p *mesh.PublishedPort, node string, endpo
 // nodeAt names the node with the overlay address, "" for none.
 func nodeAt(r *mesh.Record, address netip.Addr) string {
 	for _, name := range r.NodeNames() {
-		if r.Nodes[name].HostAddress() == address {
+		if r.Nodes[name].HasEndpointsAt(address) {
 			return name
 		}
 	}

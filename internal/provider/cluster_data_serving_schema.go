@@ -53,6 +53,7 @@ func portDataSchema() map[string]schema.Attribute {
 		"listen_addresses": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Addresses and networks of the nodes at which the port is open; null for all."},
 		"allowed_cidrs":    schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Networks from which clients may connect; null for everybody."},
 		"one_packet":       schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether an endpoint is chosen for every packet."},
+		"client_address":   readText("`entry_node` or `preserve`."),
 		"endpoints": schema.MapNestedAttribute{
 			Computed: true,
 			MarkdownDescription: "The service's endpoints, by their names in it, with what IPVS counts: sums over the nodes that answer, each since it has the endpoint. " +

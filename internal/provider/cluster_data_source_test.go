@@ -58,7 +58,7 @@ func counted(weight int, factor uint64, endpoints ...string) mesh.Counters {
 }
 
 func portOfWeb(endpoints values) values {
-	return values{"8080/tcp": values{"service": "web", "mode": "ingress", "target_port": 80, "locality": "any", "one_packet": false, "allowed_cidrs": nil, "nodes": nil, "listen_addresses": nil, "endpoints": endpoints}}
+	return values{"8080/tcp": values{"service": "web", "mode": "ingress", "target_port": 80, "locality": "any", "one_packet": false, "allowed_cidrs": nil, "nodes": nil, "listen_addresses": nil, "client_address": "entry_node", "endpoints": endpoints}}
 }
 
 // endpointOf has what nodes say of it in pairs: name, connections, weight.
@@ -91,7 +91,7 @@ func TestClusterDataSource(t *testing.T) {
 		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "unhealthy": []string{}, "warnings": []string{}, "nodes": nodes,
 		"settings": values{"address_pool": "10.255.0.0/16", "node_prefix_length": 24, "vxlan_port": 4789, "vni": mesh.DefaultVNI("demo"), "mtu": 1450,
 			"published_port_range": "30000-32767", "repair": "automatic", "firewall": "manage",
-			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil},
+			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil, "mark_bit": 12},
 		"services": values{"web": values{"scheduler": "rr", "session_affinity": nil, "health_check": nil, "drain_timeout": "30s",
 			"endpoints": values{"n1": values{"node": "n1", "port": nil, "weight": 1}, "n2": values{"node": "n2", "port": nil, "weight": 1}}}},
 		"ports": portOfWeb(values{"n1": endpointOf("n1", nil, 0), "n2": endpointOf("n2", nil, 0)}),

@@ -26,6 +26,7 @@ type clusterModel struct {
 	UDPIdleTimeout     timetypes.GoDuration `tfsdk:"udp_idle_timeout"`
 	HealthAddress      types.String         `tfsdk:"health_address"`
 	MetricsAddress     types.String         `tfsdk:"metrics_address"`
+	MarkBit            types.Int64          `tfsdk:"mark_bit"`
 	ForceRemove        types.Bool           `tfsdk:"force_remove"`
 	HostKeys           types.Map            `tfsdk:"host_keys"`
 	Drift              types.List           `tfsdk:"drift"`
@@ -56,6 +57,9 @@ func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
 	}
 	if !unset(m.VXLANPort) {
 		c.VXLANPort = uint16(m.VXLANPort.ValueInt64())
+	}
+	if !unset(m.MarkBit) {
+		c.MarkBit = int(m.MarkBit.ValueInt64())
 	}
 	if !unset(m.VNI) {
 		c.VNI = uint32(m.VNI.ValueInt64())
@@ -96,6 +100,7 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 	m.Firewall = types.StringValue(firewallText(c.Firewall))
 	m.TCPIdleTimeout, m.UDPIdleTimeout = durationValue(c.TCPIdle()), durationValue(c.UDPIdle())
 	m.HealthAddress, m.MetricsAddress = orNull(c.HealthAddress), orNull(c.MetricsAddress)
+	m.MarkBit = types.Int64Value(int64(c.MarkBitNumber()))
 }
 
 // sameSettings tells whether the record stays as it is.
@@ -103,5 +108,5 @@ func (m *clusterModel) sameSettings(o *clusterModel) bool {
 	return m.AddressPool.Equal(o.AddressPool) && m.NodePrefixLength.Equal(o.NodePrefixLength) && m.VXLANPort.Equal(o.VXLANPort) &&
 		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair) && m.Firewall.Equal(o.Firewall) &&
 		m.TCPIdleTimeout.Equal(o.TCPIdleTimeout) && m.UDPIdleTimeout.Equal(o.UDPIdleTimeout) &&
-		m.HealthAddress.Equal(o.HealthAddress) && m.MetricsAddress.Equal(o.MetricsAddress)
+		m.HealthAddress.Equal(o.HealthAddress) && m.MetricsAddress.Equal(o.MetricsAddress) && m.MarkBit.Equal(o.MarkBit)
 }

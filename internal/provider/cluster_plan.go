@@ -40,7 +40,7 @@ func (m *clusterModel) refused() bool {
 	for _, setting := range []struct {
 		value  types.Int64
 		limits mesh.Limits
-	}{{m.NodePrefixLength, mesh.NodePrefixLengths}, {m.VXLANPort, mesh.Ports}, {m.VNI, mesh.VNIs}, {m.MTU, mesh.MTUs}} {
+	}{{m.NodePrefixLength, mesh.NodePrefixLengths}, {m.VXLANPort, mesh.Ports}, {m.VNI, mesh.VNIs}, {m.MTU, mesh.MTUs}, {m.MarkBit, mesh.MarkBits}} {
 		if !unset(setting.value) && !setting.limits.Has(setting.value.ValueInt64()) {
 			return true
 		}

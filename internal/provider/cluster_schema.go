@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -116,6 +117,13 @@ func behaviourAttributes() map[string]schema.Attribute {
 			"Default: `2h10m`, which is longer than Linux's keep-alive of two hours. Changed in place, for connections that exist, too.", new(mesh.DefaultTCPIdle), time.Second, time.Second),
 		"udp_idle_timeout": durationAttribute("For how long a udp client without a packet keeps its endpoint, in whole seconds up to `744h`. Default: `5m`. Changed in place.",
 			new(mesh.DefaultUDPIdle), time.Second, time.Second),
+		"mark_bit": schema.Int64Attribute{
+			CustomType: integerType{},
+			Optional:   true, Computed: true, Default: int64default.StaticInt64(mesh.DefaultMarkBit),
+			MarkdownDescription: "Bit of packets' and connections' marks that the nodes use, while a port has `client_address = \"preserve\"` and not otherwise, 1–31: choose one that no other program of the hosts uses (`iptables-save | grep -i mark`, `ip rule`). " +
+				fmt.Sprintf("Default: %d, which is the mark 0x%x. Changed in place; open udp connections and those of containers on such ports end.", mesh.DefaultMarkBit, 1<<mesh.DefaultMarkBit),
+			Validators: numbers(mesh.MarkBits),
+		},
 		"health_address": listenAttribute("Where every node answers `GET /healthz` (200 while it is active and its mesh is whole, else 503) and `GET /healthz/SERVICE` " +
 			"(200 while an endpoint of the service gets connections there), for an external load balancer"),
 		"metrics_address": listenAttribute("Where every node answers `GET /metrics`, in the text format of Prometheus"),

@@ -94,7 +94,7 @@ func TestDriftReads(t *testing.T) {
           - "node n2: The ipset routingmesh-tcp lacks port 8080, so that no traffic gets in.",
         ] -> (known after apply)
         id             = "demo/web/8080/tcp"
-        # (7 unchanged attributes hidden)
+        # (8 unchanged attributes hidden)
     }`, "Plan: 0 to add, 1 to change, 0 to destroy.")
 	if again, _ := w.plan(); planned(again) != planned(out) {
 		t.Errorf("two plans of the same drift differ:\n%s\n%s", out, again)

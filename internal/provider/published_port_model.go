@@ -22,6 +22,7 @@ type portModel struct {
 	AllowedCIDRs  types.Set      `tfsdk:"allowed_cidrs"`
 	Nodes         types.Set      `tfsdk:"nodes"`
 	Listen        types.Set      `tfsdk:"listen_addresses"`
+	ClientAddress types.String   `tfsdk:"client_address"`
 	Drift         types.List     `tfsdk:"drift"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
@@ -40,6 +41,9 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 	if locality := m.Locality.ValueString(); locality != localityAny {
 		p.Locality = mesh.Locality(locality)
 	}
+	if address := m.ClientAddress.ValueString(); address != clientEntryNode {
+		p.ClientAddress = mesh.ClientAddress(address)
+	}
 	p.AllowedCIDRs, _ = mesh.ParsePrefixList(texts(m.AllowedCIDRs)) // its validator has said what is wrong
 	p.Nodes, _ = mesh.ParseNodeList(texts(m.Nodes))
 	p.Listen, _ = mesh.ParseListenAddresses(texts(m.Listen))
@@ -49,6 +53,11 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 // localityAny is Terraform's word for mesh.AnyEndpoint, which the record leaves
 // out.
 const localityAny = "any"
+
+// clientEntryNode is Terraform's word for mesh.EntryNode, likewise.
+const clientEntryNode = "entry_node"
+
+func clientAddressText(c mesh.ClientAddress) string { return cmp.Or(string(c), clientEntryNode) }
 
 func localityText(l mesh.Locality) string { return cmp.Or(string(l), localityAny) }
 
@@ -86,4 +95,5 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	if same, err := mesh.ParseListenAddresses(texts(m.Listen)); err != nil || same != p.Listen || same == "" {
 		m.Listen = textSet(p.Listen.AddressTexts()) // else as somebody has written it: 192.0.2.7 or 192.0.2.7/32
 	}
+	m.ClientAddress = types.StringValue(clientAddressText(p.ClientAddress))
 }

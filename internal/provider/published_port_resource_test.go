@@ -338,3 +338,38 @@ func TestListensNowhere(t *testing.T) {
 		}
 	}
 }
+
+// TestClientAddress: it is changed in place; an endpoint's way back stays for what is open.
+func TestClientAddress(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	config := func(more ...string) string {
+		return m.provider(cluster(), m.node("n1"), service("web", "n1"), published("http", "web", 8080, more...))
+	}
+	step := func(want mesh.ClientAddress, before bool, change plancheck.ResourceActionType, more ...string) resource.TestStep {
+		return resource.TestStep{Config: config(more...), ConfigPlanChecks: actions(thePort, change), Check: func(*terraform.State) error {
+			got := m.record().Ports[mesh.PortKey{Port: 8080, Protocol: mesh.TCP}]
+			if got.ClientAddress != want || got.PreservedBefore != before {
+				return fmt.Errorf("the record has %q, before: %t; want %q, %t", got.ClientAddress, got.PreservedBefore, want, before)
+			}
+			return nil
+		}}
+	}
+	m.test(
+		step(mesh.Preserve, false, create, `client_address = "preserve"`),
+		resource.TestStep{ResourceName: thePort, ImportState: true, ImportStateVerify: true},
+		step(mesh.EntryNode, true, update),
+		step(mesh.EntryNode, true, noop, `client_address = "entry_node"`),
+		step(mesh.Preserve, false, update, `client_address = "preserve"`),
+		resource.TestStep{Config: config(`client_address = "preserve"`, `listen_addresses = ["192.0.2.1"]`), ExpectError: regexp.MustCompile(`(?s)open at all addresses of a\s+node: leave\s+listen_addresses\s+out`)},
+		resource.TestStep{Config: config(`client_address = "server"`), ExpectError: regexp.MustCompile(`(?s)client_address.*entry_node`)},
+		step(mesh.EntryNode, true, update),
+	)
+}
+
+// TestClientAddress_LargePool: entry addresses have room for so many blocks only.
+func TestClientAddress_LargePool(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	m.test(m.refused(`at most 8192 blocks`, cluster(`address_pool = "10.0.0.0/8"`), m.node("n1"), service("web", "n1"), published("http", "web", 8080, `client_address = "preserve"`)))
+}

@@ -55,7 +55,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			},
 			"mode": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.Ingress)),
-				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; they see the entry node's `mesh_address` as the client. " +
+				MarkdownDescription: "`ingress` opens the port on every node and balances over all endpoints; which address they see as the client's, `client_address` says. " +
 					"`host` opens it only on nodes with an endpoint, which answer themselves and, for tcp, see the client's own address (for udp it is the node's `mesh_address`). Default: `ingress`. Changed in place.",
 				Validators: []validator.String{stringvalidator.OneOf(string(mesh.Ingress), string(mesh.Host))},
 			},
@@ -90,8 +90,16 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				Optional:    true,
 				MarkdownDescription: fmt.Sprintf("Addresses and networks of the nodes (`192.0.2.7`, `10.0.0.0/8`), at most %d: the port is open only for what is sent to those of them that a node has, and at its others it is free for another program, or for the port of another service. ", mesh.MaxPrefixes) +
 					"Up to 16 services may have one port number at addresses that do not overlap, a public and a private one for example. Clients on the node that connect to 127.0.0.1 need `127.0.0.0/8` in the list. A node that has none of them is closed, and a plan says so. " +
-					"Default: all addresses. Changed in place; an address that is taken out is closed at once, with its connections, and what stays is not touched.",
+					"Not with `client_address = \"preserve\"`. Default: all addresses. Changed in place; an address that is taken out is closed at once, with its connections, and what stays is not touched.",
 				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), setvalidator.ValueStringsAre(listenAddressRule)},
+			},
+			"client_address": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(clientEntryNode),
+				MarkdownDescription: "Which address endpoints see as the client's: `entry_node`, the entry node's `mesh_address`; or `preserve`, the client's own, whichever node it comes in by and wherever the endpoint is. Answers go back through the entry node in either case, so nothing is asked of the network. " +
+					"With `preserve` the endpoints must listen on `0.0.0.0`, and those of a udp port answer from the node's `address` where they leave the choice to the kernel; clients on a node itself are seen as the node they come in by. In host mode the client of a tcp port is preserved in any case. Not with `listen_addresses`. " +
+					fmt.Sprintf("Not for clusters with an address pool of more than %d blocks. ", mesh.MaxPreserveNodes) +
+					"Default: `entry_node`. Changed in place: new connections are seen so, open tcp connections go on for the service's `drain_timeout`. See the guide [The client's address](../guides/client-address).",
+				Validators: []validator.String{stringvalidator.OneOf(clientEntryNode, string(mesh.Preserve))},
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
 			"timeouts": timeoutsAttribute(ctx),

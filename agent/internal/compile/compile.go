@@ -22,15 +22,16 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 		return state.State{}
 	}
 	s := make(state.State, objects(rec))
-	frame(s, rec, rec.Nodes[node], v, now.Forwarding)
 	for _, p := range rec.Ports {
 		portObjects(func(o state.Object) { s[o.Key()] = o }, rec, rec.Nodes[node], p, now)
 	}
+	frame(s, rec, rec.Nodes[node], v, now.Forwarding)
 	return s
 }
 
-// frame is everything but the published ports. Of them it depends on how many pairs of
-// VIPs are in use.
+// frame adds everything but the published ports, which are in s: what preserves clients'
+// addresses is there while one of them does. Else it depends on how many pairs of VIPs are
+// in use.
 func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion, others state.Forwarding) {
 	pairs := rec.PairsInUse()
 	links(s, rec, self)
@@ -40,11 +41,19 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	}
 	s.Put(state.Idle(rec.Cluster.TCPIdle(), rec.Cluster.UDPIdle())...)
 	sets(s, pairs)
-	hostChains(s, rec, self, others, pairs)
-	meshChains(s, rec, self, pairs)
+	keeps := preserving(s, self)
+	hostChains(s, rec, self, others, pairs, keeps)
+	meshChains(s, rec, self, pairs, keeps)
+	if keeps {
+		preserve(s, rec, self)
+	}
 	for name, other := range rec.Nodes {
-		if name != self.Name {
-			peer(s, self, other)
+		if name == self.Name {
+			continue
+		}
+		peer(s, self, other)
+		if keeps {
+			preservePeer(s, self, other)
 		}
 	}
 }

@@ -86,6 +86,7 @@ func TestGolden(t *testing.T) {
 		{"own settings: pool, VNI, port and MTU", "n2", debian12, ownSettings(t)},
 		{"an endpoint on a node that has left", "n1", debian12, left},
 		{"ports by address", "n2", debian12, byAddress(t)},
+		{"preserved client addresses", "n2", debian12, preserved(t)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -69,6 +69,7 @@ func checkPort(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint) ui
 type destination struct {
 	name   string
 	addr   netip.AddrPort
+	host   netip.Addr // H of its node
 	weight int
 	local  bool // on the node we compile for
 	sick   bool // fails its check
@@ -85,7 +86,7 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 			continue
 		}
 		dests = append(dests, destination{
-			name: name, addr: p.AddressFor(e, host), weight: e.Share(),
+			name: name, addr: p.AddressFor(e, host, self), host: host.HostAddress(), weight: e.Share(),
 			local: host == self, sick: sick(service, p, e, host, now),
 		})
 	}
@@ -101,7 +102,7 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	asked := len(dests)
 	for _, addr := range now.Draining[p.Key()] {
 		if !slices.ContainsFunc(dests[:asked], func(d destination) bool { return d.addr == addr }) {
-			dests = append(dests, destination{addr: addr, local: addr.Addr() == self.HostAddress()})
+			dests = append(dests, destination{addr: addr, local: self.HasEndpointsAt(addr.Addr())})
 		}
 	}
 	return dests
@@ -186,7 +187,7 @@ func Kept(rec *mesh.Record, node string, check Check, now Conditions) bool {
 	}
 	for _, p := range rec.ServicePorts(check.Service) {
 		for _, d := range destinations(rec, self, p, now) {
-			if d.sick && d.weight > 0 && d.addr.Addr() == check.Addr.Addr() {
+			if d.sick && d.weight > 0 && d.host == check.Addr.Addr() {
 				return true
 			}
 		}

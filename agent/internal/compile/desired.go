@@ -83,7 +83,7 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 			}
 		}
 	}
-	c := Change{Before: d.only(touched)}
+	c, preserved := Change{Before: d.only(touched)}, preserving(d.State, self)
 	for _, key := range ports {
 		for _, o := range d.ports[key] {
 			d.drop(o)
@@ -97,6 +97,16 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 		for _, o := range after[i] {
 			d.put(o)
 		}
+	}
+	if preserving(d.State, self) != preserved { // the frame is another one
+		before := make(state.State, len(d.State))
+		maps.Copy(before, d.State)
+		for key := range touched {
+			delete(before, key)
+		}
+		maps.Copy(before, c.Before)
+		d.make(rec, node, v, now)
+		return Change{Whole: true, Before: before, After: d.State}
 	}
 	c.After = d.only(touched)
 	d.rec, d.now, d.ahead = rec, now, ahead{}
@@ -126,7 +136,6 @@ func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now
 	}
 	self, n := rec.Nodes[node], objects(rec)
 	d.State = make(state.State, n)
-	frame(d.State, rec, self, v, now.Forwarding)
 	all := make([]state.Object, 0, n) // of all ports, one after the other
 	for key, p := range rec.Ports {
 		begin := len(all)
@@ -136,6 +145,7 @@ func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now
 			d.put(o)
 		}
 	}
+	frame(d.State, rec, self, v, now.Forwarding)
 }
 
 // objects is about how many there will be: a map that grows costs as much again.

@@ -20,15 +20,11 @@ var everyAddress = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/1"), netip.Must
 
 // opened puts what leads to the port: its number, or the addresses at which it is open.
 func opened(put func(state.Object), p *mesh.PublishedPort) {
-	if p.ByAddress() {
-		networks(put, p, state.ListenSet(p.VIP, keepsClient(p)), p.Listen.Prefixes())
-		return
+	if set := OpenSet(p); state.IsListenSet(set) {
+		networks(put, p, set, p.Listen.Prefixes())
+	} else {
+		put(state.SetMember{Set: set, Port: p.Published})
 	}
-	set := ingressSet(p.Protocol)
-	if keepsClient(p) {
-		set = hostModeSet
-	}
-	put(state.SetMember{Set: set, Port: p.Published})
 }
 
 // networks puts members of a set of both protocols; none stand for all.

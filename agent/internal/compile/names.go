@@ -6,21 +6,27 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// EndpointNames maps the addresses at which IPVS has the endpoints of a
+// EndpointNames maps the addresses at which IPVS on the node has the endpoints of a
 // published port to their names in its service; the first, where several are
-// behind one address.
-func EndpointNames(rec *mesh.Record, key mesh.PortKey) map[netip.AddrPort]string {
-	port := rec.Ports[key]
-	if port == nil || rec.Services[port.Service] == nil {
+// behind one address. Those are among them that drain from before client_address was changed.
+func EndpointNames(rec *mesh.Record, node string, key mesh.PortKey) map[netip.AddrPort]string {
+	port, self := rec.Ports[key], rec.Nodes[node]
+	if port == nil || self == nil || rec.Services[port.Service] == nil {
 		return nil
 	}
 	service := rec.Services[port.Service]
 	names := make(map[netip.AddrPort]string, len(service.Endpoints))
 	for _, name := range rec.LiveEndpoints(service) {
 		e := service.Endpoints[name]
-		address := port.AddressFor(e, rec.Nodes[e.Node])
-		if _, taken := names[address]; !taken {
-			names[address] = name
+		host, target := rec.Nodes[e.Node], port.TargetFor(e)
+		addresses := []netip.AddrPort{host.EndpointAddress(target)}
+		if preserves(port) {
+			addresses = append(addresses, netip.AddrPortFrom(host.EntryAddress(self), target))
+		}
+		for _, address := range addresses {
+			if _, taken := names[address]; !taken {
+				names[address] = name
+			}
 		}
 	}
 	return names

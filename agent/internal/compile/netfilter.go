@@ -26,6 +26,9 @@ func endpointSet(p mesh.Protocol) string { return state.SetPrefix + "ep-" + stri
 func limitSet(p mesh.Protocol) string { return state.SetPrefix + "limit-" + string(p) }
 func allowSet(p mesh.Protocol) string { return state.SetPrefix + "allow-" + string(p) }
 
+// keepSet has the ports that preserve the client's address.
+func keepSet(p mesh.Protocol) string { return state.SetPrefix + "keep-" + string(p) }
+
 func sets(s state.State, pairs int) {
 	for _, set := range append(state.Sets(), state.SetsByAddress(pairs)...) {
 		s.Put(set)
@@ -35,36 +38,44 @@ func sets(s state.State, pairs int) {
 // hostChains adds the chains in the host's namespace. Rules are spelled as
 // iptables-save prints them (-s -d -i -o -p first, then matches, then target),
 // so that what is read back compares equal.
-func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding, pairs int) {
+func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding, pairs int, keeps bool) {
 	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
-	dnat := func(p mesh.Protocol, set string, to any) string {
-		return fmt.Sprintf("-p %s -m set --match-set %s dst -j DNAT --to-destination %s", p, set, to)
+	var arriving, entering, post []string
+	if keeps {
+		arriving, entering = preserveDNAT(rec, self)
+		post = []string{nodesAreLocal(self)}
 	}
 	s.Put(
 		state.Chain{
 			Table: "nat", Name: state.ChainPrefix, Hooks: "PREROUTING,OUTPUT", JumpMatch: "-m addrtype --dst-type LOCAL",
-			Rules: rules(append([]string{
+			Rules: rules(slices.Concat(arriving, []string{
 				// What comes out of the mesh is for a process here, even if that
 				// listens on a published port: no second round.
 				"-i " + state.HostLink + " -j RETURN",
 				dnat(mesh.TCP, ingressSet(mesh.TCP), S),
 				dnat(mesh.UDP, ingressSet(mesh.UDP), S),
 				dnat(mesh.TCP, hostModeSet, P),
-			}, translatedByAddress(self, pairs)...)...),
+			}, entering, translatedByAddress(self, pairs))...),
 		},
 		state.Chain{
 			Table: "nat", Name: state.ChainPrefix + "-POST", Hooks: "POSTROUTING",
 			// A client on this host (127.0.0.1, its own addresses) is H to the mesh.
-			Rules: rules(fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H)),
+			Rules: rules(append([]string{
+				fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H),
+			}, post...)...),
 		},
-		inputChain(rec, H, pairs),
+		inputChain(rec, self, pairs, keeps),
 		forwardChain(rec, self, others, pairs),
 	)
 }
 
+func dnat(p mesh.Protocol, set string, to netip.Addr) string {
+	return fmt.Sprintf("-p %s -m set --match-set %s dst -j DNAT --to-destination %s", p, set, to)
+}
+
 // inputChain says what comes in to the host itself: VXLAN, and over the mesh what is
 // for endpoints.
-func inputChain(rec *mesh.Record, host netip.Addr, pairs int) state.Chain {
+func inputChain(rec *mesh.Record, self *mesh.Node, pairs int, keeps bool) state.Chain {
 	answers := func(p mesh.Protocol) string {
 		return fmt.Sprintf("-p %s -m set --match-set %s dst -j ACCEPT", p, endpointSet(p))
 	}
@@ -72,7 +83,7 @@ func inputChain(rec *mesh.Record, host netip.Addr, pairs int) state.Chain {
 	// not translated. It must not leave half translated, nor meet the host's own
 	// stack, whose reset would end a connection that works (kubernetes#74839).
 	invalid := func(set, match string) string {
-		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s %s -j DROP", host, set, match)
+		return fmt.Sprintf("! -d %s/32 -p tcp -m conntrack --ctstate INVALID -m set --match-set %s %s -j DROP", self.HostAddress(), set, match)
 	}
 	lines := []string{
 		// First what comes most often, and what is not ours next: the name of
@@ -80,9 +91,11 @@ func inputChain(rec *mesh.Record, host netip.Addr, pairs int) state.Chain {
 		fmt.Sprintf("-p udp -m udp --dport %d -m set --match-set %s src -j ACCEPT", rec.Cluster.VXLANPort, peersSet),
 		// The device takes a frame from anyone, and INPUT may accept everything.
 		overlayFrame(rec) + " -j DROP",
-		invalid(ingressSet(mesh.TCP), "dst"),
-		invalid(hostModeSet, "dst"),
 	}
+	if keeps {
+		lines = append(lines, preserveInput(self), invalid(keepSet(mesh.TCP), "dst"))
+	}
+	lines = append(lines, invalid(ingressSet(mesh.TCP), "dst"), invalid(hostModeSet, "dst"))
 	for pair := range uint8(pairs) {
 		lines = append(lines, invalid(state.ListenSet(pair, false), "dst,dst"), invalid(state.ListenSet(pair, true), "dst,dst"))
 	}
@@ -181,40 +194,43 @@ var toItself = regexp.MustCompile(`^-i \S+ -o \S+ -j RETURN$`)
 
 // meshChains adds the rules of the mesh namespace, whose built-in chains are
 // ours themselves.
-func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, pairs int) {
-	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
+func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, pairs int, keeps bool) {
+	S, H, P, C := self.MeshAddress(), self.HostAddress(), self.HostModeAddress(), self.PreserveAddress()
+	nat := append([]string{
+		// What was addressed to S is balanced: the endpoint answers us,
+		// not the client.
+		fmt.Sprintf("-m conntrack --ctorigdst %s -j SNAT --to-source %s", S, S),
+		// Host mode keeps the client's address, except where client and
+		// endpoint are both H and the answer would not come back here.
+		fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, P, S),
+	}, sourcesOfFurtherPairs(self, pairs)...)
+	raw := append([]string{
+		// Transit to and from this node's endpoints needs no connection
+		// tracking: +30 % new connections per second. What is for IPVS here
+		// (S, and P for a client on this node) must be tracked. Addresses tell
+		// the links apart: every packet meets these rules, and to match a
+		// link's name costs several times as much.
+		fmt.Sprintf("-s %s -d %s/32 -j CT --notrack", rec.Cluster.AddressPool, H),
+		fmt.Sprintf("-d %s/32 -j ACCEPT", H),
+		fmt.Sprintf("-d %s/32 -j ACCEPT", S),
+		fmt.Sprintf("-d %s/32 -j ACCEPT", P),
+	}, trackedFurtherPairs(self, pairs)...)
+	if keeps {
+		nat = append(nat, fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, C, S))
+		raw = append(raw, fmt.Sprintf("-d %s/32 -j ACCEPT", C))
+	}
+	raw = append(raw,
+		fmt.Sprintf("-s %s/32 -d %s -j CT --notrack", H, rec.Cluster.AddressPool),
+		fmt.Sprintf("-s %s/32 -j ACCEPT", H))
+	if keeps {
+		raw = append(raw, preserveRaw(rec, self)...)
+	}
+	// Another node that sends what is for none of these would have this one
+	// pass it on. rp_filter judges its sources.
+	raw = append(raw, "-j DROP")
 	s.Put(
-		state.Chain{
-			NS: state.Mesh, Table: "nat", Name: "POSTROUTING",
-			Rules: rules(append([]string{
-				// What was addressed to S is balanced: the endpoint answers us,
-				// not the client.
-				fmt.Sprintf("-m conntrack --ctorigdst %s -j SNAT --to-source %s", S, S),
-				// Host mode keeps the client's address, except where client and
-				// endpoint are both H and the answer would not come back here.
-				fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, P, S),
-			}, sourcesOfFurtherPairs(self, pairs)...)...),
-		},
-		state.Chain{
-			NS: state.Mesh, Table: "raw", Name: "PREROUTING",
-			Rules: rules(slices.Concat([]string{
-				// Transit to and from this node's endpoints needs no connection
-				// tracking: +30 % new connections per second. What is for IPVS here
-				// (S, and P for a client on this node) must be tracked. Addresses tell
-				// the links apart: every packet meets these rules, and to match a
-				// link's name costs several times as much.
-				fmt.Sprintf("-s %s -d %s/32 -j CT --notrack", rec.Cluster.AddressPool, H),
-				fmt.Sprintf("-d %s/32 -j ACCEPT", H),
-				fmt.Sprintf("-d %s/32 -j ACCEPT", S),
-				fmt.Sprintf("-d %s/32 -j ACCEPT", P),
-			}, trackedFurtherPairs(self, pairs), []string{
-				fmt.Sprintf("-s %s/32 -d %s -j CT --notrack", H, rec.Cluster.AddressPool),
-				fmt.Sprintf("-s %s/32 -j ACCEPT", H),
-				// Another node that sends what is for none of these would have this one
-				// pass it on. rp_filter judges its sources.
-				"-j DROP",
-			})...),
-		},
+		state.Chain{NS: state.Mesh, Table: "nat", Name: "POSTROUTING", Rules: rules(nat...)},
+		state.Chain{NS: state.Mesh, Table: "raw", Name: "PREROUTING", Rules: rules(raw...)},
 	)
 }
 

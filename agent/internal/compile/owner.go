@@ -32,10 +32,15 @@ var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) me
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MAC().String() == f.MAC })
 	}),
 	state.KindRoute: ownerOf(func(rec *mesh.Record, node string, r state.Route) mesh.Ref {
-		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.Block == r.Dst })
+		return nodeOwner(rec, node, func(n *mesh.Node) bool {
+			return n.Block == r.Dst || r.NS == state.Mesh && (n.EntryBlock() == r.Dst || r.Table == entryTable(n))
+		})
+	}),
+	state.KindRule: ownerOf(func(rec *mesh.Record, node string, r state.Rule) mesh.Ref {
+		return nodeOwner(rec, node, func(n *mesh.Node) bool { return r.NS == state.Mesh && r.Table == entryTable(n) })
 	}),
 	state.KindNamespace: nil, state.KindVeth: nil, state.KindVXLAN: nil, state.KindAddr: nil, state.KindSysctl: nil, state.KindTimeouts: nil,
-	state.KindRule: nil, state.KindSet: nil, state.KindChain: nil, state.KindOwnFile: nil,
+	state.KindSet: nil, state.KindChain: nil, state.KindOwnFile: nil,
 }
 
 // ownerOf gives a kind's function the type of its objects.
@@ -64,7 +69,7 @@ func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Ref {
 	}
 	for _, proto := range []mesh.Protocol{mesh.TCP, mesh.UDP} {
 		switch m.Set {
-		case ingressSet(proto), limitSet(proto), allowSet(proto):
+		case ingressSet(proto), keepSet(proto), limitSet(proto), allowSet(proto):
 			return portOwner(string(proto), m.Port, 0)
 		case endpointSet(proto):
 			return targetOwner(rec, node, proto, m.Port)

@@ -26,6 +26,9 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	if p.Mode == mesh.Host && (!open || len(dests) == 0) {
 		return
 	}
+	if preserves(p) {
+		clientsReturn(put, self)
+	}
 	for _, d := range dests {
 		if d.local {
 			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
@@ -35,17 +38,23 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	if !open {
 		return
 	}
-	server := ServerAddress(self, p)
-	if keepsClient(p) {
+	if hostTCP(p) && p.ClientAddress != mesh.Preserve {
 		answersReturn(put, self)
 	}
+	server := ServerAddress(self, p)
 	put(virtualServer(service, p, server))
 	opened(put, p)
 	allowed(put, self, p)
 	for _, d := range dests {
-		if !d.out {
-			put(state.RealServer{Proto: string(key.Protocol), Server: server, Addr: d.addr, Weight: d.weight})
+		if d.out {
+			continue
 		}
+		at := ServerOf(self, p, d.addr.Addr())
+		if at != server {
+			// It drains from before client_address was changed.
+			put(virtualServer(service, p, at))
+		}
+		put(state.RealServer{Proto: string(key.Protocol), Server: at, Addr: d.addr, Weight: d.weight})
 	}
 }
 
@@ -71,13 +80,44 @@ func allowed(put func(state.Object), self *mesh.Node, p *mesh.PublishedPort) {
 
 // ServerAddress is where IPVS has the published port on the node.
 func ServerAddress(self *mesh.Node, p *mesh.PublishedPort) netip.AddrPort {
-	return netip.AddrPortFrom(self.VIP(p.VIP, keepsClient(p)), p.Published)
+	if p.ClientAddress == mesh.Preserve {
+		return netip.AddrPortFrom(self.PreserveAddress(), p.Published)
+	}
+	return ServerOf(self, p, self.HostAddress())
 }
 
-// keepsClient says that an endpoint sees the client's own address. With udp it never
-// does: a server that is bound to 0.0.0.0 would answer a client outside the mesh from
-// the underlay address, past IPVS, so it must see S instead.
-func keepsClient(p *mesh.PublishedPort) bool { return p.Mode == mesh.Host && p.Protocol == mesh.TCP }
+// ServerOf is where IPVS has the destination of the published port, which tells by its
+// address which way it is reached.
+func ServerOf(self *mesh.Node, p *mesh.PublishedPort, destination netip.Addr) netip.AddrPort {
+	if mesh.EntryAddresses.Contains(destination) {
+		return netip.AddrPortFrom(self.PreserveAddress(), p.Published)
+	}
+	return netip.AddrPortFrom(self.VIP(p.VIP, hostTCP(p)), p.Published)
+}
+
+// OpenSet is the set that leads the published port into the mesh.
+func OpenSet(p *mesh.PublishedPort) string {
+	switch {
+	case p.ClientAddress == mesh.Preserve:
+		return keepSet(p.Protocol)
+	case p.ByAddress():
+		return state.ListenSet(p.VIP, hostTCP(p))
+	case hostTCP(p):
+		return hostModeSet
+	}
+	return ingressSet(p.Protocol)
+}
+
+// hostTCP: its endpoints see the client's own address, as those of host mode do with tcp. A
+// udp server that is bound to 0.0.0.0 would answer a client outside the mesh from the
+// underlay address, past IPVS, so it must see S instead.
+func hostTCP(p *mesh.PublishedPort) bool { return p.Mode == mesh.Host && p.Protocol == mesh.TCP }
+
+// preserves says that connections of the port, from now or from before, have the client's
+// own address.
+func preserves(p *mesh.PublishedPort) bool {
+	return p.ClientAddress == mesh.Preserve || p.PreservedBefore
+}
 
 // shared says that several published ports may ask for the object.
 func shared(key state.Key) bool {
@@ -117,7 +157,7 @@ func checkedPort(put func(state.Object), self *mesh.Node, service *mesh.Service)
 // through the routing tables (fib_has_custom_rules).
 func answersReturn(put func(state.Object), self *mesh.Node) {
 	put(state.Route{NS: state.Host, Table: state.Table, Dst: everywhere(), Via: self.MeshAddress(), Dev: state.HostLink})
-	put(state.Rule{From: self.HostAddress(), Table: state.Table, Priority: state.RulePriority})
+	put(state.Rule{From: only(self.HostAddress()), Table: state.Table, Priority: state.RulePriority})
 }
 
 // Opens reports whether the port is open on the node: everywhere in ingress

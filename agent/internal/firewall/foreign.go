@@ -72,7 +72,7 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 		if i == mostPorts || !compile.Opens(rec, self.Name, p) {
 			continue
 		}
-		own := p.EntryAddress(self.Address)
+		own := p.AddressOn(self.Address)
 		if own.IsLoopback() {
 			continue // nothing comes from outside
 		}

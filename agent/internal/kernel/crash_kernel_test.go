@@ -241,6 +241,24 @@ func TestKilled_AtAnyWriteOfAHostModePort(t *testing.T) {
 	})
 }
 
+// The first port that preserves the client's address brings what all of them need, and
+// the last one takes it away.
+func TestKilled_AtAnyWriteOfAPreservedClientAddress(t *testing.T) {
+	k := newCrashMesh(t, true)
+	k.oneAfterTheOther(func(r *mesh.Record) error {
+		if err := putMore(map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}})(r); err != nil {
+			return err
+		}
+		p := *r.Ports[mesh.PortKey{Port: 8081, Protocol: mesh.TCP}]
+		p.ClientAddress = mesh.Preserve
+		return r.PutPort(&p)
+	})
+	k.fromTheStart(func(r *mesh.Record) error {
+		r.RemovePort(mesh.PortKey{Port: 8081, Protocol: mesh.TCP})
+		return nil
+	})
+}
+
 func TestKilled_AtAnyWriteOfAJoinAndOfLeaving(t *testing.T) {
 	k := newCrashMesh(t, true)
 	k.oneAfterTheOther(func(r *mesh.Record) error {

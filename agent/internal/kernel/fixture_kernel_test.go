@@ -46,7 +46,7 @@ func desired(t *testing.T, self node, others ...node) state.State {
 		state.Route{NS: state.Host, Table: 254, Dst: one(self.S()), Dev: "rmesh0", Src: self.H()},
 		state.Route{NS: state.Host, Table: 254, Dst: netip.MustParsePrefix("10.255.0.0/16"), Via: self.S(), Dev: "rmesh0", Src: self.H()},
 		state.Route{NS: state.Host, Table: 10255, Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: self.S(), Dev: "rmesh0"},
-		state.Rule{From: self.H(), Table: 10255, Priority: 10255},
+		state.Rule{From: one(self.H()), Table: 10255, Priority: 10255},
 		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.H()), Dev: "host0", Src: self.S()},
 		state.Route{NS: state.Mesh, Table: 254, Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: self.H(), Dev: "host0", OnLink: true},
 		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.T()), Via: self.H(), Dev: "host0", OnLink: true},

@@ -18,8 +18,8 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// setUDP holds the udp ports that are open here.
-const setUDP = state.SetPrefix + "udp"
+// openUDP are the sets of the udp ports that are open here.
+var openUDP = []string{state.SetPrefix + "udp", state.SetPrefix + "keep-udp"}
 
 // changesFlows says that the op changes the way of packets into the mesh.
 func changesFlows(op state.Op) bool {
@@ -53,8 +53,13 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 }
 
 func (k *Kernel) readOpen(stale *conntrack.Stale) error {
-	_, err := k.sets.List(setUDP, func(m state.SetMember) { stale.Open[m.Port] = true })
-	return nlmsg.Ignore(err, unix.ENOENT) // without the set nothing is open
+	for _, set := range openUDP {
+		_, err := k.sets.List(set, func(m state.SetMember) { stale.Open[m.Port] = true })
+		if err := nlmsg.Ignore(err, unix.ENOENT); err != nil { // without the set nothing is open
+			return err
+		}
+	}
+	return nil
 }
 
 // readListens reads at which addresses ports are open that are not open at all of them, by

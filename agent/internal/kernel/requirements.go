@@ -160,6 +160,8 @@ func (p *probes) iptables() {
 		{"match addrtype (xt_addrtype)", "nat", "-A PROBE -m addrtype --dst-type LOCAL -j RETURN"},
 		{"match conntrack (nf_conntrack, xt_conntrack)", "filter", "-A PROBE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT --ctorigdst 192.0.2.1 -j ACCEPT"},
 		{"match bpf (xt_bpf)", "filter", `-A PROBE -p udp -m bpf --bytecode "1,6 0 0 0" -j DROP`},
+		{"match connmark, CONNMARK (xt_connmark)", "nat", "-A PROBE -m connmark --mark 0x1000/0x1000 -j CONNMARK --set-xmark 0x1000/0x1000"},
+		{"MARK (xt_mark, iptable_mangle)", "mangle", "-A PROBE " + state.MarkAnswers + "0x1000/0x1000"},
 		{"CT --notrack (iptable_raw, xt_CT)", "raw", "-A PROBE -j CT --notrack"},
 	}
 	for _, r := range rules {

@@ -98,18 +98,23 @@ func (k *Kernel) removeRoute(_ context.Context, r state.Route) error {
 }
 
 func (k *Kernel) observeRules(_ context.Context, r *view) error {
-	if r.ns != state.Host {
-		return nil
-	}
-	return route.ObserveRules(k.host, r.into)
+	return route.ObserveRules(r.space, r.ns, r.into)
 }
 
 func (k *Kernel) putRule(_ context.Context, old state.Object, r state.Rule) error {
-	return route.PutRule(k.host, old, r)
+	s, err := k.needSpace(r.NS)
+	if err != nil {
+		return err
+	}
+	return route.PutRule(s, old, r)
 }
 
 func (k *Kernel) removeRule(_ context.Context, r state.Rule) error {
-	return route.RemoveRule(k.host, r)
+	s, err := k.space(r.NS)
+	if err != nil || s == nil {
+		return err
+	}
+	return route.RemoveRule(s, r)
 }
 
 // observeNeighbours reads what each end of the veth pair knows the other one by, and

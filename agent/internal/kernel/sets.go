@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +21,7 @@ var setMemberHandler = steersIf(newHandler(nil, (*Kernel).putMember, (*Kernel).r
 		return k.sets.Bulk(ops), nil
 	}).
 	countedBy(func(r *watch.Reading, o state.Object) *uint32 { return r.Members(o.Key().Name) }),
-	func(m state.SetMember) bool { return m.Set == setUDP || state.IsListenSet(m.Set) })
+	func(m state.SetMember) bool { return slices.Contains(openUDP, m.Set) || state.IsListenSet(m.Set) })
 
 func (k *Kernel) observeSets(_ context.Context, r *view) error {
 	if r.ns != state.Host {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Taken says, in sentences, what somebody else has under a name or a number that is the
@@ -181,13 +183,15 @@ func ourSet(set state.Set) bool {
 	return slices.Contains(state.Sets(), set) || byAddress && set.Type == state.HashNetPort && set.Fault == ""
 }
 
-// ourRule: whichever block the node has, or had.
+// ourRule: whichever block the node has, or had, and whichever mark.
 func ourRule(r netlink.Rule) bool {
-	return r.Priority == state.RulePriority && r.Table == state.Table && r.Src != nil && isHost(r.Src.Mask.Size()) &&
-		r.Dst == nil && r.IifName == "" && r.OifName == "" && r.Mark == 0 && !r.Invert
+	ours := r.Priority == state.RulePriority && r.Table == state.Table && r.Dst == nil && r.IifName == "" && r.OifName == "" && !r.Invert
+	if r.Src == nil {
+		return ours && bits.OnesCount32(r.Mark) == 1 && r.Mask != nil && *r.Mask == r.Mark
+	}
+	from := nlmsg.ToPrefix(r.Src)
+	return ours && r.Mark == 0 && (from.IsSingleIP() || mesh.EntryAddresses.Contains(from.Addr()))
 }
-
-func isHost(ones, bits int) bool { return ones == bits }
 
 func describeRoute(r netlink.Route, link string) string {
 	to := "default"

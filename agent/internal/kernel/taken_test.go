@@ -26,11 +26,14 @@ func leftovers(t *testing.T) *holdings {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mark := uint32(0x1000)
 	sets := append(state.Sets(), state.Set{Name: "routingmesh-tcp-new", Type: state.BitmapPort}, state.Set{Name: "routingmesh-udp", Type: state.BitmapPort, Fault: "too small"})
 	return &holdings{
 		rules: []netlink.Rule{
 			{Priority: 0, Table: 255}, {Priority: 32766, Table: 254},
 			{Priority: state.RulePriority, Table: state.Table, Src: network(t, "10.255.3.2/32")},
+			{Priority: state.RulePriority, Table: state.Table, Src: network(t, "240.0.96.0/19")},
+			{Priority: state.RulePriority, Table: state.Table, Mark: mark, Mask: &mark},
 		},
 		routes: []netlink.Route{{Table: state.Table, LinkIndex: 7}},
 		names:  map[int]string{2: "eth0", 7: state.HostLink},

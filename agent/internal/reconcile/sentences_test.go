@@ -71,9 +71,9 @@ func everyDrift(t *testing.T) (ops []state.Op) {
 	missing(route)
 	changed(elsewhere, route)
 	extra(state.Route{Table: 254, Dst: netip.MustParsePrefix("203.0.113.0/24"), Dev: "rmesh0"})
-	rule := state.Rule{From: a("10.255.0.2"), Table: 10255, Priority: 10255}
+	rule := state.Rule{From: netip.MustParsePrefix("10.255.0.2/32"), Table: 10255, Priority: 10255}
 	missing(rule)
-	changed(state.Rule{From: a("10.255.0.2"), Table: 7, Priority: 10255}, rule)
+	changed(state.Rule{From: netip.MustParsePrefix("10.255.0.2/32"), Table: 7, Priority: 10255}, rule)
 	extra(rule)
 	neighbour := state.Neigh{Addr: a("10.255.1.1"), MAC: "02:52:0a:ff:01:01"}
 	missing(neighbour)

@@ -52,7 +52,7 @@ func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) 
 		return drain{}, false
 	}
 	service := s.rec.Services[port.Service]
-	name, ok := compile.EndpointNames(s.rec, key)[served.Addr]
+	name, ok := compile.EndpointNames(s.rec, s.node, key)[served.Addr]
 	if !ok || service.DrainSeconds == 0 {
 		return drain{}, false
 	}
@@ -67,7 +67,7 @@ func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) 
 func (s succession) canDrain(d drain) bool {
 	port, host := s.next.Ports[d.Port], s.next.Nodes[d.Node]
 	return port != nil && port.Service == d.Service && s.sameMode(d.Port) && port.Nodes.Has(s.node) &&
-		host != nil && host.HostAddress() == d.Address.Addr() && !s.asks(d.Port, d.Address)
+		host != nil && host.HasEndpointsAt(d.Address.Addr()) && !s.asks(d.Port, d.Address)
 }
 
 // sameMode says that the port stays where it is: one that changes its mode has another

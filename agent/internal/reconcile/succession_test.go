@@ -54,6 +54,11 @@ func TestSuccession_Drains(t *testing.T) {
 			rec.Ports[key].Service = "api"
 		}, nil, "1 - -", ""},
 		{"a port that becomes one of host mode", nil, func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Mode = mesh.Host }, nil, "- - -", ""},
+		{"a client's address that is preserved", nil, func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].ClientAddress = mesh.Preserve }, nil, "0 0 0", "a b c"},
+		{"a client's address that is no longer preserved", func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].ClientAddress = mesh.Preserve },
+			func(rec *mesh.Record, _ *mesh.Service) {
+				rec.Ports[key].ClientAddress, rec.Ports[key].PreservedBefore = mesh.EntryNode, true
+			}, nil, "1 1 1", "a b c"},
 		{"an endpoint that is cut", func(_ *mesh.Record, web *mesh.Service) { web.HealthCheck.OnUnhealthy = mesh.CutConnections }, without2, unhealthy, "1 - 1", ""},
 		{"an endpoint that fails and is kept", nil, without2, unhealthy, "1 0 1", "b"},
 		{"a host that is no node any more", nil, func(rec *mesh.Record, _ *mesh.Service) { rec.RemoveNode("n1") }, nil, "- - -", ""},

@@ -62,6 +62,9 @@ func modeOf(port *mesh.PublishedPort) string {
 	if port.AllowedCIDRs != "" {
 		mode += ", from " + strings.Join(port.AllowedCIDRs.Strings(), " ")
 	}
+	if port.ClientAddress == mesh.Preserve {
+		mode += ", preserves the client's address"
+	}
 	if port.Nodes != "" {
 		mode += ", on " + strings.Join(port.Nodes.Names(), " ")
 	}

@@ -67,10 +67,10 @@ func failures(rec *mesh.Record, failing []suspect, clean func(node string) bool)
 	return groups
 }
 
-// nodeOf is the node whose host address an endpoint has.
-func nodeOf(rec *mesh.Record, host netip.Addr) string {
+// nodeOf is the node whose endpoint has the address.
+func nodeOf(rec *mesh.Record, endpoint netip.Addr) string {
 	for name, n := range rec.Nodes {
-		if n.HostAddress() == host {
+		if n.HasEndpointsAt(endpoint) {
 			return name
 		}
 	}
@@ -163,7 +163,7 @@ func (f failure) story(rec *mesh.Record, self string) string {
 
 // sentStory is of packets that get no answer from the endpoint.
 func (f failure) sentStory(rec *mesh.Record, self, trace string) string {
-	target := f.target(rec)
+	target := f.target(rec, self)
 	switch f.node {
 	case "":
 		return fmt.Sprintf("is sent to %s by node %s, and no answer comes back. %s", target, self, trace)
@@ -176,11 +176,11 @@ func (f failure) sentStory(rec *mesh.Record, self, trace string) string {
 }
 
 // target names the endpoint, if it is one.
-func (f failure) target(rec *mesh.Record) string {
+func (f failure) target(rec *mesh.Record, self string) string {
 	if len(f.to) != 1 {
 		return "the endpoints"
 	}
-	if name := compile.EndpointNames(rec, f.ports[0])[f.to[0]]; name != "" {
+	if name := compile.EndpointNames(rec, self, f.ports[0])[f.to[0]]; name != "" {
 		return fmt.Sprintf("endpoint %s (%s)", name, f.to[0])
 	}
 	return "the address " + f.to[0].String()

@@ -24,6 +24,9 @@ type Chain struct {
 	Rules string
 }
 
+// MarkAnswers begins the rule that marks what answers connections with our mark.
+const MarkAnswers = "-m conntrack --ctdir REPLY -j MARK --set-xmark "
+
 // Key implements Object.
 func (c Chain) Key() Key       { return Key{Kind: KindChain, NS: c.NS, Name: c.Table + "/" + c.Name} }
 func (c Chain) String() string { return fmt.Sprintf("chain %s %s (%s)", c.Table, c.Name, c.NS) }

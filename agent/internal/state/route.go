@@ -17,6 +17,8 @@ type Route struct {
 	OnLink bool
 	// Unreachable refuses what is for Dst; such a route has no link.
 	Unreachable bool
+	// Local takes what is for Dst as for this host itself.
+	Local bool
 }
 
 // Key implements Object.
@@ -27,6 +29,9 @@ func (r Route) String() string {
 	var b strings.Builder
 	if r.Unreachable {
 		b.WriteString("unreachable ")
+	}
+	if r.Local {
+		b.WriteString("local ")
 	}
 	fmt.Fprintf(&b, "route %s", r.Dst)
 	if r.Via.IsValid() {
@@ -44,8 +49,11 @@ func (r Route) String() string {
 	return b.String() + " (" + r.NS.String() + ")"
 }
 
-// MainTable is the kernel's main routing table.
-const MainTable = 254
+// MainTable is the kernel's main routing table, LocalTable that of the host's own addresses.
+const (
+	MainTable  = 254
+	LocalTable = 255
+)
 
 // Parent implements Object.
 func (r Route) Parent() Key { return parentOf(r.NS, r.Dev) }

@@ -32,6 +32,7 @@ func Sets() []Set {
 		{Name: SetPrefix + "ep-tcp", Type: BitmapPort}, {Name: SetPrefix + "ep-udp", Type: BitmapPort},
 		{Name: SetPrefix + "host-tcp", Type: BitmapPort}, {Name: SetPrefix + "peers", Type: HashIP},
 		{Name: SetPrefix + "limit-tcp", Type: BitmapPort}, {Name: SetPrefix + "limit-udp", Type: BitmapPort},
+		{Name: SetPrefix + "keep-tcp", Type: BitmapPort}, {Name: SetPrefix + "keep-udp", Type: BitmapPort},
 		{Name: AllowTCP, Type: HashNetPort}, {Name: AllowUDP, Type: HashNetPort},
 	}
 }

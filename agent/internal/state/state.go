@@ -51,6 +51,9 @@ const (
 	// answer to clients outside the mesh back through it.
 	Table        = 10255
 	RulePriority = 10255
+	// EntryTables are the mesh namespace's routing tables of what endpoints answer to
+	// clients that came in by another node: its EntryNumber is added.
+	EntryTables = 20000
 	// ChainPrefix starts the name of each iptables chain of ours in the host's
 	// namespace, SetPrefix that of each ipset.
 	ChainPrefix = "ROUTINGMESH"

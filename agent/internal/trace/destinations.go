@@ -18,11 +18,11 @@ func (t *tracer) destinations() {
 	s, _ := t.ipvs()
 	var names map[netip.AddrPort]string
 	if t.Record != nil {
-		names = compile.EndpointNames(t.Record, t.trace.Port)
+		names = compile.EndpointNames(t.Record, t.Node, t.trace.Port)
 	}
 	t.overlayLink(s.Destinations)
 	for _, d := range s.Destinations {
-		node := t.nodeAt(func(n *mesh.Node) bool { return n.HostAddress() == d.Addr.Addr() })
+		node := t.nodeAt(func(n *mesh.Node) bool { return n.HasEndpointsAt(d.Addr.Addr()) })
 		where := "an unknown node"
 		if node != nil {
 			where = "node " + node.Name
@@ -90,6 +90,9 @@ func (t *tracer) noted(at netip.AddrPort) mesh.EndpointCounters {
 }
 
 func (t *tracer) isLocal(d kernel.Destination) bool {
+	if self := t.self(); self != nil && self.HasEndpointsAt(d.Addr.Addr()) {
+		return true
+	}
 	_, ok := has(t.Facts, state.Addr{NS: state.Host, Link: state.HostLink, Prefix: netip.PrefixFrom(d.Addr.Addr(), d.Addr.Addr().BitLen())})
 	return ok
 }
@@ -117,6 +120,10 @@ func (t *tracer) local(step *Step, d kernel.Destination) {
 		step.Broken = fmt.Sprintf("There is no route to %s over %s in the mesh's namespace. %s", d.Addr.Addr(), state.MeshLink, repair)
 		return
 	}
+	if broken := t.entryAddress(d.Addr.Addr()); broken != "" {
+		step.Broken = broken
+		return
+	}
 	if broken := t.input(set, target); broken != "" {
 		step.Broken = broken
 		return
@@ -126,7 +133,7 @@ func (t *tracer) local(step *Step, d kernel.Destination) {
 	if t.Listening == nil {
 		return
 	}
-	who, err := t.Listening(target, d.Addr.Addr())
+	who, err := t.Listening(target, t.askedAt(d.Addr.Addr(), target.Protocol))
 	switch {
 	case err != nil:
 		step.Details = append(step.Details, fmt.Sprintf("who listens cannot be seen: %v", err))
@@ -166,8 +173,37 @@ func (t *tracer) nobody(step *Step, d kernel.Destination, target mesh.PortKey) {
 			}
 		}
 	}
-	step.Broken = fmt.Sprintf("No process of this host listens on port %s at %s or 0.0.0.0: the client is refused. Start the service, or have it listen there.",
-		target, d.Addr.Addr())
+	at := d.Addr.Addr().String() + " or 0.0.0.0"
+	if mesh.EntryAddresses.Contains(d.Addr.Addr()) {
+		at = "0.0.0.0, which it must where the client's address is preserved"
+	}
+	step.Broken = fmt.Sprintf("No process of this host listens on port %s at %s: the client is refused. Start the service, or have it listen there.", target, at)
+}
+
+// entryAddress is why this host does not take what is for the entry address, or does not
+// lead back what is answered from it; "" for other addresses.
+func (t *tracer) entryAddress(a netip.Addr) string {
+	self := t.self()
+	if self == nil || !mesh.EntryAddresses.Contains(a) {
+		return ""
+	}
+	if _, ok := has(t.Facts, state.Route{Table: state.LocalTable, Dst: self.EntryBlock()}); !ok {
+		return fmt.Sprintf("This host does not take %s as its own: there is no local route to %s. %s", a, self.EntryBlock(), repair)
+	}
+	_, rule := has(t.Facts, state.Rule{From: self.EntryBlock(), Priority: state.RulePriority})
+	if _, ok := has(t.Facts, state.Route{Table: state.Table, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}); !rule || !ok {
+		return fmt.Sprintf("What is answered from %s does not come back through the mesh: the policy rule from %s, or the table %d that it looks up, is missing. %s", a, self.EntryBlock(), state.Table, repair)
+	}
+	return ""
+}
+
+// askedAt is where a process of this host is asked: udp for an entry address, at the
+// address that it answers from.
+func (t *tracer) askedAt(a netip.Addr, proto mesh.Protocol) netip.Addr {
+	if self := t.self(); self != nil && proto == mesh.UDP && mesh.EntryAddresses.Contains(a) {
+		return self.Address
+	}
+	return a
 }
 
 // overlay is the way to another node: route, neighbour, FDB entry.

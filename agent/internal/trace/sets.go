@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -14,13 +15,7 @@ func (t *tracer) setOf(key mesh.PortKey) string {
 	sets := possible(key)
 	wanted := sets[0]
 	if t.port != nil {
-		hostMode := key.Protocol == mesh.TCP && t.port.Mode == mesh.Host
-		switch {
-		case t.port.ByAddress():
-			wanted = state.ListenSet(key.VIP, hostMode)
-		case hostMode:
-			wanted = hostTCP
-		}
+		wanted = compile.OpenSet(t.port)
 	}
 	if i := slices.IndexFunc(sets, t.hasPort); i >= 0 && !t.hasPort(wanted) {
 		return sets[i]
@@ -35,6 +30,7 @@ func possible(key mesh.PortKey) (sets []string) {
 		if key.Protocol == mesh.TCP {
 			sets = append(sets, hostTCP)
 		}
+		sets = append(sets, state.SetPrefix+"keep-"+string(key.Protocol))
 	}
 	sets = append(sets, state.ListenSet(key.VIP, false))
 	if key.Protocol == mesh.TCP {

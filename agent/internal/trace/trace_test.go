@@ -58,7 +58,19 @@ func record(t *testing.T) *mesh.Record {
 // and some traffic.
 func facts(t *testing.T) *Facts {
 	t.Helper()
+	return factsOf(record(t))
+}
+
+// preservedFacts are facts with a port of each protocol that preserves the client's address.
+func preservedFacts(t *testing.T) *Facts {
+	t.Helper()
 	rec := record(t)
+	must(t, rec.PutPort(&mesh.PublishedPort{Service: "web", Published: 8081, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, ClientAddress: mesh.Preserve}))
+	must(t, rec.PutPort(&mesh.PublishedPort{Service: "web", Published: 8081, Target: 80, Protocol: mesh.UDP, Mode: mesh.Ingress, ClientAddress: mesh.Preserve}))
+	return factsOf(rec)
+}
+
+func factsOf(rec *mesh.Record) *Facts {
 	f := &Facts{
 		Record: rec, Node: "n1", State: compile.Compile(rec, "n1", state.KernelVersion{Major: 6, Minor: 1}, compile.Conditions{}),
 		Links: map[string]kernel.LinkCounters{
@@ -161,6 +173,8 @@ func TestTraceText(t *testing.T) {
 			f.drop(state.FDB{MAC: "02:52:0a:ff:01:01"})
 		}},
 		{"a host that lost its record", "8080/tcp", func(f *Facts) { f.Record, f.Node = nil, "" }},
+		{"a preserved client address", "8081/tcp", func(f *Facts) { *f = *preservedFacts(t) }},
+		{"a preserved client address, udp", "8081/udp", func(f *Facts) { *f = *preservedFacts(t) }},
 	}
 	var got strings.Builder
 	for _, tt := range tests {
@@ -334,6 +348,28 @@ func TestWhatIsNotBroken(t *testing.T) {
 		spoil(f)
 		if trace := Of(f, mesh.PortKey{Port: 8080, Protocol: mesh.TCP}); !trace.Through() {
 			t.Errorf("%s: %+v", name, trace.Broken())
+		}
+	}
+}
+
+// TestTrace_PreservedBroken: what leads to the endpoint here, and what it answers back, is
+// part of the way.
+func TestTrace_PreservedBroken(t *testing.T) {
+	self := record(t).Nodes["n1"]
+	everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	nobody := func(mesh.PortKey, netip.Addr) ([]string, error) { return nil, nil }
+	for want, spoil := range map[string]func(f *Facts){
+		"No member 8081 in routingmesh-keep-tcp":                        func(f *Facts) { f.drop(state.SetMember{Set: "routingmesh-keep-tcp", Port: 8081}) },
+		"there is no local route to " + self.EntryBlock().String():      func(f *Facts) { f.drop(state.Route{Table: state.LocalTable, Dst: self.EntryBlock()}) },
+		"the policy rule from " + self.EntryBlock().String():            func(f *Facts) { f.drop(state.Rule{From: self.EntryBlock(), Priority: state.RulePriority}) },
+		"or the table 10255 that it looks up":                           func(f *Facts) { f.drop(state.Route{Table: state.Table, Dst: everything}) },
+		"at 0.0.0.0, which it must where the client's address":          func(f *Facts) { f.Listening = nobody },
+		"No rule gives what was for " + self.PreserveAddress().String(): func(f *Facts) { without(f.MeshChains, "POSTROUTING", self.PreserveAddress().String()) },
+	} {
+		f := preservedFacts(t)
+		spoil(f)
+		if broken := Of(f, mesh.PortKey{Port: 8081, Protocol: mesh.TCP}).Broken(); broken == nil || !strings.Contains(broken.Broken, want) {
+			t.Errorf("broken: %+v, want %s", broken, want)
 		}
 	}
 }

@@ -212,8 +212,8 @@ func trafficCounts(c mesh.Traffic) []Count {
 	return []Count{{"connections", c.Connections}, {"packets in", c.PacketsIn}, {"packets out", c.PacketsOut}, {"bytes in", c.BytesIn}, {"bytes out", c.BytesOut}}
 }
 
-// source is the rule that makes S the client of the endpoints; host mode for tcp
-// keeps the client, but for one on this node.
+// source is the rule that makes S the client of the endpoints; some ports keep the
+// client, but for one on this node or, where its address is preserved, on any.
 func (t *tracer) source() {
 	match := "--ctorigdst " + t.vip.String()
 	rule, _, ok := find(t.MeshChains, "nat", "POSTROUTING", match, "-j SNAT")
@@ -224,6 +224,8 @@ func (t *tracer) source() {
 	switch {
 	case !ok:
 		t.broken(meshSpace, "nat POSTROUTING", "No rule gives what was for %s a source address of the mesh: endpoints answer the client past it. %s", t.vip, repair)
+	case strings.HasPrefix(t.set, state.SetPrefix+"keep-"):
+		t.step(meshSpace, fmt.Sprintf("nat POSTROUTING: the client's address stays; SNAT to %s for one on a node", to), Count{"packets", rule.Packets})
 	case toHostMode(t.set):
 		t.step(meshSpace, fmt.Sprintf("nat POSTROUTING: the client's address stays; SNAT to %s for one on this node", to), Count{"packets", rule.Packets})
 	default:

@@ -36,6 +36,14 @@ resource "routingmesh_published_port" "office" {
   listen_addresses = ["192.168.200.0/24", "127.0.0.0/8"]
 }
 
+# The endpoints see the client's own address, whichever node it comes in by.
+resource "routingmesh_published_port" "log" {
+  service_id     = routingmesh_service.web.id
+  published_port = 8081
+  target_port    = 80
+  client_address = "preserve"
+}
+
 # Only on the nodes that run the endpoints, which see the client's own address.
 resource "routingmesh_published_port" "syslog" {
   service_id     = routingmesh_service.web.id

@@ -34,7 +34,7 @@ func DrainOf(r *mesh.Record, k mesh.PortKey, endpoint string, active uint32, rem
 	e := r.Services[port.Service].Endpoints[endpoint]
 	return mesh.Drain{
 		Port: k, Service: port.Service, Endpoint: endpoint, Node: e.Node,
-		Address: port.AddressFor(e, r.Nodes[e.Node]), Active: active, RemainingMillis: remainingMillis,
+		Address: port.AddressFor(e, r.Nodes[e.Node], r.Nodes[e.Node]), Active: active, RemainingMillis: remainingMillis,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // A udp client that keeps its source port keeps its conntrack entry, and with it
@@ -100,7 +101,15 @@ func (m inMesh) stale(e entry) bool {
 		return false
 	}
 	v, ok := m.Servers[e.to]
-	if !ok || !m.Mesh[e.answeredTo.Addr()] {
+	if !ok {
+		return true
+	}
+	answered := m.Mesh[e.answeredTo.Addr()]
+	if mesh.EntryAddresses.Contains(e.answeredFrom.Addr()) {
+		// The client's address is preserved, but that of one on a node, which is S here.
+		answered = answered || e.answeredTo.Addr() == e.from.Addr()
+	}
+	if !answered {
 		return true
 	}
 	if v.OnePacket {
@@ -113,9 +122,9 @@ func (m inMesh) stale(e entry) bool {
 type inHost struct{ *Stale }
 
 // stale is what leads to an address that the mesh had here; of udp also what was
-// begun for a published port past our DNAT, or has it and is for a port that is
-// closed, or lacks the source that a client on this host needs, the host address. And
-// of both what has it for an address at which the port is closed.
+// begun for a published port, or an entry address, past our DNAT, or has it and is for a
+// port that is closed, or lacks the source that a client on this host needs, the host
+// address. And of both what has it for an address at which the port is closed.
 func (h inHost) stale(e entry) bool {
 	switch {
 	case h.Gone[e.answeredFrom.Addr()]:
@@ -123,9 +132,11 @@ func (h inHost) stale(e entry) bool {
 	case e.tcp:
 		return e.to != e.answeredFrom && e.answeredFrom.Port() == e.to.Port() && h.closedAt(e)
 	case e.to == e.answeredFrom:
-		return h.isLocal(e.to.Addr()) && (h.Open[e.to.Port()] || h.listensAt(e.to))
+		return mesh.EntryAddresses.Contains(e.to.Addr()) || h.isLocal(e.to.Addr()) && (h.Open[e.to.Port()] || h.listensAt(e.to))
 	case h.Mesh[e.answeredFrom.Addr()] && e.answeredFrom.Port() == e.to.Port():
-		return h.closed(e) || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
+		// Or the port has changed its client_address, and so its VIP.
+		_, served := h.Servers[e.answeredFrom]
+		return !served || h.closed(e) || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
 	}
 	return false
 }

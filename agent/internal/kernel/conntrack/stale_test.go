@@ -16,9 +16,13 @@ func TestStale_Rules(t *testing.T) {
 	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.1:54"), OnePacket: true})
 	s.Virtual(state.VirtualServer{Proto: "tcp", Addr: ap("10.255.1.1:80")})
 	s.Destination(state.RealServer{Proto: "udp", Server: ap("10.255.1.1:53"), Addr: ap("10.255.2.2:530")})
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.5:55")})
+	s.Destination(state.RealServer{Proto: "udp", Server: ap("10.255.1.5:55"), Addr: ap("243.224.63.1:53")})
+	s.Mesh[addr("10.255.1.5")], s.Open[55] = true, true
 	s.Open[53], s.Local[addr("192.0.2.1")], s.Self = true, true, addr("10.255.1.2")
 	s.Mesh[addr("10.255.1.1")], s.Mesh[addr("10.255.9.1")], s.Gone[addr("10.255.9.1")] = true, true, true
-	s.Listen("udp", ap("10.255.1.1:55"), netip.MustParsePrefix("192.0.2.1/32"))
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.1:56")})
+	s.Listen("udp", ap("10.255.1.1:56"), netip.MustParsePrefix("192.0.2.1/32"))
 	s.Listen("tcp", ap("10.255.1.8:443"), netip.MustParsePrefix("192.0.2.0/31"))
 	for _, further := range []string{"10.255.1.8", "10.255.1.10"} {
 		s.Mesh[addr(further)], s.Further[addr(further)] = true, true
@@ -36,6 +40,14 @@ func TestStale_Rules(t *testing.T) {
 		{"in the mesh: of a service that is gone", client, "10.255.1.1:99", "10.255.2.2:530", "10.255.1.1:4000", false, false, true},
 		{"in the mesh: not answered to the VIP", client, "10.255.1.1:53", "10.255.2.2:530", client, false, false, true},
 		{"in the mesh: each packet by itself", client, "10.255.1.1:54", "10.255.1.1:54", "10.255.1.1:4000", false, false, false},
+		{"in the mesh: the client's address is preserved", client, "10.255.1.5:55", "243.224.63.1:53", client, false, false, false},
+		{"in the mesh: preserved, of a client on a node", "10.255.1.2:4000", "10.255.1.5:55", "243.224.63.1:53", "10.255.1.1:4000", false, false, false},
+		{"in the mesh: preserved, and answered elsewhere", client, "10.255.1.5:55", "243.224.63.1:53", "203.0.113.1:4000", false, false, true},
+		{"in the mesh: preserved, to a destination that is gone", client, "10.255.1.5:55", "243.224.95.1:53", client, false, false, true},
+		{"on the host: the client's address is preserved", client, "192.0.2.1:55", "10.255.1.5:55", client, false, false, false},
+		{"on the host: of a port that was preserved", client, "192.0.2.1:53", "10.255.1.5:53", client, false, true, false},
+		{"on the host: to an endpoint, preserved", client, "243.224.63.1:53", "192.0.2.1:53", client, false, false, false},
+		{"on the host: to an endpoint, begun without its translation", client, "243.224.63.1:53", "243.224.63.1:53", client, false, true, false},
 		{"on the host: of another's", client, "203.0.113.1:53", "203.0.113.1:53", client, false, false, false},
 		{"on the host: translated", client, "192.0.2.1:53", "10.255.1.1:53", client, false, false, false},
 		{"on the host: begun before the port was open", client, "192.0.2.1:53", "192.0.2.1:53", client, false, true, false},
@@ -44,10 +56,10 @@ func TestStale_Rules(t *testing.T) {
 		{"on the host: its own, without it", hosts, "192.0.2.1:53", "10.255.1.1:53", hosts, false, true, false},
 		{"on the host: to a VIP that is gone", client, "192.0.2.1:80", "10.255.9.1:80", client, true, true, false},
 		{"in the mesh: to a further VIP, answered to the first", client, "10.255.1.8:53", "10.255.2.2:530", "10.255.1.1:4000", false, false, false},
-		{"on the host: to an address of the port", client, "192.0.2.1:55", "10.255.1.1:55", client, false, false, false},
-		{"on the host: to an address that is no more the port's", client, "192.0.2.2:55", "10.255.1.1:55", client, false, true, false},
-		{"on the host: begun before the port was open there", client, "192.0.2.1:55", "192.0.2.1:55", client, false, true, false},
-		{"on the host: begun where the port is not open", client, "192.0.2.2:55", "192.0.2.2:55", client, false, false, false},
+		{"on the host: to an address of the port", client, "192.0.2.1:56", "10.255.1.1:56", client, false, false, false},
+		{"on the host: to an address that is no more the port's", client, "192.0.2.2:56", "10.255.1.1:56", client, false, true, false},
+		{"on the host: begun before the port was open there", client, "192.0.2.1:56", "192.0.2.1:56", client, false, true, false},
+		{"on the host: begun where the port is not open", client, "192.0.2.2:56", "192.0.2.2:56", client, false, false, false},
 		{"on the host: of a further VIP without ports", client, "192.0.2.1:53", "10.255.1.10:53", client, false, true, false},
 		{"on the host: tcp to an address of the port", client, "192.0.2.1:443", "10.255.1.8:443", client, true, false, false},
 		{"on the host: tcp to an address that is no more the port's", client, "192.0.2.2:443", "10.255.1.8:443", client, true, true, false},

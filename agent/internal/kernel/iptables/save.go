@@ -181,11 +181,11 @@ func hooksOf(jumps []jump) (hooks, match string) {
 }
 
 // Foreign names the chains with our names that have rules, and none that is ours, as
-// "TABLE/CHAIN", sorted: ours all name a set or a link of the mesh, also those of an
+// "TABLE/CHAIN", sorted: ours all name a set or a link of the mesh, or mark answers, also those of an
 // earlier version that somebody has saved. The administrator's chain is not one.
 func (rs Ruleset) Foreign() (names []string) {
 	ours := func(rule string) bool {
-		return strings.Contains(rule, state.SetPrefix) || strings.Contains(rule, state.HostLink)
+		return strings.Contains(rule, state.SetPrefix) || strings.Contains(rule, state.HostLink) || strings.HasPrefix(rule, state.MarkAnswers)
 	}
 	for tableName, t := range rs {
 		for name, c := range t {

@@ -16,13 +16,13 @@ import (
 // link or its table, so that one which lost the mark is still seen.
 const protocol = 210
 
-// Observe reads the routes on our links, and all of our table. In the mesh's namespace
+// Observe reads the routes on our links, and all of our tables. In the mesh's namespace
 // every route is ours, but for those that the kernel makes of addresses. names are those
 // of all links in the namespace by index.
 func Observe(space *netns.Space, ns state.NS, links []string, names map[int]string, into state.State) error {
-	tables := []int{state.MainTable}
+	tables := []int{unix.RT_TABLE_UNSPEC} // all
 	if ns == state.Host {
-		tables = append(tables, state.Table)
+		tables = []int{state.MainTable, state.Table, state.LocalTable}
 	}
 	for _, table := range tables {
 		routes, err := nlmsg.List("routes", func() ([]netlink.Route, error) {
@@ -61,6 +61,7 @@ func routeOf(ns state.NS, r netlink.Route, link string) state.Route {
 		OnLink: r.Flags&unix.RTNH_F_ONLINK != 0,
 
 		Unreachable: r.Type == unix.RTN_UNREACHABLE,
+		Local:       r.Type == unix.RTN_LOCAL,
 	}
 }
 
@@ -79,6 +80,9 @@ func Put(space *netns.Space, via netlink.Link, r state.Route) error {
 		// A gateway must be reached through a narrower scope than its own
 		// route's (fib_check_nh): so say that this is the link itself.
 		request.Scope = unix.RT_SCOPE_LINK
+	}
+	if r.Local {
+		request.Type, request.Scope = unix.RTN_LOCAL, unix.RT_SCOPE_HOST
 	}
 	if r.OnLink {
 		request.Flags = unix.RTNH_F_ONLINK

@@ -1,8 +1,6 @@
 package route
 
 import (
-	"net/netip"
-
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -11,48 +9,81 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// ObserveRules reads the policy rules of our priority.
-func ObserveRules(host *netns.Space, into state.State) error {
+// ObserveRules reads the policy rules: in the host's namespace those of our priority, in the
+// mesh's all but those that the kernel makes.
+func ObserveRules(space *netns.Space, ns state.NS, into state.State) error {
+	filter, mask := &netlink.Rule{}, uint64(0)
+	if ns == state.Host {
+		filter.Priority, mask = state.RulePriority, netlink.RT_FILTER_PRIORITY
+	}
 	rules, err := nlmsg.List("policy rules", func() ([]netlink.Rule, error) {
-		return host.Netlink.RuleListFiltered(unix.AF_INET, &netlink.Rule{Priority: state.RulePriority}, netlink.RT_FILTER_PRIORITY)
+		return space.Netlink.RuleListFiltered(unix.AF_INET, filter, mask)
 	})
 	if err != nil {
 		return err
 	}
 	for _, rule := range rules {
-		into.Put(state.Rule{From: ruleFrom(rule), Table: rule.Table, Priority: rule.Priority})
+		if ns == state.Host || !byKernel(rule) {
+			into.Put(ruleOf(ns, rule))
+		}
 	}
 	return nil
 }
 
-func ruleFrom(r netlink.Rule) netip.Addr {
-	if r.Src == nil {
-		return netip.Addr{}
+// byKernel says that every namespace has the rule: fib_default_rules_init.
+func byKernel(r netlink.Rule) bool {
+	switch r.Priority {
+	case 0, -1: // the library's word for a rule without the attribute
+		return r.Table == unix.RT_TABLE_LOCAL
+	case state.MainRule:
+		return r.Table == unix.RT_TABLE_MAIN
+	case state.MainRule + 1:
+		return r.Table == unix.RT_TABLE_DEFAULT
 	}
-	return nlmsg.ToAddr(r.Src.IP)
+	return false
+}
+
+func ruleOf(ns state.NS, r netlink.Rule) state.Rule {
+	o := state.Rule{NS: ns, Except: r.Invert, Mark: r.Mark, Table: r.Table, Priority: r.Priority, Goto: max(r.Goto, 0)}
+	if r.Src != nil {
+		o.From = nlmsg.ToPrefix(r.Src)
+	}
+	if o.Goto != 0 {
+		o.Table = 0
+	}
+	return o
 }
 
 // PutRule adds the new version before it removes the old one.
-func PutRule(host *netns.Space, old state.Object, r state.Rule) error {
-	if err := nlmsg.Ignore(host.Netlink.RuleAdd(ruleRequest(r)), unix.EEXIST); err != nil {
+func PutRule(space *netns.Space, old state.Object, r state.Rule) error {
+	if err := nlmsg.Ignore(space.Netlink.RuleAdd(ruleRequest(r)), unix.EEXIST); err != nil {
 		return err
 	}
 	if was, ok := old.(state.Rule); ok && was != r {
-		return RemoveRule(host, was)
+		return RemoveRule(space, was)
 	}
 	return nil
 }
 
 // RemoveRule removes a rule that may be gone.
-func RemoveRule(host *netns.Space, r state.Rule) error {
-	return nlmsg.Ignore(host.Netlink.RuleDel(ruleRequest(r)), unix.ENOENT)
+func RemoveRule(space *netns.Space, r state.Rule) error {
+	return nlmsg.Ignore(space.Netlink.RuleDel(ruleRequest(r)), unix.ENOENT)
 }
 
 func ruleRequest(r state.Rule) *netlink.Rule {
 	request := netlink.NewRule()
-	request.Family, request.Table, request.Priority = unix.AF_INET, r.Table, r.Priority
+	request.Family, request.Priority, request.Invert = unix.AF_INET, r.Priority, r.Except
+	if r.Goto != 0 {
+		request.Goto = r.Goto
+	} else {
+		request.Table = r.Table
+	}
 	if r.From.IsValid() {
-		request.Src = nlmsg.ToIPNet(netip.PrefixFrom(r.From, r.From.BitLen()))
+		request.Src = nlmsg.ToIPNet(r.From)
+	}
+	if r.Mark != 0 {
+		mask := r.Mark
+		request.Mark, request.Mask = r.Mark, &mask
 	}
 	return request
 }
