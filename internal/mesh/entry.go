@@ -94,6 +94,16 @@ func (p *PublishedPort) checkPreserve() error {
 	return &Error{Object: PortRef(p.Key().Plain()), Attribute: "client_address", Detail: why}
 }
 
+// PreservesAddresses says that a port preserves clients' addresses, or has done so.
+func (r *Record) PreservesAddresses() bool {
+	for _, p := range r.Ports {
+		if p.keepsAddresses() {
+			return true
+		}
+	}
+	return false
+}
+
 // preservable says why no port of the cluster can have Preserve, nil where it can. A pool
 // that is not valid stands for one that is not known yet, as in a plan.
 func (c *Cluster) preservable() error {

@@ -205,6 +205,37 @@ func TestPreflightOfANodeThatJoins(t *testing.T) {
 	}
 }
 
+// TestPreflight_Preserving: what ports need that preserve clients' addresses is checked with
+// the first of them, and with another mark.
+func TestPreflight_Preserving(t *testing.T) {
+	h := &Host{Proc: fakeProc(t), Preserving: func(_ context.Context, mark uint32) []string { return []string{fmt.Sprintf("Taken: %#x.", mark)} }}
+	port := mesh.PublishedPort{Published: 18080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}
+	plain := withPorts(t, "n1", []mesh.PublishedPort{port})
+	port.ClientAddress = mesh.Preserve
+	preserving := withPorts(t, "n1", []mesh.PublishedPort{port})
+	marked := preserving.Clone()
+	marked.Cluster.MarkBit = 20
+	for _, tt := range []struct {
+		name        string
+		current, to *mesh.Record
+		want        string
+	}{
+		{"the first one", plain, preserving, "Taken: 0x1000."},
+		{"one more apply", preserving, preserving, ""},
+		{"another mark", preserving, marked, "Taken: 0x100000."},
+		{"none", nil, plain, ""},
+		{"a node that joins", nil, preserving, "Taken: 0x1000."},
+	} {
+		var got []string
+		for _, p := range h.Preflight(t.Context(), tt.current, tt.to, "n1") {
+			got = append(got, p.Text)
+		}
+		if text := strings.Join(got, " "); text != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, text, tt.want)
+		}
+	}
+}
+
 func TestPreflightOfAnAddressThatIsNotTheHosts(t *testing.T) {
 	h := &Host{Proc: fakeProc(t)}
 	problems := h.Preflight(t.Context(), nil, cluster(t), "n2")

@@ -22,6 +22,9 @@ type Host struct {
 	// Requirements lists what the kernel and its tools lack, and what the mesh
 	// cannot work beside, one sentence each.
 	Requirements func(context.Context) []string
+	// Preserving lists what the host lacks for ports that preserve clients' addresses, and
+	// what uses the mark already, one sentence each; nil knows of nothing.
+	Preserving func(ctx context.Context, mark uint32) []string
 	// Taken lists what somebody else has under a name or a number that is the mesh's, one
 	// sentence each; nil knows of none.
 	Taken func(context.Context) ([]string, error)
@@ -53,6 +56,11 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	if c.before == nil {
 		h.checkRequirements(ctx, c)
 		h.checkTaken(ctx, c)
+	}
+	if h.Preserving != nil && c.preservingIsNew() {
+		for _, text := range h.Preserving(ctx, next.Cluster.Mark()) {
+			c.node(mesh.ProblemHostLacks, "", "%s", text)
+		}
 	}
 	h.checkAddress(c)
 	if c.placeIsNew() {
@@ -89,6 +97,10 @@ func (h *Host) checkTaken(ctx context.Context, c *check) {
 	if err != nil && len(c.problems) == 0 {
 		c.node(mesh.ProblemHostUnread, "", "Whether somebody else uses the mesh's names on this host cannot be read: %v.", err)
 	}
+}
+
+func (c *check) preservingIsNew() bool {
+	return c.next.PreservesAddresses() && (c.before == nil || !c.current.PreservesAddresses() || c.current.Cluster.Mark() != c.next.Cluster.Mark())
 }
 
 func (c *check) placeIsNew() bool {

@@ -29,9 +29,27 @@ type Missing struct {
 // modules says little where they are built in, or loaded by the host of a
 // container, or there but refused by the distribution's iptables.
 func Requirements(ctx context.Context) []Missing {
+	return try(ctx, func(p *probes) {
+		p.kernel()
+		p.iptables()
+	})
+}
+
+// PreserveRequirements is Requirements for what only ports need that preserve clients'
+// addresses.
+func PreserveRequirements(ctx context.Context) []Missing {
+	return try(ctx, func(p *probes) {
+		p.rules([]rule{
+			{"match connmark, CONNMARK (xt_connmark)", "nat", "-A PROBE -m connmark --mark 0x1000/0x1000 -j CONNMARK --set-xmark 0x1000/0x1000"},
+			{"MARK (xt_mark, iptable_mangle)", "mangle", "-A PROBE " + state.MarkAnswers + "0x1000/0x1000"},
+		})
+	})
+}
+
+func try(ctx context.Context, probe func(*probes)) []Missing {
 	var missing []Missing
 	err := netns.DoInNew(func() (err error) {
-		missing, err = tryAll(ctx)
+		missing, err = tryAll(ctx, probe)
 		return err
 	})
 	if err != nil {
@@ -43,14 +61,13 @@ func Requirements(ctx context.Context) []Missing {
 	return missing
 }
 
-func tryAll(ctx context.Context) ([]Missing, error) {
+func tryAll(ctx context.Context, probe func(*probes)) ([]Missing, error) {
 	scratch, err := scratchNamespace()
 	if err != nil {
 		return nil, err
 	}
 	p := &probes{ctx: ctx, scratch: scratch}
-	p.kernel()
-	p.iptables()
+	probe(p)
 	if err := scratch.Close(); err != nil {
 		p.lacks("a namespace that can be left", "", err, "")
 	}
@@ -152,7 +169,7 @@ func (p *probes) iptables() {
 			return
 		}
 	}
-	rules := []struct{ what, table, rule string }{
+	p.rules([]rule{
 		{"DNAT (nf_nat, xt_nat, iptable_nat)", "nat", "-A PROBE -p tcp -j DNAT --to-destination 192.0.2.1"},
 		{"SNAT (nf_nat, xt_nat, iptable_nat)", "nat", "-I POSTROUTING 1 -s 192.0.2.1 -j SNAT --to-source 192.0.2.1"},
 		{"match set (xt_set)", "filter", "-A PROBE -p tcp -m set --match-set " + probeSet + " dst -j RETURN"},
@@ -160,11 +177,15 @@ func (p *probes) iptables() {
 		{"match addrtype (xt_addrtype)", "nat", "-A PROBE -m addrtype --dst-type LOCAL -j RETURN"},
 		{"match conntrack (nf_conntrack, xt_conntrack)", "filter", "-A PROBE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT --ctorigdst 192.0.2.1 -j ACCEPT"},
 		{"match bpf (xt_bpf)", "filter", `-A PROBE -p udp -m bpf --bytecode "1,6 0 0 0" -j DROP`},
-		{"match connmark, CONNMARK (xt_connmark)", "nat", "-A PROBE -m connmark --mark 0x1000/0x1000 -j CONNMARK --set-xmark 0x1000/0x1000"},
-		{"MARK (xt_mark, iptable_mangle)", "mangle", "-A PROBE " + state.MarkAnswers + "0x1000/0x1000"},
 		{"CT --notrack (iptable_raw, xt_CT)", "raw", "-A PROBE -j CT --notrack"},
-	}
-	for _, r := range rules {
+	})
+}
+
+// rule needs an extension of iptables.
+type rule struct{ what, table, rule string }
+
+func (p *probes) rules(all []rule) {
+	for _, r := range all {
 		input := fmt.Sprintf("*%s\n:PROBE - [0:0]\n%s\nCOMMIT\n", r.table, r.rule)
 		err := p.scratch.Do(func() error { return p.restored(input, r.table) })
 		if err != nil {

@@ -44,6 +44,38 @@ func Taken(ctx context.Context, root string) ([]string, error) {
 	return h.taken(), err
 }
 
+// MarkTaken says, in sentences, which policy rules of others look at the mark that the mesh
+// would set: they would lead its packets elsewhere.
+func MarkTaken(mark uint32) ([]string, error) {
+	ns, err := netns.Current()
+	if err != nil {
+		return nil, fmt.Errorf("open this network namespace: %w", err)
+	}
+	space, err := netns.NewSpace(ns)
+	if err != nil {
+		return nil, err
+	}
+	defer space.Close()
+	rules, err := nlmsg.List("policy rules", func() ([]netlink.Rule, error) { return space.Netlink.RuleList(unix.AF_INET) })
+	return marksOfOthers(rules, mark), err
+}
+
+// marksOfOthers leaves out rules for all packets without a mark, and those that we set.
+func marksOfOthers(rules []netlink.Rule, mark uint32) (texts []string) {
+	for _, r := range rules {
+		mask := ^uint32(0)
+		if r.Mask != nil {
+			mask = *r.Mask
+		}
+		if r.Mark&mask&mark == 0 || ourRule(r) {
+			continue
+		}
+		texts = append(texts, fmt.Sprintf("The policy rule %d of this host is for packets with the mark %#x/%#x, which has the bit %#x that the mesh would set (mark_bit of the cluster). "+
+			"Choose another mark_bit (`ip rule show` lists what is used).", r.Priority, r.Mark, mask, mark))
+	}
+	return texts
+}
+
 // holdings is what there is under our names and numbers.
 type holdings struct {
 	rules  []netlink.Rule          // all policy rules

@@ -84,3 +84,27 @@ func TestTaken(t *testing.T) {
 		})
 	}
 }
+
+// TestMarksOfOthers: a rule of somebody else that asks for our bit is named, one that asks
+// for others, or for none, is not.
+func TestMarksOfOthers(t *testing.T) {
+	const bit = uint32(0x1000)
+	mask := func(m uint32) *uint32 { return &m }
+	for name, tt := range map[string]struct {
+		rule netlink.Rule
+		want bool
+	}{
+		"the bit":          {netlink.Rule{Priority: 100, Table: 7, Mark: bit, Mask: mask(bit)}, true},
+		"one of its bits":  {netlink.Rule{Priority: 100, Table: 7, Mark: 0xff00, Mask: mask(0xff00)}, true},
+		"the whole mark":   {netlink.Rule{Priority: 100, Table: 7, Mark: 0x1234}, true},
+		"another bit":      {netlink.Rule{Priority: 100, Table: 7, Mark: 0x80000, Mask: mask(0xff0000)}, false},
+		"without the bit":  {netlink.Rule{Priority: 100, Table: 7, Mark: 0, Mask: mask(0xffff)}, false},
+		"no mark":          {netlink.Rule{Priority: 32766, Table: 254}, false},
+		"ours from before": {netlink.Rule{Priority: state.RulePriority, Table: state.Table, Mark: bit, Mask: mask(bit)}, false},
+	} {
+		texts := marksOfOthers([]netlink.Rule{tt.rule}, bit)
+		if got := len(texts) == 1 && strings.Contains(texts[0], "another mark_bit"); got != tt.want {
+			t.Errorf("%s: %q", name, texts)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func OpenKernel(l layout.Layout, log *slog.Logger) (*kernel.Kernel, error) {
 
 // Host is what can be read of this host.
 func Host(l layout.Layout) *host.Host {
-	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements,
+	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements, Preserving: preserving,
 		Taken:      func(ctx context.Context) ([]string, error) { return kernel.Taken(ctx, l.Root) },
 		Translated: firewall.Translated}
 }
@@ -55,7 +55,20 @@ func requirements(ctx context.Context) []string {
 	if b, err := kernel.ReadBackends(ctx); err == nil && b.Mixed() != "" { // an error is one of a missing program, see below
 		texts = append(texts, b.Mixed())
 	}
-	for _, m := range kernel.Requirements(ctx) {
+	return append(texts, lacking(kernel.Requirements(ctx))...)
+}
+
+// preserving is requirements of ports that preserve clients' addresses.
+func preserving(ctx context.Context, mark uint32) []string {
+	texts, err := kernel.MarkTaken(mark)
+	if err != nil {
+		texts = append(texts, fmt.Sprintf("Whether somebody else uses the mesh's mark on this host cannot be read: %v.", err))
+	}
+	return append(texts, lacking(kernel.PreserveRequirements(ctx))...)
+}
+
+func lacking(missing []kernel.Missing) (texts []string) {
+	for _, m := range missing {
 		texts = append(texts, fmt.Sprintf("The host lacks %s: %s. %s.", m.What, strings.TrimSuffix(m.Why, "."), strings.TrimSuffix(m.Fix, ".")))
 	}
 	return texts
