@@ -52,8 +52,8 @@ func (o Op) Sentence() string {
 // (set members) come first, then all additions and changes in the order of
 // kinds, then the other removals in reverse: a port is closed before its
 // service goes, a new destination serves before an old one is taken away, or loses
-// its weight. What lets a port in at some addresses goes only after what takes its place,
-// so that the addresses of both are open all the time.
+// its weight. What lets a port in goes only after what takes its place in another set, or at
+// other addresses: the port is open all the time.
 func Plan(desired, observed State) []Op {
 	var closing, building, quiescing, removing []*keyed
 	replaced := replacements(desired, observed)
@@ -61,10 +61,11 @@ func Plan(desired, observed State) []Op {
 		if _, wanted := desired[k]; wanted {
 			continue
 		}
-		switch op := (&keyed{k, Op{Action: Remove, Old: old}}); {
-		case k.Kind == KindSetMember && replaced.has(old):
+		op := &keyed{k, Op{Action: Remove, Old: old}}
+		switch m, member := old.(SetMember); {
+		case member && replaced[m.Port]:
 			quiescing = append(quiescing, op)
-		case k.Kind == KindSetMember:
+		case member:
 			closing = append(closing, op)
 		default:
 			removing = append(removing, op)
@@ -106,25 +107,15 @@ type keyed struct {
 	op  Op
 }
 
-// replacing are the ports that get members of sets, by number, and whether one of them
-// is for a network.
-type replacing map[uint16]bool
-
-func replacements(desired, observed State) replacing {
-	added := replacing{}
+// replacements are the numbers of the ports that get members of sets.
+func replacements(desired, observed State) map[uint16]bool {
+	added := map[uint16]bool{}
 	for k, want := range desired {
 		if m, ok := want.(SetMember); ok && m.Port != 0 && observed[k] == nil {
-			added[m.Port] = added[m.Port] || m.Bits != 0
+			added[m.Port] = true
 		}
 	}
 	return added
-}
-
-// has says that a member that goes is replaced: it, or what comes, is for a network.
-func (r replacing) has(old Object) bool {
-	m, _ := old.(SetMember)
-	networks, ok := r[m.Port]
-	return ok && (networks || m.Bits != 0)
 }
 
 // quiesces says that a destination loses its weight: it then gets no new connections. Or

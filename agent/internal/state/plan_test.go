@@ -76,6 +76,31 @@ func TestPlanRaisesWeightsBeforeItLowersThem(t *testing.T) {
 	}
 }
 
+// TestPlanKeepsPortsOpen: one that gets another VIP, or other addresses, is open all the time.
+func TestPlanKeepsPortsOpen(t *testing.T) {
+	network := func(text string) SetMember {
+		n := netip.MustParsePrefix(text)
+		return SetMember{Set: ListenSet(0, false), Addr: n.Addr(), Bits: uint8(n.Bits()), Port: 443, Proto: "tcp"}
+	}
+	desired, observed := State{}, State{}
+	desired.Put(SetMember{Set: "routingmesh-keep-tcp", Port: 8080}, network("192.0.2.0/24"))
+	observed.Put(SetMember{Set: "routingmesh-tcp", Port: 8080}, SetMember{Set: "routingmesh-tcp", Port: 8081}, network("192.0.2.7/32"))
+	var got []string
+	for _, op := range Plan(desired, observed) {
+		got = append(got, op.String())
+	}
+	want := []string{
+		"remove port 8081 in ipset routingmesh-tcp",
+		"add port 8080 in ipset routingmesh-keep-tcp",
+		"add 192.0.2.0/24 to tcp port 443 in ipset routingmesh-listen-0",
+		"remove 192.0.2.7/32 to tcp port 443 in ipset routingmesh-listen-0",
+		"remove port 8080 in ipset routingmesh-tcp",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
 func TestSettingsFitTheKernel(t *testing.T) {
 	for release, reuseMode := range map[string]bool{
 		"4.18.0-553.el8_10.x86_64": true, "5.4.0-200-generic": true, "5.9.0": false, "5.10.0-33-amd64": false, "6.1.0-56-amd64": false, "7": false, "odd": false,
