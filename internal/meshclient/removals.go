@@ -43,7 +43,14 @@ func newRemovals() *removals {
 // begin says that the object is being removed until done is called; route is
 // that of a node's host, "" for other objects.
 func (r *removals) begin(o mesh.Ref, route string) (done func()) {
-	step := func(by int) {
+	end := r.attempt(o, route)
+	return func() { end(true) }
+}
+
+// attempt is begin for what may leave the object where it is: it makes room only if it has
+// removed something.
+func (r *removals) attempt(o mesh.Ref, route string) (done func(removed bool)) {
+	step := func(by int, removed bool) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.count++
@@ -51,15 +58,15 @@ func (r *removals) begin(o mesh.Ref, route string) (done func()) {
 		if route != "" {
 			r.hosts[route] += by
 		}
-		if by < 0 {
+		if removed {
 			r.ended[o] = r.count
 		}
 		r.last = time.Now()
 		close(r.signal)
 		r.signal = make(chan struct{})
 	}
-	step(1)
-	return func() { step(-1) }
+	step(1, false)
+	return func(removed bool) { step(-1, removed) }
 }
 
 func (r *removals) now() uint64 {

@@ -65,12 +65,14 @@ func (c *Client) putPort(ctx context.Context, cluster string, p mesh.PublishedPo
 		op.objects = []mesh.Ref{mesh.PortRef(published.Key())}
 		return nil
 	}
+	left := func(bool) {}
+	if !create { // it may leave addresses that another port of the number waits for
+		left = c.removals.attempt(mesh.PortRef(p.Key().Plain()), "")
+	}
 	result, err := c.queue.submit(ctx, op)
+	left(err == nil)
 	if result != nil {
 		result.Port = &published
-	}
-	if err == nil && !create { // it may have left addresses that another port waits for
-		c.removals.begin(mesh.PortRef(p.Key().Plain()), "")()
 	}
 	c.portsDrained(ctx, result, func(p *mesh.PublishedPort) bool { return p.Key() == published.Key() })
 	return result, err
