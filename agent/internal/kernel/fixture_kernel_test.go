@@ -52,7 +52,7 @@ func desired(t *testing.T, self node, others ...node) state.State {
 		state.Route{NS: state.Mesh, Table: 254, Dst: one(self.T()), Via: self.H(), Dev: "host0", OnLink: true},
 		state.Route{NS: state.Mesh, Table: 254, Dst: netip.MustParsePrefix("10.255.0.0/16"), Unreachable: true},
 	)
-	for _, name := range []string{"tcp", "udp", "host-tcp", "ep-tcp", "ep-udp", "limit-tcp", "limit-udp"} {
+	for _, name := range []string{"tcp", "udp", "host-tcp", "keep-tcp", "keep-udp", "ep-tcp", "ep-udp", "limit-tcp", "limit-udp"} {
 		s.Put(state.Set{Name: "routingmesh-" + name, Type: state.BitmapPort})
 	}
 	s.Put(state.Set{Name: "routingmesh-peers", Type: state.HashIP})
