@@ -60,7 +60,7 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 	}{
 		"port of another service": {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("api", 8080)) }, `Service "web" of the cluster publishes port 8080/tcp`},
 		"port that leaves": {func(w *walk) (string, error) {
-			w.leave("demo", mesh.PortRef(web8080))
+			w.leave("demo", portOfService("web", web8080))
 			return w.planPort("demo", "", portOf("api", 8080))
 		}, ""},
 		"its own port":    {func(w *walk) (string, error) { return w.planPort("demo", "demo/web/8080/tcp", portOf("web", 8080)) }, ""},
@@ -93,7 +93,7 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		"metrics address of a port that leaves": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.MetricsAddress = "127.0.0.1:8080"
-			w.leave("demo", mesh.PortRef(web8080))
+			w.leave("demo", portOfService("web", web8080))
 			return joined(w.planCluster("demo", c, true, false))
 		}, ""},
 	} {

@@ -29,7 +29,7 @@ type fault struct {
 // What the agent sees at once has to be repaired within 2 s; the rest is for asking, in an emulated machine whose cores others use as well: it
 // is still a third of the timer's period. What nothing but the timer sees has a period of it (30 s), and a bit.
 const (
-	atOnce  = 10
+	atOnce  = 20
 	byTimer = 60
 )
 
