@@ -9,17 +9,18 @@ import (
 	"testing"
 )
 
-// fakeMake says what it is called for, notes it, and fails for $FAILS. lab-up takes until lint is over; fuzz, testkernel and
-// testacc-faults wait for each other (not where previous fails, and fuzz is not begun).
+// fakeMake says what it is called for, notes it, and fails for $FAILS. lab-up takes until lint is over; fuzz and
+// testkernel wait for each other (not where previous fails, and fuzz is not begun), so do two parts of testacc.
 const fakeMake = `#!/bin/bash
 meet() { touch "$1"; [ "${FAILS:-}" = previous ] || for other in "${@:2}"; do until [ -e "$other" ]; do sleep 0.01; done; done; }
 echo "making $2 $3"
 case $2 in
   lint) meet linting booting; touch linted ;;
   lab-up) [ "${FAILS:-}" = check-generate ] || meet booting linted ;; # else lint is not run
-  fuzz) meet fuzzing kernel faults ;;
-  testkernel) meet kernel fuzzing faults ;;
-  testacc-faults) meet faults fuzzing kernel ;;
+  fuzz) meet fuzzing kernel ;;
+  testkernel) meet kernel fuzzing ;;
+  testacc-faults) meet faults serving ;;
+  testacc-serving) meet serving faults ;;
   unit) echo '    1.5 s  a TestSlow' >> "$RM_TEST_TIMES" ;;
 esac
 echo "$2" >> made
@@ -44,7 +45,7 @@ func testSh(t *testing.T, fails string) (made, printed string) {
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "scripts", "test.sh"))
-	cmd.Env = append(os.Environ(), "MAKE="+filepath.Join(dir, "make"), "FAILS="+fails, "KEEP=", "LAB_DIR=")
+	cmd.Env = append(os.Environ(), "MAKE="+filepath.Join(dir, "make"), "FAILS="+fails, "KEEP=", "LAB_DIR=", "LABS=2")
 	out, err := cmd.CombinedOutput()
 	if (err != nil) != (fails != "") {
 		t.Errorf("%v\n%s", err, out)
@@ -108,7 +109,7 @@ func TestScript_Fails_EndsTheLab(t *testing.T) {
 		"testacc-faults": sideStart,
 	} {
 		made, printed := testSh(t, fails)
-		if want == sideStart { // the other lab may have taken one more
+		if want == sideStart { // what is beside it goes on, and the other lab may have begun one more
 			if !strings.HasPrefix(made, upToLab) || !strings.HasSuffix(made, " lab-down lab-down") || strings.Contains(made, "testacc-rest") {
 				t.Errorf("%s fails: made %s", fails, made)
 			}
