@@ -146,6 +146,8 @@ const (
 	WarnFirewall WarningCode = "firewall"
 	// WarnHost: a setting or route of the host that is not ours leads the mesh's packets astray.
 	WarnHost WarningCode = "host"
+	// WarnContainers: an endpoint that is a container has none.
+	WarnContainers WarningCode = "containers"
 )
 
 // SortWarnings puts warnings into the order of Status.Warnings.

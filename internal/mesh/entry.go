@@ -59,7 +59,7 @@ func entryAddress(node, entry int) netip.Addr {
 // HasEndpointsAt says that the node's endpoints are reached at the overlay address, by
 // whichever node.
 func (n *Node) HasEndpointsAt(a netip.Addr) bool {
-	return a == n.HostAddress() || n.EntryBlock().Contains(a)
+	return a == n.HostAddress() || n.EntryBlock().Contains(a) || n.SlotBlock().Contains(a)
 }
 
 // Mark is the bit of packets' and connections' marks that the nodes use.

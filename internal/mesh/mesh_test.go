@@ -62,13 +62,15 @@ func TestNodesGetBlocksAndAddressesFromThePool(t *testing.T) {
 	}
 }
 
-// TestPort_AddressFor: an endpoint is reached at its node's host address, on its own port
+// TestPort_AddressesFor: an endpoint is reached at its node's host address, on its own port
 // or the one that the published port leads to.
-func TestPort_AddressFor(t *testing.T) {
+func TestPort_AddressesFor(t *testing.T) {
 	n2, p := demoRecord(t).Nodes["n2"], &PublishedPort{Published: 8080, Target: 80}
 	for port, want := range map[uint16]string{0: "10.255.1.2:80", 8081: "10.255.1.2:8081"} {
-		if got := p.AddressFor(Endpoint{Node: "n2", Port: port}, n2, n2); got.String() != want {
-			t.Errorf("an endpoint on port %d is at %s, want %s", port, got, want)
+		for got := range p.AddressesFor(Endpoint{Node: "n2", Port: port}, n2, n2) {
+			if got.String() != want {
+				t.Errorf("an endpoint on port %d is at %s, want %s", port, got, want)
+			}
 		}
 	}
 }

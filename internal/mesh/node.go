@@ -28,7 +28,7 @@ func (r *Record) PlanNode(n *Node) error {
 		}
 	}
 	if old := r.Nodes[n.Name]; old != nil {
-		n.Block = old.Block
+		n.Block, n.NextSlot = old.Block, old.NextSlot
 	} else if err := r.allocateBlock(n); err != nil {
 		return err
 	}
@@ -127,11 +127,7 @@ func (r *Record) allocateBlock(n *Node) error {
 }
 
 func (c *Cluster) block(index int) netip.Prefix {
-	base := c.AddressPool.Addr().As4()
-	a := binary.BigEndian.Uint32(base[:]) + uint32(index)<<(32-c.NodePrefixLength)
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], a)
-	return netip.PrefixFrom(netip.AddrFrom4(b), c.NodePrefixLength)
+	return netip.PrefixFrom(nth(c.AddressPool, index<<(32-c.NodePrefixLength)), c.NodePrefixLength)
 }
 
 // MeshAddress is S: the block's .1, on the mesh side; the virtual address of
@@ -166,10 +162,12 @@ func (n *Node) MAC() net.HardwareAddr {
 	return net.HardwareAddr{0x02, 0x52, a[0], a[1], a[2], a[3]}
 }
 
+// nth is the i-th address of a network, of one that is not known yet none.
 func nth(p netip.Prefix, i int) netip.Addr {
-	a := p.Addr()
-	for range i {
-		a = a.Next()
+	if !p.IsValid() {
+		return netip.Addr{}
 	}
-	return a
+	a := p.Addr().As4()
+	binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])+uint32(i))
+	return netip.AddrFrom4(a)
 }

@@ -158,14 +158,6 @@ func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol, 
 // TargetFor is the port on which endpoint e answers what comes to p.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
 
-// AddressFor is where endpoint e, which is on host, answers what comes to p by the entry node.
-func (p *PublishedPort) AddressFor(e Endpoint, host, entry *Node) netip.AddrPort {
-	if p.ClientAddress == Preserve {
-		return netip.AddrPortFrom(host.EntryAddress(entry), p.TargetFor(e))
-	}
-	return host.EndpointAddress(p.TargetFor(e))
-}
-
 // PutPort publishes or changes a port. A Published of 0 takes the next free
 // port of the cluster's range for the protocol, as Swarm does; the chosen port
 // is written to p. The error is an *Error that points at the attribute.
@@ -211,6 +203,9 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 		return fail("published_port", "The nodes' blocks have %d pairs of VIPs, not %d.", r.Cluster.vips(), int(p.VIP)+1)
 	}
 	if err := p.checkBalance(); err != nil {
+		return err
+	}
+	if err := p.checkSlots(r.Services[p.Service]); err != nil {
 		return err
 	}
 	if p.keepsAddresses() {

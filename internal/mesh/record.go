@@ -121,6 +121,8 @@ type Node struct {
 	// UnderlayMTU is the MTU in bytes of the link that carries Address, as the
 	// node's agent saw it at the join.
 	UnderlayMTU int `json:"underlay_mtu"`
+	// NextSlot is where the search for a free slot starts, as NextBlock is for blocks.
+	NextSlot int `json:"next_slot,omitempty"`
 }
 
 // Availability says whether a node serves, in Swarm's words.
@@ -165,14 +167,19 @@ type Service struct {
 	DrainSeconds int `json:"drain_seconds,omitempty"`
 }
 
-// Endpoint is one thing that answers: a process that listens on a node.
+// Endpoint is what answers on a node: a process that listens there, or containers.
 type Endpoint struct {
 	Node string `json:"node"`
 	// Port overrides the published port's target port; 0 means it does not.
 	Port uint16 `json:"port,omitempty"`
 	// Weight is its share of the connections beside the others', 0–65535; nil is
-	// 1. With 0 it gets no new ones, and keeps those that it has.
+	// 1. With 0 it gets no new ones, and keeps those that it has. Each slot has it.
 	Weight *int `json:"weight,omitempty"`
+	// Container says which containers answer; nil is a process of the host.
+	Container *Container `json:"container,omitempty"`
+	// Slots are the places of the containers in the node's block (Node.SlotAddress), 0 for one
+	// that PutService is to find.
+	Slots []uint16 `json:"slots,omitempty"`
 }
 
 // NewRecord returns the record of a cluster without nodes, at generation 0:

@@ -18,7 +18,14 @@ func (r *Record) PutService(s *Service) error {
 				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, node, r.Cluster.Name, r.NodeNames())
 		}
 	}
-	r.Services[s.Name] = s.clone().canonical()
+	if err := r.checkPreserved(s); err != nil {
+		return err
+	}
+	put := s.clone().canonical()
+	if err := r.allocateSlots(put); err != nil {
+		return err
+	}
+	r.Services[s.Name] = put
 	return nil
 }
 
@@ -26,10 +33,11 @@ func (s *Service) fail(attr, format string, args ...any) error {
 	return &Error{Object: ServiceRef(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 }
 
-// process is what an endpoint stands for.
+// process is what an endpoint stands for. container is "" for a process of the host.
 type process struct {
-	node string
-	port uint16
+	node      string
+	port      uint16
+	container string
 }
 
 // check has the rules of a service that are not about others. The node of an endpoint may
@@ -49,9 +57,18 @@ func (s *Service) check(seen map[process]string) error {
 		if err := CheckName(e.Node); err != nil {
 			return s.fail("endpoints", "Endpoint %q names a node that no cluster can have: %v.", key, err)
 		}
-		this := process{e.Node, e.Port}
+		if err := e.checkContainer(); err != nil {
+			return s.fail("endpoints", "Endpoint %q: %v.", key, err)
+		}
+		this := process{node: e.Node, port: e.Port}
+		if e.Container != nil {
+			this.container = e.Container.String()
+		}
 		if twin, ok := seen[this]; ok {
 			first, second := min(twin, key), max(twin, key)
+			if e.Container != nil {
+				return s.fail("endpoints", "Endpoints %q and %q are the same containers of node %s. Leave one of them out, and give the other more slots.", first, second, e.Node)
+			}
 			return s.fail("endpoints", "Endpoints %q and %q are the same process: node %s, port %s. Give one of them its own port.", first, second, e.Node, portText(e.Port))
 		}
 		seen[this] = key

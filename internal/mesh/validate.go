@@ -48,6 +48,9 @@ func (r *Record) Validate() error {
 			return err
 		}
 	}
+	if err := r.validateSlots(); err != nil {
+		return err
+	}
 	reserved := r.reservations()
 	for k, p := range r.Ports {
 		if p == nil || p.Key() != k || k.Port == 0 {

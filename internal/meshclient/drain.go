@@ -188,12 +188,16 @@ func targets(r *mesh.Record, p *mesh.PublishedPort) map[netip.AddrPort]bool {
 	for _, name := range r.LiveEndpoints(service) {
 		e := service.Endpoints[name]
 		if n := r.Nodes[e.Node]; n.Serving() {
-			all[p.AddressFor(e, n, n)] = true
+			for address := range p.AddressesFor(e, n, n) {
+				all[address] = true
+			}
 			if p.ClientAddress != mesh.Preserve {
 				continue
 			}
 			for _, entry := range r.Nodes { // each node has its own
-				all[p.AddressFor(e, n, entry)] = true
+				for address := range p.AddressesFor(e, n, entry) {
+					all[address] = true
+				}
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func (m *clusterDataModel) fill(snap *meshclient.Snapshot, counters map[string]*
 		objects = append(objects, mesh.NodeRef(name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
-		m.Services[name] = serviceDataOf(r.Services[name])
+		m.Services[name] = serviceDataOf(r, r.Services[name])
 		objects = append(objects, mesh.ServiceRef(name))
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(r.Ports), mesh.PortKey.Compare) {

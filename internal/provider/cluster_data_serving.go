@@ -9,11 +9,11 @@ import (
 )
 
 type serviceData struct {
-	Scheduler       string                   `tfsdk:"scheduler"`
-	SessionAffinity *affinityModel           `tfsdk:"session_affinity"`
-	HealthCheck     *healthCheckModel        `tfsdk:"health_check"`
-	DrainTimeout    string                   `tfsdk:"drain_timeout"`
-	Endpoints       map[string]endpointModel `tfsdk:"endpoints"`
+	Scheduler       string                  `tfsdk:"scheduler"`
+	SessionAffinity *affinityModel          `tfsdk:"session_affinity"`
+	HealthCheck     *healthCheckModel       `tfsdk:"health_check"`
+	DrainTimeout    string                  `tfsdk:"drain_timeout"`
+	Endpoints       map[string]endpointData `tfsdk:"endpoints"`
 }
 
 type portData struct {
@@ -53,13 +53,46 @@ type seenData struct {
 	Active   int64   `tfsdk:"active_connections"`
 }
 
-func serviceDataOf(s *mesh.Service) serviceData {
+// endpointData is an endpoint as the record has it.
+type endpointData struct {
+	Node      string         `tfsdk:"node"`
+	Port      *int64         `tfsdk:"port"`
+	Weight    int64          `tfsdk:"weight"`
+	Container *containerData `tfsdk:"container"`
+	Addresses []string       `tfsdk:"addresses"`
+}
+
+type containerData struct {
+	Name   *string           `tfsdk:"name"`
+	Labels map[string]string `tfsdk:"labels"`
+}
+
+func endpointDataOf(r *mesh.Record, e mesh.Endpoint) endpointData {
+	d := endpointData{Node: e.Node, Weight: int64(e.Share()), Addresses: []string{}}
+	if e.Port != 0 {
+		d.Port = new(int64(e.Port))
+	}
+	if c := e.Container; c != nil {
+		d.Container = &containerData{Labels: c.Labels}
+		if c.Name != "" {
+			d.Container.Name = &c.Name
+		}
+	}
+	if node := r.Nodes[e.Node]; node != nil {
+		for address := range e.Addresses(node) {
+			d.Addresses = append(d.Addresses, address.String())
+		}
+	}
+	return d
+}
+
+func serviceDataOf(r *mesh.Record, s *mesh.Service) serviceData {
 	d := serviceData{
 		Scheduler: s.SchedulerName(), SessionAffinity: affinityModelOf(s.Affinity), HealthCheck: healthCheckModelOf(s.HealthCheck),
-		DrainTimeout: durationText(s.Drain()), Endpoints: map[string]endpointModel{},
+		DrainTimeout: durationText(s.Drain()), Endpoints: map[string]endpointData{},
 	}
 	for key, e := range s.Endpoints {
-		d.Endpoints[key] = endpointModelOf(e)
+		d.Endpoints[key] = endpointDataOf(r, e)
 	}
 	return d
 }

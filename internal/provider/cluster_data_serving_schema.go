@@ -35,9 +35,17 @@ func serviceDataSchema() map[string]schema.Attribute {
 		"endpoints": schema.MapNestedAttribute{
 			Computed: true, MarkdownDescription: "The endpoints of the service, by their names in it.",
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"node":   readText("Node on which the process listens."),
+				"node":   readText("Node on which the process listens, or the containers run."),
 				"port":   readNumber("Port on which it listens, null where it is the published port's `target_port`."),
 				"weight": readNumber("Its share of the new connections, as the service has it."),
+				"container": schema.SingleNestedAttribute{
+					Computed: true, MarkdownDescription: "Which containers of the node answer. Null for a process of the host.",
+					Attributes: map[string]schema.Attribute{
+						"name":   readText("Name of the container. Null where labels tell."),
+						"labels": schema.MapAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Labels that the containers have. Null where the name tells."},
+					},
+				},
+				"addresses": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Its overlay addresses: the node's own for a process, one for each slot of containers. Empty where its node has left."},
 			}},
 		},
 	}

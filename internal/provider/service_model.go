@@ -31,9 +31,22 @@ type endpointModel struct {
 	Node   types.String `tfsdk:"node"`
 	Port   types.Int64  `tfsdk:"port"`
 	Weight types.Int64  `tfsdk:"weight"`
+	// Container is a containerModel.
+	Container types.Object `tfsdk:"container"`
 }
 
-var endpointType = types.ObjectType{AttrTypes: map[string]attr.Type{"node": types.StringType, "port": types.Int64Type, "weight": types.Int64Type}}
+// containerModel says which containers of the node answer.
+type containerModel struct {
+	Name   types.String `tfsdk:"name"`
+	Labels types.Map    `tfsdk:"labels"`
+	Slots  types.Int64  `tfsdk:"slots"`
+}
+
+var containerTypes = map[string]attr.Type{"name": types.StringType, "labels": types.MapType{ElemType: types.StringType}, "slots": types.Int64Type}
+
+var endpointType = types.ObjectType{AttrTypes: map[string]attr.Type{
+	"node": types.StringType, "port": types.Int64Type, "weight": types.Int64Type, "container": types.ObjectType{AttrTypes: containerTypes},
+}}
 
 // toMesh converts what is known; an endpoint of which something is unknown is
 // left out, and so is an affinity or a health check.
@@ -51,24 +64,54 @@ func (m *serviceModel) toMesh(ctx context.Context) (mesh.Service, diag.Diagnosti
 		}
 		var e endpointModel
 		diags.Append(object.As(ctx, &e, basetypes.ObjectAsOptions{})...)
-		if e.Node.IsUnknown() || e.Port.IsUnknown() || e.Weight.IsUnknown() {
-			continue
+		endpoint, known := e.toMesh(ctx, &diags)
+		if known {
+			s.Endpoints[key] = endpoint
 		}
-		s.Endpoints[key] = mesh.Endpoint{Node: e.Node.ValueString(), Port: uint16(e.Port.ValueInt64()), Weight: new(int(e.Weight.ValueInt64()))}
 	}
 	return s, diags
+}
+
+// toMesh converts an endpoint; known is false where something of it is not known yet.
+func (e *endpointModel) toMesh(ctx context.Context, diags *diag.Diagnostics) (to mesh.Endpoint, known bool) {
+	if e.Node.IsUnknown() || e.Port.IsUnknown() || e.Weight.IsUnknown() || e.Container.IsUnknown() {
+		return to, false
+	}
+	to = mesh.Endpoint{Node: e.Node.ValueString(), Port: uint16(e.Port.ValueInt64()), Weight: new(int(e.Weight.ValueInt64()))}
+	if e.Container.IsNull() {
+		return to, true
+	}
+	var c containerModel
+	diags.Append(e.Container.As(ctx, &c, basetypes.ObjectAsOptions{})...)
+	if c.Name.IsUnknown() || c.Slots.IsUnknown() {
+		return to, false
+	}
+	to.Container, to.Slots = &mesh.Container{Name: c.Name.ValueString()}, make([]uint16, c.Slots.ValueInt64())
+	for key, v := range c.Labels.Elements() {
+		value, ok := v.(types.String)
+		if !ok || value.IsUnknown() {
+			return to, false
+		}
+		if to.Container.Labels == nil {
+			to.Container.Labels = map[string]string{}
+		}
+		to.Container.Labels[key] = value.ValueString()
+	}
+	return to, !c.Labels.IsUnknown()
 }
 
 func (m *serviceModel) fromMesh(ctx context.Context, cluster string, s *mesh.Service) diag.Diagnostics {
 	m.ID = types.StringValue(mesh.ServiceID(cluster, s.Name))
 	m.ClusterID, m.Name = types.StringValue(cluster), types.StringValue(s.Name)
+	var diags, ds diag.Diagnostics
 	endpoints := map[string]endpointModel{}
 	for key, e := range s.Endpoints {
-		endpoints[key] = endpointModelOf(e)
+		endpoints[key], ds = endpointModelOf(ctx, e)
+		diags.Append(ds...)
 	}
 	m.Scheduler, m.DrainTimeout = types.StringValue(s.SchedulerName()), durationValue(s.Drain())
-	var diags, ds diag.Diagnostics
-	m.Endpoints, diags = types.MapValueFrom(ctx, endpointType, endpoints)
+	m.Endpoints, ds = types.MapValueFrom(ctx, endpointType, endpoints)
+	diags.Append(ds...)
 	m.SessionAffinity, ds = types.ObjectValueFrom(ctx, affinityTypes, affinityModelOf(s.Affinity))
 	diags.Append(ds...)
 	m.HealthCheck, ds = types.ObjectValueFrom(ctx, healthCheckTypes, healthCheckModelOf(s.HealthCheck))
@@ -76,8 +119,19 @@ func (m *serviceModel) fromMesh(ctx context.Context, cluster string, s *mesh.Ser
 	return diags
 }
 
-func endpointModelOf(e mesh.Endpoint) endpointModel {
-	return endpointModel{Node: types.StringValue(e.Node), Port: portOrNull(e.Port), Weight: types.Int64Value(int64(e.Share()))}
+func endpointModelOf(ctx context.Context, e mesh.Endpoint) (endpointModel, diag.Diagnostics) {
+	m := endpointModel{Node: types.StringValue(e.Node), Port: portOrNull(e.Port), Weight: types.Int64Value(int64(e.Share())), Container: types.ObjectNull(containerTypes)}
+	if e.Container == nil {
+		return m, nil
+	}
+	c := containerModel{Name: orNull(e.Container.Name), Labels: types.MapNull(types.StringType), Slots: types.Int64Value(int64(len(e.Slots)))}
+	var diags, ds diag.Diagnostics
+	if len(e.Container.Labels) > 0 {
+		c.Labels, diags = types.MapValueFrom(ctx, types.StringType, e.Container.Labels)
+	}
+	m.Container, ds = types.ObjectValueFrom(ctx, containerTypes, c)
+	diags.Append(ds...)
+	return m, diags
 }
 
 // sameService tells whether the record stays as it is.

@@ -22,7 +22,7 @@ func endpoints(pairs ...any) knownvalue.Check {
 	all := map[string]knownvalue.Check{}
 	for i := 0; i < len(pairs); i += 3 {
 		key, _ := pairs[i].(string)
-		all[key] = knownvalue.ObjectExact(map[string]knownvalue.Check{"node": wanted(pairs[i+1]), "port": wanted(pairs[i+2]), "weight": wanted(1)})
+		all[key] = knownvalue.ObjectExact(map[string]knownvalue.Check{"node": wanted(pairs[i+1]), "port": wanted(pairs[i+2]), "weight": wanted(1), "container": knownvalue.Null()})
 	}
 	return knownvalue.MapExact(all)
 }

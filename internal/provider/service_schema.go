@@ -2,10 +2,13 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
@@ -13,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -38,7 +42,7 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"node": schema.StringAttribute{
 						Required:            true,
-						MarkdownDescription: "Name of the node on which the process listens: `routingmesh_node.….name`, so that Terraform makes the node first.",
+						MarkdownDescription: "Name of the node on which the process listens, or the container runs: `routingmesh_node.….name`, so that Terraform makes the node first.",
 						Validators:          []validator.String{nameRule},
 					},
 					"port": schema.Int64Attribute{
@@ -55,6 +59,7 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 							"With 0 an endpoint keeps the connections that it has. Default: 1. Changed in place.",
 						Validators: numbers(mesh.Weights),
 					},
+					"container": containerAttribute(),
 				}},
 			},
 			"scheduler": schema.StringAttribute{
@@ -69,6 +74,33 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				"the apply waits for it. Default: `30s`. Changed in place.", new(mesh.DefaultDrain), time.Second, 0),
 			"drift":    driftAttribute("What the nodes lack of the service itself (what they lack for its endpoints is drift of its published ports)"),
 			"timeouts": timeoutsAttribute(ctx),
+		},
+	}
+}
+
+// containerAttribute is what makes an endpoint containers instead of a process.
+func containerAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "Which containers of the node answer, in place of a process of the host: Docker's or Podman's, started by whatever starts them. The node's agent gives each that fits a link into the mesh, with an overlay address of its own: " +
+			"their engine's networks and published ports have no part in it, and `target_port` is the port inside of the container. One that starts, restarts or ends is seen at once, on all nodes. See [Containers](../guides/containers). Changed in place.",
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Name of the container. Exactly one of `name` and `labels`.",
+				Validators:          []validator.String{stringvalidator.ExactlyOneOf(path.MatchRelative().AtParent().AtName("labels")), stringvalidator.LengthAtLeast(1)},
+			},
+			"labels": schema.MapAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Labels that the containers have, all of them, as in `{ \"com.docker.compose.service\" = \"web\" }`.",
+				Validators:          []validator.Map{mapvalidator.SizeAtLeast(1), mapvalidator.NoNullValues()},
+			},
+			"slots": schema.Int64Attribute{
+				CustomType: integerType{},
+				Optional:   true, Computed: true, Default: int64default.StaticInt64(1),
+				MarkdownDescription: fmt.Sprintf("How many such containers the node may have: each has an overlay address, which stays when the container is restarted or replaced. 1–%d; default: 1. Each has the endpoint's `weight`.", mesh.MaxSlots),
+				Validators:          []validator.Int64{int64validator.Between(1, mesh.MaxSlots)},
+			},
 		},
 	}
 }

@@ -122,7 +122,10 @@ func TestHealthInTheDataSource(t *testing.T) {
 	same(t, "the service", it["services"].(values)["web"], values{
 		"scheduler": "wlc", "drain_timeout": "1m", "session_affinity": values{"timeout": "10m", "netmask": 32},
 		"health_check": values{"type": "http", "port": nil, "path": "/", "host": nil, "expected_status": "200-399", "interval": "1s", "timeout": "1s", "rise": 2, "fall": 3, "on_unhealthy": "drain"},
-		"endpoints":    values{"a": values{"node": "n1", "port": nil, "weight": 7}, "b": values{"node": "n2", "port": nil, "weight": 1}},
+		"endpoints": values{
+			"a": values{"node": "n1", "port": nil, "weight": 7, "container": nil, "addresses": []any{"10.255.1.2"}},
+			"b": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{"10.255.2.2"}},
+		},
 	})
 	seen := func(weight int, health, reason any, draining bool, active int) values {
 		return values{"weight": weight, "health": health, "reason": reason, "draining": draining, "active_connections": active}

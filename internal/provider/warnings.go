@@ -104,6 +104,8 @@ func trafficSummary(w meshclient.Warning) string {
 		return "A firewall drops the mesh's packets on " + at
 	case mesh.WarnHost:
 		return "Host settings keep traffic from flowing on " + at
+	case mesh.WarnContainers:
+		return "Endpoints have no container on " + at
 	}
 	return "Traffic may not flow on " + at
 }

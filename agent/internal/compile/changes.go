@@ -87,7 +87,7 @@ func sameService(a, b *mesh.Service) bool {
 }
 
 func sameEndpoint(a, b mesh.Endpoint) bool {
-	return a.Node == b.Node && a.Port == b.Port && same(a.Weight, b.Weight)
+	return a.Node == b.Node && a.Port == b.Port && same(a.Weight, b.Weight) && (a.Container == nil) == (b.Container == nil) && slices.Equal(a.Slots, b.Slots)
 }
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -101,7 +101,7 @@ func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, 
 	if !known {
 		return nil, false
 	}
-	services := map[string]bool{}
+	services := slotsChanged(rec, d.now, now)
 	for _, checks := range [][2]map[Check]bool{{d.now.Unhealthy, now.Unhealthy}, {now.Unhealthy, d.now.Unhealthy}} {
 		for check, fails := range checks[0] {
 			if checks[1][check] != fails {

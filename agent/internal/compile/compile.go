@@ -58,6 +58,13 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	}
 }
 
+// needs is what the frame has for the sake of some ports.
+type needs struct{ preserved, containers bool }
+
+func needsOf(s state.State, self *mesh.Node) needs {
+	return needs{preserving(s, self), hasContainers(s, self)}
+}
+
 // links adds the namespace, the veth, the overlay device and the addresses and
 // routes that do not depend on other nodes.
 func links(s state.State, rec *mesh.Record, self *mesh.Node) {

@@ -20,6 +20,10 @@ type Conditions struct {
 	Draining map[mesh.PortKey][]netip.AddrPort
 	// Forwarding is what becomes of packets of others.
 	Forwarding state.Forwarding
+	// Containers are those in this node's slots, Absent the slots of all nodes that are
+	// known to be empty, by their addresses.
+	Containers map[netip.Addr]state.Process
+	Absent     map[netip.Addr]bool
 }
 
 // Check is one thing that a node checks for a service: an address of an
@@ -49,7 +53,9 @@ func Checks(rec *mesh.Record, node string) map[Check]string {
 				continue
 			}
 			if port := checkPort(service, p, e); port != 0 {
-				checks[Check{p.Service, rec.Nodes[e.Node].EndpointAddress(port)}] = name
+				for address := range e.Addresses(rec.Nodes[e.Node]) {
+					checks[Check{p.Service, netip.AddrPortFrom(address, port)}] = name
+				}
 			}
 		}
 	}
@@ -69,10 +75,11 @@ func checkPort(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint) ui
 type destination struct {
 	name   string
 	addr   netip.AddrPort
-	host   netip.Addr // H of its node
+	at     netip.Addr // where it is checked: H of its node, or its slot
 	weight int
 	local  bool // on the node we compile for
-	sick   bool // fails its check
+	sick   bool // fails its check, or is in a slot that is empty
+	absent bool // is in a slot that is empty
 	out    bool // not in IPVS: cut, or udp, of which weight 0 would hold flows
 }
 
@@ -85,10 +92,17 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 		if host == nil || !host.Serving() || host != self && localEndpointsOnly(p) {
 			continue
 		}
-		dests = append(dests, destination{
-			name: name, addr: p.AddressFor(e, host, self), host: host.HostAddress(), weight: e.Share(),
-			local: host == self, sick: sick(service, p, e, host, now),
-		})
+		for addr := range p.AddressesFor(e, host, self) {
+			at := addr.Addr()
+			if e.Container == nil {
+				at = host.HostAddress()
+			}
+			absent := now.Absent[at]
+			dests = append(dests, destination{
+				name: name, addr: addr, at: at, weight: e.Share(),
+				local: host == self, absent: absent, sick: absent || sick(service, p, e, host, at, now),
+			})
+		}
 	}
 	// Of two endpoints at one address the first by name counts.
 	slices.SortFunc(dests, func(a, b destination) int {
@@ -126,16 +140,16 @@ func localEndpointsOnly(p *mesh.PublishedPort) bool {
 	return p.Mode == mesh.Host || p.Locality == mesh.LocalOnly
 }
 
-// sick says that the endpoint fails the check that the port goes by.
-func sick(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint, host *mesh.Node, now Conditions) bool {
+// sick says that the endpoint at the address fails the check that the port goes by.
+func sick(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint, host *mesh.Node, at netip.Addr, now Conditions) bool {
 	if service.HealthCheck == nil {
 		return false
 	}
 	if port := checkPort(service, p, e); port != 0 {
-		return now.Unhealthy[Check{p.Service, host.EndpointAddress(port)}]
+		return now.Unhealthy[Check{p.Service, netip.AddrPortFrom(at, port)}]
 	}
 	for check, failing := range now.Unhealthy { // a udp port goes by all tcp ports of its endpoint
-		if failing && check.Service == p.Service && check.Addr.Addr() == host.HostAddress() && ownPort(service, e, host, check) {
+		if failing && check.Service == p.Service && check.Addr.Addr() == at && ownPort(service, e, host, check) {
 			return true
 		}
 	}
@@ -144,11 +158,14 @@ func sick(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint, host *m
 
 // ownPort tells the endpoint's checks from those of another one on its node.
 func ownPort(service *mesh.Service, e mesh.Endpoint, host *mesh.Node, check Check) bool {
-	if e.Port != 0 {
+	switch {
+	case e.Port != 0:
 		return check.Addr.Port() == e.Port
+	case e.Container != nil:
+		return true // nobody else has its address
 	}
 	for _, other := range service.Endpoints {
-		if other.Node == host.Name && other.Port == check.Addr.Port() {
+		if other.Node == host.Name && other.Port == check.Addr.Port() && other.Container == nil {
 			return false
 		}
 	}
@@ -166,7 +183,8 @@ func weigh(dests []destination, service *mesh.Service, p *mesh.PublishedPort) {
 	for i := range dests {
 		d := &dests[i]
 		if d.sick {
-			d.out = service.HealthCheck.OnUnhealthy == mesh.CutConnections || p.Protocol == mesh.UDP
+			// There is nobody at an empty slot whose connections could go on.
+			d.out = d.absent || service.HealthCheck.OnUnhealthy == mesh.CutConnections || p.Protocol == mesh.UDP
 		}
 		away := prefer && !d.local
 		if away {
@@ -187,7 +205,7 @@ func Kept(rec *mesh.Record, node string, check Check, now Conditions) bool {
 	}
 	for _, p := range rec.ServicePorts(check.Service) {
 		for _, d := range destinations(rec, self, p, now) {
-			if d.sick && d.weight > 0 && d.host == check.Addr.Addr() {
+			if d.sick && d.weight > 0 && d.at == check.Addr.Addr() {
 				return true
 			}
 		}

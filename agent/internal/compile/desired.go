@@ -83,7 +83,7 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 			}
 		}
 	}
-	c, preserved := Change{Before: d.only(touched)}, preserving(d.State, self)
+	c, was := Change{Before: d.only(touched)}, needsOf(d.State, self)
 	for _, key := range ports {
 		for _, o := range d.ports[key] {
 			d.drop(o)
@@ -98,7 +98,7 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 			d.put(o)
 		}
 	}
-	if preserving(d.State, self) != preserved { // the frame is another one
+	if needsOf(d.State, self) != was { // the frame is another one
 		before := make(state.State, len(d.State))
 		maps.Copy(before, d.State)
 		for key := range touched {

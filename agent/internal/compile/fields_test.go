@@ -13,8 +13,8 @@ import (
 // So each either tells two versions apart, or stands among those that are not compiled.
 func TestChanges_EveryFieldIsComparedOrNotCompiled(t *testing.T) {
 	t.Parallel()
-	everyField(t, sameNode, "SSH", "Labels")
-	everyField(t, sameService, "Name", "DrainSeconds") // the name is the key; drains are announced
+	everyField(t, sameNode, "SSH", "Labels", "NextSlot") // where to look for a free slot next
+	everyField(t, sameService, "Name", "DrainSeconds")   // the name is the key; drains are announced
 	everyField(t, func(a, b *mesh.Endpoint) bool { return sameEndpoint(*a, *b) })
 	everyField(t, func(a, b *mesh.PublishedPort) bool { return *a == *b })
 	everyField(t, func(a, b *mesh.Cluster) bool { return *a == *b })
@@ -53,6 +53,8 @@ func set(t *testing.T, v reflect.Value) {
 		v.SetUint(7)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 	case v.Kind() == reflect.Map:
 		m := reflect.MakeMap(v.Type())
 		m.SetMapIndex(reflect.ValueOf("x"), reflect.Zero(v.Type().Elem()))

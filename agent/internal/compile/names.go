@@ -19,8 +19,11 @@ func EndpointNames(rec *mesh.Record, node string, key mesh.PortKey) map[netip.Ad
 	for _, name := range rec.LiveEndpoints(service) {
 		e := service.Endpoints[name]
 		host, target := rec.Nodes[e.Node], port.TargetFor(e)
-		addresses := []netip.AddrPort{host.EndpointAddress(target)}
-		if preserves(port) {
+		var addresses []netip.AddrPort
+		for address := range e.Addresses(host) {
+			addresses = append(addresses, netip.AddrPortFrom(address, target))
+		}
+		if preserves(port) && e.Container == nil {
 			addresses = append(addresses, netip.AddrPortFrom(host.EntryAddress(self), target))
 		}
 		for _, address := range addresses {

@@ -225,6 +225,9 @@ func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, pairs int, kee
 	if keeps {
 		raw = append(raw, preserveRaw(rec, self)...)
 	}
+	if hasContainers(s, self) {
+		raw = append(raw, containersRaw(rec, self)...)
+	}
 	// Another node that sends what is for none of these would have this one
 	// pass it on. rp_filter judges its sources.
 	raw = append(raw, "-j DROP")

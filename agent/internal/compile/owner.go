@@ -2,6 +2,7 @@ package compile
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -27,11 +28,15 @@ var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) me
 	state.KindRealServer: ownerOf(func(rec *mesh.Record, node string, r state.RealServer) mesh.Ref {
 		return serverOwner(rec, node, r.Proto, r.Server)
 	}),
-	state.KindNeigh: ownerOf(neighOwner),
+	state.KindNeigh:      ownerOf(neighOwner),
+	state.KindAttachment: ownerOf(func(rec *mesh.Record, node string, a state.Attachment) mesh.Ref { return slotOwner(rec, node, a.Slot) }),
 	state.KindFDB: ownerOf(func(rec *mesh.Record, node string, f state.FDB) mesh.Ref {
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return n.MAC().String() == f.MAC })
 	}),
 	state.KindRoute: ownerOf(func(rec *mesh.Record, node string, r state.Route) mesh.Ref {
+		if state.IsSlotLink(r.Dev) {
+			return slotOwner(rec, node, r.Dst.Addr())
+		}
 		return nodeOwner(rec, node, func(n *mesh.Node) bool {
 			return n.Block == r.Dst || r.NS == state.Mesh && (n.EntryBlock() == r.Dst || r.Table == entryTable(n))
 		})
@@ -53,7 +58,24 @@ func ownerOf[O state.Object](owner func(*mesh.Record, string, O) mesh.Ref) func(
 	}
 }
 
+// slotOwner is the service whose slot on the node it is.
+func slotOwner(rec *mesh.Record, node string, slot netip.Addr) mesh.Ref {
+	if rec != nil && rec.Nodes[node] != nil {
+		for name, service := range rec.Services {
+			for _, e := range service.Endpoints {
+				if e.Node == node && slices.Contains(slices.Collect(e.SlotAddresses(rec.Nodes[node])), slot) {
+					return mesh.ServiceRef(name)
+				}
+			}
+		}
+	}
+	return Self(node)
+}
+
 func neighOwner(rec *mesh.Record, node string, n state.Neigh) mesh.Ref {
+	if state.IsSlotLink(n.Link) {
+		return slotOwner(rec, node, n.Addr)
+	}
 	if n.Link != "" {
 		return Self(node)
 	}

@@ -30,10 +30,11 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 		clientsReturn(put, self)
 	}
 	for _, d := range dests {
-		if d.local {
+		if d.local && !self.SlotBlock().Contains(d.addr.Addr()) {
 			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
 		}
 	}
+	containers(put, rec, self, service, now)
 	checkedPort(put, self, service)
 	if !open {
 		return
@@ -122,7 +123,7 @@ func preserves(p *mesh.PublishedPort) bool {
 // shared says that several published ports may ask for the object.
 func shared(key state.Key) bool {
 	switch key.Kind {
-	case state.KindRoute, state.KindRule:
+	case state.KindRoute, state.KindRule, state.KindAttachment, state.KindNeigh, state.KindAddr:
 		return true
 	case state.KindSetMember:
 		return key.Name == endpointSet(mesh.TCP) || key.Name == endpointSet(mesh.UDP)
@@ -145,7 +146,7 @@ func checkedPort(put func(state.Object), self *mesh.Node, service *mesh.Service)
 		return
 	}
 	for _, e := range service.Endpoints {
-		if e.Node == self.Name {
+		if e.Node == self.Name && e.Container == nil {
 			put(state.SetMember{Set: endpointSet(mesh.TCP), Port: service.HealthCheck.Port})
 		}
 	}
@@ -166,7 +167,18 @@ func Opens(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
 	if rec == nil || rec.Nodes[node] == nil || !p.Nodes.Has(node) {
 		return false
 	}
-	return p.Mode == mesh.Ingress || len(localTargets(rec, node, p)) > 0
+	return p.Mode == mesh.Ingress || hasEndpointOn(rec.Services[p.Service], node)
+}
+
+func hasEndpointOn(service *mesh.Service, node string) bool {
+	if service != nil {
+		for _, e := range service.Endpoints {
+			if e.Node == node {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // AnswersItself reports whether an endpoint of the port's own service on the
@@ -182,6 +194,7 @@ func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
 	return false
 }
 
+// localTargets are the ports of this host on which processes answer what comes to p.
 func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []uint16 {
 	service := rec.Services[p.Service]
 	if service == nil {
@@ -189,7 +202,7 @@ func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []uint16
 	}
 	var targets []uint16
 	for _, e := range service.Endpoints {
-		if e.Node == node {
+		if e.Node == node && e.Container == nil {
 			targets = append(targets, p.TargetFor(e))
 		}
 	}

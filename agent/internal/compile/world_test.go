@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -28,7 +29,7 @@ func newWorld(tb testing.TB, seed uint64) *world {
 // step changes one thing of the record, or of the conditions.
 func (w *world) step() {
 	w.rec = w.rec.Next()
-	switch n := w.IntN(20); {
+	switch n := w.IntN(23); {
 	case n < 4:
 		w.putService()
 	case n < 6:
@@ -50,6 +51,8 @@ func (w *world) step() {
 		w.now.Unhealthy[Check{w.service(), w.address()}] = w.IntN(3) > 0
 	case n < 19:
 		w.now.Unhealthy = nil
+	case n < 22:
+		w.fillSlots()
 	default:
 		w.now.Draining = map[mesh.PortKey][]netip.AddrPort{}
 		for range w.IntN(3) {
@@ -74,6 +77,9 @@ func (w *world) putService() {
 		if w.IntN(4) == 0 {
 			weight := w.IntN(3)
 			e.Weight = &weight
+		}
+		if w.IntN(4) == 0 {
+			e.Container, e.Slots = &mesh.Container{Name: fmt.Sprintf("c%d", i)}, make([]uint16, 1+w.IntN(2))
 		}
 		s.Endpoints[fmt.Sprintf("e%d", i)] = e
 	}
@@ -116,6 +122,27 @@ func (w *world) tweak() {
 		}
 	}
 	_ = w.rec.PutService(s) // it is changed already; one of its nodes may be gone
+}
+
+// fillSlots has containers come and go, on n0 and on others.
+func (w *world) fillSlots() {
+	w.now.Containers, w.now.Absent = map[netip.Addr]state.Process{}, map[netip.Addr]bool{}
+	for name, n := range w.rec.Nodes {
+		for _, s := range w.rec.Services {
+			for _, e := range s.Endpoints {
+				if e.Node != name {
+					continue
+				}
+				for slot := range e.SlotAddresses(n) {
+					if w.IntN(3) == 0 {
+						w.now.Absent[slot] = true
+					} else if w.IntN(2) == 0 {
+						w.now.Containers[slot] = state.Process{PID: 1 + w.IntN(3), Start: 1}
+					}
+				}
+			}
+		}
+	}
 }
 
 func (w *world) putPort() {

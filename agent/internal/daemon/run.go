@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/containers"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/engine"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/firewall"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
@@ -21,6 +23,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/node"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/presence"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
@@ -87,6 +90,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}()
 	go d.newWatchdog(a).run(ctx)
 	go a.health.Run(ctx)
+	go a.containers.Run(ctx)
 	go a.selftest.Run(ctx)
 	if watch != nil {
 		go watch.Run(ctx)
@@ -133,6 +137,7 @@ func (d *Daemon) loadModules(ctx context.Context, k *kernel.Kernel) {
 type agent struct {
 	reconciler *reconcile.Reconciler
 	health     *health.Checker
+	containers *containers.Keeper
 	selftest   *selftest.Tester
 	front      *web.Front
 	server     *server.Server
@@ -150,11 +155,16 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 	store := server.NewStore(d.StateDir())
 	foreign := &firewall.Foreign{Firewalld: firewalld, Record: firewalld.Kept}
 	a := &agent{health: health.New(health.Options{Spaces: k, File: d.Health(), Version: d.Version, Log: d.Log})}
+	a.containers = containers.New(containers.Options{
+		Engines:  engine.New(engine.Options{Root: d.Path(""), Log: d.Log}),
+		Presence: presence.New(presence.Options{Kernel: k, Log: d.Log}),
+		Kernel:   k, Log: d.Log,
+	})
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: d.Log,
 		Files:  append(d.ownFiles(digest), store),
 		Memory: reconcile.Memory{Applied: d.Applied(), Repairs: d.Repairs()}, Hash: store.Hash,
-		Health: a.health, Drains: d.Drains(), Firewall: firewalld,
+		Health: a.health, Slots: a.containers, Drains: d.Drains(), Firewall: firewalld,
 	}
 	if watch != nil {
 		options.Watch = watch
@@ -174,7 +184,7 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      node.Host(d.Layout),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings},
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings},
 		SelfTest:  a.selftest,
 		Log:       d.Log, Version: d.Version, BinarySHA256: digest, Now: time.Now,
 	})

@@ -47,6 +47,7 @@ var handlers = [state.Kinds]handler{
 	state.KindNamespace:     namespaceHandler,
 	state.KindVeth:          vethHandler,
 	state.KindVXLAN:         vxlanHandler,
+	state.KindAttachment:    attachmentHandler,
 	state.KindAddr:          addrHandler,
 	state.KindSysctl:        sysctlHandler,
 	state.KindTimeouts:      timeoutsHandler,

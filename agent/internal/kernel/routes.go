@@ -129,6 +129,9 @@ func (k *Kernel) observeNeighbours(_ context.Context, r *view) error {
 			route.ObserveNeighbours(r.mesh, state.MeshLink, r.veth.Peer.Attrs().Index, r.into),
 		)
 	}
+	if err := observeContainers(r); err != nil {
+		return err
+	}
 	overlay, err := link.Overlay(r.space)
 	if err != nil || overlay == nil {
 		return err

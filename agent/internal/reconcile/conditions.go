@@ -10,6 +10,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -25,6 +26,26 @@ type Health interface {
 	Changed() <-chan struct{}
 }
 
+// Slots is what containers.Keeper knows of slots.
+type Slots interface {
+	// Keep says from which record, and as which node, slots are to be filled; nil and ""
+	// for none.
+	Keep(rec *mesh.Record, node string)
+	// Containers are those in this node's slots, Absent the empty slots of all nodes.
+	Containers() map[netip.Addr]state.Process
+	Absent() map[netip.Addr]bool
+	// Changed gets a value when one of both may have changed.
+	Changed() <-chan struct{}
+}
+
+// noSlots has none.
+type noSlots struct{}
+
+func (noSlots) Keep(*mesh.Record, string)                {}
+func (noSlots) Containers() map[netip.Addr]state.Process { return nil }
+func (noSlots) Absent() map[netip.Addr]bool              { return nil }
+func (noSlots) Changed() <-chan struct{}                 { return nil }
+
 // noHealth checks nobody.
 type noHealth struct{}
 
@@ -37,6 +58,7 @@ func (noHealth) Changed() <-chan struct{}                 { return nil }
 // mean for an endpoint, when that changes.
 type conditions struct {
 	health Health
+	slots  Slots
 	log    *slog.Logger
 	now    compile.Conditions
 	// allFail are the ports all of whose endpoints fail, and are used all the same.
@@ -45,19 +67,26 @@ type conditions struct {
 	looked bool
 }
 
-// outdated says that the checks have come to something else since the last update.
+// outdated says that checks or slots have come to something else since the last update.
 func (c *conditions) outdated() bool {
 	select {
 	case <-c.health.Changed(): // what it announces is seen now
 	default:
 	}
-	return !maps.Equal(failing(c.health), c.now.Unhealthy)
+	select {
+	case <-c.slots.Changed():
+	default:
+	}
+	return !maps.Equal(failing(c.health), c.now.Unhealthy) || !maps.Equal(c.slots.Containers(), c.now.Containers) || !maps.Equal(c.slots.Absent(), c.now.Absent)
 }
 
 // update takes what the checks say now, and what drains.
 func (c *conditions) update(rec *mesh.Record, node string, draining map[mesh.PortKey][]netip.AddrPort) {
 	was := c.now.Unhealthy
-	c.now = compile.Conditions{Unhealthy: failing(c.health), Draining: draining, Forwarding: c.now.Forwarding}
+	c.now = compile.Conditions{
+		Unhealthy: failing(c.health), Draining: draining, Forwarding: c.now.Forwarding,
+		Containers: c.slots.Containers(), Absent: c.slots.Absent(),
+	}
 	c.logVerdicts(rec, node, was)
 }
 

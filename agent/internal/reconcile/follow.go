@@ -37,6 +37,8 @@ func (r *Reconciler) followConditions(ctx context.Context) {
 		case <-timer.C:
 			r.tick(ctx)
 			due = time.Time{}
+		case <-r.Slots.Changed():
+			r.verdicts(ctx)
 		case <-r.Health.Changed():
 			if !wait.For(ctx, gather) {
 				return
@@ -73,7 +75,7 @@ func earlier(due time.Time, calm time.Duration) time.Time {
 	return due
 }
 
-// verdicts is a pass for what the checks say now.
+// verdicts is a pass for what checks and slots say now.
 func (r *Reconciler) verdicts(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -85,6 +85,8 @@ type Options struct {
 	Hash func(*mesh.Record) string
 	// Health may be nil: then nobody is checked.
 	Health Health
+	// Slots may be nil: then no slot is ever filled.
+	Slots Slots
 	// Drains is the path of the file that keeps what drains, "" keeps nothing.
 	Drains string
 }

@@ -61,6 +61,9 @@ func New(o Options) *Reconciler {
 	if o.Health == nil {
 		o.Health = noHealth{}
 	}
+	if o.Slots == nil {
+		o.Slots = noSlots{}
+	}
 	if o.Firewall == nil {
 		o.Firewall = noFirewall{}
 	}
@@ -70,7 +73,7 @@ func New(o Options) *Reconciler {
 	}
 	r := &Reconciler{
 		Options: o, track: newTracker(),
-		conditions: conditions{health: o.Health, log: o.Log}, drains: newDrains(o.Drains, o.Log),
+		conditions: conditions{health: o.Health, slots: o.Slots, log: o.Log}, drains: newDrains(o.Drains, o.Log),
 		applied: applied{path: o.Memory.Applied, hash: o.Hash, log: o.Log}, repairs: newRepairs(o.Memory.Repairs, o.Log),
 		again: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 	}
@@ -121,6 +124,7 @@ func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
 	r.drains.begin(rec, func() drainSet { return r.drainsUnder(rec, node) })
 	r.rec, r.node = rec, node
 	r.Health.Keep(rec, node)
+	r.Slots.Keep(rec, node)
 	r.Firewall.Keep(rec, node)
 	if !r.conditions.looked {
 		r.conditions.forwards(r.Kernel)
@@ -161,6 +165,7 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	defer r.publish()
 	r.rec, r.node, r.desired, r.track.inSync = nil, "", compile.Desired{}, false
 	r.Health.Keep(nil, "")
+	r.Slots.Keep(nil, "")
 	r.conditions.forget()
 	r.drains.forget()
 	r.track.pending.clear()

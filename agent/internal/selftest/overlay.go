@@ -66,10 +66,15 @@ func (o *overlay) step(ctx context.Context, work *sync.WaitGroup) {
 	if o.pinger == nil {
 		return
 	}
+	up := true
 	for _, e := range o.table.send() {
 		if err := o.pinger.Send(e.addr, e.size); notUp(err) {
 			o.table.unsent(e)
+			up = false
 		}
+	}
+	if !up {
+		o.close() // the socket is bound to a link that has gone; one of its name may be there by now
 	}
 	o.probe(ctx, work)
 }

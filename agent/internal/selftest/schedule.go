@@ -130,7 +130,7 @@ func same(old, rec *mesh.Record, key mesh.PortKey) bool {
 	}
 	was, is := old.Services[old.Ports[key].Service], rec.Services[rec.Ports[key].Service]
 	return was == is || was != nil && is != nil && maps.EqualFunc(was.Endpoints, is.Endpoints, func(a, b mesh.Endpoint) bool {
-		return a.Node == b.Node && a.Port == b.Port && a.Share() == b.Share()
+		return a.SameAs(b)
 	})
 }
 

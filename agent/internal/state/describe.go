@@ -40,6 +40,8 @@ func parentOf(ns NS, link string) Key {
 		return VXLAN{}.Key()
 	case link == HostLink, link == MeshLink:
 		return Veth{}.Key()
+	case ns == Mesh && IsSlotLink(link):
+		return Key{Kind: KindAttachment, NS: Mesh, Name: link}
 	case ns == Mesh:
 		return NetNS{}.Key()
 	}

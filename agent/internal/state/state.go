@@ -74,6 +74,7 @@ const (
 	KindNamespace Kind = iota
 	KindVeth
 	KindVXLAN
+	KindAttachment
 	KindAddr
 	KindSysctl
 	KindTimeouts
@@ -93,7 +94,7 @@ const (
 )
 
 // IsLink says that objects of the kind are links, which hold others.
-func (k Kind) IsLink() bool { return k == KindVeth || k == KindVXLAN }
+func (k Kind) IsLink() bool { return k == KindVeth || k == KindVXLAN || k == KindAttachment }
 
 // Key names an object: two objects with one key are versions of the same one.
 type Key struct {

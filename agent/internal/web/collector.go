@@ -48,7 +48,7 @@ var (
 	lastApplySeconds  = describe("last_apply_seconds", "How long the last commit took to reach the kernel.")
 	lastApplyAt       = describe("last_apply_timestamp_seconds", "When the last commit reached the kernel.")
 	problems          = describe("problems", "What the last look at the kernel found that is not as the record asks.")
-	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host.", "code")
+	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers.", "code")
 	repairs           = describe("repairs_total", "Objects that the agent has repaired because something else had broken them, since it was installed.")
 )
 

@@ -81,8 +81,9 @@ routingmesh_record_generation 7
 # HELP routingmesh_repairs_total Objects that the agent has repaired because something else had broken them, since it was installed.
 # TYPE routingmesh_repairs_total counter
 routingmesh_repairs_total 12
-# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host.
+# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers.
 # TYPE routingmesh_warnings gauge
+routingmesh_warnings{code="containers"} 0
 routingmesh_warnings{code="firewall"} 0
 routingmesh_warnings{code="host"} 0
 routingmesh_warnings{code="overlay"} 0

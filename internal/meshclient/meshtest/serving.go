@@ -32,10 +32,11 @@ func (n *Node) takeDrains() mesh.Drains {
 func DrainOf(r *mesh.Record, k mesh.PortKey, endpoint string, active uint32, remainingMillis int64) mesh.Drain {
 	port := r.Ports[k]
 	e := r.Services[port.Service].Endpoints[endpoint]
-	return mesh.Drain{
-		Port: k, Service: port.Service, Endpoint: endpoint, Node: e.Node,
-		Address: port.AddressFor(e, r.Nodes[e.Node], r.Nodes[e.Node]), Active: active, RemainingMillis: remainingMillis,
+	drain := mesh.Drain{Port: k, Service: port.Service, Endpoint: endpoint, Node: e.Node, Active: active, RemainingMillis: remainingMillis}
+	for drain.Address = range port.AddressesFor(e, r.Nodes[e.Node], r.Nodes[e.Node]) {
+		break
 	}
+	return drain
 }
 
 // SetUnhealthy sets which endpoints fail the agent's checks.

@@ -1,0 +1,99 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// What containers need. One that is in a slot has a link of its own into the mesh, and IPVS
+// sends to the slot's address as it does to H. While no service with a published port has
+// containers there is nothing of this.
+
+// containers puts the links to the service's containers on this node, and where the agents
+// tell each other which slots are filled.
+func containers(put func(state.Object), rec *mesh.Record, self *mesh.Node, service *mesh.Service, now Conditions) {
+	for _, e := range service.Endpoints {
+		if e.Container == nil {
+			continue
+		}
+		put(presenceAddress(self))
+		if e.Node != self.Name {
+			continue
+		}
+		for slot := range e.SlotAddresses(self) {
+			process, filled := now.Containers[slot]
+			if !filled {
+				continue
+			}
+			link := state.Attachment{Slot: slot, Container: process, Gateway: self.MeshAddress(), Pool: rec.Cluster.AddressPool, MTU: rec.MTU()}
+			neigh, route := link.Leads()
+			put(link)
+			put(neigh)
+			put(route)
+		}
+	}
+}
+
+func presenceAddress(self *mesh.Node) state.Addr {
+	return state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(self.PresenceAddress())}
+}
+
+// hasContainers says that a port in s leads to containers, on whichever node.
+func hasContainers(s state.State, self *mesh.Node) bool {
+	_, asked := s[presenceAddress(self).Key()]
+	return asked
+}
+
+// containersRaw is the part of the mesh's raw table. Containers are reached by the nodes, and
+// answer: a node's S is whom an endpoint sees, or, in host mode, a client outside of the pool,
+// whose connection IPVS here has tracked. They open no connections into the overlay, and do
+// not see each other.
+func containersRaw(rec *mesh.Record, self *mesh.Node) []string {
+	pool, slots := rec.Cluster.AddressPool, self.SlotBlock()
+	lines := []string{fmt.Sprintf("-d %s/32 -j ACCEPT", self.PresenceAddress())}
+	if !slots.IsValid() {
+		return lines
+	}
+	return append(lines,
+		fmt.Sprintf("-s %s -d %s -j DROP", slots, slots),
+		fmt.Sprintf("-s %s -d %s -j CT --notrack", pool, slots),
+		fmt.Sprintf("-d %s -j ACCEPT", slots),
+		fmt.Sprintf("-s %s ! -d %s -j ACCEPT", slots, pool),
+		fmt.Sprintf("-s %s -d %s -j CT --notrack", slots, everyMeshAddress(rec)),
+		fmt.Sprintf("-s %s -d %s -j ACCEPT", slots, everyMeshAddress(rec)),
+	)
+}
+
+// everyMeshAddress is S of every block of the pool, as an address and a mask with a gap.
+func everyMeshAddress(rec *mesh.Record) string {
+	pool, length := rec.Cluster.AddressPool, rec.Cluster.NodePrefixLength
+	mask := ^uint32(0)<<(32-pool.Bits()) | ^(^uint32(0) << (32 - length))
+	first := mesh.Node{Block: netip.PrefixFrom(pool.Addr(), length)}
+	return fmt.Sprintf("%s/%s", first.MeshAddress(), netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}))
+}
+
+// slotsChanged are the services with a slot that has another container, or none, by now.
+func slotsChanged(rec *mesh.Record, was, now Conditions) map[string]bool {
+	services := map[string]bool{}
+	if maps.Equal(was.Containers, now.Containers) && maps.Equal(was.Absent, now.Absent) {
+		return services
+	}
+	for name, service := range rec.Services {
+		for _, e := range service.Endpoints {
+			host := rec.Nodes[e.Node]
+			if host == nil || e.Container == nil {
+				continue
+			}
+			for slot := range e.SlotAddresses(host) {
+				if was.Containers[slot] != now.Containers[slot] || was.Absent[slot] != now.Absent[slot] {
+					services[name] = true
+				}
+			}
+		}
+	}
+	return services
+}

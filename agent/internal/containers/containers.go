@@ -1,0 +1,266 @@
+// Package containers fills the slots of this node: it knows which containers run (package
+// engine), gives each slot one that fits, and tells and hears which slots are filled
+// (package presence). What it decides is part of the conditions under which the record is
+// compiled; the link to a container is an object of the kernel like any other.
+package containers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/engine"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/presence"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
+)
+
+// Engines is what engine.Engines knows of the host's containers.
+type Engines interface {
+	Want(wanted bool)
+	Running() []engine.Container
+	Ready() bool
+	Faults() []engine.Fault
+	Present() []string
+	Changed() <-chan struct{}
+	Run(ctx context.Context)
+}
+
+// Presence is what presence.Presence tells and hears.
+type Presence interface {
+	Keep(r presence.Roll)
+	// Fill says which slots of this node are filled. Until its first call nothing is told.
+	Fill(filled map[netip.Addr]bool)
+	Absent() map[netip.Addr]bool
+	Changed() <-chan struct{}
+	Run(ctx context.Context)
+}
+
+// Kernel says which containers have links to the mesh.
+type Kernel interface {
+	Attached() (map[netip.Addr]state.Process, error)
+}
+
+// Options are what a Keeper works with.
+type Options struct {
+	Engines  Engines
+	Presence Presence
+	Kernel   Kernel
+	Log      *slog.Logger
+	Now      func() time.Time // nil is time.Now
+}
+
+// Keeper fills the slots of the node.
+type Keeper struct {
+	Options
+	changed chan struct{}
+
+	mu   sync.Mutex
+	rec  *mesh.Record
+	node string
+	// places are the slots of this node, in the order in which they are filled.
+	places []place
+	filled map[netip.Addr]tenant
+	// since is when each endpoint was found without a container.
+	since map[endpointKey]time.Time
+	ready bool // the engines have been asked since there are slots
+}
+
+// place is a slot of this node.
+type place struct {
+	endpointKey
+	address netip.Addr
+	fits    *mesh.Container
+}
+
+type endpointKey struct{ service, endpoint string }
+
+// tenant is the container in a slot. Only its process is known until the engines have been asked.
+type tenant struct {
+	engine, id, name string
+	process          state.Process
+}
+
+// New returns a Keeper that has no record yet.
+func New(o Options) *Keeper {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Keeper{Options: o, changed: make(chan struct{}, 1), filled: map[netip.Addr]tenant{}, since: map[endpointKey]time.Time{}}
+}
+
+// Keep says from which record, and as which node, slots are to be filled; nil and "" for none.
+func (k *Keeper) Keep(rec *mesh.Record, node string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if rec == k.rec && node == k.node {
+		return
+	}
+	k.rec, k.node, k.places = rec, node, placesOf(rec, node)
+	k.Engines.Want(len(k.places) > 0)
+	k.Presence.Keep(rollOf(rec, node))
+	k.fill()
+}
+
+// Containers are the processes of the containers in this node's slots, by address.
+func (k *Keeper) Containers() map[netip.Addr]state.Process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make(map[netip.Addr]state.Process, len(k.filled))
+	for address, t := range k.filled {
+		all[address] = t.process
+	}
+	return all
+}
+
+// Absent are the slots of all nodes that are known to be empty.
+func (k *Keeper) Absent() map[netip.Addr]bool { return k.Presence.Absent() }
+
+// Changed gets a value when Containers or Absent may have changed.
+func (k *Keeper) Changed() <-chan struct{} { return k.changed }
+
+// Run follows the engines and the other nodes until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { k.Engines.Run(ctx) })
+	parts.Go(func() { k.Presence.Run(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.Engines.Changed():
+			k.mu.Lock()
+			k.fill()
+			k.mu.Unlock()
+		case <-k.Presence.Changed():
+		}
+		select {
+		case k.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// fill gives each slot a container. Until the engines have been asked the slots keep those
+// that have links already: a start of the agent interrupts nobody.
+func (k *Keeper) fill() {
+	if len(k.places) == 0 {
+		k.filled, k.ready = map[netip.Addr]tenant{}, false
+		clear(k.since)
+		k.Presence.Fill(nil) // the others hear of this node all the same
+		return
+	}
+	was := k.filled
+	if k.ready = k.Engines.Ready(); k.ready {
+		k.filled = assign(k.places, was, k.Engines.Running())
+	} else {
+		k.filled = k.attached(was)
+	}
+	k.log(was)
+	filled := make(map[netip.Addr]bool, len(k.filled))
+	for address := range k.filled {
+		filled[address] = true
+	}
+	k.Presence.Fill(filled)
+	k.noteEmpty()
+}
+
+// attached are the slots that are filled as far as the kernel tells.
+func (k *Keeper) attached(was map[netip.Addr]tenant) map[netip.Addr]tenant {
+	there, err := k.Kernel.Attached()
+	if err != nil {
+		k.Log.Warn("cannot tell which containers are attached; asking their engines", "error", err)
+	}
+	kept := map[netip.Addr]tenant{}
+	for _, p := range k.places {
+		if t, ok := was[p.address]; ok {
+			kept[p.address] = t
+		} else if process, ok := there[p.address]; ok {
+			kept[p.address] = tenant{process: process}
+		}
+	}
+	return kept
+}
+
+func (k *Keeper) log(was map[netip.Addr]tenant) {
+	for _, p := range k.places {
+		old, is := was[p.address], k.filled[p.address]
+		switch {
+		case old == is || is.name == "" && is.process.PID != 0 || old.process == is.process && is.process.PID != 0:
+		case is.process.PID == 0:
+			k.Log.Info(fmt.Sprintf("service %s: endpoint %s: the container %s at %s has ended", p.service, p.endpoint, old.name, p.address))
+		default:
+			k.Log.Info(fmt.Sprintf("service %s: endpoint %s: %s container %s has the slot %s", p.service, p.endpoint, is.engine, is.name, p.address))
+		}
+	}
+}
+
+// noteEmpty keeps since when no slot of an endpoint has been filled.
+func (k *Keeper) noteEmpty() {
+	now, empty := k.Now(), map[endpointKey]time.Time{}
+	for _, key := range k.endpoints() {
+		if k.count(key) > 0 {
+			continue
+		}
+		since, known := k.since[key]
+		if !known {
+			since = now
+		}
+		empty[key] = since
+	}
+	k.since = empty
+}
+
+// endpoints are those with slots on this node, in their order.
+func (k *Keeper) endpoints() []endpointKey {
+	var keys []endpointKey
+	for _, p := range k.places {
+		if n := len(keys); n == 0 || keys[n-1] != p.endpointKey {
+			keys = append(keys, p.endpointKey)
+		}
+	}
+	return keys
+}
+
+// count is how many slots of the endpoint are filled.
+func (k *Keeper) count(key endpointKey) (n int) {
+	for _, p := range k.places {
+		if _, ok := k.filled[p.address]; ok && p.endpointKey == key {
+			n++
+		}
+	}
+	return n
+}
+
+// rollOf is what the agents tell each other about; nothing for a host that is no node.
+func rollOf(rec *mesh.Record, node string) presence.Roll {
+	if rec == nil || rec.Nodes[node] == nil {
+		return presence.Roll{}
+	}
+	roll := presence.Roll{UID: rec.UID, Self: node, Nodes: make(map[string]presence.Member, len(rec.Nodes))}
+	for name, n := range rec.Nodes {
+		roll.Nodes[name] = presence.Member{Address: n.PresenceAddress(), Block: n.Block}
+	}
+	published := map[string]bool{}
+	for _, p := range rec.Ports {
+		published[p.Service] = true
+	}
+	for name := range published {
+		for _, e := range rec.Services[name].Endpoints {
+			if member, live := roll.Nodes[e.Node]; live && e.Container != nil {
+				for slot := range e.SlotAddresses(rec.Nodes[e.Node]) {
+					member.Slots = append(member.Slots, slot)
+				}
+				roll.Nodes[e.Node] = member
+			}
+		}
+	}
+	for _, member := range roll.Nodes {
+		sortAddresses(member.Slots)
+	}
+	return roll
+}
