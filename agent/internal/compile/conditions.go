@@ -20,10 +20,11 @@ type Conditions struct {
 	Draining map[mesh.PortKey][]netip.AddrPort
 	// Forwarding is what becomes of packets of others.
 	Forwarding state.Forwarding
-	// Containers are those in this node's slots, Absent the slots of all nodes that are
-	// known to be empty, by their addresses.
+	// Containers are those in this node's slots, by the slots' addresses.
 	Containers map[netip.Addr]state.Process
-	Absent     map[netip.Addr]bool
+	// Absent are the slots of all nodes that are empty (true), or whose node is silent, so
+	// that they may be (false).
+	Absent map[netip.Addr]bool
 }
 
 // Check is one thing that a node checks for a service: an address of an
@@ -78,8 +79,8 @@ type destination struct {
 	at     netip.Addr // where it is checked: H of its node, or its slot
 	weight int
 	local  bool // on the node we compile for
-	sick   bool // fails its check, or is in a slot that is empty
-	absent bool // is in a slot that is empty
+	sick   bool // fails its check, or is in a slot that is, or may be, empty
+	empty  bool // is in a slot that is empty
 	out    bool // not in IPVS: cut, or udp, of which weight 0 would hold flows
 }
 
@@ -97,10 +98,10 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 			if e.Container == nil {
 				at = host.HostAddress()
 			}
-			absent := now.Absent[at]
+			empty, doubtful := now.Absent[at]
 			dests = append(dests, destination{
 				name: name, addr: addr, at: at, weight: e.Share(),
-				local: host == self, absent: absent, sick: absent || sick(service, p, e, host, at, now),
+				local: host == self, empty: empty, sick: doubtful || sick(service, p, e, host, at, now),
 			})
 		}
 	}
@@ -172,9 +173,14 @@ func ownPort(service *mesh.Service, e mesh.Endpoint, host *mesh.Node, check Chec
 	return true
 }
 
-// weigh takes the weight of who fails, unless all do, and of who is elsewhere
-// where a local one is preferred and serves.
+// weigh takes the weight of an empty slot, of who fails, unless all do, and of who is
+// elsewhere where a local one is preferred and serves.
 func weigh(dests []destination, service *mesh.Service, p *mesh.PublishedPort) {
+	for i := range dests {
+		if dests[i].empty { // there is nobody whose connections could go on
+			dests[i].weight, dests[i].out = 0, true
+		}
+	}
 	serves := func(d destination) bool { return d.weight > 0 && !d.sick }
 	if !slices.ContainsFunc(dests, serves) {
 		return // all fail: serve from what there is rather than from nothing
@@ -183,8 +189,7 @@ func weigh(dests []destination, service *mesh.Service, p *mesh.PublishedPort) {
 	for i := range dests {
 		d := &dests[i]
 		if d.sick {
-			// There is nobody at an empty slot whose connections could go on.
-			d.out = d.absent || service.HealthCheck.OnUnhealthy == mesh.CutConnections || p.Protocol == mesh.UDP
+			d.out = d.out || cuts(service) || p.Protocol == mesh.UDP
 		}
 		away := prefer && !d.local
 		if away {
@@ -194,6 +199,11 @@ func weigh(dests []destination, service *mesh.Service, p *mesh.PublishedPort) {
 			d.weight = 0
 		}
 	}
+}
+
+// cuts says that connections to an endpoint that fails are to end.
+func cuts(service *mesh.Service) bool {
+	return service.HealthCheck != nil && service.HealthCheck.OnUnhealthy == mesh.CutConnections
 }
 
 // Kept says that the endpoint fails its check and is used all the same, because

@@ -63,6 +63,7 @@ func containersRaw(rec *mesh.Record, self *mesh.Node) []string {
 		fmt.Sprintf("-s %s -d %s -j CT --notrack", pool, slots),
 		fmt.Sprintf("-d %s -j ACCEPT", slots),
 		fmt.Sprintf("-s %s ! -d %s -j ACCEPT", slots, pool),
+		fmt.Sprintf("-s %s -d %s/32 -j ACCEPT", slots, self.SelfTestAddress()),
 		fmt.Sprintf("-s %s -d %s -j CT --notrack", slots, everyMeshAddress(rec)),
 		fmt.Sprintf("-s %s -d %s -j ACCEPT", slots, everyMeshAddress(rec)),
 	)
@@ -89,11 +90,17 @@ func slotsChanged(rec *mesh.Record, was, now Conditions) map[string]bool {
 				continue
 			}
 			for slot := range e.SlotAddresses(host) {
-				if was.Containers[slot] != now.Containers[slot] || was.Absent[slot] != now.Absent[slot] {
+				if was.Containers[slot] != now.Containers[slot] || !sameIn(was.Absent, now.Absent, slot) {
 					services[name] = true
 				}
 			}
 		}
 	}
 	return services
+}
+
+func sameIn(a, b map[netip.Addr]bool, key netip.Addr) bool {
+	was, had := a[key]
+	is, has := b[key]
+	return was == is && had == has
 }

@@ -35,6 +35,7 @@ type Presence interface {
 	// Fill says which slots of this node are filled. Until its first call nothing is told.
 	Fill(filled map[netip.Addr]bool)
 	Absent() map[netip.Addr]bool
+	Empty() map[netip.Addr]bool
 	Changed() <-chan struct{}
 	Run(ctx context.Context)
 }
@@ -116,8 +117,14 @@ func (k *Keeper) Containers() map[netip.Addr]state.Process {
 	return all
 }
 
-// Absent are the slots of all nodes that are known to be empty.
-func (k *Keeper) Absent() map[netip.Addr]bool { return k.Presence.Absent() }
+// Absent are the slots of all nodes that are empty (true), or whose node is silent (false).
+func (k *Keeper) Absent() map[netip.Addr]bool {
+	absent, empty := k.Presence.Absent(), k.Presence.Empty()
+	for address := range absent {
+		absent[address] = empty[address]
+	}
+	return absent
+}
 
 // Changed gets a value when Containers or Absent may have changed.
 func (k *Keeper) Changed() <-chan struct{} { return k.changed }
@@ -145,8 +152,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// fill gives each slot a container. Until the engines have been asked the slots keep those
-// that have links already: a start of the agent interrupts nobody.
+// fill gives each slot a container. Until all engines have been asked, a slot keeps the one
+// that has a link already: a start of the agent interrupts nobody.
 func (k *Keeper) fill() {
 	if len(k.places) == 0 {
 		k.filled, k.ready = map[netip.Addr]tenant{}, false
@@ -158,7 +165,13 @@ func (k *Keeper) fill() {
 	if k.ready = k.Engines.Ready(); k.ready {
 		k.filled = assign(k.places, was, k.Engines.Running())
 	} else {
-		k.filled = k.attached(was)
+		known := k.attached(was)
+		k.filled = assign(k.places, known, k.Engines.Running())
+		for address, t := range known {
+			if _, placed := k.filled[address]; !placed && t.id == "" {
+				k.filled[address] = t
+			}
+		}
 	}
 	k.log(was)
 	filled := make(map[netip.Addr]bool, len(k.filled))

@@ -23,8 +23,10 @@ func (k *Keeper) Warnings() []mesh.Warning {
 	say := func(o mesh.Ref, format string, args ...any) {
 		all = append(all, mesh.Warning{Code: mesh.WarnContainers, Object: o, Text: fmt.Sprintf(format, args...)})
 	}
-	for _, f := range k.Engines.Faults() {
-		say(mesh.NodeRef(k.node), "%s", f.Text)
+	if len(k.filled) < len(k.places) { // else nobody misses what an engine would say
+		for _, f := range k.Engines.Faults() {
+			say(mesh.NodeRef(k.node), "%s", f.Text)
+		}
 	}
 	now := k.Now()
 	for _, key := range k.endpoints() {

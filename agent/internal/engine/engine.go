@@ -74,7 +74,7 @@ type times struct {
 
 var usualTimes = times{
 	look: 3 * time.Second, resync: 30 * time.Second, poll: 5 * time.Second, debounce: 50 * time.Millisecond,
-	retryMin: 200 * time.Millisecond, retryMax: 5 * time.Second, request: 10 * time.Second,
+	retryMin: 200 * time.Millisecond, retryMax: 5 * time.Second, request: 30 * time.Second,
 	headers: 500 * time.Millisecond, settle: 2 * time.Second,
 }
 

@@ -22,10 +22,15 @@ func (k *Kernel) observeAttachments(_ context.Context, r *view) error {
 	return link.ObserveAttachments(r.space, r.names, r.into)
 }
 
-func (k *Kernel) putAttachment(ctx context.Context, _ state.Object, want state.Attachment) error {
+func (k *Kernel) putAttachment(ctx context.Context, old state.Object, want state.Attachment) error {
 	mesh, err := k.needMesh()
 	if err != nil {
 		return err
+	}
+	if was, ok := old.(state.Attachment); ok && was.Container != want.Container {
+		if err := link.RemoveAttachment(mesh, was); err != nil {
+			return err
+		}
 	}
 	if err := link.PutAttachment(ctx, mesh, want); err != nil {
 		return err

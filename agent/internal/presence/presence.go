@@ -103,6 +103,10 @@ func (p *Presence) Fill(filled map[netip.Addr]bool) {
 // silent. This node's own are among them only after the first Fill.
 func (p *Presence) Absent() map[netip.Addr]bool { return p.table.absent(p.now()) }
 
+// Empty returns those of Absent whose node says so. Of a silent node's nothing is sure: it may
+// be its agent alone that does not run.
+func (p *Presence) Empty() map[netip.Addr]bool { return p.table.missing(p.now(), false) }
+
 // Heard is what is known of a node.
 type Heard struct {
 	Filled []netip.Addr // the slots of the Roll that it last said were filled, in order

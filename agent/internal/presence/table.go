@@ -147,7 +147,10 @@ func (t *table) judge(now time.Time) {
 }
 
 // absent is what Presence.Absent returns.
-func (t *table) absent(now time.Time) map[netip.Addr]bool {
+func (t *table) absent(now time.Time) map[netip.Addr]bool { return t.missing(now, true) }
+
+// missing are the slots that are not filled, those of silent nodes included or not.
+func (t *table) missing(now time.Time, ofSilent bool) map[netip.Addr]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.judge(now)
@@ -160,7 +163,9 @@ func (t *table) absent(now time.Time) map[netip.Addr]bool {
 	}
 	for _, p := range t.peers {
 		if p.silent {
-			addMissing(absent, p.Member, nil)
+			if ofSilent {
+				addMissing(absent, p.Member, nil)
+			}
 		} else if p.known {
 			addMissing(absent, p.Member, p.filled)
 		}

@@ -31,7 +31,7 @@ type Slots interface {
 	// Keep says from which record, and as which node, slots are to be filled; nil and ""
 	// for none.
 	Keep(rec *mesh.Record, node string)
-	// Containers are those in this node's slots, Absent the empty slots of all nodes.
+	// Containers and Absent are what compile.Conditions has of them.
 	Containers() map[netip.Addr]state.Process
 	Absent() map[netip.Addr]bool
 	// Changed gets a value when one of both may have changed.

@@ -38,6 +38,8 @@ func (t *tracer) destinations() {
 			continue
 		case d.Weight == 0:
 			step.Broken = "Its weight is 0: it gets no new connection. " + repair
+		case t.self() != nil && t.self().SlotBlock().Contains(d.Addr.Addr()):
+			t.container(step, d)
 		case t.isLocal(d):
 			t.local(step, d)
 		default:

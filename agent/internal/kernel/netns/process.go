@@ -18,13 +18,13 @@ var ErrEnded = errors.New("the process has ended")
 func OfProcess(pid int, start uint64) (Handle, error) {
 	ns, err := netns.GetFromPid(pid)
 	if err != nil {
-		if _, there := began(pid); !there {
+		if _, there := Start(pid); !there {
 			return netns.None(), ErrEnded
 		}
 		return netns.None(), fmt.Errorf("open the network namespace of process %d: %w", pid, err)
 	}
 	// Looked at after the namespace was opened: it is that of this very process.
-	if is, there := began(pid); !there || is != start {
+	if is, there := Start(pid); !there || is != start {
 		return netns.None(), errors.Join(ErrEnded, ns.Close())
 	}
 	return ns, nil
@@ -32,13 +32,13 @@ func OfProcess(pid int, start uint64) (Handle, error) {
 
 // Runs says that the process that began start clock ticks after the boot has not ended.
 func Runs(pid int, start uint64) bool {
-	is, there := began(pid)
+	is, there := Start(pid)
 	return there && is == start
 }
 
-// began is when a process began, in clock ticks since the boot: field 22 of
+// Start is when a process began, in clock ticks since the boot: field 22 of
 // /proc/PID/stat, see proc(5). The second field may have spaces and parentheses in it.
-func began(pid int) (start uint64, there bool) {
+func Start(pid int) (start uint64, there bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, false
