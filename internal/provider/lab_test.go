@@ -111,6 +111,11 @@ func (l *lab) distinct(out string) string {
 }
 
 func (l *lab) config(ports ...string) string {
+	return l.bare(append([]string{service("web", l.names()[1], l.names()[2])}, ports...)...)
+}
+
+// bare is a cluster of three nodes, with these blocks.
+func (l *lab) bare(blocks ...string) string {
 	var hosts, nodes []string
 	for _, name := range l.names()[:3] {
 		n := l.Nodes[name]
@@ -120,7 +125,7 @@ func (l *lab) config(ports ...string) string {
 	}
 	return fmt.Sprintf("provider \"routingmesh\" {\n  hosts = [%s]\n  ssh = { private_key = file(%q), agent = false, known_hosts = [%q], host_key_policy = \"strict\", timeout = \"60s\" }\n}\n",
 		quoted(hosts), l.KeyFile, filepath.Join(l.dir, "known_hosts")) +
-		cluster() + strings.Join(nodes, "") + service("web", l.names()[1], l.names()[2]) + strings.Join(ports, "")
+		cluster() + strings.Join(nodes, "") + strings.Join(blocks, "")
 }
 
 // TestAccLabOnePortOnEveryNode is the whole product: from bare hosts to a port

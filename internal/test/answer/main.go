@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net"
@@ -29,7 +30,8 @@ func main() {
 }
 
 func datagrams(port, name string) {
-	conn, err := net.ListenPacket("udp4", ":"+port)
+	var config net.ListenConfig
+	conn, err := config.ListenPacket(context.Background(), "udp4", ":"+port)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -24,9 +24,9 @@ const (
 // firewalls, login shells and languages that hosts come with. Each
 // package counts: the image is built anew on every fresh machine.
 var basePackages = []string{
-	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "dnsmasq-base", "dnsperf", "ethtool", "firewalld",
+	"bind9-dnsutils", "ca-certificates", "conntrack", "curl", "dbus", "dnsmasq-base", "dnsperf", "docker.io", "ethtool", "firewalld",
 	"fish", "haproxy", "ipset", "iproute2", "iptables", "iputils-ping", "ipvsadm", "jq", "kmod", "less", "locales", "netcat-openbsd",
-	"nftables", "nginx-light", "opendoas", "openssh-server", "procps", "python3-minimal", "redis-server", "redis-tools", "socat", "sudo",
+	"nftables", "nginx-light", "opendoas", "openssh-server", "podman", "procps", "python3-minimal", "redis-server", "redis-tools", "socat", "sudo",
 	"systemd", "systemd-container", "systemd-sysv", "tcpdump", "tcsh", "ufw", "wrk", "zsh",
 }
 

@@ -84,6 +84,13 @@ services() {
   ln -sf /lib/systemd/system/multi-user.target "$etc/default.target"
 }
 
+# The engines run when a test starts them. Podman's usual storage does not work on an overlay, which a node's disk is.
+engines() {
+  rm -f "$root"/etc/systemd/system/sockets.target.wants/{docker,podman}.socket "$root"/etc/systemd/system/default.target.wants/podman*
+  mkdir -p "$root/etc/containers"
+  printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' > "$root/etc/containers/storage.conf"
+}
+
 # A login does not start a manager of units for its user, nor the programs that write the message of the day: on an
 # emulated host that takes longer than all else of a login.
 logins() {
@@ -107,4 +114,4 @@ clean() {
   mkdir -p "$root"/lab/{base,disk,share}
 }
 
-kernel; modules; initrd; services; logins; users; language; clean
+kernel; modules; initrd; services; engines; logins; users; language; clean
