@@ -31,6 +31,7 @@ resource "routingmesh_cluster" "this" {
   metrics_address      = var.cluster.metrics_address
   mark_bit             = var.cluster.mark_bit
   force_remove         = var.cluster.force_remove
+  timeouts             = var.cluster.timeouts
 }
 
 resource "routingmesh_node" "this" {
@@ -86,6 +87,7 @@ resource "routingmesh_published_port" "this" {
   allowed_cidrs    = each.value.allowed_cidrs
   listen_addresses = each.value.listen_addresses
   client_address   = each.value.client_address
+  timeouts         = each.value.timeouts
   # A node that has left may stay in the list, as it may in the resource's.
   nodes = each.value.nodes == null ? null : [for node in each.value.nodes : try(routingmesh_node.this[node].name, node)]
 }

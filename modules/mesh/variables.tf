@@ -16,6 +16,7 @@ variable "cluster" {
     metrics_address      = optional(string)
     mark_bit             = optional(number)
     force_remove         = optional(bool)
+    timeouts             = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
   })
   nullable = false
 
@@ -41,7 +42,7 @@ variable "nodes" {
     labels       = optional(map(string))
     availability = optional(string)
     force_remove = optional(bool)
-    timeouts     = optional(object({ create = optional(string), update = optional(string), delete = optional(string) }))
+    timeouts     = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
   }))
   nullable = false
 
@@ -86,7 +87,7 @@ variable "services" {
       on_unhealthy    = optional(string)
     }))
     drain_timeout = optional(string)
-    timeouts      = optional(object({ create = optional(string), update = optional(string), delete = optional(string) }))
+    timeouts      = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
     ports = optional(map(object({
       target_port      = number
       published_port   = optional(number)
@@ -98,6 +99,7 @@ variable "services" {
       nodes            = optional(set(string))
       listen_addresses = optional(set(string))
       client_address   = optional(string)
+      timeouts         = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
     })), {})
   }))
   default  = {}
