@@ -106,7 +106,7 @@ func (p *meshProvider) Resources(context.Context) []func() resource.Resource {
 }
 
 func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newClusterData}
+	return []func() datasource.DataSource{newClusterData, newNodesData}
 }
 
 func (p *meshProvider) Functions(context.Context) []func() function.Function {
