@@ -29,14 +29,18 @@ func call(t *testing.T, f function.Function, arguments ...attr.Value) (attr.Valu
 	return resp.Result.Value(), resp.Error
 }
 
-// upstreamOf calls one of the functions of load balancers; health "" is null.
+// upstreamOf calls one of the functions of load balancers; health "null" is null.
 func upstreamOf(t *testing.T, f function.Function, service string, port int64, nodes map[string]string, health string) (attr.Value, *function.FuncError) {
 	t.Helper()
 	elements := map[string]attr.Value{}
 	for name, address := range nodes {
 		elements[name] = types.StringValue(address)
 	}
-	return call(t, f, types.StringValue(service), types.Int64Value(port), types.MapValueMust(types.StringType, elements), orNull(health))
+	address := types.StringValue(health)
+	if health == "null" {
+		address = types.StringNull()
+	}
+	return call(t, f, types.StringValue(service), types.Int64Value(port), types.MapValueMust(types.StringType, elements), address)
 }
 
 func TestLoadBalancerFunctions_Golden(t *testing.T) {
@@ -47,7 +51,7 @@ func TestLoadBalancerFunctions_Golden(t *testing.T) {
 		health   string
 	}{
 		"haproxy_backend.cfg":         {newHAProxyBackend(), ":10256"},
-		"haproxy_backend_connect.cfg": {newHAProxyBackend(), ""},
+		"haproxy_backend_connect.cfg": {newHAProxyBackend(), "null"},
 		"nginx_upstream.conf":         {newNginxUpstream(), "0.0.0.0:10256"},
 		"nginx_upstream_connect.conf": {newNginxUpstream(), ""},
 	} {
@@ -100,7 +104,7 @@ func TestLoadBalancerFunctions_Refuse(t *testing.T) {
 		{"web", 80, at(""), "", argNodes, "host name"},
 		{"web", 80, at(strings.Repeat("n.", 127)), "", argNodes, "host name"},
 		{"web", 80, one, "10256", argHealthAddress, `health_address: "10256" is no address to listen on: want :PORT`},
-		{"web", 80, one, "127.0.0.1:10256", argHealthAddress, `give the cluster health_address = ":10256", or pass null`},
+		{"web", 80, one, "127.0.0.1:10256", argHealthAddress, `give the cluster health_address = ":10256", or pass ""`},
 	} {
 		for _, f := range []function.Function{newHAProxyBackend(), newNginxUpstream()} {
 			v, failed := upstreamOf(t, f, c.service, c.port, c.nodes, c.health)
@@ -139,7 +143,7 @@ func TestFunctionsInTerraform(t *testing.T) {
 variable "address" { default = "192.168.200.10" }
 output "id" { value = provider::routingmesh::parse_id("demo/web/8080/tcp") }
 output "haproxy" { value = provider::routingmesh::haproxy_backend("web", 8080, { n1 = var.address, n2 = "n2.example.com" }, ":10256") }
-output "nginx" { value = provider::routingmesh::nginx_upstream("web", 8080, { n1 = var.address }, null) }
+output "nginx" { value = provider::routingmesh::nginx_upstream("web", 8080, { n1 = var.address }, "") }
 `)
 	w.apply()
 	out, _ := w.run("output", "-json")

@@ -50,7 +50,7 @@ func newUpstream(service string, port int64, nodes map[string]string, healthAddr
 		return nil, badArgument(argNodes, "nodes: %w", err)
 	}
 	u := &upstream{service: service, port: uint16(port), servers: servers}
-	if healthAddress != nil {
+	if healthAddress != nil && *healthAddress != "" { // OpenTofu cannot pass null to a function
 		if u.healthPort, err = healthPort(*healthAddress); err != nil {
 			return nil, badArgument(argHealthAddress, "health_address: %w", err)
 		}
@@ -115,7 +115,7 @@ func healthPort(s string) (uint16, error) {
 		return 0, err
 	}
 	if !listen.Addr().IsUnspecified() {
-		return 0, fmt.Errorf("%s is open at that one address, and a load balancer asks each node at the node's own: give the cluster health_address = \":%d\", or pass null to check by connecting only", s, listen.Port())
+		return 0, fmt.Errorf("%s is open at that one address, and a load balancer asks each node at the node's own: give the cluster health_address = \":%d\", or pass \"\" to check by connecting only", s, listen.Port())
 	}
 	return listen.Port(), nil
 }

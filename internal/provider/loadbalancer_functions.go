@@ -53,7 +53,7 @@ func (f *loadBalancerFunction) Definition(_ context.Context, _ function.Definiti
 			function.MapParameter{Name: "nodes", ElementType: types.StringType,
 				MarkdownDescription: "Addresses of the nodes, as the load balancer reaches them, by name: IPv4 addresses, or names of hosts that the load balancer can resolve. At least one."},
 			function.StringParameter{Name: "health_address", AllowNullValue: true,
-				MarkdownDescription: "`health_address` of the cluster: `:PORT` or `0.0.0.0:PORT`. Null for a cluster without one: then a node counts as up while it accepts connections."},
+				MarkdownDescription: "`health_address` of the cluster: `:PORT` or `0.0.0.0:PORT`. Null or `\"\"` for a cluster without one: then a node counts as up while it accepts connections. (OpenTofu 1.12 cannot pass null to a function.)"},
 		},
 		Return: function.StringReturn{},
 	}

@@ -18,7 +18,7 @@ locals {
     for backend in distinct([for f in var.frontends : { service = f.service, port = f.port, mode = f.mode }]) :
     "${backend.service}_${backend.port}" => {
       mode = backend.mode
-      text = provider::routingmesh::haproxy_backend(backend.service, backend.port, var.nodes, var.health_address)
+      text = provider::routingmesh::haproxy_backend(backend.service, backend.port, var.nodes, var.health_address == null ? "" : var.health_address)
     }
   }
 
