@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,6 +41,61 @@ func TestModules(t *testing.T) {
 	example.initialized()
 	if out, code := example.run("validate"); code != 0 {
 		t.Error(out)
+	}
+}
+
+// TestModules_MeshOnHosts applies the module mesh for real: a second plan is empty, and
+// the record has what the variables say.
+func TestModules_MeshOnHosts(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	w := m.workspace()
+	if err := os.CopyFS(filepath.Join(w.dir, "modules"), os.DirFS(filepath.Join("..", "..", "modules"))); err != nil {
+		t.Fatal(err)
+	}
+	var nodes []string
+	for _, n := range m.All() {
+		nodes = append(nodes, fmt.Sprintf(`%s = { address = %q, ssh = { host = "127.0.0.1", port = %d } }`, n.Name, n.Address, n.Port()))
+	}
+	w.write(m.provider(fmt.Sprintf(`
+module "mesh" {
+  source  = "./modules/mesh"
+  cluster = { name = "demo", health_address = ":10256" }
+  nodes   = { %s }
+  services = {
+    web = {
+      nodes        = ["n1", "n2"]
+      health_check = { type = "http" }
+      ports        = { http = { target_port = 80 }, private = { published_port = 8080, target_port = 80, nodes = ["n3"], allowed_cidrs = ["10.0.0.0/8"] } }
+    }
+    dns = {
+      endpoints        = { a = { node = "n3", port = 5353, weight = 2 } }
+      session_affinity = { timeout = "30m" }
+      ports            = { dns = { published_port = 53, target_port = 53, protocol = "udp" } }
+    }
+  }
+}
+module "haproxy" {
+  source         = "./modules/haproxy"
+  nodes          = module.mesh.node_addresses
+  health_address = module.mesh.health_address
+  frontends      = { web = { service = "web", port = module.mesh.published_ports["web/http"].port } }
+}
+output "it" { value = { ports = module.mesh.published_ports, config = module.haproxy.config } }
+`, strings.Join(nodes, ", "))))
+	w.initialized()
+	w.apply()
+	w.settled()
+	it := w.output()
+	same(t, "the published ports", it["ports"], values{
+		"web/http":    values{"id": "demo/web/30000/tcp", "service": "web", "port": 30000, "protocol": "tcp"},
+		"web/private": values{"id": "demo/web/8080/tcp", "service": "web", "port": 8080, "protocol": "tcp"},
+		"dns/dns":     values{"id": "demo/dns/53/udp", "service": "dns", "port": 53, "protocol": "udp"},
+	})
+	says(t, it["config"].(string), "backend web_30000", "/healthz/web", fmt.Sprintf("server n3 %s:30000", m.Node("n3").Address))
+	r := m.record()
+	if e := r.Services["dns"].Endpoints["a"]; e.Node != "n3" || e.Port != 5353 || e.Share() != 2 || len(r.Services["web"].Endpoints) != 2 || len(r.Ports) != 3 {
+		t.Errorf("the record has the services %+v and the ports %v", r.Services, r.Ports)
 	}
 }
 
