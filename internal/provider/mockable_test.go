@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -80,6 +81,23 @@ func TestMockProvider(t *testing.T) {
 	}
 	out := w.fails("test")
 	says(t, out, `run "mocks"... pass`, `run "literal_that_no_mock_makes"... fail`, `"demo/web/8080" is not a valid service id. Pass routingmesh_service.….id`, "1 passed, 1 failed")
+}
+
+// TestMockProvider_Example: the test that the documentation shows passes.
+func TestMockProvider_Example(t *testing.T) {
+	t.Parallel()
+	w := newMesh(t, "n1").workspace()
+	w.write(cluster() + service("web") + published("http", "web", 0) + `output "port" { value = provider::routingmesh::parse_id(routingmesh_published_port.http.id).port }`)
+	example, err := os.ReadFile(filepath.Join("..", "..", "examples", "guides", "testing", "mesh.tftest.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "mesh.tftest.hcl"), example, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := w.run("test"); code != 0 || !strings.Contains(out, "1 passed") {
+		t.Error(out)
+	}
 }
 
 // TestMockable_WordsFailInThePlan: what a mock could have made is refused for real
