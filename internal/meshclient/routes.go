@@ -48,3 +48,7 @@ func (c *Client) nodeEndpoint(n *mesh.Node) (*sshdial.Endpoint, error) {
 	}
 	return ep, err
 }
+
+// NodeEndpoint is how a node is logged in to, by its record and the settings that all
+// hosts share.
+func (c *Client) NodeEndpoint(n *mesh.Node) (*sshdial.Endpoint, error) { return c.nodeEndpoint(n) }

@@ -43,16 +43,17 @@ type settingsData struct {
 
 // nodeData has null where the node does not answer.
 type nodeData struct {
-	Address       string   `tfsdk:"address"`
-	MeshAddress   string   `tfsdk:"mesh_address"`
-	HostAddress   string   `tfsdk:"host_address"`
-	Availability  string   `tfsdk:"availability"`
-	Reachable     bool     `tfsdk:"reachable"`
-	Generation    *int64   `tfsdk:"generation"`
-	AgentVersion  *string  `tfsdk:"agent_version"`
-	KernelRelease *string  `tfsdk:"kernel_release"`
-	Repairs       *int64   `tfsdk:"repairs"`
-	Drift         []string `tfsdk:"drift"`
+	Address       string            `tfsdk:"address"`
+	Labels        map[string]string `tfsdk:"labels"`
+	MeshAddress   string            `tfsdk:"mesh_address"`
+	HostAddress   string            `tfsdk:"host_address"`
+	Availability  string            `tfsdk:"availability"`
+	Reachable     bool              `tfsdk:"reachable"`
+	Generation    *int64            `tfsdk:"generation"`
+	AgentVersion  *string           `tfsdk:"agent_version"`
+	KernelRelease *string           `tfsdk:"kernel_release"`
+	Repairs       *int64            `tfsdk:"repairs"`
+	Drift         []string          `tfsdk:"drift"`
 }
 
 // fill takes over a snapshot that has a record, and the counters of the nodes
@@ -95,7 +96,7 @@ func settingsDataOf(r *mesh.Record) *settingsData {
 func nodeDataOf(snap *meshclient.Snapshot, name string) nodeData {
 	n := snap.Record.Nodes[name]
 	d := nodeData{
-		Address: n.Address.String(), MeshAddress: n.MeshAddress().String(), HostAddress: n.HostAddress().String(), Availability: availabilityText(n.Availability),
+		Address: n.Address.String(), Labels: labelsOf(n), MeshAddress: n.MeshAddress().String(), HostAddress: n.HostAddress().String(), Availability: availabilityText(n.Availability),
 		Drift: append([]string{}, snap.Drift(mesh.NodeRef(name))...),
 	}
 	if st := snap.Nodes[name].Status; st != nil {

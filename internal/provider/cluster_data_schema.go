@@ -65,6 +65,7 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 func nodeDataSchema() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"address":        readText("Underlay address."),
+		"labels":         readLabels(),
 		"mesh_address":   readText("Address on the mesh side: what endpoints see as the client of ingress connections that came in on this node."),
 		"host_address":   readText("Address on the host side: where the node's own processes are reached."),
 		"availability":   readText("`active` or `drain`."),
@@ -79,6 +80,10 @@ func nodeDataSchema() map[string]schema.Attribute {
 
 func readText(description string) schema.Attribute {
 	return schema.StringAttribute{Computed: true, MarkdownDescription: description}
+}
+
+func readLabels() schema.Attribute {
+	return schema.MapAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Labels of the node; empty for none."}
 }
 
 func readNumber(description string) schema.Attribute {

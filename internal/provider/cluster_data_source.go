@@ -47,8 +47,8 @@ func (d *clusterData) Read(ctx context.Context, req datasource.ReadRequest, resp
 
 // observed returns a snapshot that has the record of the named cluster, of any
 // for ""; nil with an error.
-func (d *clusterData) observed(ctx context.Context, name string, diags *diag.Diagnostics) *meshclient.Snapshot {
-	client, err := d.client()
+func (b *base) observed(ctx context.Context, name string, diags *diag.Diagnostics) *meshclient.Snapshot {
+	client, err := b.client()
 	var snap *meshclient.Snapshot
 	if err == nil {
 		snap, err = client.Snapshot(ctx)

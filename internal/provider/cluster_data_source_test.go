@@ -83,7 +83,7 @@ func TestClusterDataSource(t *testing.T) {
 	it, r := makes.output(), m.record()
 	node := func(name string) values {
 		n := r.Nodes[name]
-		return values{"address": n.Address, "mesh_address": n.MeshAddress(), "host_address": n.HostAddress(), "availability": "active", "reachable": true, "generation": r.Generation,
+		return values{"address": n.Address, "mesh_address": n.MeshAddress(), "host_address": n.HostAddress(), "labels": values{}, "availability": "active", "reachable": true, "generation": r.Generation,
 			"agent_version": "test", "kernel_release": "6.1.0-test", "repairs": 0, "drift": []string{}}
 	}
 	nodes := values{"n1": node("n1"), "n2": node("n2"), "n3": node("n3")}

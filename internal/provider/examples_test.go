@@ -12,8 +12,8 @@ func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..", "examples")
 	for name, patterns := range map[string][]string{
-		"the guide on serving": {"guides/serving/*.tf"},
-		"a cluster":            {"resources/routingmesh_cluster/resource.tf"},
+		"the guide on serving, and functions": {"guides/serving/*.tf", "functions/*/function.tf", "data-sources/routingmesh_nodes/*.tf"},
+		"a cluster":                           {"resources/routingmesh_cluster/resource.tf"},
 		"the others": {"resources/routingmesh_node/resource.tf", "resources/routingmesh_service/resource.tf", "resources/routingmesh_published_port/resource.tf",
 			"data-sources/routingmesh_cluster/*.tf"},
 	} {

@@ -37,7 +37,8 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				Required: true,
 				MarkdownDescription: "Underlay address: the IPv4 address under which the other nodes reach this host, and the source of its VXLAN packets. " +
 					"SSH goes there, too, unless `ssh` says otherwise. Changed in place.",
-				Validators: []validator.String{addressRule},
+				Validators:    []validator.String{mockable{addressRule}},
+				PlanModifiers: []planmodifier.String{mockable{addressRule}},
 			},
 			"ssh": schema.SingleNestedAttribute{
 				Optional: true,
@@ -79,17 +80,17 @@ func (r *nodeResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 }
 
 func nodeSSHSchema() map[string]schema.Attribute {
-	text := func(description string, validators ...validator.String) schema.Attribute {
+	text := func(description string, r rule) schema.Attribute {
 		return schema.StringAttribute{
 			Optional: true, MarkdownDescription: description,
-			Validators: validators,
+			Validators: []validator.String{mockable{r}}, PlanModifiers: []planmodifier.String{mockable{r}},
 		}
 	}
 	port := func(description string) schema.Attribute {
 		return schema.Int64Attribute{
 			CustomType: integerType{},
 			Optional:   true, MarkdownDescription: description,
-			Validators: numbers(mesh.Ports),
+			Validators: portValidators(), PlanModifiers: portPlanModifiers(),
 		}
 	}
 	return map[string]schema.Attribute{
@@ -108,8 +109,8 @@ func clusterIDAttribute() schema.Attribute {
 		Required: true,
 		MarkdownDescription: "Id of the cluster: `routingmesh_cluster.….id`. Refer to it rather than write it out, so that Terraform makes the cluster first. " +
 			"Another one replaces the resource.",
-		Validators:    []validator.String{clusterIDRule},
-		PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+		Validators:    []validator.String{mockable{clusterIDRule}},
+		PlanModifiers: []planmodifier.String{mockable{clusterIDRule}, stringplanmodifier.RequiresReplace()},
 	}
 }
 

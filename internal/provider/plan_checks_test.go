@@ -37,7 +37,7 @@ func TestPlanRefuses(t *testing.T) {
 		m.refused(`target_port must be 1–65535, not 0`, mesh, published("a", "web", 80, "target_port = 0")),
 		m.refused(`protocol value must be one of: \["tcp" "udp"\]`, mesh, published("a", "web", 80, `protocol = "sctp"`)),
 		m.refused(`mode value must be one of: \["ingress" "host"\]`, mesh, published("a", "web", 80, `mode = "swarm"`)),
-		m.refused(`"demo" is no service id`, mesh, strings.Replace(published("a", "web", 80), "routingmesh_service.web.id", `"demo"`, 1)),
+		m.refused(`"demo" is not a valid service id`, mesh, strings.Replace(published("a", "web", 80), "routingmesh_service.web.id", `"demo"`, 1)),
 		// services
 		m.refused(`endpoints = .*names node "n9".*n1 n2 n3`, mesh, block("routingmesh_service", "more", []string{
 			"cluster_id = routingmesh_cluster.main.id", `name = "more"`, `endpoints = { x = { node = "n9" } }`,
@@ -60,7 +60,7 @@ func TestPlanRefuses(t *testing.T) {
 			cluster(`address_pool = "192.0.0.0/16"`, "depends_on = [routingmesh_node.n1]"), strings.Replace(m.node("n1"), "routingmesh_cluster.main.id", `"demo"`, 1)),
 		m.refused(`169.254.0.0/16, the link-local network`, cluster(`address_pool = "169.254.0.0/16"`)),
 		m.refused(`public key as in\s+authorized_keys`, cluster(), m.node("n1", `ssh = { host_key = "SHA256:abc" }`)),
-		m.refused(`"demo/n1" is no cluster id`, cluster(), strings.Replace(m.node("n1"), "routingmesh_cluster.main.id", `"demo/n1"`, 1)),
+		m.refused(`"demo/n1" is not a valid cluster id`, cluster(), strings.Replace(m.node("n1"), "routingmesh_cluster.main.id", `"demo/n1"`, 1)),
 		// clusters
 		m.refused(`write 10.255.0.0/16`, cluster(`address_pool = "10.255.3.0/16"`)),
 		m.refused(`17–29, not 16`, cluster("node_prefix_length = 16")),

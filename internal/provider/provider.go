@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -18,7 +19,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient/sshdial"
 )
 
-var _ provider.Provider = (*meshProvider)(nil)
+var _ provider.ProviderWithFunctions = (*meshProvider)(nil)
 
 type meshProvider struct {
 	version string
@@ -105,5 +106,9 @@ func (p *meshProvider) Resources(context.Context) []func() resource.Resource {
 }
 
 func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newClusterData}
+	return []func() datasource.DataSource{newClusterData, newNodesData}
+}
+
+func (p *meshProvider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{newParseID, newHAProxyBackend, newNginxUpstream}
 }

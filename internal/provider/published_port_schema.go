@@ -31,21 +31,22 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			"service_id": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: "Id of the service: `routingmesh_service.….id`. Another one replaces the port.",
-				Validators:          []validator.String{serviceIDRule},
-				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+				Validators:          []validator.String{mockable{serviceIDRule}},
+				PlanModifiers:       []planmodifier.String{mockable{serviceIDRule}, stringplanmodifier.RequiresReplace()},
 			},
 			"published_port": schema.Int64Attribute{
 				CustomType: integerType{},
 				Optional:   true, Computed: true,
 				MarkdownDescription: "Port to open on the nodes, 1–65535. Default: the next free one of the cluster's `published_port_range`, which then stays. Another one replaces the port.",
-				Validators:          numbers(mesh.Ports),
-				PlanModifiers:       []planmodifier.Int64{int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
+				Validators:          portValidators(),
+				PlanModifiers:       []planmodifier.Int64{anyPort, int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
 			},
 			"target_port": schema.Int64Attribute{
 				CustomType:          integerType{},
 				Required:            true,
 				MarkdownDescription: "Port on which the endpoints listen, 1–65535, but for those that name their own. Changed in place.",
-				Validators:          numbers(mesh.Ports),
+				Validators:          portValidators(),
+				PlanModifiers:       portPlanModifiers(),
 			},
 			"protocol": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.TCP)),
@@ -76,7 +77,8 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				MarkdownDescription: fmt.Sprintf("IPv4 networks from which clients may connect (`192.0.2.0/24`, `192.0.2.7/32`), at most %d; new connections from elsewhere are refused, on every node. ", mesh.MaxPrefixes) +
 					"The addresses are those that the node sees: behind a load balancer or NAT they are its own. Clients on the node itself may always connect, containers on it count as outside. " +
 					"Default: everybody. Changed in place, for new connections; those that are open go on.",
-				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), setvalidator.ValueStringsAre(networkRule)},
+				Validators:    []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), mockableSet{networkRule}},
+				PlanModifiers: []planmodifier.Set{mockableSet{networkRule}},
 			},
 			"nodes": schema.SetAttribute{
 				ElementType: types.StringType,
@@ -91,7 +93,8 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				MarkdownDescription: fmt.Sprintf("Addresses and networks of the nodes (`192.0.2.7`, `10.0.0.0/8`), at most %d: the port is open only for what is sent to those of them that a node has, and at its others it is free for another program, or for the port of another service. ", mesh.MaxPrefixes) +
 					"Up to 16 services may have one port number at addresses that do not overlap, a public and a private one for example. Clients on the node that connect to 127.0.0.1 need `127.0.0.0/8` in the list. A node that has none of them is closed, and a plan says so. " +
 					"Not with `client_address = \"preserve\"`. Default: all addresses. Changed in place; an address that is taken out is closed at once, with its connections, and what stays is not touched.",
-				Validators: []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), setvalidator.ValueStringsAre(listenAddressRule)},
+				Validators:    []validator.Set{setvalidator.SizeBetween(1, mesh.MaxPrefixes), mockableSet{listenAddressRule}},
+				PlanModifiers: []planmodifier.Set{mockableSet{listenAddressRule}},
 			},
 			"client_address": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(clientEntryNode),

@@ -37,8 +37,8 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 		}
 		check(name, s.Block.Attributes)
 	}
-	if len(resp.DataSourceSchemas) != 1 {
-		t.Errorf("%d data sources, want 1", len(resp.DataSourceSchemas))
+	if len(resp.DataSourceSchemas) != 2 {
+		t.Errorf("%d data sources, want 2", len(resp.DataSourceSchemas))
 	}
 	for name, s := range resp.DataSourceSchemas {
 		check("data "+name, s.Block.Attributes)

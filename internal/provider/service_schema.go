@@ -50,7 +50,7 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 						Optional:   true,
 						MarkdownDescription: "Port on which this endpoint listens, 1–65535, in place of the published port's `target_port`: " +
 							"so that two processes on one node can serve.",
-						Validators: numbers(mesh.Ports),
+						Validators: portValidators(), PlanModifiers: portPlanModifiers(),
 					},
 					"weight": schema.Int64Attribute{
 						CustomType: integerType{},

@@ -53,10 +53,15 @@ func (m *testMesh) workspace() *workspace {
 	}
 	w.env = append(os.Environ(), "TF_REATTACH_PROVIDERS="+string(providers), "TF_IN_AUTOMATION=1", "TF_LOG=")
 	w.write("")
-	if out, code := w.run("init"); code != 0 {
-		m.t.Fatal(out)
-	}
+	w.initialized()
 	return w
+}
+
+func (w *workspace) initialized() {
+	w.t.Helper()
+	if out, code := w.run("init"); code != 0 {
+		w.t.Fatal(out)
+	}
 }
 
 // write replaces the configuration.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -53,12 +54,18 @@ func (r rule) Description(context.Context) string         { return r.want }
 func (r rule) MarkdownDescription(context.Context) string { return r.want }
 
 func (r rule) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
-	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
-		return
+	resp.Diagnostics.Append(r.verdict(req.Path, req.ConfigValue)...)
+}
+
+// verdict is an error where the value is known and wrong.
+func (r rule) verdict(at path.Path, v types.String) (diags diag.Diagnostics) {
+	if v.IsNull() || v.IsUnknown() {
+		return nil
 	}
-	if err := r.check(req.ConfigValue.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, r.summary, sentence(err.Error()))
+	if err := r.check(v.ValueString()); err != nil {
+		diags.AddAttributeError(at, r.summary, sentence(err.Error()))
 	}
+	return diags
 }
 
 var (
@@ -66,7 +73,7 @@ var (
 
 	clusterIDRule = rule{"Invalid cluster id", "the id of a routingmesh_cluster, which is its name", func(s string) error {
 		if mesh.CheckName(s) != nil {
-			return fmt.Errorf("%q is no cluster id: want the id of a routingmesh_cluster, which is its name, as in demo", s)
+			return fmt.Errorf("%q is not a valid cluster id. Pass routingmesh_cluster.….id, which is the cluster's name, as in demo", s)
 		}
 		return nil
 	}}
@@ -83,7 +90,7 @@ var (
 
 	serviceIDRule = rule{"Invalid service id", "the id of a routingmesh_service: CLUSTER/NAME", func(s string) error {
 		if _, _, err := mesh.SplitID(s); err != nil {
-			return fmt.Errorf("%q is no service id: want the id of a routingmesh_service, CLUSTER/NAME, as in demo/web", s)
+			return fmt.Errorf("%q is not a valid service id. Pass routingmesh_service.….id, which is CLUSTER/NAME, as in demo/web", s)
 		}
 		return nil
 	}}
@@ -119,12 +126,18 @@ func (l limited) Description(context.Context) string {
 func (l limited) MarkdownDescription(ctx context.Context) string { return l.Description(ctx) }
 
 func (l limited) ValidateInt64(_ context.Context, req validator.Int64Request, resp *validator.Int64Response) {
-	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
-		return
+	resp.Diagnostics.Append(l.verdict(req.Path, req.ConfigValue)...)
+}
+
+// verdict is an error where the value is known and out of the limits.
+func (l limited) verdict(at path.Path, v types.Int64) (diags diag.Diagnostics) {
+	if v.IsNull() || v.IsUnknown() {
+		return nil
 	}
-	if err := l.Check(req.Path.String(), req.ConfigValue.ValueInt64()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Number out of range", sentence(err.Error()))
+	if err := l.Check(at.String(), v.ValueInt64()); err != nil {
+		diags.AddAttributeError(at, "Number out of range", sentence(err.Error()))
 	}
+	return diags
 }
 
 func numbers(l mesh.Limits) []validator.Int64 { return []validator.Int64{limited{l}} }

@@ -81,7 +81,7 @@ func TestRules(t *testing.T) {
 		{nameRule, "n1", ""},
 		{nameRule, "N1", "want 1–63"},
 		{clusterIDRule, "demo", ""},
-		{clusterIDRule, "demo/web", "id of a routingmesh_cluster"},
+		{clusterIDRule, "demo/web", "Pass routingmesh_cluster.….id"},
 		{serviceIDRule, "demo/web", ""},
 		{serviceIDRule, "web", "CLUSTER/NAME"},
 	} {

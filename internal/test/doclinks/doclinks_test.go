@@ -93,7 +93,7 @@ func resolve(page, to string) error {
 	if strings.Contains(to, "://") || strings.HasPrefix(to, "mailto:") || strings.Contains(to, "{{") {
 		return nil
 	}
-	file, fragment, _ := strings.Cut(to, "#")
+	file, fragment, _ := strings.Cut(strings.ReplaceAll(to, `\_`, "_"), "#") // as terraform-docs writes them
 	target := page
 	if file != "" {
 		target = path.Join(path.Dir(page), file)

@@ -41,8 +41,8 @@ func dump(ctx context.Context) (object, error) {
 	for _, d := range append(schemas.Diagnostics, identities.Diagnostics...) {
 		return nil, fmt.Errorf("%s: %s", d.Summary, d.Detail)
 	}
-	if len(schemas.Functions)+len(schemas.ActionSchemas)+len(schemas.StateStoreSchemas) > 0 {
-		return nil, fmt.Errorf("the provider has functions, actions or state stores: teach them to internal/test/schemajson")
+	if len(schemas.ActionSchemas)+len(schemas.StateStoreSchemas) > 0 {
+		return nil, fmt.Errorf("the provider has actions or state stores: teach them to internal/test/schemajson")
 	}
 	return object{
 		"provider":                   schema(schemas.Provider),
@@ -51,6 +51,7 @@ func dump(ctx context.Context) (object, error) {
 		"ephemeral_resource_schemas": each(schemas.EphemeralResourceSchemas, schema),
 		"list_resource_schemas":      each(schemas.ListResourceSchemas, schema),
 		"resource_identity_schemas":  each(identities.IdentitySchemas, identity),
+		"functions":                  each(schemas.Functions, signature),
 	}, nil
 }
 
@@ -107,6 +108,25 @@ func identity(s *tfprotov6.ResourceIdentitySchema) object {
 		}
 	}
 	return object{"version": s.Version, "attributes": attributes}
+}
+
+func signature(f *tfprotov6.Function) object {
+	parameters := []object{}
+	for _, p := range f.Parameters {
+		parameters = append(parameters, parameter(p))
+	}
+	out := object{
+		"description": f.Description, "summary": f.Summary, "deprecation_message": f.DeprecationMessage,
+		"return_type": f.Return.Type, "parameters": parameters,
+	}
+	if f.VariadicParameter != nil {
+		out["variadic_parameter"] = parameter(f.VariadicParameter)
+	}
+	return out
+}
+
+func parameter(p *tfprotov6.FunctionParameter) object {
+	return object{"name": p.Name, "description": p.Description, "is_nullable": p.AllowNullValue, "type": p.Type}
 }
 
 func kind(k tfprotov6.StringKind) string {

@@ -34,4 +34,7 @@ func TestDump(t *testing.T) {
 	if id := p.ResourceIdentitySchemas["routingmesh_node"]; id == nil || !id.Attributes["name"].RequiredForImport {
 		t.Errorf("the node's identity: %+v", id)
 	}
+	if f := p.Functions["haproxy_backend"]; f == nil || f.ReturnType.FriendlyName() != "string" || len(f.Parameters) != 4 || !f.Parameters[3].IsNullable {
+		t.Errorf("the function haproxy_backend: %+v", f)
+	}
 }
