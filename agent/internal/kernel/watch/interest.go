@@ -3,7 +3,6 @@ package watch
 import (
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
@@ -59,7 +58,7 @@ func (e *events) link(m nlmsg.Message) bool {
 	index, name := nlmsg.Uint32(m.Body[4:]), ""
 	for typ, value := range nlmsg.Attrs(m.Body[unix.SizeofIfInfomsg:]) {
 		if typ == unix.IFLA_IFNAME {
-			name = nl.BytesToString(value)
+			name = unix.ByteSliceToString(value)
 		}
 	}
 	was := false
