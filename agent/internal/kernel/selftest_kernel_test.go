@@ -62,6 +62,9 @@ func TestSelfTest(t *testing.T) {
 	}
 	until(t, time.Minute, "all is well on a", func() bool { return fine(testA) })
 	until(t, time.Minute, "all is well on b, with host mode", func() bool { return fine(testB) })
+	// A socket that is bound to a link goes deaf with it, and one of its name takes its place.
+	a.mesh("ip link del vx0")
+	a.reach(published(t, 1), 3)
 	// Two faults at a time that do not meet, for each takes as long as it takes to be sure.
 	tests := []struct {
 		name string
