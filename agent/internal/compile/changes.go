@@ -94,14 +94,14 @@ func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil &&
 
 // changed is ChangedPorts, and those for which the conditions have changed.
 func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) ([]mesh.PortKey, bool) {
-	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding {
+	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding || !maps.Equal(d.now.Containers, now.Containers) {
 		return nil, false
 	}
 	ports, known := d.ChangedPorts(rec, node)
 	if !known {
 		return nil, false
 	}
-	services := slotsChanged(rec, d.now, now)
+	services := slotsChanged(rec, d.now.Absent, now.Absent)
 	for _, checks := range [][2]map[Check]bool{{d.now.Unhealthy, now.Unhealthy}, {now.Unhealthy, d.now.Unhealthy}} {
 		for check, fails := range checks[0] {
 			if checks[1][check] != fails {

@@ -25,24 +25,30 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 	for _, p := range rec.Ports {
 		portObjects(func(o state.Object) { s[o.Key()] = o }, rec, rec.Nodes[node], p, now)
 	}
-	frame(s, rec, rec.Nodes[node], v, now.Forwarding)
+	frame(s, rec, rec.Nodes[node], v, now)
 	return s
 }
 
 // frame adds everything but the published ports, which are in s: what preserves clients'
 // addresses is there while one of them does. Else it depends on how many pairs of VIPs are
 // in use.
-func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion, others state.Forwarding) {
+func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion, now Conditions) {
 	pairs := rec.PairsInUse()
 	links(s, rec, self)
 	furtherVIPs(s, self, pairs)
+	if len(now.Containers) > 0 {
+		s.Put(presenceAddress(self)) // what leaves has connections, though no service may have containers by now
+	}
+	if hasContainers(s, self) {
+		attachments(s, rec, self, now.Containers)
+	}
 	for _, setting := range state.ManagedSysctls(v) {
 		s.Put(setting.Sysctl)
 	}
 	s.Put(state.Idle(rec.Cluster.TCPIdle(), rec.Cluster.UDPIdle())...)
 	sets(s, pairs)
 	keeps := preserving(s, self)
-	hostChains(s, rec, self, others, pairs, keeps)
+	hostChains(s, rec, self, now.Forwarding, pairs, keeps)
 	meshChains(s, rec, self, pairs, keeps)
 	if keeps {
 		preserve(s, rec, self)

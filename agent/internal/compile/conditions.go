@@ -20,7 +20,8 @@ type Conditions struct {
 	Draining map[mesh.PortKey][]netip.AddrPort
 	// Forwarding is what becomes of packets of others.
 	Forwarding state.Forwarding
-	// Containers are those in this node's slots, by the slots' addresses.
+	// Containers are those in this node's slots, by the slots' addresses, also in slots that
+	// the record has had, for as long as connections to them may last.
 	Containers map[netip.Addr]state.Process
 	// Absent are the slots of all nodes that are empty (true), or whose node is silent, so
 	// that they may be (false).

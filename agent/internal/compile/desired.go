@@ -145,7 +145,7 @@ func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now
 			d.put(o)
 		}
 	}
-	frame(d.State, rec, self, v, now.Forwarding)
+	frame(d.State, rec, self, v, now)
 }
 
 // objects is about how many there will be: a map that grows costs as much again.

@@ -34,7 +34,7 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
 		}
 	}
-	containers(put, rec, self, service, now)
+	containers(put, self, service)
 	checkedPort(put, self, service)
 	if !open {
 		return
@@ -123,7 +123,7 @@ func preserves(p *mesh.PublishedPort) bool {
 // shared says that several published ports may ask for the object.
 func shared(key state.Key) bool {
 	switch key.Kind {
-	case state.KindRoute, state.KindRule, state.KindAttachment, state.KindNeigh, state.KindAddr:
+	case state.KindRoute, state.KindRule, state.KindAddr:
 		return true
 	case state.KindSetMember:
 		return key.Name == endpointSet(mesh.TCP) || key.Name == endpointSet(mesh.UDP)

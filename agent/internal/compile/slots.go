@@ -13,28 +13,20 @@ import (
 // sends to the slot's address as it does to H. While no service with a published port has
 // containers there is nothing of this.
 
-// containers puts the links to the service's containers on this node, and where the agents
-// tell each other which slots are filled.
-func containers(put func(state.Object), rec *mesh.Record, self *mesh.Node, service *mesh.Service, now Conditions) {
-	for _, e := range service.Endpoints {
-		if e.Container == nil {
-			continue
-		}
+// containers puts where the agents tell each other which slots of the service are filled.
+func containers(put func(state.Object), self *mesh.Node, service *mesh.Service) {
+	if service.HasContainers() {
 		put(presenceAddress(self))
-		if e.Node != self.Name {
-			continue
-		}
-		for slot := range e.SlotAddresses(self) {
-			process, filled := now.Containers[slot]
-			if !filled {
-				continue
-			}
-			link := state.Attachment{Slot: slot, Container: process, Gateway: self.MeshAddress(), Pool: rec.Cluster.AddressPool, MTU: rec.MTU()}
-			neigh, route := link.Leads()
-			put(link)
-			put(neigh)
-			put(route)
-		}
+	}
+}
+
+// attachments adds the links to the containers of this node. A slot that the record does not
+// have any more is among them while its container may still have connections.
+func attachments(s state.State, rec *mesh.Record, self *mesh.Node, in map[netip.Addr]state.Process) {
+	for slot, process := range in {
+		link := state.Attachment{Slot: slot, Container: process, Gateway: self.MeshAddress(), Pool: rec.Cluster.AddressPool, MTU: rec.MTU()}
+		neigh, route := link.Leads()
+		s.Put(link, neigh, route)
 	}
 }
 
@@ -77,10 +69,10 @@ func everyMeshAddress(rec *mesh.Record) string {
 	return fmt.Sprintf("%s/%s", first.MeshAddress(), netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}))
 }
 
-// slotsChanged are the services with a slot that has another container, or none, by now.
-func slotsChanged(rec *mesh.Record, was, now Conditions) map[string]bool {
+// slotsChanged are the services with a slot that is empty by now, or no longer.
+func slotsChanged(rec *mesh.Record, was, now map[netip.Addr]bool) map[string]bool {
 	services := map[string]bool{}
-	if maps.Equal(was.Containers, now.Containers) && maps.Equal(was.Absent, now.Absent) {
+	if maps.Equal(was, now) {
 		return services
 	}
 	for name, service := range rec.Services {
@@ -90,7 +82,7 @@ func slotsChanged(rec *mesh.Record, was, now Conditions) map[string]bool {
 				continue
 			}
 			for slot := range e.SlotAddresses(host) {
-				if was.Containers[slot] != now.Containers[slot] || !sameIn(was.Absent, now.Absent, slot) {
+				if !sameIn(was, now, slot) {
 					services[name] = true
 				}
 			}

@@ -65,6 +65,8 @@ type Keeper struct {
 	// places are the slots of this node, in the order in which they are filled.
 	places []place
 	filled map[netip.Addr]tenant
+	// leaving are the containers whose slots the record does not have any more.
+	leaving map[netip.Addr]leaving
 	// since is when each endpoint was found without a container.
 	since map[endpointKey]time.Time
 	ready bool // the engines have been asked since there are slots
@@ -85,12 +87,18 @@ type tenant struct {
 	process          state.Process
 }
 
+// leaving is a container whose connections drain until a moment.
+type leaving struct {
+	tenant
+	until time.Time
+}
+
 // New returns a Keeper that has no record yet.
 func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{Options: o, changed: make(chan struct{}, 1), filled: map[netip.Addr]tenant{}, since: map[endpointKey]time.Time{}}
+	return &Keeper{Options: o, changed: make(chan struct{}, 1), filled: map[netip.Addr]tenant{}, leaving: map[netip.Addr]leaving{}, since: map[endpointKey]time.Time{}}
 }
 
 // Keep says from which record, and as which node, slots are to be filled; nil and "" for none.
@@ -100,17 +108,60 @@ func (k *Keeper) Keep(rec *mesh.Record, node string) {
 	if rec == k.rec && node == k.node {
 		return
 	}
+	k.leave(rec, node)
 	k.rec, k.node, k.places = rec, node, placesOf(rec, node)
-	k.Engines.Want(len(k.places) > 0)
+	k.Engines.Want(len(k.places)+len(k.leaving) > 0)
 	k.Presence.Keep(rollOf(rec, node))
 	k.fill()
 }
 
-// Containers are the processes of the containers in this node's slots, by address.
+// leave has the containers of slots that the next record does not have keep their links for as
+// long as connections may drain. Other nodes drain theirs by themselves.
+func (k *Keeper) leave(next *mesh.Record, node string) {
+	if node != k.node || next == nil || next.Nodes[node] == nil {
+		clear(k.leaving)
+		return
+	}
+	stays := map[netip.Addr]bool{}
+	for _, p := range placesOf(next, node) {
+		stays[p.address] = true
+		delete(k.leaving, p.address)
+	}
+	for _, p := range k.places {
+		t, filled := k.filled[p.address]
+		if drain := k.rec.Services[p.service].Drain(); filled && !stays[p.address] && drain > 0 {
+			k.leaving[p.address] = leaving{t, k.Now().Add(drain)}
+			time.AfterFunc(drain, k.expire)
+		}
+	}
+}
+
+// forget ends what leaves once its time is over, or it has ended by itself.
+func (k *Keeper) forget() {
+	if len(k.leaving) == 0 {
+		return
+	}
+	runs := map[state.Process]bool{}
+	for _, c := range k.Engines.Running() {
+		runs[state.Process{PID: c.Process.PID, Start: c.Process.Start}] = true
+	}
+	for address, l := range k.leaving {
+		if !k.Now().Before(l.until) || k.Engines.Ready() && !runs[l.process] {
+			delete(k.leaving, address)
+		}
+	}
+	k.Engines.Want(len(k.places)+len(k.leaving) > 0)
+}
+
+// Containers are the processes of the containers in this node's slots, by address, those
+// among them that have lost their slot and may still have connections.
 func (k *Keeper) Containers() map[netip.Addr]state.Process {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	all := make(map[netip.Addr]state.Process, len(k.filled))
+	all := make(map[netip.Addr]state.Process, len(k.filled)+len(k.leaving))
+	for address, l := range k.leaving {
+		all[address] = l.process
+	}
 	for address, t := range k.filled {
 		all[address] = t.process
 	}
@@ -141,14 +192,28 @@ func (k *Keeper) Run(ctx context.Context) {
 			return
 		case <-k.Engines.Changed():
 			k.mu.Lock()
+			k.forget()
 			k.fill()
 			k.mu.Unlock()
 		case <-k.Presence.Changed():
 		}
-		select {
-		case k.changed <- struct{}{}:
-		default:
-		}
+		k.news()
+	}
+}
+
+// expire is when a drain is over.
+func (k *Keeper) expire() {
+	k.mu.Lock()
+	k.forget()
+	k.mu.Unlock()
+	k.news()
+}
+
+// news tells that Containers or Absent may have changed.
+func (k *Keeper) news() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
 	}
 }
 

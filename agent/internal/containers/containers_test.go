@@ -187,6 +187,63 @@ func TestKeeper_Start(t *testing.T) {
 	w.expect("it has ended", map[byte]int{128: 1})
 }
 
+// TestKeeper_Leaving: a container whose slot is taken out of the record keeps its link for the
+// service's drain, unless it ends.
+func TestKeeper_Leaving(t *testing.T) {
+	w := newWorld(t)
+	without := func(drainSeconds int, endpoints ...string) *mesh.Record {
+		rec := w.rec.Clone()
+		s := rec.Services["web"]
+		for _, key := range endpoints {
+			delete(s.Endpoints, key)
+		}
+		s.DrainSeconds = drainSeconds
+		return rec
+	}
+	linked := func(step string, want ...int) {
+		t.Helper()
+		var got []int
+		for _, p := range w.Containers() {
+			got = append(got, p.PID)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: linked are %v, want %v", step, got, want)
+		}
+	}
+	w.rec = without(30)
+	w.Keep(w.rec, "n1")
+	w.runs(web("x", 1), web("y", 2))
+	w.Keep(without(30, "a"), "n1")
+	linked("both drain", 1, 2)
+	if len(w.presence.filled) != 0 {
+		t.Errorf("what drains counts as filled: %v", w.presence.filled)
+	}
+	w.engines.running = []engine.Container{web("y", 2)}
+	w.expire()
+	linked("one has ended", 2)
+	w.now = w.now.Add(30 * time.Second)
+	w.expire()
+	linked("its time is over")
+	w.Keep(w.rec, "n1")
+	w.runs(web("y", 2))
+	w.Keep(without(30, "a", "b"), "n1")
+	if !w.engines.wanted {
+		t.Error("nobody looks whether what drains still runs")
+	}
+	linked("the last one of this node", 2)
+	w.Keep(w.rec, "n1")
+	linked("back in its slot", 2)
+	if len(w.leaving) != 0 || len(w.presence.filled) != 1 {
+		t.Errorf("it leaves all the same: %v", w.leaving)
+	}
+	w.Keep(without(0), "n1")
+	w.Keep(without(0, "a"), "n1")
+	linked("a service that does not drain")
+	w.Keep(nil, "")
+	linked("a host that is left")
+}
+
 // TestKeeper_Roll: the nodes tell each other of the slots of published services.
 func TestKeeper_Roll(t *testing.T) {
 	w := newWorld(t)
