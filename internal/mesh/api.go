@@ -34,6 +34,7 @@ const (
 	PathProbe    = "/v1/probe"
 	PathCounters = "/v1/counters"
 	PathDrains   = "/v1/drains"
+	PathSlots    = "/v1/slots"
 	PathMetrics  = "/metrics"
 )
 

@@ -16,11 +16,7 @@ func placesOf(rec *mesh.Record, node string) (places []place) {
 	if rec == nil || rec.Nodes[node] == nil {
 		return nil
 	}
-	published := map[string]bool{}
-	for _, p := range rec.Ports {
-		published[p.Service] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(published)) {
+	for _, name := range slices.Sorted(maps.Keys(publishedServices(rec))) {
 		service := rec.Services[name]
 		for _, key := range slices.Sorted(maps.Keys(service.Endpoints)) {
 			e := service.Endpoints[key]

@@ -36,6 +36,7 @@ type Presence interface {
 	Fill(filled map[netip.Addr]bool)
 	Absent() map[netip.Addr]bool
 	Empty() map[netip.Addr]bool
+	Heard() map[string]presence.Heard
 	Changed() <-chan struct{}
 	Run(ctx context.Context)
 }
@@ -323,11 +324,7 @@ func rollOf(rec *mesh.Record, node string) presence.Roll {
 	for name, n := range rec.Nodes {
 		roll.Nodes[name] = presence.Member{Address: n.PresenceAddress(), Block: n.Block}
 	}
-	published := map[string]bool{}
-	for _, p := range rec.Ports {
-		published[p.Service] = true
-	}
-	for name := range published {
+	for name := range publishedServices(rec) {
 		for _, e := range rec.Services[name].Endpoints {
 			if member, live := roll.Nodes[e.Node]; live && e.Container != nil {
 				for slot := range e.SlotAddresses(rec.Nodes[e.Node]) {

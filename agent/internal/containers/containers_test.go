@@ -39,15 +39,17 @@ type fakePresence struct {
 	roll          presence.Roll
 	filled        map[netip.Addr]bool
 	absent, empty map[netip.Addr]bool
+	heard         map[string]presence.Heard
 	changed       chan struct{}
 }
 
-func (f *fakePresence) Keep(r presence.Roll)            { f.roll = r }
-func (f *fakePresence) Fill(filled map[netip.Addr]bool) { f.filled = filled }
-func (f *fakePresence) Absent() map[netip.Addr]bool     { return maps.Clone(f.absent) }
-func (f *fakePresence) Empty() map[netip.Addr]bool      { return f.empty }
-func (f *fakePresence) Changed() <-chan struct{}        { return f.changed }
-func (f *fakePresence) Run(ctx context.Context)         { <-ctx.Done() }
+func (f *fakePresence) Keep(r presence.Roll)             { f.roll = r }
+func (f *fakePresence) Fill(filled map[netip.Addr]bool)  { f.filled = filled }
+func (f *fakePresence) Absent() map[netip.Addr]bool      { return maps.Clone(f.absent) }
+func (f *fakePresence) Empty() map[netip.Addr]bool       { return f.empty }
+func (f *fakePresence) Heard() map[string]presence.Heard { return f.heard }
+func (f *fakePresence) Changed() <-chan struct{}         { return f.changed }
+func (f *fakePresence) Run(ctx context.Context)          { <-ctx.Done() }
 
 type fakeKernel map[netip.Addr]state.Process
 
@@ -263,6 +265,41 @@ func TestKeeper_Roll(t *testing.T) {
 	w.presence.absent, w.presence.empty = map[netip.Addr]bool{a: true, b: true}, map[netip.Addr]bool{b: true}
 	if diff := cmp.Diff(map[netip.Addr]bool{a: false, b: true}, w.Absent(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestKeeper_SlotsListed: for people, with the containers' names where they are known.
+func TestKeeper_SlotsListed(t *testing.T) {
+	w := newWorld(t)
+	other := netip.MustParseAddr("10.255.1.128")
+	list := func() string {
+		var lines []string
+		for _, s := range w.Slots() {
+			lines = append(lines, strings.TrimSpace(strings.Join([]string{s.Service, s.Endpoint, s.Node, s.Address.String(), string(s.State), s.Container}, " ")))
+		}
+		return strings.Join(lines, "\n")
+	}
+	expect := func(step string, own, ofOther string) {
+		t.Helper()
+		want := "unpublished a n1 10.255.0.131 unpublished\n" + own + "\nweb c n2 10.255.1.128 " + ofOther
+		if diff := cmp.Diff(want, list()); diff != "" {
+			t.Error(step, diff)
+		}
+	}
+	if got := w.Slots(); len(got) != 0 {
+		t.Errorf("without a record: %v", got)
+	}
+	w.engines.ready = false
+	w.Keep(w.rec, "n1")
+	expect("nothing is known", "web a n1 10.255.0.128 unknown\nweb a n1 10.255.0.129 unknown\nweb b n1 10.255.0.130 unknown", "unknown")
+	w.engines.ready = true
+	w.runs(web("x", 1))
+	own := "web a n1 10.255.0.128 filled name-x\nweb a n1 10.255.0.129 empty\nweb b n1 10.255.0.130 empty"
+	for state, heard := range map[string]presence.Heard{
+		"filled": {Known: true, Filled: []netip.Addr{other}}, "empty": {Known: true}, "silent": {Known: true, Silent: true, Filled: []netip.Addr{other}},
+	} {
+		w.presence.heard = map[string]presence.Heard{"n2": heard}
+		expect(state, own, state)
 	}
 }
 

@@ -185,8 +185,8 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Host:      node.Host(d.Layout),
 		Inspector: inspector{k, prober},
 		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings},
-		SelfTest:  a.selftest,
-		Log:       d.Log, Version: d.Version, BinarySHA256: digest, Now: time.Now,
+		SelfTest:  a.selftest, Slots: a.containers.Slots,
+		Log: d.Log, Version: d.Version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err
 }

@@ -45,6 +45,14 @@ func (s *Server) probe(w http.ResponseWriter, req *http.Request) {
 	s.answer(w, resp)
 }
 
+func (s *Server) slots(w http.ResponseWriter, _ *http.Request) {
+	slots := []mesh.Slot{}
+	if s.Slots != nil {
+		slots = s.Slots()
+	}
+	s.answer(w, mesh.Slots{Slots: slots})
+}
+
 func (s *Server) counters(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithTimeout(req.Context(), countersTimeout)
 	defer cancel()

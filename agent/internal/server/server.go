@@ -88,6 +88,8 @@ type Options struct {
 	// Warnings are those that tell what keeps traffic from flowing although the
 	// kernel is as the record asks. Each answers at once, from what it knows.
 	Warnings []func() []mesh.Warning
+	// Slots lists the slots of containers; nil for none.
+	Slots func() []mesh.Slot
 	// SelfTest may be nil: then nothing is tested. Its warnings are among Warnings.
 	SelfTest SelfTest
 	Log      *slog.Logger
@@ -204,6 +206,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+mesh.PathProbe, s.probe)
 	mux.HandleFunc("GET "+mesh.PathCounters, s.counters)
 	mux.HandleFunc("GET "+mesh.PathDrains, s.drains)
+	mux.HandleFunc("GET "+mesh.PathSlots, s.slots)
 	if s.Metrics != nil {
 		mux.Handle("GET "+mesh.PathMetrics, s.Metrics)
 	}
