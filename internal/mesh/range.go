@@ -18,6 +18,13 @@ import (
 // host, network or pool may have.
 var RangeVIPs = netip.MustParsePrefix("244.0.0.0/13")
 
+const (
+	// rangeBits is the length of RangeVIPs. What follows it is in the mark of a range.
+	rangeBits = 13
+	// rangeMarks begins the marks of ranges, so that another program's are none of them.
+	rangeMarks = 0x52 << 24
+)
+
 // The VIPs of ranges by what becomes of the client's address: it is the entry node's for
 // BalancedRangeVIPs, the client's own on the node itself for HostRangeVIPs, and its own on
 // any node for PreserveRangeVIPs.
@@ -74,6 +81,46 @@ func (p *PublishedPort) RangeVIP(preserve bool) netip.Addr {
 	}
 	base[2], base[3] = byte(p.Published>>8), byte(p.Published)
 	return netip.AddrFrom4(base)
+}
+
+// RangeMarks is what the marks of all ranges begin with, and the mask of that.
+func RangeMarks() (mark, mask uint32) { return rangeMarks, ^uint32(1<<(32-rangeBits) - 1) }
+
+// RangeMark is the mark of the packets for a range, by its VIP; false for another address.
+func RangeMark(vip netip.Addr) (uint32, bool) {
+	if !RangeVIPs.Contains(vip) {
+		return 0, false
+	}
+	a := vip.As4()
+	mark := rangeMarks | uint32(a[1])<<16 | uint32(a[2])<<8 | uint32(a[3])
+	return mark, mark&0xffff != 0
+}
+
+// RangeOfMark is the reverse of RangeMark: the protocol, and the VIP with the first port of
+// the range.
+func RangeOfMark(mark uint32) (Protocol, netip.AddrPort, bool) {
+	if mark>>(32-rangeBits) != rangeMarks>>(32-rangeBits) || mark&0xffff == 0 {
+		return "", netip.AddrPort{}, false
+	}
+	vip := netip.AddrFrom4([4]byte{RangeVIPs.Addr().As4()[0], byte(mark >> 16), byte(mark >> 8), byte(mark)})
+	proto := TCP
+	switch {
+	case HostRangeVIPs.Contains(vip):
+	case !BalancedRangeVIPs.Contains(vip) && !PreserveRangeVIPs.Contains(vip):
+		return "", netip.AddrPort{}, false
+	case mark&(1<<16) != 0:
+		proto = UDP
+	}
+	return proto, netip.AddrPortFrom(vip, uint16(mark)), true
+}
+
+// RangeServer is where IPVS has the range that the address is of: its VIP with its first
+// port. Any other address is returned as it is.
+func RangeServer(at netip.AddrPort) netip.AddrPort {
+	if mark, ok := RangeMark(at.Addr()); ok {
+		return netip.AddrPortFrom(at.Addr(), uint16(mark))
+	}
+	return at
 }
 
 // DestinationPort is the port of IPVS's destination for endpoint e: 0 for a range, whose

@@ -119,6 +119,10 @@ func TestRangeVIP(t *testing.T) {
 					if key, ok := n.PortKeyAt(proto, netip.AddrPortFrom(vip, first)); !ok || key != p.Key() {
 						t.Errorf("%s is the VIP of %v", vip, key)
 					}
+					mark, ok := RangeMark(vip)
+					if p, at, back := RangeOfMark(mark); !ok || !back || p != proto || at != netip.AddrPortFrom(vip, first) || RangeServer(netip.AddrPortFrom(vip, 1)) != at {
+						t.Errorf("the mark of %s is %#x, which is of %s %s", vip, mark, p, at)
+					}
 					if other, taken := seen[vip]; taken && other != p.Name() {
 						t.Errorf("%s is of %s and of %s", vip, other, p.Name())
 					}

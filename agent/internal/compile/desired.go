@@ -83,6 +83,7 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 			}
 		}
 	}
+	d.overlapping(touched, after)
 	c, preserved := Change{Before: d.only(touched)}, preserving(d.State, self)
 	for _, key := range ports {
 		for _, o := range d.ports[key] {

@@ -18,7 +18,7 @@ func EndpointNames(rec *mesh.Record, node string, key mesh.PortKey) map[netip.Ad
 	names := make(map[netip.AddrPort]string, len(service.Endpoints))
 	for _, name := range rec.LiveEndpoints(service) {
 		e := service.Endpoints[name]
-		host, target := rec.Nodes[e.Node], port.TargetFor(e)
+		host, target := rec.Nodes[e.Node], port.DestinationPort(e)
 		addresses := []netip.AddrPort{host.EndpointAddress(target)}
 		if preserves(port) {
 			addresses = append(addresses, netip.AddrPortFrom(host.EntryAddress(self), target))
