@@ -47,9 +47,6 @@ func (p *PublishedPort) TargetRange() PortRange {
 	return PortRange{p.Target, p.Target + p.Range().size() - 1}
 }
 
-// Shifted says that the targets of a range are other ports than the published ones.
-func (p *PublishedPort) Shifted() bool { return p.IsRange() && p.Target != p.Published }
-
 // Has says that the port is in the range.
 func (r PortRange) Has(port uint16) bool { return r.First <= port && port <= r.Last }
 

@@ -66,12 +66,9 @@ func rangeRoutes(s state.State, self *mesh.Node) {
 // translatedRanges sends what is for a range to its VIP, and each port to its target.
 func translatedRanges(ranges []*mesh.PublishedPort) (lines []string) {
 	for _, p := range ranges {
-		to := rangeVIP(p).String()
-		if targets := p.TargetRange(); p.Shifted() {
-			to += fmt.Sprintf(":%s/%d", targets, p.Published)
-		}
-		lines = append(lines, fmt.Sprintf("-p %s -m %[1]s --dport %d:%d -m set --match-set %s dst -j DNAT --to-destination %s",
-			p.Protocol, p.Published, p.Last, OpenSet(p), to))
+		lines = append(lines, state.RangeRule{
+			Proto: string(p.Protocol), First: p.Published, Last: p.Last, Set: OpenSet(p), VIP: rangeVIP(p), Target: p.Target,
+		}.String())
 	}
 	return lines
 }
