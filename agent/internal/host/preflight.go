@@ -25,6 +25,9 @@ type Host struct {
 	// Preserving lists what the host lacks for ports that preserve clients' addresses, and
 	// what uses the mark already, one sentence each; nil knows of nothing.
 	Preserving func(ctx context.Context, mark uint32) []string
+	// Ranging lists what the host lacks for ranges of ports, one sentence each; nil knows of
+	// nothing.
+	Ranging func(context.Context) []string
 	// Taken lists what somebody else has under a name or a number that is the mesh's, one
 	// sentence each; nil knows of none.
 	Taken func(context.Context) ([]string, error)
@@ -59,6 +62,11 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	}
 	if h.Preserving != nil && c.preservingIsNew() {
 		for _, text := range h.Preserving(ctx, next.Cluster.Mark()) {
+			c.node(mesh.ProblemHostLacks, "", "%s", text)
+		}
+	}
+	if h.Ranging != nil && len(c.next.Ranges()) > 0 && (c.before == nil || len(c.current.Ranges()) == 0) {
+		for _, text := range h.Ranging(ctx) {
 			c.node(mesh.ProblemHostLacks, "", "%s", text)
 		}
 	}
