@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -253,10 +254,29 @@ func TestKilledAgent_Ranges(t *testing.T) {
 		}
 	}
 	k.fromTheStart(put(10999, 20000))
-	k.oneAfterTheOther(put(11999, 30000))
 	k.oneAfterTheOther(put(10499, 30000))
 	k.oneAfterTheOther(func(r *mesh.Record) error {
 		r.RemovePort(mesh.PortKey{Port: 10000, Protocol: mesh.TCP})
 		return nil
 	})
+}
+
+// The self-test goes by the first port of a range, and knows the endpoint that drops it.
+func TestRanges_SelfTest(t *testing.T) {
+	s := newSides(t, true)
+	serves(s.b, "priv:20000")
+	must(t, s.rec.PutPort(&mesh.PublishedPort{Service: "priv", Published: 10000, Last: 10999, Target: 20000, Protocol: mesh.TCP, Mode: mesh.Ingress}))
+	s.reach()
+	passed := func(tester *selftest.Tester, want mesh.PathTest) func() bool {
+		return func() bool { got := tester.Summary(); return got != nil && got.Path == want }
+	}
+	tester, end := s.testsItself(privateA)
+	until(t, time.Minute, "the path of the range passes", passed(tester, mesh.PathPasses))
+	end()
+	s.b.run("iptables -I INPUT -p tcp --dport 20000 -j DROP")
+	tester, _ = s.testsItself(privateA)
+	until(t, time.Minute, "an endpoint that drops it fails", passed(tester, mesh.PathFails))
+	if w := tester.Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "endpoint one (10.255.1.2)") {
+		t.Errorf("it warns %v", w)
+	}
 }
