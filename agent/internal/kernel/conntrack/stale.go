@@ -161,8 +161,11 @@ func (h inHost) staleRange(e entry) bool {
 	if !h.Ranges[mesh.RangeServer(e.answeredFrom)] {
 		return true
 	}
-	rule, known := h.Rules[e.answeredFrom.Addr()]
-	if h.Rules != nil && (!known || !rule.Has(e.to.Port()) || !e.tcp && !rule.Leads(e.to.Port(), e.answeredFrom.Port())) {
+	switch rule, known := h.Rules[e.answeredFrom.Addr()]; {
+	case h.Rules == nil:
+	case !known:
+		return !e.tcp // its destinations drain, from before client_address was changed
+	case !rule.Has(e.to.Port()) || !e.tcp && !rule.Leads(e.to.Port(), e.answeredFrom.Port()):
 		return true
 	}
 	return !e.tcp && h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self

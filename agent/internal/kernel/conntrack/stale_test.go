@@ -37,6 +37,8 @@ func TestStale_Rules(t *testing.T) {
 	s.Rules = map[netip.Addr]state.RangeRule{
 		addr("244.0.39.16"): {First: 10000, Last: 10999, Target: 20000}, addr("244.1.39.16"): {First: 10000, Last: 10999, Target: 20000},
 	}
+	s.Virtual(state.VirtualServer{Proto: "tcp", Addr: ap("244.0.156.64:40000")})
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("244.1.156.64:40000")})
 	const client, hosts = "198.51.100.7:4000", "192.0.2.1:4000"
 	for _, tt := range []struct {
 		name                               string
@@ -80,6 +82,8 @@ func TestStale_Rules(t *testing.T) {
 		{"on the host: of a port that a range has lost, tcp", client, "192.0.2.1:11005", "244.0.39.16:21005", client, true, true, false},
 		{"on the host: to the target that a range had", client, "192.0.2.1:10005", "244.1.39.16:30005", client, false, true, false},
 		{"on the host: to the target that a range had, tcp", client, "192.0.2.1:10005", "244.0.39.16:30005", client, true, false, false},
+		{"on the host: of a range that drains", client, "192.0.2.1:40005", "244.1.156.64:40005", client, false, true, false},
+		{"on the host: of a range that drains, tcp", client, "192.0.2.1:40005", "244.0.156.64:40005", client, true, false, false},
 		{"on the host: of a range that is gone", client, "192.0.2.1:80", "244.1.0.80:80", client, false, true, false},
 		{"on the host: its own, of a range, without the host address", hosts, "192.0.2.1:10005", "244.1.39.16:20005", hosts, false, true, false},
 		{"on the host: tcp to one that is there", client, "192.0.2.1:99", "10.255.1.1:99", client, true, false, false},
