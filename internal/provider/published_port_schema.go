@@ -45,7 +45,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				CustomType: integerType{},
 				Optional:   true,
 				MarkdownDescription: "Last port of a range that begins at `published_port`: all of them are one published port, of one service, and as cheap on the nodes as a single one. The first leads to `target_port` of the endpoints, and each further one to the port after it. " +
-					"The endpoints must not have ports of their own, and a health check that names no `port` asks at `target_port`. Not with `listen_addresses` or `one_packet`. " +
+					"The endpoints must not have ports of their own, and a health check that names no `port` asks at `target_port`. Not with `listen_addresses` or `one_packet`. A process of a node that listens on one of the ports is in the way, as with a single port: for udp leave out `net.ipv4.ip_local_port_range`, from which clients on the node get their ports. " +
 					"Default: a single port. Changed in place: what stays in the range is not touched, with its connections, and what leaves it is closed at once. A range that becomes a single port is closed with its connections; a single port that becomes a range keeps open tcp connections for the service's `drain_timeout`.",
 				Validators: numbers(mesh.Ports),
 			},

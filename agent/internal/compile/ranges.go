@@ -153,7 +153,7 @@ func (d *Desired) overlapping(touched map[state.Key]bool, after [][]state.Object
 			note(o)
 		}
 	}
-	if len(members) == 0 || !ranges && len(d.rec.Ranges()) == 0 {
+	if len(members) == 0 || !ranges && !d.ranges {
 		return
 	}
 	for key, o := range d.State {

@@ -138,7 +138,6 @@ func TestRanges_ClientAddresses(t *testing.T) {
 // a port that leaves is closed with its connections.
 func TestRanges_Changes(t *testing.T) {
 	p := newRanging(t)
-	p.rec.RemoveService("web")
 	must(t, p.rec.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"one": {Node: "n2"}}}))
 	p.listens("n2", 10005, 10505, 20005, 20505, 20605)
 	put := func(last, target uint16) {
@@ -278,5 +277,38 @@ func TestRanges_SelfTest(t *testing.T) {
 	until(t, time.Minute, "an endpoint that drops it fails", passed(tester, mesh.PathFails))
 	if w := tester.Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "endpoint one (10.255.1.2)") {
 		t.Errorf("it warns %v", w)
+	}
+}
+
+// A client stays at its endpoint for all ports of a range, by affinity on a node, and by its
+// address on all of them.
+func TestRanges_Affinity(t *testing.T) {
+	p := newRanging(t)
+	on := map[string]mesh.Endpoint{"two": {Node: "n2"}, "three": {Node: "n3"}}
+	for _, name := range []string{"n2", "n3"} {
+		p.listens(name, 20000, 20500, 20999)
+	}
+	for name, s := range map[string]*mesh.Service{
+		"affinity": {Name: "web", Endpoints: on, Affinity: &mesh.Affinity{TimeoutSeconds: 300, PrefixLength: 32}},
+		"mh":       {Name: "web", Endpoints: on, Scheduler: "mh"},
+	} {
+		must(t, p.rec.PutService(s))
+		p.ranges(mesh.PublishedPort{Service: "web", Published: 10000, Last: 10999, Target: 20000})
+		p.reach(compile.Conditions{})
+		for _, proto := range both {
+			seen := map[string]bool{}
+			for _, entry := range []string{"n1", "n2", "n3"} {
+				for _, port := range []uint16{10000, 10500, 10999} {
+					by, _, _ := strings.Cut(p.client.greeting(proto, p.at(entry, port).String()), ":")
+					if name == "affinity" {
+						by += " by " + entry
+					}
+					seen[by] = true
+				}
+			}
+			if want := map[string]int{"affinity": 3, "mh": 1}[name]; len(seen) != want {
+				t.Errorf("%s by %s: a client is led to %v, want %d", name, proto, seen, want)
+			}
+		}
 	}
 }
