@@ -34,7 +34,7 @@ func (t *tracer) limits() {
 	limit, allow := state.SetPrefix+"limit-"+string(key.Protocol), state.SetPrefix+"allow-"+string(key.Protocol)
 	text := "filter " + state.ForwardChain + ": allowed_cidrs"
 	match := []string{"--match-set " + limit + " dst", "-j REJECT"}
-	_, limited := has(t.Facts, state.SetMember{Set: limit, Port: key.Port})
+	limited := t.inSet(limit, key.Port)
 	if key.VIP != 0 { // its set has everybody, where everybody may
 		allow = state.AllowSet(key.VIP)
 		limit, match = allow, []string{"--match-set " + allow + " src,dst", "-j REJECT"}
