@@ -90,3 +90,21 @@ func TestPlan_HolesOfARange(t *testing.T) {
 		t.Errorf("got %v", ops)
 	}
 }
+
+func TestOverlapsKey(t *testing.T) {
+	t.Parallel()
+	const tcp = "routingmesh-tcp"
+	for _, c := range []struct {
+		a, b SetMember
+		want bool
+	}{
+		{ports(tcp, 10000, 10009), ports(tcp, 10009, 0), true},
+		{ports(tcp, 10010, 0), ports(tcp, 10000, 10009), false},
+		{ports(tcp, 1, 65535), ports(tcp, 10000, 10009), true},
+		{ports(tcp, 10005, 0), ports("routingmesh-udp", 10000, 10009), false},
+	} {
+		if c.a.OverlapsKey(c.b.Key()) != c.want || c.b.OverlapsKey(c.a.Key()) != c.want {
+			t.Errorf("%s and %s: not %t", c.a, c.b, c.want)
+		}
+	}
+}

@@ -46,6 +46,11 @@ func (m SetMember) Overlaps(o SetMember) bool {
 	return m.Set == o.Set && m.isPort() && o.isPort() && m.Port <= o.last() && o.Port <= m.last()
 }
 
+// OverlapsKey is Overlaps for the member that has the key.
+func (m SetMember) OverlapsKey(k Key) bool {
+	return k.Kind == KindSetMember && m.Overlaps(SetMember{Set: k.Name, Addr: k.A.Addr(), Port: k.A.Port(), Last: uint16(k.Sub >> lastShift)})
+}
+
 func (m SetMember) fault() string { return m.Lacks }
 
 // ports is "port 8080" or "ports 10000-10999".
