@@ -3,13 +3,16 @@
 package kernel_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -154,6 +157,7 @@ func TestRanges_Changes(t *testing.T) {
 	udpStays.isAnswered("the beginning", "n2:20005"+sees)
 	udpLeaves.isAnswered("the beginning", "n2:20505"+sees)
 	asker := p.client.keepAsking(to(10005), "n2:20005 sees 10.255.0.1")
+	p.isCounted("n1", netip.MustParseAddrPort("244.0.39.16:10000"), netip.MustParseAddrPort("10.255.1.2:0"))
 	put(29999, 20000)
 	asker.next(t)
 	stays.goesOn("it has grown")
@@ -184,6 +188,23 @@ func TestRanges_Changes(t *testing.T) {
 		if strings.HasPrefix(key.A.String(), "244.") || key.Name == "mangle/INPUT" {
 			t.Errorf("%v is left of the ranges", key)
 		}
+	}
+}
+
+// isCounted wants open connections of the range at its destination, of all ports together.
+func (p *preserving) isCounted(name string, server, destination netip.AddrPort) {
+	p.t.Helper()
+	loads, err := p.nodes[name].Loads(context.Background())
+	must(p.t, err)
+	if load := loads[state.RealServer{Proto: "tcp", Server: server, Addr: destination}.Key()]; load.Active < 2 {
+		p.t.Errorf("%d connections are open at %s, want 2 at least: %v", load.Active, destination, loads)
+	}
+	servers, err := p.nodes[name].Servers(context.Background())
+	must(p.t, err)
+	if !slices.ContainsFunc(servers, func(s kernel.Server) bool {
+		return s.Proto == mesh.TCP && s.Addr == server && len(s.Destinations) == 1 && s.Destinations[0].Addr == destination
+	}) {
+		p.t.Errorf("no counters of %s: %+v", server, servers)
 	}
 }
 
