@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -56,6 +57,7 @@ func TestAccLabPortRange(t *testing.T) {
 			l.run("client", fmt.Sprintf("! curl -sS -m 10 http://%s:%d/ 2>/dev/null", l.Nodes[first].Address, port))
 		}
 	}
+	var began time.Time
 	inPlace := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 		plancheck.ExpectResourceAction(thePort, update), plancheck.ExpectResourceAction(theService, noop), plancheck.ExpectResourceAction("routingmesh_published_port.many", noop),
 	}}
@@ -76,8 +78,16 @@ func TestAccLabPortRange(t *testing.T) {
 				// A hole in a range is found and closed by the agent.
 				l.run(first, "ipset del routingmesh-tcp 10500; for i in $(seq 60); do ipset test routingmesh-tcp 10500 2>/dev/null && exit 0; sleep 1; done; exit 1")
 			}, Config: ports(10999), ConfigPlanChecks: again},
-			{Config: ports(29999), ConfigPlanChecks: inPlace},
-			{PreConfig: func() { answered(10000, 10500, 15000) }, Config: ports(29999), ConfigPlanChecks: again},
+			{PreConfig: func() { began = time.Now() }, Config: ports(29999), ConfigPlanChecks: inPlace},
+			{PreConfig: func() {
+				// Two plans and an apply, in emulation.
+				if took := time.Since(began); took > time.Minute {
+					t.Errorf("to grow to 20,000 ports has taken %s", took)
+				} else {
+					t.Logf("to grow to 20,000 ports has taken %s", took)
+				}
+				answered(10000, 10500, 15000)
+			}, Config: ports(29999), ConfigPlanChecks: again},
 			{Config: ports(10499), ConfigPlanChecks: inPlace},
 			{PreConfig: func() { answered(10000, 10499); closed(10500, 15000) }, Config: ports(10499), ConfigPlanChecks: again},
 			{ResourceName: thePort, ImportState: true, ImportStateVerify: true},
