@@ -241,7 +241,7 @@ func (p *PublishedPort) taken(other *PublishedPort, at netip.Prefix) error {
 	key := p.Key().Plain()
 	if p.IsRange() || other.IsRange() {
 		return &Error{Object: PortRef(key), Attribute: "published_port", Taken: PortRef(other.Key().Plain()), Detail: fmt.Sprintf(
-			"Port %s and port %s overlap, which is already published by service %q (target port %d). "+
+			"Port %s overlaps port %s, which service %q publishes (target port %d). "+
 				"A port belongs to one service of a cluster: choose other ports, or change or remove the other one first.", p.Name(), other.Name(), other.Service, other.Target)}
 	}
 	detail := fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
