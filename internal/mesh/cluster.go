@@ -45,9 +45,9 @@ func (r *Record) PutCluster(c Cluster) error {
 			}
 		}
 	}
-	if p := r.PortAt(PortKey{Port: c.VXLANPort, Protocol: UDP}); p != nil {
+	if p := r.PortOver(PortKey{Port: c.VXLANPort, Protocol: UDP}); p != nil {
 		return &Error{Object: ClusterRef, Attribute: "vxlan_port", Detail: fmt.Sprintf(
-			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Key().Plain(), p.Service)}
+			"Port %s is published by service %q: the overlay cannot use it too. Choose another vxlan_port, or remove the published port first.", p.Name(), p.Service)}
 	}
 	if err := r.checkListeners(&c); err != nil {
 		return err

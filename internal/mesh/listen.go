@@ -57,7 +57,7 @@ func (n *Node) VIP(pair uint8, hostMode bool) netip.Addr {
 
 // PairOf is the pair of VIPs that has the address; false for an address that is no VIP.
 func (n *Node) PairOf(vip netip.Addr) (pair uint8, ok bool) {
-	if vip == n.MeshAddress() || vip == n.HostModeAddress() || vip == n.PreserveAddress() {
+	if vip == n.MeshAddress() || vip == n.HostModeAddress() || vip == n.PreserveAddress() || RangeVIPs.Contains(vip) {
 		return 0, true
 	}
 	if !vip.Is4() || !n.Block.Contains(vip) {
@@ -208,6 +208,10 @@ func (r *Record) PortOf(service string, k PortKey) *PublishedPort {
 
 // beside is the rule of two ports with one number and protocol.
 func (p *PublishedPort) beside(other *PublishedPort) error {
+	if p.Service == other.Service && p.Key().Plain() != other.Key().Plain() {
+		return &Error{Object: PortRef(p.Key().Plain()), Attribute: "published_port", Taken: PortRef(other.Key().Plain()), Detail: fmt.Sprintf(
+			"Service %q publishes port %s and port %s, which overlap. Choose other ports, or change or remove the other one first.", p.Service, p.Name(), other.Name())}
+	}
 	if p.Service == other.Service {
 		return &Error{Object: PortRef(p.Key().Plain()), Attribute: "published_port", Detail: fmt.Sprintf(
 			"Service %q publishes port %s twice. List all addresses in one published port.", p.Service, p.Key().Plain())}
@@ -223,8 +227,8 @@ func (p *PublishedPort) beside(other *PublishedPort) error {
 func (r *Record) place(p *PublishedPort) error {
 	var used [MaxVIPs]bool
 	pair := p.VIP
-	for _, other := range r.PortsAt(p.Key()) {
-		if other.Service == p.Service {
+	for _, other := range r.PortsBeside(p) {
+		if other.Service == p.Service && other.Published == p.Published {
 			pair = other.VIP
 			continue
 		}
@@ -241,6 +245,10 @@ func (r *Record) place(p *PublishedPort) error {
 		pair = uint8(free)
 	}
 	p.VIP = pair
+	if p.IsRange() && pair != 0 {
+		return &Error{Object: PortRef(p.Key().Plain()), Attribute: "last_port", Detail: fmt.Sprintf(
+			"Port %s has another service's port beside it, at other addresses, and so cannot become a range. Destroy it and publish the range instead.", p.Key().Plain())}
+	}
 	return p.checkPreserve()
 }
 

@@ -80,7 +80,7 @@ func (r *Record) checkNodeSSH(n *Node, own []ownListener) error {
 	if n.SSH.Port == 0 {
 		return nil
 	}
-	if p := r.PortAt(PortKey{Port: n.SSH.Port, Protocol: TCP}); p != nil {
+	if p := r.PortOver(PortKey{Port: n.SSH.Port, Protocol: TCP}); p != nil {
 		return &Error{Object: NodeRef(n.Name), Attribute: "ssh", Summary: "SSH port is published", Detail: fmt.Sprintf(
 			"Its SSH port %d is published by service %q: the mesh would take over its logins.", n.SSH.Port, p.Service)}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -116,11 +117,14 @@ func ParsePortKey(s string) (PortKey, error) {
 
 // PublishedPort is a port opened for a service.
 type PublishedPort struct {
-	Service   string   `json:"service"`
-	Published uint16   `json:"published"`
-	Target    uint16   `json:"target"`
-	Protocol  Protocol `json:"protocol"`
-	Mode      Mode     `json:"mode"`
+	Service   string `json:"service"`
+	Published uint16 `json:"published"`
+	// Last is the last port of a range that begins at Published, 0 for a single port.
+	Last uint16 `json:"last_port,omitempty"`
+	// Target is the port on which endpoints answer, of a range that of its first port.
+	Target   uint16   `json:"target"`
+	Protocol Protocol `json:"protocol"`
+	Mode     Mode     `json:"mode"`
 	// Locality is "" for any.
 	Locality Locality `json:"locality,omitempty"`
 	// OnePacket schedules every packet of a udp port by itself.
@@ -155,7 +159,8 @@ const (
 // Key identifies the port in its cluster.
 func (p *PublishedPort) Key() PortKey { return PortKey{p.Published, p.Protocol, p.VIP} }
 
-// TargetFor is the port on which endpoint e answers what comes to p.
+// TargetFor is the port on which endpoint e answers what comes to p, of a range to its
+// first port.
 func (p *PublishedPort) TargetFor(e Endpoint) uint16 { return cmp.Or(e.Port, p.Target) }
 
 // PutPort publishes or changes a port. A Published of 0 takes the next free
@@ -202,6 +207,9 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 	case int(p.VIP) >= r.Cluster.vips():
 		return fail("published_port", "The nodes' blocks have %d pairs of VIPs, not %d.", r.Cluster.vips(), int(p.VIP)+1)
 	}
+	if err := p.checkRange(r.Services[p.Service]); err != nil {
+		return err
+	}
 	if err := p.checkBalance(); err != nil {
 		return err
 	}
@@ -213,7 +221,7 @@ func (p *PublishedPort) check(r *Record, reserved *reservations) error {
 			return fail("client_address", "%s.", capitalized(err))
 		}
 	}
-	if why := reserved.why(p.Key()); why != "" {
+	if why := reserved.whyAny(p); why != "" {
 		return p.reserved(why)
 	}
 	return nil
@@ -226,6 +234,11 @@ func (p *PublishedPort) reserved(why string) error {
 // taken is the error of a port that another one has, all of it or at an address.
 func (p *PublishedPort) taken(other *PublishedPort, at netip.Prefix) error {
 	key := p.Key().Plain()
+	if p.IsRange() || other.IsRange() {
+		return &Error{Object: PortRef(key), Attribute: "published_port", Taken: PortRef(other.Key().Plain()), Detail: fmt.Sprintf(
+			"Port %s overlaps port %s, which service %q publishes (target port %d). "+
+				"A port belongs to one service of a cluster: choose other ports, or change or remove the other one first.", p.Name(), other.Name(), other.Service, other.Target)}
+	}
 	detail := fmt.Sprintf("Port %s is already published by service %q (target port %d). "+
 		"A port belongs to one service of a cluster: choose another published_port, or remove the other one first.", key, other.Service, other.Target)
 	if p.Listen != "" || other.Listen != "" {
@@ -288,10 +301,13 @@ func (r *reservations) why(k PortKey) string {
 }
 
 func (r *Record) allocatePort(p *PublishedPort) error {
-	rng, taken := r.Cluster.PublishedPortRange, r.reservations()
+	rng, taken, ranges := r.Cluster.PublishedPortRange, r.reservations(), r.Ranges()
+	inRange := func(k PortKey) bool {
+		return slices.ContainsFunc(ranges, func(p *PublishedPort) bool { return p.Protocol == k.Protocol && p.Range().Has(k.Port) })
+	}
 	for port := int(rng.First); port <= int(rng.Last); port++ {
 		k := PortKey{Port: uint16(port), Protocol: p.Protocol}
-		if r.PortAt(k) == nil && taken.why(k) == "" {
+		if r.PortAt(k) == nil && taken.why(k) == "" && !inRange(k) {
 			p.Published = k.Port
 			return nil
 		}

@@ -201,6 +201,7 @@ func (c *choices) publishedPort(r *Record) {
 		Nodes: pick[NodeList](c, "", "n1", "n1,n2", "n2,n1", "N 1"), Listen: pick[PrefixList](c, "", "192.0.2.1/32", "127.0.0.0/8", "192.0.2.0/24", "10.0.0.0/8,9.0.0.0/8", "x", "224.0.0.1/32"),
 		VIP:           pick[uint8](c, 0, 0, 0, 1, 2, 15, 16),
 		ClientAddress: pick(c, EntryNode, Preserve, "x"), PreservedBefore: c.next(4) == 1,
+		Last: pick[uint16](c, 0, 0, 0, 0, 81, 4790, 8081, 65535),
 	}
 	key := p.Key()
 	if c.next(5) == 1 {
@@ -308,6 +309,11 @@ func TestRules_SameRefusal(t *testing.T) {
 		"an unknown scheduler":         service(func(s *Service) { s.Scheduler = "x" }),
 		"sshd's port":                  port(func(p *PublishedPort) { p.Published = 22 }),
 		"the health address's port":    port(func(p *PublishedPort) { p.Published = 10256 }),
+		"a range that ends too soon":   port(func(p *PublishedPort) { p.Last = 8080 }),
+		"a range of targets too high":  port(func(p *PublishedPort) { p.Last, p.Target = 8090, 65530 }),
+		"a range over the health port": port(func(p *PublishedPort) { p.Last = 12000 }),
+		"a range at an address":        port(func(p *PublishedPort) { p.Last, p.Listen = 8090, "192.0.2.7/32" }),
+		"a range packet by packet":     port(func(p *PublishedPort) { p.Last, p.Protocol, p.OnePacket = 8090, UDP, true }),
 		"no target":                    port(func(p *PublishedPort) { p.Target = 0 }),
 		"an unknown service":           port(func(p *PublishedPort) { p.Service = "gone" }),
 		"nodes that are not sorted":    port(func(p *PublishedPort) { p.Nodes = "n2,n1" }),

@@ -18,6 +18,9 @@ func (r *Record) PutService(s *Service) error {
 				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, node, r.Cluster.Name, r.NodeNames())
 		}
 	}
+	if err := s.checkRanges(r); err != nil {
+		return err
+	}
 	if err := r.checkPreserved(s); err != nil {
 		return err
 	}

@@ -74,10 +74,10 @@ func (c *Cluster) checkServing() error {
 // checkListeners refuses an address of the agents' own that others have.
 func (r *Record) checkListeners(c *Cluster) error {
 	for _, own := range c.ownListeners() {
-		if p := r.PortAt(PortKey{Port: own.port, Protocol: TCP}); p != nil {
+		if p := r.PortOver(PortKey{Port: own.port, Protocol: TCP}); p != nil {
 			return &Error{Object: ClusterRef, Attribute: own.attribute, Detail: fmt.Sprintf(
 				"Port %s is published by service %q: the agents cannot listen on it too. Choose another %s, or remove the published port first.",
-				p.Key().Plain(), p.Service, own.attribute)}
+				p.Name(), p.Service, own.attribute)}
 		}
 		for _, name := range r.NodeNames() {
 			if r.Nodes[name].SSH.Port == own.port {

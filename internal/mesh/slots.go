@@ -117,14 +117,14 @@ func (p *PublishedPort) AddressesFor(e Endpoint, host, entry *Node) iter.Seq[net
 		switch {
 		case e.Container != nil:
 			for address := range e.SlotAddresses(host) {
-				if !yield(netip.AddrPortFrom(address, p.TargetFor(e))) {
+				if !yield(netip.AddrPortFrom(address, p.DestinationPort(e))) {
 					return
 				}
 			}
 		case p.ClientAddress == Preserve:
-			yield(netip.AddrPortFrom(host.EntryAddress(entry), p.TargetFor(e)))
+			yield(netip.AddrPortFrom(host.EntryAddress(entry), p.DestinationPort(e)))
 		default:
-			yield(host.EndpointAddress(p.TargetFor(e)))
+			yield(host.EndpointAddress(p.DestinationPort(e)))
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (r *Record) Validate() error {
 			return err
 		}
 	}
-	return nil
+	return r.checkRangesApart()
 }
 
 // checkUID: it is random hex, and shown.

@@ -19,6 +19,7 @@ type serviceData struct {
 type portData struct {
 	Service    string                  `tfsdk:"service"`
 	Mode       string                  `tfsdk:"mode"`
+	LastPort   *int64                  `tfsdk:"last_port"`
 	TargetPort int64                   `tfsdk:"target_port"`
 	Locality   string                  `tfsdk:"locality"`
 	OnePacket  bool                    `tfsdk:"one_packet"`
@@ -103,6 +104,10 @@ func portDataOf(r *mesh.Record, p *mesh.PublishedPort, counters map[string]*mesh
 		Locality: localityText(p.Locality), OnePacket: p.OnePacket, Allowed: p.AllowedCIDRs.Strings(), Nodes: p.Nodes.Names(), Listen: p.Listen.AddressTexts(),
 		Client: clientAddressText(p.ClientAddress), Endpoints: map[string]countersData{},
 	}
+	if p.IsRange() {
+		last := int64(p.Last)
+		d.LastPort = &last
+	}
 	for key, e := range r.Services[p.Service].Endpoints {
 		d.Endpoints[key] = countersData{Node: e.Node, Seen: map[string]seenData{}}
 	}
@@ -124,7 +129,7 @@ func (d *portData) add(r *mesh.Record, p *mesh.PublishedPort, node string, endpo
 		_, ok := d.Endpoints[key]
 		if ok && e.Draining {
 			own := r.Services[p.Service].Endpoints[key] // it may be somewhere else by now
-			ok = nodeAt(r, e.Address.Addr()) == own.Node && p.TargetFor(own) == e.Address.Port()
+			ok = nodeAt(r, e.Address.Addr()) == own.Node && p.DestinationPort(own) == e.Address.Port()
 		}
 		if !ok && !e.Draining {
 			continue

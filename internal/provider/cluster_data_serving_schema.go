@@ -55,7 +55,8 @@ func portDataSchema() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"service":          readText("Service that it is published for."),
 		"mode":             readText("`ingress` or `host`."),
-		"target_port":      readNumber("Port on which the endpoints listen that name none of their own."),
+		"last_port":        readNumber("Last port of a range of ports, null for a single one."),
+		"target_port":      readNumber("Port on which the endpoints listen that name none of their own; of a range of ports, the target of its first one."),
 		"locality":         readText("`any`, `prefer_local` or `local_only`."),
 		"nodes":            schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Nodes on which the port is open, of those that the mode says; null for all."},
 		"listen_addresses": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Addresses and networks of the nodes at which the port is open; null for all."},

@@ -58,7 +58,7 @@ func counted(weight int, factor uint64, endpoints ...string) mesh.Counters {
 }
 
 func portOfWeb(endpoints values) values {
-	return values{"8080/tcp": values{"service": "web", "mode": "ingress", "target_port": 80, "locality": "any", "one_packet": false, "allowed_cidrs": nil, "nodes": nil, "listen_addresses": nil, "client_address": "entry_node", "endpoints": endpoints}}
+	return values{"8080/tcp": values{"service": "web", "mode": "ingress", "last_port": nil, "target_port": 80, "locality": "any", "one_packet": false, "allowed_cidrs": nil, "nodes": nil, "listen_addresses": nil, "client_address": "entry_node", "endpoints": endpoints}}
 }
 
 // endpointOf has what nodes say of it in pairs: name, connections, weight.

@@ -155,8 +155,8 @@ func (c *plannedCluster) publishedOwn(settings mesh.Cluster) []*mesh.Error {
 		if c.observed == nil {
 			return
 		}
-		for _, p := range c.observed.PortsAt(k) {
-			if !c.leaving[portOfService(p.Service, k)] {
+		for _, p := range c.observed.PortsOver(k) {
+			if !c.leaving[portOfService(p.Service, p.Key())] {
 				warnings = append(warnings, &mesh.Error{Object: mesh.ClusterRef, Attribute: attribute, Detail: fmt.Sprintf(
 					"Port %s is published by service %q, so %s. Remove that port in the same plan, or choose another %s.", k, p.Service, consequence, attribute)})
 			}

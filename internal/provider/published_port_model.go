@@ -14,6 +14,7 @@ type portModel struct {
 	ID            types.String   `tfsdk:"id"`
 	ServiceID     types.String   `tfsdk:"service_id"`
 	PublishedPort types.Int64    `tfsdk:"published_port"`
+	LastPort      types.Int64    `tfsdk:"last_port"`
 	TargetPort    types.Int64    `tfsdk:"target_port"`
 	Protocol      types.String   `tfsdk:"protocol"`
 	Mode          types.String   `tfsdk:"mode"`
@@ -33,6 +34,7 @@ func (m *portModel) toMesh(service string) mesh.PublishedPort {
 	p := mesh.PublishedPort{
 		Service:   service,
 		Published: uint16(m.PublishedPort.ValueInt64()),
+		Last:      uint16(m.LastPort.ValueInt64()),
 		Target:    uint16(m.TargetPort.ValueInt64()),
 		Protocol:  mesh.Protocol(m.Protocol.ValueString()),
 		Mode:      mesh.Mode(m.Mode.ValueString()),
@@ -87,6 +89,10 @@ func (m *portModel) fromMesh(cluster string, p *mesh.PublishedPort) {
 	m.ServiceID = types.StringValue(mesh.ServiceID(cluster, p.Service))
 	m.ID = types.StringValue(mesh.PortID(m.ServiceID.ValueString(), p.Key()))
 	m.PublishedPort = types.Int64Value(int64(p.Published))
+	m.LastPort = types.Int64Null()
+	if p.IsRange() {
+		m.LastPort = types.Int64Value(int64(p.Last))
+	}
 	m.TargetPort = types.Int64Value(int64(p.Target))
 	m.Protocol, m.Mode = types.StringValue(string(p.Protocol)), types.StringValue(string(p.Mode))
 	m.Locality, m.OnePacket = types.StringValue(localityText(p.Locality)), types.BoolValue(p.OnePacket)

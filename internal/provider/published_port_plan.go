@@ -30,6 +30,7 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	r.planTarget(ctx, req, resp, &plan)
 	cluster, service, serviceErr := mesh.SplitID(plan.ServiceID.ValueString())
 	p := plan.toMesh(service)
 	complete := serviceErr == nil && p.Published != 0 && p.Protocol != ""
@@ -60,6 +61,21 @@ func (r *portResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 }
 
+// planTarget fills in the target port that the configuration leaves out: the published one.
+func (r *portResource) planTarget(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, plan *portModel) {
+	var config portModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	switch {
+	case resp.Diagnostics.HasError() || !config.TargetPort.IsNull():
+	case config.PublishedPort.IsNull():
+		resp.Diagnostics.AddAttributeError(path.Root("target_port"), "No target port",
+			"Without published_port the cluster chooses the port, and the endpoints cannot know it: set target_port to the port on which they listen.")
+	default:
+		plan.TargetPort = plan.PublishedPort
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("target_port"), plan.TargetPort)...)
+	}
+}
+
 // checkAlone asks mesh about a port of which the number or the service is not
 // known yet.
 func checkAlone(p mesh.PublishedPort) error {
@@ -81,15 +97,15 @@ func (w *walk) planPort(cluster, instance string, p mesh.PublishedPort) (warning
 	defer w.mu.Unlock()
 	c := w.cluster(cluster)
 	k := p.Key()
-	if k.Protocol == mesh.TCP && w.sshPort != 0 && k.Port == w.sshPort {
+	if k.Protocol == mesh.TCP && w.sshPort != 0 && p.Range().Has(w.sshPort) {
 		return "", &mesh.Error{Object: mesh.PortRef(k), Attribute: "published_port", Detail: fmt.Sprintf(
-			"Port %s is the provider's ssh.port: publishing it would cut off every SSH login to the nodes, Terraform's own included.", k)}
+			"Port %d/tcp is the provider's ssh.port: publishing it would cut off every SSH login to the nodes, Terraform's own included.", w.sshPort)}
 	}
 	// What is not known yet must not be what fails.
 	p.Target = cmp.Or(p.Target, k.Port)
 	p.Mode = cmp.Or(p.Mode, mesh.Ingress)
 	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Ports: c.planned.Ports,
-		Services: map[string]*mesh.Service{p.Service: {Name: p.Service}}}
+		Services: map[string]*mesh.Service{p.Service: c.service(p.Service)}}
 	if !c.settings && c.observed == nil {
 		r.Cluster.NodePrefixLength = mesh.DefaultNodePrefixLength // there is room for ports of one number
 	}
@@ -161,18 +177,18 @@ func list(addresses []netip.Addr) string {
 
 // portInUse warns of a port that the cluster has, by another resource than id.
 func (c *plannedCluster) portInUse(cluster, id string, p mesh.PublishedPort) string {
-	k := p.Key().Plain()
-	for _, other := range c.observed.PortsAt(k) {
+	for _, other := range c.observed.PortsBeside(&p) {
+		k := other.Key().Plain()
 		old := mesh.PortID(mesh.ServiceID(cluster, other.Service), k)
-		planned := c.planned.PortOf(other.Service, k) // then its new addresses have been compared
+		planned := c.planned.PortOf(other.Service, k) // then its new addresses and ports have been compared
 		switch {
 		case id == old:
-		case id == "" && other.Service == p.Service:
+		case id == "" && other.Service == p.Service && k == p.Key().Plain():
 			return renamed("routingmesh_published_port", fmt.Sprintf("The cluster has the published port %s already", old),
 				"the port is closed for a moment, and its connections end", fmt.Sprintf("import it (id %q), or choose another published_port", old))
 		case planned == nil && !c.leaving[portOfService(other.Service, k)] && p.Overlaps(other):
 			return fmt.Sprintf("Service %[2]q of the cluster publishes port %[1]s%[3]s. If that port is destroyed%[4]s in the same apply, ignore this; otherwise choose another published_port. "+
-				"If the resource was renamed, add a moved block.", k, other.Service, openAt(other), narrowed(&p, other))
+				"If the resource was renamed, add a moved block.", other.Name(), other.Service, openAt(other), narrowed(&p, other))
 		}
 	}
 	return ""
@@ -187,6 +203,9 @@ func openAt(p *mesh.PublishedPort) string {
 }
 
 func narrowed(p, other *mesh.PublishedPort) string {
+	if p.IsRange() || other.IsRange() {
+		return ", or gets other ports,"
+	}
 	if p.Listen == "" && other.Listen == "" {
 		return ""
 	}

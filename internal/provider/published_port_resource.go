@@ -51,7 +51,7 @@ func (r *portResource) IdentitySchema(_ context.Context, _ resource.IdentitySche
 
 func portSubject(doing, serviceID string, k mesh.PortKey) subject {
 	return subject{doing: doing, what: "the published port " + mesh.PortID(serviceID, k), object: mesh.PortRef(k),
-		attributes: []string{"service_id", "published_port", "target_port", "protocol", "mode", "locality", "one_packet", "allowed_cidrs", "nodes", "listen_addresses", "client_address"}}
+		attributes: []string{"service_id", "published_port", "last_port", "target_port", "protocol", "mode", "locality", "one_packet", "allowed_cidrs", "nodes", "listen_addresses", "client_address"}}
 }
 
 func (r *portResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -161,7 +161,7 @@ func (r *portResource) Update(ctx context.Context, req resource.UpdateRequest, r
 
 // samePort tells whether the record stays as it is.
 func (m *portModel) samePort(o *portModel) bool {
-	return m.TargetPort.Equal(o.TargetPort) && m.Mode.Equal(o.Mode) && m.Locality.Equal(o.Locality) && m.OnePacket.Equal(o.OnePacket) &&
+	return m.LastPort.Equal(o.LastPort) && m.TargetPort.Equal(o.TargetPort) && m.Mode.Equal(o.Mode) && m.Locality.Equal(o.Locality) && m.OnePacket.Equal(o.OnePacket) &&
 		m.AllowedCIDRs.Equal(o.AllowedCIDRs) && m.Nodes.Equal(o.Nodes) && m.Listen.Equal(o.Listen) && m.ClientAddress.Equal(o.ClientAddress)
 }
 

@@ -373,3 +373,75 @@ func TestClientAddress_LargePool(t *testing.T) {
 	m := newMesh(t, "n1")
 	m.test(m.refused(`at most 8192 blocks`, cluster(`address_pool = "10.0.0.0/8"`), m.node("n1"), service("web", "n1"), published("http", "web", 8080, `client_address = "preserve"`)))
 }
+
+// TestPortRange: a range grows, shrinks and gets other targets in place, becomes a port and a
+// range again; its targets are the same ports by default.
+func TestPortRange(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	config := func(more ...string) string {
+		return m.provider(cluster(), m.node("n1"), service("web", "n1"), fmt.Sprintf(`
+resource "routingmesh_published_port" "http" {
+  service_id     = routingmesh_service.web.id
+  published_port = 10000
+  %s
+}
+`, strings.Join(more, "\n  ")))
+	}
+	step := func(want string, change plancheck.ResourceActionType, more ...string) resource.TestStep {
+		return resource.TestStep{Config: config(more...), ConfigPlanChecks: actions(thePort, change), Check: func(*terraform.State) error {
+			p := m.record().Ports[mesh.PortKey{Port: 10000, Protocol: mesh.TCP}]
+			if got := fmt.Sprintf("%s to %d", p.Name(), p.Target); got != want {
+				return fmt.Errorf("the record has %q, want %q", got, want)
+			}
+			return nil
+		}}
+	}
+	m.test(
+		step("10000-10999/tcp to 10000", create, `last_port = 10999`),
+		step("10000-10999/tcp to 10000", noop, `last_port = 10999`),
+		resource.TestStep{ResourceName: thePort, ImportState: true, ImportStateVerify: true},
+		step("10000-29999/tcp to 20000", update, `last_port = 29999`, `target_port = 20000`),
+		step("10000-10009/tcp to 20000", update, `last_port = 10009`, `target_port = 20000`),
+		step("10000/tcp to 20000", update, `target_port = 20000`),
+		step("10000/tcp to 10000", update),
+		step("10000-10009/tcp to 10000", update, `last_port = 10009`),
+		resource.TestStep{Config: config(`last_port = 9999`), ExpectError: regexp.MustCompile(`(?s)last_port must be greater\s+than\s+published_port`)},
+		resource.TestStep{Config: config(`last_port = 20000`, `target_port = 60000`), ExpectError: regexp.MustCompile(`(?s)target_port.*the last\s+port is 65535`)},
+		resource.TestStep{Config: config(`last_port = 20000`, `listen_addresses = ["192.0.2.7"]`), ExpectError: regexp.MustCompile(`(?s)leave\s+listen_addresses\s+out`)},
+	)
+}
+
+// TestPortRange_Refused: what a range would hurt, or cannot be, is refused by the plan.
+func TestPortRange_Refused(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	rest := cluster() + m.node("n1") + service("web", "n1")
+	ranging := func(name string, first, last int, more ...string) string {
+		return published(name, "web", first, append(more, fmt.Sprintf("last_port = %d", last))...)
+	}
+	with := func(text string, parts ...string) resource.TestStep {
+		words := strings.Join(strings.Fields(regexp.QuoteMeta(text)), `\s+`)
+		return resource.TestStep{Config: m.provider(append([]string{rest}, parts...)...), PlanOnly: true, ExpectError: regexp.MustCompile(words)}
+	}
+	own := strings.Replace(rest, "node = routingmesh_node.n1.name", "node = routingmesh_node.n1.name\n      port = 99", 1)
+	m.test(
+		with("22/tcp is where sshd answers", ranging("http", 20, 30)),
+		with("carries the cluster's VXLAN overlay", ranging("http", 4000, 5000, `protocol = "udp"`)),
+		with("overlap", ranging("http", 8000, 9000), published("one", "web", 8500)),
+		with("overlap", ranging("http", 8000, 9000), ranging("more", 9000, 9100)),
+		with("set target_port to the port on which they listen", `
+resource "routingmesh_published_port" "http" {
+  service_id = routingmesh_service.web.id
+}
+`),
+		with("set published_port", `
+resource "routingmesh_published_port" "http" {
+  service_id  = routingmesh_service.web.id
+  last_port   = 8080
+  target_port = 80
+}
+`),
+		resource.TestStep{Config: m.provider(own, ranging("http", 8000, 9000)), PlanOnly: true, ExpectError: regexp.MustCompile(`have\s+ports\s+of\s+their\s+own`)},
+	)
+}

@@ -20,10 +20,11 @@ import (
 )
 
 func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	ports := portNumbers()
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A published port: opened for a service on every node (`mode = \"ingress\"`), or only on the nodes with an endpoint (`mode = \"host\"`). " +
 			"Connections to it are balanced over the endpoints of the service.\n\n" +
-			"Publishing and removing a port is an in-place change of one set member and one IPVS service per node: no service, no endpoint and no other port notices. " +
+			"Publishing and removing a port is an in-place change of one set member and one IPVS service per node, for a range of ports too: no service, no endpoint and no other port notices. " +
 			"A port belongs to one service of a cluster, for each protocol, unless `listen_addresses` tells several apart. 22/tcp, the nodes' SSH ports, the cluster's VXLAN port and the ports of its `health_address` and `metrics_address` cannot be published.\n\n" +
 			"A port that is removed is closed at once, with its connections.",
 		Attributes: map[string]schema.Attribute{
@@ -34,20 +35,7 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 				Validators:          []validator.String{mockable{serviceIDRule}},
 				PlanModifiers:       []planmodifier.String{mockable{serviceIDRule}, stringplanmodifier.RequiresReplace()},
 			},
-			"published_port": schema.Int64Attribute{
-				CustomType: integerType{},
-				Optional:   true, Computed: true,
-				MarkdownDescription: "Port to open on the nodes, 1–65535. Default: the next free one of the cluster's `published_port_range`, which then stays. Another one replaces the port.",
-				Validators:          portValidators(),
-				PlanModifiers:       []planmodifier.Int64{anyPort, int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
-			},
-			"target_port": schema.Int64Attribute{
-				CustomType:          integerType{},
-				Required:            true,
-				MarkdownDescription: "Port on which the endpoints listen, 1–65535, but for those that name their own. Changed in place.",
-				Validators:          portValidators(),
-				PlanModifiers:       portPlanModifiers(),
-			},
+			"published_port": ports["published_port"], "last_port": ports["last_port"], "target_port": ports["target_port"],
 			"protocol": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(mesh.TCP)),
 				MarkdownDescription: "`tcp` or `udp`. Default: `tcp`. Another one replaces the port.",
@@ -106,6 +94,35 @@ func (r *portResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			},
 			"drift":    driftAttribute("What the nodes lack of the published port (IPVS services and destinations, members of sets)"),
 			"timeouts": timeoutsAttribute(ctx),
+		},
+	}
+}
+
+// portNumbers are the attributes that say which ports are published, and where they lead.
+func portNumbers() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"published_port": schema.Int64Attribute{
+			CustomType: integerType{},
+			Optional:   true, Computed: true,
+			MarkdownDescription: "Port to open on the nodes, 1–65535. Default: the next free one of the cluster's `published_port_range`, which then stays. Another one replaces the port.",
+			Validators:          portValidators(),
+			PlanModifiers:       []planmodifier.Int64{anyPort, int64planmodifier.UseNonNullStateForUnknown(), int64planmodifier.RequiresReplace()},
+		},
+		"last_port": schema.Int64Attribute{
+			CustomType: integerType{},
+			Optional:   true,
+			MarkdownDescription: "Last port of a range that begins at `published_port`: all of them are one published port, of one service, and as cheap on the nodes as a single one. The first leads to `target_port` of the endpoints, and each further one to the port after it. " +
+				"The endpoints must not have ports of their own, and a health check that names no `port` asks at `target_port`. Not with `listen_addresses` or `one_packet`. A process of a node that listens on one of the ports is in the way, as with a single port: for udp leave out `net.ipv4.ip_local_port_range`, from which clients on the node get their ports. " +
+				"Default: a single port. Changed in place: what stays in the range is not touched, with its connections, and what leaves it is closed at once. A range that becomes a single port is closed with its connections; a single port that becomes a range keeps open tcp connections for the service's `drain_timeout`.",
+			Validators:    portValidators(),
+			PlanModifiers: portPlanModifiers(),
+		},
+		"target_port": schema.Int64Attribute{
+			CustomType: integerType{},
+			Optional:   true, Computed: true,
+			MarkdownDescription: "Port on which the endpoints listen, 1–65535, but for those that name their own; of a range, the target of its first port. Default: the `published_port`. Changed in place.",
+			Validators:          portValidators(),
+			PlanModifiers:       portPlanModifiers(),
 		},
 	}
 }

@@ -55,7 +55,7 @@ func (w *walk) planService(cluster, instance string, s mesh.Service) (warning st
 	if !c.claim(o, instance) {
 		return "", twice(o, "name", fmt.Sprintf("the service %s of the cluster %s", s.Name, cluster))
 	}
-	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Services: c.planned.Services}
+	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Services: c.planned.Services, Ports: c.planned.Ports}
 	// Only where every node is in sight is one that is not seen unknown.
 	if w.vague || c.vague || !c.created && c.observed == nil {
 		for _, e := range s.Endpoints {

@@ -135,7 +135,7 @@ func TestHealthInTheDataSource(t *testing.T) {
 			"connections": 0, "inactive_connections": 0, "bytes_in": 0, "bytes_out": 0}
 	}
 	same(t, "the port", it["ports"].(values)["8080/tcp"], values{
-		"service": "web", "mode": "ingress", "target_port": 80, "locality": "prefer_local", "one_packet": false, "allowed_cidrs": nil, "nodes": nil, "listen_addresses": nil, "client_address": "entry_node",
+		"service": "web", "mode": "ingress", "last_port": nil, "target_port": 80, "locality": "prefer_local", "one_packet": false, "allowed_cidrs": nil, "nodes": nil, "listen_addresses": nil, "client_address": "entry_node",
 		"endpoints": values{
 			"a":                   endpoint("n1", 7, "healthy", false, 0, values{"n1": seen(7, "healthy", nil, false, 0), "n2": seen(7, "healthy", nil, false, 0)}),
 			"b":                   endpoint("n2", 0, "unhealthy", false, 5, values{"n1": seen(0, "unhealthy", "connection refused", false, 1), "n2": seen(1, "healthy", nil, false, 4)}),

@@ -184,6 +184,17 @@ func (c *plannedCluster) nodes() map[string]*mesh.Node {
 	return nodes
 }
 
+// service is the service as this walk plans it, or as it is, or with no more than its name.
+func (c *plannedCluster) service(name string) *mesh.Service {
+	if s := c.planned.Services[name]; s != nil {
+		return s
+	}
+	if c.observed != nil && c.observed.Services[name] != nil && !c.leaving[mesh.ServiceRef(name)] {
+		return c.observed.Services[name]
+	}
+	return &mesh.Service{Name: name}
+}
+
 // twice is the error of two resources that would manage the same object.
 func twice(o mesh.Ref, attribute, what string) error {
 	return &mesh.Error{Object: o, Attribute: attribute, Detail: fmt.Sprintf(

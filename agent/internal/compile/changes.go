@@ -19,7 +19,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 	if was == is {
 		return nil, true
 	}
-	if was.PairsInUse() != is.PairsInUse() {
+	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) {
 		return nil, false
 	}
 	services := map[string]bool{}
@@ -45,7 +45,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 // portsOf is ChangedPorts of two records the second of which the change has made of the
 // first, at the cost of the change.
 func portsOf(c *mesh.Change, was, is *mesh.Record, node string) (ports []mesh.PortKey, known bool) {
-	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) {
+	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) {
 		return nil, false
 	}
 	for name := range c.Nodes {

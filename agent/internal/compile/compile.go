@@ -33,7 +33,7 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 // addresses is there while one of them does. Else it depends on how many pairs of VIPs are
 // in use.
 func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersion, now Conditions) {
-	pairs := rec.PairsInUse()
+	pairs, ranges := rec.PairsInUse(), rangesOn(rec, self)
 	links(s, rec, self)
 	furtherVIPs(s, self, pairs)
 	if len(now.Containers) > 0 {
@@ -48,8 +48,12 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	s.Put(state.Idle(rec.Cluster.TCPIdle(), rec.Cluster.UDPIdle())...)
 	sets(s, pairs)
 	keeps := preserving(s, self)
-	hostChains(s, rec, self, now.Forwarding, pairs, keeps)
-	meshChains(s, rec, self, pairs, keeps)
+	hostChains(s, rec, self, now.Forwarding, special{pairs, ranges, keeps})
+	meshChains(s, rec, self, special{pairs, ranges, keeps})
+	if len(ranges) > 0 {
+		rangeRoutes(s, self)
+		rangeMarks(s, ranges)
+	}
 	if keeps {
 		preserve(s, rec, self)
 	}
@@ -69,6 +73,13 @@ type needs struct{ preserved, containers bool }
 
 func needsOf(s state.State, self *mesh.Node) needs {
 	return needs{preserving(s, self), hasContainers(s, self)}
+}
+
+// special is what most clusters have none of, and what has rules of its own.
+type special struct {
+	pairs  int                   // of VIPs that are in use by address
+	ranges []*mesh.PublishedPort // that may be open on the node
+	keeps  bool                  // a port preserves clients' addresses
 }
 
 // links adds the namespace, the veth, the overlay device and the addresses and

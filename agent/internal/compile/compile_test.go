@@ -87,6 +87,7 @@ func TestGolden(t *testing.T) {
 		{"an endpoint on a node that has left", "n1", debian12, left},
 		{"ports by address", "n2", debian12, byAddress(t)},
 		{"preserved client addresses", "n2", debian12, preserved(t)},
+		{"ranges of ports", "n2", debian12, ranged(t)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -117,6 +117,9 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	weigh(dests, service, p)
 	asked := len(dests)
 	for _, addr := range now.Draining[p.Key()] {
+		if addr.Port() == 0 && !p.IsRange() {
+			continue // of the range that the port was: there is no way to it any more
+		}
 		if !slices.ContainsFunc(dests[:asked], func(d destination) bool { return d.addr == addr }) {
 			dests = append(dests, destination{addr: addr, local: self.HasEndpointsAt(addr.Addr())})
 		}

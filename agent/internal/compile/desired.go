@@ -22,6 +22,7 @@ type Desired struct {
 	now     Conditions
 	ports   map[mesh.PortKey][]state.Object // what each published port asks for
 	askers  map[state.Key]int               // how many ports ask for what is shared
+	ranges  bool                            // the record has some
 	ahead   ahead
 }
 
@@ -83,6 +84,7 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 			}
 		}
 	}
+	d.overlapping(touched, after)
 	c, was := Change{Before: d.only(touched)}, needsOf(d.State, self)
 	for _, key := range ports {
 		for _, o := range d.ports[key] {
@@ -135,6 +137,7 @@ func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now
 		return
 	}
 	self, n := rec.Nodes[node], objects(rec)
+	d.ranges = len(rec.Ranges()) > 0
 	d.State = make(state.State, n)
 	all := make([]state.Object, 0, n) // of all ports, one after the other
 	for key, p := range rec.Ports {

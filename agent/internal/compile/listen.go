@@ -23,7 +23,7 @@ func opened(put func(state.Object), p *mesh.PublishedPort) {
 	if set := OpenSet(p); state.IsListenSet(set) {
 		networks(put, p, set, p.Listen.Prefixes())
 	} else {
-		put(state.SetMember{Set: set, Port: p.Published})
+		put(state.SetMember{Set: set, Port: p.Published, Last: p.Last})
 	}
 }
 

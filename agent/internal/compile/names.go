@@ -18,7 +18,7 @@ func EndpointNames(rec *mesh.Record, node string, key mesh.PortKey) map[netip.Ad
 	names := make(map[netip.AddrPort]string, len(service.Endpoints))
 	for _, name := range rec.LiveEndpoints(service) {
 		e := service.Endpoints[name]
-		host, target := rec.Nodes[e.Node], port.TargetFor(e)
+		host, target := rec.Nodes[e.Node], port.DestinationPort(e)
 		var addresses []netip.AddrPort
 		for address := range e.Addresses(host) {
 			addresses = append(addresses, netip.AddrPortFrom(address, target))

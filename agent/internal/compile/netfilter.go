@@ -38,12 +38,12 @@ func sets(s state.State, pairs int) {
 // hostChains adds the chains in the host's namespace. Rules are spelled as
 // iptables-save prints them (-s -d -i -o -p first, then matches, then target),
 // so that what is read back compares equal.
-func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding, pairs int, keeps bool) {
+func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.Forwarding, has special) {
 	S, H, P := self.MeshAddress(), self.HostAddress(), self.HostModeAddress()
 	var arriving, entering, post []string
-	if keeps {
+	if has.keeps {
 		arriving, entering = preserveDNAT(rec, self)
-		post = []string{nodesAreLocal(self)}
+		post = nodesAreLocal(self, has.ranges)
 	}
 	s.Put(
 		state.Chain{
@@ -52,10 +52,11 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.F
 				// What comes out of the mesh is for a process here, even if that
 				// listens on a published port: no second round.
 				"-i " + state.HostLink + " -j RETURN",
+			}, translatedRanges(has.ranges), []string{
 				dnat(mesh.TCP, ingressSet(mesh.TCP), S),
 				dnat(mesh.UDP, ingressSet(mesh.UDP), S),
 				dnat(mesh.TCP, hostModeSet, P),
-			}, entering, translatedByAddress(self, pairs))...),
+			}, entering, translatedByAddress(self, has.pairs))...),
 		},
 		state.Chain{
 			Table: "nat", Name: state.ChainPrefix + "-POST", Hooks: "POSTROUTING",
@@ -64,8 +65,8 @@ func hostChains(s state.State, rec *mesh.Record, self *mesh.Node, others state.F
 				fmt.Sprintf("! -s %s/32 -o %s -m addrtype --src-type LOCAL -j SNAT --to-source %s", H, state.HostLink, H),
 			}, post...)...),
 		},
-		inputChain(rec, self, pairs, keeps),
-		forwardChain(rec, self, others, pairs),
+		inputChain(rec, self, has.pairs, has.keeps),
+		forwardChain(rec, self, others, has),
 	)
 }
 
@@ -119,7 +120,7 @@ func inputChain(rec *mesh.Record, self *mesh.Node, pairs int, keeps bool) state.
 
 // forwardChain says what passes between the host's other links and the mesh, and, where
 // the host forwards for the mesh alone, that nothing passes between the others.
-func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding, pairs int) state.Chain {
+func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding, has special) state.Chain {
 	limit := func(p mesh.Protocol, refusal string) string {
 		return fmt.Sprintf("-o %s -p %s -m set --match-set %s dst -m set ! --match-set %s src,dst -j REJECT --reject-with %s",
 			state.HostLink, p, limitSet(p), allowSet(p), refusal)
@@ -136,7 +137,7 @@ func forwardChain(rec *mesh.Record, self *mesh.Node, others state.Forwarding, pa
 			fmt.Sprintf("! -s %s/32 -o %s -j %s", self.SelfTestAddress(), state.HostLink, state.UserChain),
 			// The rules after this one cost new connections only.
 			fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", state.HostLink),
-		}, furtherPairs(self, pairs), []string{
+		}, furtherPairs(self, has.pairs), limitedRanges(self, has.ranges), []string{
 			limit(mesh.TCP, "tcp-reset"),
 			limit(mesh.UDP, "icmp-port-unreachable"),
 			// Only published ports lead into the mesh, and only answers leave it: a node
@@ -194,17 +195,17 @@ var toItself = regexp.MustCompile(`^-i \S+ -o \S+ -j RETURN$`)
 
 // meshChains adds the rules of the mesh namespace, whose built-in chains are
 // ours themselves.
-func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, pairs int, keeps bool) {
+func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, has special) {
 	S, H, P, C := self.MeshAddress(), self.HostAddress(), self.HostModeAddress(), self.PreserveAddress()
-	nat := append([]string{
+	nat := slices.Concat([]string{
 		// What was addressed to S is balanced: the endpoint answers us,
 		// not the client.
 		fmt.Sprintf("-m conntrack --ctorigdst %s -j SNAT --to-source %s", S, S),
 		// Host mode keeps the client's address, except where client and
 		// endpoint are both H and the answer would not come back here.
 		fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, P, S),
-	}, sourcesOfFurtherPairs(self, pairs)...)
-	raw := append([]string{
+	}, sourcesOfFurtherPairs(self, has.pairs), sourcesOfRanges(self, has.ranges, has.keeps))
+	raw := slices.Concat([]string{
 		// Transit to and from this node's endpoints needs no connection
 		// tracking: +30 % new connections per second. What is for IPVS here
 		// (S, and P for a client on this node) must be tracked. Addresses tell
@@ -214,15 +215,15 @@ func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, pairs int, kee
 		fmt.Sprintf("-d %s/32 -j ACCEPT", H),
 		fmt.Sprintf("-d %s/32 -j ACCEPT", S),
 		fmt.Sprintf("-d %s/32 -j ACCEPT", P),
-	}, trackedFurtherPairs(self, pairs)...)
-	if keeps {
+	}, trackedFurtherPairs(self, has.pairs), trackedRanges(has.ranges))
+	if has.keeps {
 		nat = append(nat, fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, C, S))
 		raw = append(raw, fmt.Sprintf("-d %s/32 -j ACCEPT", C))
 	}
 	raw = append(raw,
 		fmt.Sprintf("-s %s/32 -d %s -j CT --notrack", H, rec.Cluster.AddressPool),
 		fmt.Sprintf("-s %s/32 -j ACCEPT", H))
-	if keeps {
+	if has.keeps {
 		raw = append(raw, preserveRaw(rec, self)...)
 	}
 	if hasContainers(s, self) {

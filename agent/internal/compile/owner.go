@@ -126,7 +126,7 @@ func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint
 			continue
 		}
 		for _, t := range localTargets(rec, node, p) {
-			if t == target {
+			if t.Has(target) {
 				owner, found = key, true
 			}
 		}

@@ -31,7 +31,7 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 	}
 	for _, d := range dests {
 		if d.local && !self.SlotBlock().Contains(d.addr.Addr()) {
-			put(state.SetMember{Set: endpointSet(key.Protocol), Port: d.addr.Port()})
+			put(answered(p, d.addr.Port()))
 		}
 	}
 	containers(put, self, service)
@@ -50,18 +50,32 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 		if d.out {
 			continue
 		}
-		at := ServerOf(self, p, d.addr.Addr())
+		at := ServerOf(self, p, d.addr)
 		if at != server {
-			// It drains from before client_address was changed.
+			// It drains from before client_address was changed, or the port became a range.
 			put(virtualServer(service, p, at))
 		}
 		put(state.RealServer{Proto: string(key.Protocol), Server: at, Addr: d.addr, Weight: d.weight})
 	}
 }
 
+// answered is what lets other nodes through to an endpoint here that answers p on the port; 0
+// stands for the targets of a range.
+func answered(p *mesh.PublishedPort, port uint16) state.SetMember {
+	m := state.SetMember{Set: endpointSet(p.Protocol), Port: port}
+	if port == 0 {
+		targets := p.TargetRange()
+		m.Port, m.Last = targets.First, targets.Last
+	}
+	return m
+}
+
 // allowed puts who may connect to the port, if that is not everybody. The self-test is
 // a client as others are.
 func allowed(put func(state.Object), self *mesh.Node, p *mesh.PublishedPort) {
+	if p.IsRange() {
+		return // see limitedRanges
+	}
 	var from []netip.Prefix
 	if p.AllowedCIDRs != "" {
 		from = append(p.AllowedCIDRs.Prefixes(), only(self.SelfTestAddress()))
@@ -81,16 +95,23 @@ func allowed(put func(state.Object), self *mesh.Node, p *mesh.PublishedPort) {
 
 // ServerAddress is where IPVS has the published port on the node.
 func ServerAddress(self *mesh.Node, p *mesh.PublishedPort) netip.AddrPort {
+	if p.IsRange() {
+		return netip.AddrPortFrom(rangeVIP(p), p.Published)
+	}
 	if p.ClientAddress == mesh.Preserve {
 		return netip.AddrPortFrom(self.PreserveAddress(), p.Published)
 	}
-	return ServerOf(self, p, self.HostAddress())
+	return netip.AddrPortFrom(self.VIP(p.VIP, hostTCP(p)), p.Published)
 }
 
 // ServerOf is where IPVS has the destination of the published port, which tells by its
-// address which way it is reached.
-func ServerOf(self *mesh.Node, p *mesh.PublishedPort, destination netip.Addr) netip.AddrPort {
-	if mesh.EntryAddresses.Contains(destination) {
+// address which way it is reached, and by its port whether by a range.
+func ServerOf(self *mesh.Node, p *mesh.PublishedPort, destination netip.AddrPort) netip.AddrPort {
+	preserved := mesh.EntryAddresses.Contains(destination.Addr())
+	if destination.Port() == 0 {
+		return netip.AddrPortFrom(p.RangeVIP(preserved), p.Published)
+	}
+	if preserved {
 		return netip.AddrPortFrom(self.PreserveAddress(), p.Published)
 	}
 	return netip.AddrPortFrom(self.VIP(p.VIP, hostTCP(p)), p.Published)
@@ -182,12 +203,12 @@ func hasEndpointOn(service *mesh.Service, node string) bool {
 }
 
 // AnswersItself reports whether an endpoint of the port's own service on the
-// node listens on the published port itself, or one of a service that has the port
-// at other addresses: then a listener there is no conflict, the mesh brings it its
-// traffic.
-func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
+// node listens on the published port itself, of a range on the one that is named, or one of a
+// service that has the port at other addresses: then a listener there is no conflict, the mesh
+// brings it its traffic.
+func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort, published uint16) bool {
 	for _, one := range rec.PortsAt(p.Key()) {
-		if slices.Contains(localTargets(rec, node, one), p.Published) {
+		if slices.ContainsFunc(localTargets(rec, node, one), func(r mesh.PortRange) bool { return r.Has(published) }) {
 			return true
 		}
 	}
@@ -195,15 +216,19 @@ func AnswersItself(rec *mesh.Record, node string, p *mesh.PublishedPort) bool {
 }
 
 // localTargets are the ports of this host on which processes answer what comes to p.
-func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []uint16 {
+func localTargets(rec *mesh.Record, node string, p *mesh.PublishedPort) []mesh.PortRange {
 	service := rec.Services[p.Service]
 	if service == nil {
 		return nil
 	}
-	var targets []uint16
+	var targets []mesh.PortRange
 	for _, e := range service.Endpoints {
-		if e.Node == node && e.Container == nil {
-			targets = append(targets, p.TargetFor(e))
+		switch target := p.TargetFor(e); {
+		case e.Node != node || e.Container != nil:
+		case p.IsRange():
+			targets = append(targets, p.TargetRange())
+		default:
+			targets = append(targets, mesh.PortRange{First: target, Last: target})
 		}
 	}
 	return targets

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -89,8 +90,15 @@ func preserveDNAT(rec *mesh.Record, self *mesh.Node) (arriving, entering []strin
 
 // nodesAreLocal gives a client on another node the source that one on this node has: an
 // endpoint's own host would keep what is for an address of its own to itself.
-func nodesAreLocal(self *mesh.Node) string {
-	return fmt.Sprintf("-d %s/32 -o %s -m set --match-set %s src -j SNAT --to-source %s", self.PreserveAddress(), state.HostLink, peersSet, self.HostAddress())
+func nodesAreLocal(self *mesh.Node, ranges []*mesh.PublishedPort) (lines []string) {
+	vips := []netip.Prefix{only(self.PreserveAddress())}
+	if len(ranges) > 0 {
+		vips = append(vips, mesh.PreserveRangeVIPs)
+	}
+	for _, vip := range vips {
+		lines = append(lines, fmt.Sprintf("-d %s -o %s -m set --match-set %s src -j SNAT --to-source %s", vip, state.HostLink, peersSet, self.HostAddress()))
+	}
+	return lines
 }
 
 // preserveInput lets endpoints judge what conntrack calls INVALID, as at H.

@@ -68,7 +68,12 @@ func (w *world) node() string    { return worldNodes[w.IntN(len(worldNodes))] }
 
 func (w *world) protocol() mesh.Protocol { return []mesh.Protocol{mesh.TCP, mesh.UDP}[w.IntN(2)] }
 
-func (w *world) address() netip.AddrPort { return at(w.IntN(4), 8000+uint16(w.IntN(3))) }
+func (w *world) address() netip.AddrPort {
+	if w.IntN(4) == 0 {
+		return at(w.IntN(4), 0) // of a range
+	}
+	return at(w.IntN(4), 8000+uint16(w.IntN(3)))
+}
 
 func (w *world) putService() {
 	s := &mesh.Service{Name: w.service(), Endpoints: map[string]mesh.Endpoint{}, Scheduler: []string{"", "sh", "wrr"}[w.IntN(3)]}
@@ -153,6 +158,9 @@ func (w *world) putPort() {
 	p.Listen = []mesh.PrefixList{"", "", "10.0.0.0/8", "192.0.2.0/24", "127.0.0.0/8,192.0.2.0/24"}[w.IntN(5)]
 	if p.Mode == mesh.Ingress {
 		p.Locality = []mesh.Locality{mesh.AnyEndpoint, mesh.PreferLocal, mesh.LocalOnly}[w.IntN(3)]
+	}
+	if w.IntN(4) == 0 {
+		p.Last = p.Published + uint16(1+w.IntN(4))
 	}
 	_ = w.rec.PutPort(p) // there may be no such service, or the port be another's
 }

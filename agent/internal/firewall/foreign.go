@@ -77,8 +77,12 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 			continue // nothing comes from outside
 		}
 		to, port := compile.ServerAddress(self, p).Addr(), key.Plain().String()
+		translated := key.Port
+		if p.IsRange() {
+			translated = p.Target
+		}
 		before := &nft.Packet{Dst: own, ToLocal: true, Protocol: protocol(key), DstPort: key.Port, State: nft.New}
-		after := nft.Packet{Dst: to, Protocol: protocol(key), DstPort: key.Port, State: nft.New, DNAT: true, Before: before}
+		after := nft.Packet{Dst: to, Protocol: protocol(key), DstPort: translated, State: nft.New, DNAT: true, Before: before}
 		value := fmt.Sprintf("%s dport %d", key.Protocol, key.Port)
 		q[nft.Prerouting] = append(q[nft.Prerouting], question{
 			what: port, group: "what clients send to published port ", rule: "%s accept", legacy: fmt.Sprintf("-p %s --dport %d", key.Protocol, key.Port), value: value, entry: true, packet: after,
@@ -94,7 +98,7 @@ func entries(q map[nft.Hook][]question, rec *mesh.Record, self *mesh.Node) {
 		back := question{
 			what: port, group: "the answers of published port ", rule: `iifname "` + state.HostLink + `" ct state established,related accept`,
 			legacy: "-i " + state.HostLink + " -m conntrack --ctstate ESTABLISHED,RELATED", entry: true, ours: true,
-			packet: nft.Packet{In: state.HostLink, Src: to, Protocol: protocol(key), SrcPort: key.Port, State: nft.Established, DNAT: true},
+			packet: nft.Packet{In: state.HostLink, Src: to, Protocol: protocol(key), SrcPort: translated, State: nft.Established, DNAT: true},
 		}
 		q[nft.Forward] = append(q[nft.Forward], back)
 		local := after

@@ -236,6 +236,49 @@ func TestPreflight_Preserving(t *testing.T) {
 	}
 }
 
+// TestPreflight_Ranges: a range opens each of its numbers, and what it had before is not
+// looked at again. nginx listens on 8080.
+func TestPreflight_Ranges(t *testing.T) {
+	h := &Host{Proc: fakeProc(t), Ranging: func(context.Context) []string { return []string{"No ranges here."} }}
+	ranging := func(first, last, target uint16) *mesh.Record {
+		return withPorts(t, "n1", []mesh.PublishedPort{{Published: first, Last: last, Target: target, Protocol: mesh.TCP, Mode: mesh.Ingress}})
+	}
+	translated := func(ports []mesh.PortKey, _ netip.Addr) (map[mesh.PortKey]string, error) {
+		found := map[mesh.PortKey]string{}
+		for _, key := range ports {
+			if key.Port%100 == 7 {
+				found[key] = "rule 1"
+			}
+		}
+		return found, nil
+	}
+	for _, tt := range []struct {
+		name        string
+		current, to *mesh.Record
+		translated  func([]mesh.PortKey, netip.Addr) (map[mesh.PortKey]string, error)
+		want        []string
+	}{
+		{"beside it", nil, ranging(8081, 9000, 80), nil, []string{"No ranges here."}},
+		{"over it", nil, ranging(8000, 9000, 80), nil, []string{"No ranges here.", "Port 8080/tcp of 8000-9000: nginx"}},
+		{"over it already", ranging(8000, 9000, 80), ranging(8000, 9500, 80), nil, nil},
+		{"grows over it", ranging(8000, 8079, 80), ranging(8000, 9000, 80), nil, []string{"Port 8080/tcp of 8000-9000: nginx"}},
+		{"a container's", ranging(8081, 8100, 80), ranging(8081, 8300, 80), translated, []string{"Port 8107/tcp of 8081-8300: rule 1", "Port 8207/tcp of 8081-8300: rule 1"}},
+	} {
+		h.Translated = tt.translated
+		var got []string
+		for _, p := range h.Preflight(t.Context(), tt.current, tt.to, "n1") {
+			got = append(got, p.Text)
+		}
+		ok := len(got) == len(tt.want)
+		for i := range min(len(got), len(tt.want)) {
+			ok = ok && strings.HasPrefix(got[i], tt.want[i])
+		}
+		if !ok {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestPreflightOfAnAddressThatIsNotTheHosts(t *testing.T) {
 	h := &Host{Proc: fakeProc(t)}
 	problems := h.Preflight(t.Context(), nil, cluster(t), "n2")

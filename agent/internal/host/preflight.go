@@ -25,6 +25,9 @@ type Host struct {
 	// Preserving lists what the host lacks for ports that preserve clients' addresses, and
 	// what uses the mark already, one sentence each; nil knows of nothing.
 	Preserving func(ctx context.Context, mark uint32) []string
+	// Ranging lists what the host lacks for ranges of ports, one sentence each; nil knows of
+	// nothing.
+	Ranging func(context.Context) []string
 	// Taken lists what somebody else has under a name or a number that is the mesh's, one
 	// sentence each; nil knows of none.
 	Taken func(context.Context) ([]string, error)
@@ -59,6 +62,11 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	}
 	if h.Preserving != nil && c.preservingIsNew() {
 		for _, text := range h.Preserving(ctx, next.Cluster.Mark()) {
+			c.node(mesh.ProblemHostLacks, "", "%s", text)
+		}
+	}
+	if h.Ranging != nil && len(c.next.Ranges()) > 0 && (c.before == nil || len(c.current.Ranges()) == 0) {
+		for _, text := range h.Ranging(ctx) {
 			c.node(mesh.ProblemHostLacks, "", "%s", text)
 		}
 	}
@@ -141,118 +149,168 @@ func (h *Host) checkAddress(c *check) {
 		"(not one that a router translates to it).", c.self.Address, cmp.Or(strings.Join(has, ", "), "no IPv4 address"))
 }
 
+// opening is a number that a published port opens here.
+type opening struct {
+	port   *mesh.PublishedPort
+	number uint16
+}
+
+// key is the number as a listener has it.
+func (o opening) key() mesh.PortKey { return mesh.PortKey{Port: o.number, Protocol: o.port.Protocol} }
+
+// name is what a sentence about the number begins with.
+func (o opening) name() string {
+	if o.port.IsRange() {
+		return fmt.Sprintf("Port %s of %s", o.key(), o.port.Range())
+	}
+	return "Port " + o.key().String()
+}
+
+// mostOfRange is how many ports of one range are told of that somebody else has.
+const mostOfRange = 5
+
 // checkListeners finds processes that listen on a port which the commit opens
 // here: the mesh would take their traffic away. The endpoint that the port's
 // own service has on this node is none of them, nor the agent, which leaves a port
 // where it answers before it opens it.
 func (h *Host) checkListeners(c *check) {
-	var opened []mesh.PortKey
-	for key, p := range c.next.Ports {
-		if compile.Opens(c.next, c.self.Name, p) && !c.isOpen(p) && !compile.AnswersItself(c.next, c.self.Name, p) {
-			opened = append(opened, key)
-		}
-	}
+	opened := c.opened()
 	if len(opened) == 0 {
 		return
 	}
-	slices.SortFunc(opened, mesh.PortKey.Compare)
 	h.checkTranslated(c, opened)
 	byPort, err := h.listeners()
 	if err != nil {
 		c.node(mesh.ProblemHostUnread, "", "The agent cannot see which ports are in use: %v.", err)
 		return
 	}
-	hits := map[mesh.PortKey]listener{}
+	type hit struct {
+		opening
+		listener
+	}
+	var hits []hit
 	inodes := map[uint64]bool{}
-	for _, key := range opened {
-		ls := byPort[key.Plain()]
-		if i := slices.IndexFunc(ls, func(l listener) bool { return c.takes(key, l.local.Addr()) }); i >= 0 {
-			hits[key] = ls[i]
+	for _, o := range opened {
+		ls := byPort[o.key()]
+		if i := slices.IndexFunc(ls, func(l listener) bool { return c.takes(o, l.local.Addr()) }); i >= 0 {
+			hits = append(hits, hit{o, ls[i]})
 			inodes[ls[i].inode] = true
 		}
 	}
 	if len(hits) == 0 {
 		return
 	}
-	owners := h.owners(inodes)
-	for _, key := range slices.SortedFunc(maps.Keys(hits), mesh.PortKey.Compare) {
-		l := hits[key]
-		if h.isAgent(owners[l.inode]) {
+	owners, told := h.owners(inodes), map[*mesh.PublishedPort]int{}
+	for _, l := range hits {
+		if h.isAgent(owners[l.inode]) || told[l.port] == mostOfRange {
 			continue
 		}
-		c.add(mesh.ProblemPortTaken, mesh.PortRef(key), "published_port",
-			"Port %s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
+		told[l.port]++
+		c.add(mesh.ProblemPortTaken, mesh.PortRef(l.port.Key()), "published_port",
+			"%s: %s already listens on %s on this node; the mesh would take its traffic away. Stop it or move it to another port, "+
 				"choose another published_port, or, if it is what should answer, make it an endpoint of service %q with this target port.",
-			key.Plain(), owners[l.inode], l.local, c.next.Ports[key].Service)
+			l.name(), owners[l.inode], l.local, l.port.Service)
 	}
+}
+
+// opened are the numbers that the commit opens here, sorted.
+func (c *check) opened() (opened []opening) {
+	ports := slices.SortedFunc(maps.Values(c.next.Ports), func(a, b *mesh.PublishedPort) int { return a.Key().Compare(b.Key()) })
+	for _, p := range ports {
+		if !compile.Opens(c.next, c.self.Name, p) {
+			continue
+		}
+		numbers := p.Range()
+		if c.isOpen(opening{p, numbers.Last}) {
+			continue
+		}
+		for n := int(numbers.First); n <= int(numbers.Last); n++ {
+			if o := (opening{p, uint16(n)}); !c.isOpen(o) && !compile.AnswersItself(c.next, c.self.Name, p, o.number) {
+				opened = append(opened, o)
+			}
+		}
+	}
+	return opened
 }
 
 // checkTranslated finds ports that a container, or something else, has by DNAT alone:
 // nothing listens on them here.
-func (h *Host) checkTranslated(c *check, opened []mesh.PortKey) {
+func (h *Host) checkTranslated(c *check, opened []opening) {
 	if h.Translated == nil {
 		return
 	}
-	found := map[mesh.PortKey]string{}
-	for address, ports := range c.entrances(opened) {
-		there, err := h.Translated(ports, address)
+	found := map[opening]string{}
+	for address, openings := range c.entrances(opened) {
+		var numbers []mesh.PortKey
+		for _, o := range openings {
+			numbers = append(numbers, o.key())
+		}
+		there, err := h.Translated(numbers, address)
 		if err != nil {
 			return // they are the rules of a firewall that the mesh does not need
 		}
-		maps.Copy(found, there)
+		for _, o := range openings {
+			if by := there[o.key()]; by != "" {
+				found[o] = by
+			}
+		}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(found), mesh.PortKey.Compare) {
-		c.add(mesh.ProblemPortTaken, mesh.PortRef(key), "published_port",
-			"Port %s: %s sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. "+
-				"Stop the container or give it another port, or choose another published_port.", key.Plain(), found[key])
+	told := map[*mesh.PublishedPort]int{}
+	for _, o := range opened {
+		if found[o] == "" || told[o.port] == mostOfRange {
+			continue
+		}
+		told[o.port]++
+		c.add(mesh.ProblemPortTaken, mesh.PortRef(o.port.Key()), "published_port",
+			"%s: %s sends it elsewhere by DNAT on this node, as a container's published port does; the mesh would take its traffic away. "+
+				"Stop the container or give it another port, or choose another published_port.", o.name(), found[o])
 	}
 }
 
 // entrances are the ports by the addresses of the host that they are open at: the node's own
 // stands for all of a port that is open at all.
-func (c *check) entrances(opened []mesh.PortKey) map[netip.Addr][]mesh.PortKey {
-	all := map[netip.Addr][]mesh.PortKey{}
+func (c *check) entrances(opened []opening) map[netip.Addr][]opening {
+	all := map[netip.Addr][]opening{}
 	var own []netip.Addr
-	for _, key := range opened {
-		if c.next.Ports[key].Listen == "" {
-			all[c.self.Address] = append(all[c.self.Address], key)
+	for _, o := range opened {
+		if o.port.Listen == "" {
+			all[c.self.Address] = append(all[c.self.Address], o)
 			continue
 		}
 		if own == nil {
 			own, _ = Addresses() // without them nothing is found there
 		}
 		for _, a := range own {
-			if c.takes(key, a) {
-				all[a] = append(all[a], key)
+			if c.takes(o, a) {
+				all[a] = append(all[a], o)
 			}
 		}
 	}
 	return all
 }
 
-// takes says that the port takes what comes to a socket at the address, and did not before.
-func (c *check) takes(key mesh.PortKey, at netip.Addr) bool {
-	port := c.next.Ports[key]
-	if was := c.was(port); was != nil && (at.IsUnspecified() || was.Listen.Has(at)) {
+// takes says that the number takes what comes to a socket at the address, and did not before.
+func (c *check) takes(o opening, at netip.Addr) bool {
+	if was := c.was(o); was != nil && (at.IsUnspecified() || was.Listen.Has(at)) {
 		return false
 	}
-	return at.IsUnspecified() || port.Listen.Has(at)
+	return at.IsUnspecified() || o.port.Listen.Has(at)
 }
 
-// was is the port as it is open here already, nil where it is not.
-func (c *check) was(port *mesh.PublishedPort) *mesh.PublishedPort {
+// was is the port of the number as it is open here already, nil where it is not.
+func (c *check) was(o opening) *mesh.PublishedPort {
 	if c.before == nil {
 		return nil
 	}
-	was := c.current.Ports[port.Key()]
-	if was == nil || !compile.Opens(c.current, c.self.Name, was) {
+	was := c.current.Ports[o.port.Key()]
+	if was == nil || !was.Range().Has(o.number) || !compile.Opens(c.current, c.self.Name, was) {
 		return nil
 	}
 	return was
 }
 
-// isOpen reports whether the port is open here already, at all addresses that it is to be.
-func (c *check) isOpen(port *mesh.PublishedPort) bool {
-	was := c.was(port)
-	return was != nil && (was.Listen == "" || was.Listen == port.Listen)
+// isOpen reports whether the number is open here already, at all addresses that it is to be.
+func (c *check) isOpen(o opening) bool {
+	was := c.was(o)
+	return was != nil && (was.Listen == "" || was.Listen == o.port.Listen)
 }

@@ -41,7 +41,7 @@ func (k *Kernel) Apply(ctx context.Context, ops []state.Op) []OpError {
 	before, err := k.meshAddresses()
 	failed := k.writeAll(ctx, ops)
 	if ctx.Err() == nil {
-		err = errors.Join(err, k.forgetStaleFlows(ctx, before))
+		err = errors.Join(err, k.forgetStaleFlows(ctx, ops, before))
 	}
 	if err != nil {
 		failed = append(failed, opError(ops[i], err))

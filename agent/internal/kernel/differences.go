@@ -14,12 +14,22 @@ type sink interface {
 	Member(m state.SetMember)
 }
 
-// all keeps them all.
-type all struct{ state.State }
+// all keeps them all, ports to be put together to ranges.
+type all struct {
+	state.State
+	ports state.PortSets
+}
 
 func (a all) Virtual(v state.VirtualServer)  { a.Put(v) }
 func (a all) Destination(r state.RealServer) { a.Put(r) }
-func (a all) Member(m state.SetMember)       { a.Put(m) }
+
+func (a all) Member(m state.SetMember) {
+	if m.Addr.IsValid() {
+		a.Put(m)
+	} else {
+		a.ports.Add(m)
+	}
+}
 
 // mismatches counts the objects that are as desired and keeps the others. It allocates
 // nothing for those that are as they should be.
@@ -27,6 +37,24 @@ type mismatches struct {
 	desired state.State
 	met     int
 	others  state.State
+	ports   state.PortSets      // that nothing asks for
+	ranges  map[string][]*found // that are desired, by set
+}
+
+// found is a range of ports of which so many have been found.
+type found struct {
+	state.SetMember
+	n int
+}
+
+func newMismatches(desired state.State) *mismatches {
+	s := &mismatches{desired: desired, others: state.State{}, ports: state.PortSets{}, ranges: map[string][]*found{}}
+	for _, o := range desired {
+		if m, ok := o.(state.SetMember); ok && m.Last != 0 {
+			s.ranges[m.Set] = append(s.ranges[m.Set], &found{m, 0})
+		}
+	}
+	return s
 }
 
 func (s *mismatches) Virtual(v state.VirtualServer) {
@@ -46,10 +74,24 @@ func (s *mismatches) Destination(r state.RealServer) {
 }
 
 func (s *mismatches) Member(m state.SetMember) {
-	if want, ok := s.desired[m.Key()].(state.SetMember); ok && want == m {
+	want, asked := s.desired[m.Key()].(state.SetMember)
+	if asked = asked && want == m; asked {
 		s.met++
-	} else {
+	}
+	for _, r := range s.ranges[m.Set] { // the kernel lists each port once
+		if r.HasPort(m.Port) {
+			asked = true
+			if r.n++; r.n == r.Size() {
+				s.met++
+			}
+		}
+	}
+	switch {
+	case asked:
+	case m.Addr.IsValid():
 		s.others.Put(m)
+	default:
+		s.ports.Add(m)
 	}
 }
 
@@ -64,16 +106,17 @@ func (k *Kernel) Differences(ctx context.Context, scope Scope, desired state.Sta
 	if err != nil {
 		return nil, err
 	}
-	found := &mismatches{desired: desired, others: state.State{}}
+	found := newMismatches(desired)
 	if err := k.observe(ctx, scope, mesh, found.others, found); err != nil {
 		return nil, err
 	}
+	found.ports.Put(found.others)
 	if wanted, ok := found.wanted(scope); ok {
 		return state.Plan(wanted, found.others), nil
 	}
 	// Something is missing: what, is only seen beside all that is there.
-	there := state.State{}
-	if err := k.observe(ctx, scope, mesh, there, all{there}); err != nil {
+	there, err := k.observeAll(ctx, scope, mesh)
+	if err != nil {
 		return nil, err
 	}
 	wanted := desired

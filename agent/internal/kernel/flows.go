@@ -29,8 +29,9 @@ func changesFlows(op state.Op) bool {
 
 // forgetStaleFlows runs after the ops; before are the addresses of the mesh's
 // namespace before them, which may be gone by now.
-func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) error {
+func (k *Kernel) forgetStaleFlows(ctx context.Context, ops []state.Op, before []netip.Addr) error {
 	stale := conntrack.NewStale()
+	stale.Rules = rangeRules(ops)
 	err := inOrder(
 		func() error {
 			return k.balance(false, func(b Balancer) error { return b.List(ctx, state.State{}, stale) })
@@ -48,6 +49,27 @@ func (k *Kernel) forgetStaleFlows(ctx context.Context, before []netip.Addr) erro
 	)
 	if err != nil {
 		return fmt.Errorf("forget the connections from before: %w", err)
+	}
+	return nil
+}
+
+// rangeRules are those that lead to ranges after the ops, by VIP; nil where the ops have left
+// them as they were.
+func rangeRules(ops []state.Op) map[netip.Addr]state.RangeRule {
+	const leadsIn = state.ChainPrefix
+	for _, op := range ops {
+		is, ok := op.New.(state.Chain)
+		was, _ := op.Old.(state.Chain)
+		if !ok || is.Table != "nat" || is.Name != leadsIn {
+			continue
+		}
+		if old, rules := was.RangeRules(), is.RangeRules(); !slices.Equal(old, rules) {
+			byVIP := map[netip.Addr]state.RangeRule{}
+			for _, r := range rules {
+				byVIP[r.VIP] = r
+			}
+			return byVIP
+		}
 	}
 	return nil
 }

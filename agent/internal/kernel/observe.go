@@ -30,10 +30,15 @@ func (k *Kernel) Observe(ctx context.Context, scope Scope) (state.State, error) 
 	if err != nil {
 		return nil, err
 	}
-	into := state.State{}
-	if err := k.observe(ctx, scope, mesh, into, all{into}); err != nil {
+	return k.observeAll(ctx, scope, mesh)
+}
+
+func (k *Kernel) observeAll(ctx context.Context, scope Scope, mesh *netns.Space) (state.State, error) {
+	into, ports := state.State{}, state.PortSets{}
+	if err := k.observe(ctx, scope, mesh, into, all{into, ports}); err != nil {
 		return nil, err
 	}
+	ports.Put(into)
 	return into, nil
 }
 

@@ -36,11 +36,13 @@ func (k *Kernel) ObservePart(ctx context.Context, objects state.State) (state.St
 			return nil, fmt.Errorf("%s cannot be observed alone: %v", o, key)
 		}
 	}
+	ports := state.PortSets{}
 	for name, members := range sets {
-		if err := k.sets.Find(name, members, func(m state.SetMember) { into.Put(m) }); err != nil {
+		if err := k.sets.Find(name, members, all{into, ports}.Member); err != nil {
 			return nil, err
 		}
 	}
+	ports.Put(into)
 	mesh, err := k.openMesh()
 	if err != nil || mesh == nil {
 		return into, err

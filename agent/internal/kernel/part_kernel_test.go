@@ -18,12 +18,13 @@ import (
 func TestAPartIsObservedAsInTheWhole(t *testing.T) {
 	m := newMachine(t, "a")
 	want := full(t)
-	for port := uint16(10000); port < 10040; port++ { // more members than are asked for one by one
+	for port := uint16(10000); port < 10080; port += 2 { // more members than are asked for one by one
 		publish(want, 1, "tcp", port, port, 1, 2)
 	}
+	want.Put(state.SetMember{Set: "routingmesh-tcp", Port: 20000, Last: 20999})
 	m.reach(want, 1)
-	m.mesh("ipvsadm -d -t 10.255.1.1:8080 -r 10.255.2.2:80; ipvsadm -a -t 10.255.1.1:10000 -r 10.255.9.2:80 -g; ipvsadm -D -t 10.255.1.1:10001; ipvsadm -E -t 10.255.1.1:10002 -s sh")
-	m.run("ipset del routingmesh-tcp 10003; ipset add routingmesh-udp 99")
+	m.mesh("ipvsadm -d -t 10.255.1.1:8080 -r 10.255.2.2:80; ipvsadm -a -t 10.255.1.1:10000 -r 10.255.9.2:80 -g; ipvsadm -D -t 10.255.1.1:10002; ipvsadm -E -t 10.255.1.1:10004 -s sh")
+	m.run("ipset del routingmesh-tcp 10006; ipset add routingmesh-udp 99")
 	has := m.observe()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 20 {

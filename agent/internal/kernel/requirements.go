@@ -46,6 +46,16 @@ func PreserveRequirements(ctx context.Context) []Missing {
 	})
 }
 
+// RangeRequirements is Requirements for what only ranges of ports need.
+func RangeRequirements(ctx context.Context) []Missing {
+	return try(ctx, func(p *probes) {
+		p.rules([]rule{
+			{"DNAT to a range of ports (xt_nat of Linux 4.18, iptables 1.8)", "nat", "-A PROBE -p tcp -m tcp --dport 10:19 -j DNAT --to-destination 192.0.2.1:20-29/10"},
+			{"MARK, match mark (xt_mark, iptable_mangle)", "mangle", "-A PROBE -m mark --mark 0x52000000/0xfff80000 -j MARK --set-xmark 0x0/0xffffffff"},
+		})
+	})
+}
+
 func try(ctx context.Context, probe func(*probes)) []Missing {
 	var missing []Missing
 	err := netns.DoInNew(func() (err error) {

@@ -4,6 +4,7 @@ package kernel_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
@@ -12,7 +13,8 @@ import (
 func TestThisHostLacksNothing(t *testing.T) {
 	m := newMachine(t, "a")
 	before := m.snapshot()
-	for _, missing := range append(kernel.Requirements(context.Background()), kernel.PreserveRequirements(context.Background())...) {
+	ctx := context.Background()
+	for _, missing := range slices.Concat(kernel.Requirements(ctx), kernel.PreserveRequirements(ctx), kernel.RangeRequirements(ctx)) {
 		t.Errorf("%+v", missing)
 	}
 	if after := m.snapshot(); after != before {

@@ -58,11 +58,19 @@ func countWrites(r *watch.Reading, ops []state.Op) {
 		switch n := h.counted(r, op.Object()); {
 		case n == nil:
 		case op.Action == state.Remove:
-			*n--
+			*n -= elements(op.Object())
 		default:
-			*n++
+			*n += elements(op.Object())
 		}
 	}
+}
+
+// elements is as how many the canary counts an object.
+func elements(o state.Object) uint32 {
+	if m, ok := o.(state.SetMember); ok {
+		return uint32(m.Size())
+	}
+	return 1
 }
 
 // note keeps what an observation has found and an event is compared with.

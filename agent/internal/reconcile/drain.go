@@ -69,7 +69,7 @@ func (d drain) expired(now time.Time) bool { return !now.Before(d.Deadline) }
 
 // realServer is the key of d in the kernel of the node, under a record that has its port.
 func (d drain) realServer(rec *mesh.Record, node string) state.Key {
-	server := compile.ServerOf(rec.Nodes[node], rec.Ports[d.Port], d.Address.Addr())
+	server := compile.ServerOf(rec.Nodes[node], rec.Ports[d.Port], d.Address)
 	return state.RealServer{Proto: string(d.Port.Protocol), Server: server, Addr: d.Address}.Key()
 }
 

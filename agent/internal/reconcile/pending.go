@@ -36,7 +36,7 @@ func (r *Reconciler) writePending(ctx context.Context, look sight, want wanted) 
 }
 
 func (r *Reconciler) isPending(p plan, op state.Op) bool {
-	return onItsOwn(p, op) && (r.track.pending.keys[op.Object().Key()] || r.isDisorder(op))
+	return onItsOwn(p, op) && (r.track.pending.has(op.Object()) || r.isDisorder(op))
 }
 
 // onItsOwn says that the op's object is not missing because another one is.

@@ -172,3 +172,22 @@ func TestVerdictsThatChangedWhileNoAgentRanAreNoDriftAndNoRepair(t *testing.T) {
 		}
 	}
 }
+
+// TestPending_PortsOfARange: what is left of a small range in a set are its ports, one by one.
+func TestPending_PortsOfARange(t *testing.T) {
+	was, is := state.State{}, state.State{}
+	was.Put(state.SetMember{Set: "routingmesh-ep-tcp", Port: 20000, Last: 20009})
+	track := newTracker()
+	track.pending.add(was, is)
+	for o, want := range map[state.Object]bool{
+		state.SetMember{Set: "routingmesh-ep-tcp", Port: 20004}:              true,
+		state.SetMember{Set: "routingmesh-ep-tcp", Port: 20000, Last: 20029}: true,
+		state.SetMember{Set: "routingmesh-ep-tcp", Port: 20010}:              false,
+		state.SetMember{Set: "routingmesh-tcp", Port: 20004}:                 false,
+		state.NetNS{}: false,
+	} {
+		if got := track.pending.has(o); got != want {
+			t.Errorf("%s is pending: %t, want %t", o, got, want)
+		}
+	}
+}

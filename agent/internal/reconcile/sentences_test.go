@@ -93,6 +93,12 @@ func everyDrift(t *testing.T) (ops []state.Op) {
 	changed(state.Set{Name: set.Name, Type: state.HashIP}, set)
 	extra(state.Set{Name: "routingmesh-old", Type: state.HashIP})
 	missing(state.SetMember{Set: "routingmesh-tcp", Port: 8080})
+	ports := state.SetMember{Set: "routingmesh-tcp", Port: 10000, Last: 10999}
+	holes := ports
+	holes.Lacks = "10003, 10100-10119"
+	missing(ports)
+	changed(holes, ports)
+	extra(state.SetMember{Set: "routingmesh-tcp", Port: 11000, Last: 11999})
 	missing(state.SetMember{Set: "routingmesh-peers", Addr: a("192.0.2.2")})
 	missing(state.SetMember{Set: "routingmesh-listen-0", Addr: a("192.0.2.0"), Bits: 24, Port: 443, Proto: "tcp"})
 	extra(state.SetMember{Set: "routingmesh-listen-host-1", Addr: a("192.0.2.7"), Bits: 32, Port: 443, Proto: "tcp"})

@@ -66,6 +66,9 @@ func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) 
 // are to take it.
 func (s succession) canDrain(d drain) bool {
 	port, host := s.next.Ports[d.Port], s.next.Nodes[d.Node]
+	if port != nil && d.Address.Port() == 0 && !port.IsRange() {
+		return false // a range that is none any more has lost its VIP
+	}
 	return port != nil && port.Service == d.Service && s.sameMode(d.Port) && port.Nodes.Has(s.node) &&
 		host != nil && host.HasEndpointsAt(d.Address.Addr()) && !s.asks(d.Port, d.Address)
 }

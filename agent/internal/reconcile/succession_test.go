@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"testing"
@@ -59,6 +60,9 @@ func TestSuccession_Drains(t *testing.T) {
 			func(rec *mesh.Record, _ *mesh.Service) {
 				rec.Ports[key].ClientAddress, rec.Ports[key].PreservedBefore = mesh.EntryNode, true
 			}, nil, "1 1 1", "a b c"},
+		{"a port that becomes a range", nil, func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Last = 8089 }, nil, "0 0 0", "a b c"},
+		{"a range that becomes a port", func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Last = 8089 },
+			func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Last = 0 }, nil, "1 1 1", ""},
 		{"an endpoint that is cut", func(_ *mesh.Record, web *mesh.Service) { web.HealthCheck.OnUnhealthy = mesh.CutConnections }, without2, unhealthy, "1 - 1", ""},
 		{"an endpoint that fails and is kept", nil, without2, unhealthy, "1 0 1", "b"},
 		{"a host that is no node any more", nil, func(rec *mesh.Record, _ *mesh.Service) { rec.RemoveNode("n1") }, nil, "- - -", ""},
@@ -127,6 +131,40 @@ func TestSuccession_AfterRestart(t *testing.T) {
 	expect(t, "of a record that asks for all", newSuccession(nil, rec, "n1").drains(kept, nil, midnight).names(), "")
 	next := after(t, rec, without3)
 	expect(t, "of the next one", newSuccession(nil, next, "n1").drains(kept, nil, midnight).names(), "c")
+}
+
+// TestSuccession_Ranges: an endpoint of a range drains with all its ports; a range that grows,
+// or gets other targets, has nothing that drains.
+func TestSuccession_Ranges(t *testing.T) {
+	key := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
+	rec := webOf(t, func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Last = 8089 })
+	for name, test := range map[string]struct {
+		change         func(*mesh.Record, *mesh.Service)
+		drains, weight string
+	}{
+		"an endpoint that is removed": {without3, "c", "0"},
+		"a range that grows":          {func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Last = 9000 }, "", "1"},
+		"other targets":               {func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].Target = 9000 }, "", "1"},
+		"an address that is kept":     {func(rec *mesh.Record, _ *mesh.Service) { rec.Ports[key].ClientAddress = mesh.Preserve }, "a b c", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next := after(t, rec, test.change)
+			drains := newSuccession(rec, next, "n1").drains(nil, servedBy(rec, compile.Conditions{}), midnight)
+			expect(t, "drains", drains.names(), test.drains)
+			weight := ""
+			for _, d := range servedBy(next, compile.Conditions{Draining: drains.byPort()}) {
+				if d.Addr == netip.AddrPortFrom(to(3).Addr(), 0) {
+					weight = fmt.Sprint(d.Weight)
+				}
+			}
+			expect(t, "the weight of c", weight, test.weight)
+			for d := range maps.Values(drains) {
+				if _, ok := compile.Compile(next, "n1", debian12, compile.Conditions{Draining: drains.byPort()})[d.realServer(next, "n1")]; !ok {
+					t.Errorf("%s drains where it is not", d)
+				}
+			}
+		})
+	}
 }
 
 func TestSuccession_UDPNeverDrains(t *testing.T) {

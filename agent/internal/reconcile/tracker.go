@@ -68,7 +68,7 @@ func (t *tracker) resynced(left plan) {
 // seen that: the watch takes it for covered.
 func (t *tracker) notice(left plan) (news bool) {
 	for _, op := range left.ops {
-		if key := op.Object().Key(); !t.known[key] && !t.pending.keys[key] {
+		if !t.known[op.Object().Key()] && !t.pending.has(op.Object()) {
 			t.resyncDue = true
 			return true
 		}
@@ -81,7 +81,7 @@ func (t *tracker) notice(left plan) (news bool) {
 func (t *tracker) repairsOf(out outcome) (tried, repaired []state.Op) {
 	for _, op := range out.done {
 		key := op.Object().Key()
-		if t.pending.keys[key] {
+		if t.pending.has(op.Object()) {
 			continue
 		}
 		tried = append(tried, op)
@@ -97,6 +97,24 @@ func (t *tracker) repairsOf(out outcome) (tried, repaired []state.Op) {
 type pending struct {
 	keys  map[state.Key]bool
 	retry time.Duration // when they are tried again, 0 for never
+}
+
+// has says that the object is one of them, or has ports of one: what a set has beside what is
+// asked for is not cut into the members that it was.
+func (p *pending) has(o state.Object) bool {
+	if p.keys[o.Key()] {
+		return true
+	}
+	m, ok := o.(state.SetMember)
+	if !ok {
+		return false
+	}
+	for key := range p.keys {
+		if m.OverlapsKey(key) {
+			return true
+		}
+	}
+	return false
 }
 
 // add adds the keys of what differs between two desired states.

@@ -128,6 +128,12 @@ func TestPortToTrace(t *testing.T) {
 			t.Errorf("%s: %s, %v", arg, key, err)
 		}
 	}
+	agenttest.Must(t, rec.PutPort(&mesh.PublishedPort{Service: "later", Published: 6000, Last: 6999, Target: 7000, Protocol: mesh.UDP, Mode: mesh.Ingress}))
+	for arg, want := range map[string]string{"6000": "6000/udp", "6500": "6500/udp", "7000": "7000/tcp", "192.0.2.1:6500": "6500/udp"} {
+		if key, _, err := portToTrace(rec, arg); err != nil || key.String() != want {
+			t.Errorf("%s: %s, %v", arg, key, err)
+		}
+	}
 	for service, list := range map[string]mesh.PrefixList{"web": "203.0.113.0/24", "dns": "10.0.0.0/8,127.0.0.0/8"} {
 		agenttest.Must(t, rec.PutService(&mesh.Service{Name: service}))
 		agenttest.Must(t, rec.PutPort(&mesh.PublishedPort{Service: service, Published: 443, Target: 443, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: list}))

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -102,5 +103,17 @@ func TestCheckOfIdleConnections(t *testing.T) {
 		"connections to published ports that are idle for longer break here. Set net.netfilter.nf_conntrack_tcp_timeout_established = 7800 or more (sysctl), or lower the cluster's."
 	if got := c.report.Findings[0].Text; got != want {
 		t.Error(got)
+	}
+}
+
+// A range is shown with its first and last port, and that of its targets.
+func TestWritePorts_Range(t *testing.T) {
+	rec := agenttest.Status(t).Record
+	agenttest.Must(t, rec.PutService(&mesh.Service{Name: "media", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}))
+	agenttest.Must(t, rec.PutPort(&mesh.PublishedPort{Service: "media", Published: 6000, Last: 6999, Target: 7000, Protocol: mesh.UDP, Mode: mesh.Ingress}))
+	var out bytes.Buffer
+	agenttest.Must(t, writePorts(&out, rec))
+	if !strings.Contains(out.String(), "6000-6999/udp  ingress  media    n1:7000-7999") {
+		t.Errorf("ports:\n%s", &out)
 	}
 }

@@ -35,7 +35,11 @@ func writeServing(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
 	}
 	for _, d := range drains {
 		remaining := (time.Duration(d.RemainingMillis) * time.Millisecond).Round(time.Second)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d, %d closing\t%s\n", d.Port.Plain(), d.Service, d.Endpoint, d.Address, d.Active, d.Inactive, remaining)
+		address := d.Address.String()
+		if d.Address.Port() == 0 { // all ports of a range
+			address = d.Address.Addr().String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d, %d closing\t%s\n", d.Port.Plain(), d.Service, d.Endpoint, address, d.Active, d.Inactive, remaining)
 	}
 	return w.Flush()
 }
@@ -45,7 +49,7 @@ func writePorts(out io.Writer, rec *mesh.Record) error {
 	fmt.Fprintf(w, "\nPORT\tMODE\tSERVICE\tENDPOINTS\n")
 	for _, key := range slices.SortedFunc(maps.Keys(rec.Ports), mesh.PortKey.Compare) {
 		port := rec.Ports[key]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", key.Plain(), modeOf(port), balanceOf(rec.Services[port.Service]), endpoints(rec, port))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", port.Name(), modeOf(port), balanceOf(rec.Services[port.Service]), endpoints(rec, port))
 	}
 	return w.Flush()
 }
@@ -95,6 +99,9 @@ func endpoints(rec *mesh.Record, port *mesh.PublishedPort) string {
 	for _, name := range rec.LiveEndpoints(service) {
 		e := service.Endpoints[name]
 		text := fmt.Sprintf("%s:%d", e.Node, port.TargetFor(e))
+		if port.IsRange() {
+			text = fmt.Sprintf("%s:%s", e.Node, port.TargetRange())
+		}
 		if e.Share() != mesh.DefaultWeight {
 			text += fmt.Sprintf("(weight %d)", e.Share())
 		}

@@ -114,12 +114,12 @@ func portToTrace(rec *mesh.Record, text string) (key mesh.PortKey, at netip.Addr
 	if key, err = plainPort(rec, port); err != nil || rec == nil {
 		return key, at, err
 	}
-	ports := rec.PortsAt(key)
-	if i := slices.IndexFunc(ports, func(p *mesh.PublishedPort) bool { return at.IsValid() && p.Listen.Has(at) }); i >= 0 {
+	ports := rec.PortsOver(key)
+	if i := slices.IndexFunc(ports, func(p *mesh.PublishedPort) bool { return at.IsValid() && !p.IsRange() && p.Listen.Has(at) }); i >= 0 {
 		return ports[i].Key(), at, nil
 	}
 	switch {
-	case len(ports) == 0:
+	case len(ports) == 0 || ports[0].IsRange():
 		return key, at, nil
 	case len(ports) == 1 || at.IsValid():
 		return ports[0].Key(), at, nil
@@ -140,7 +140,7 @@ func plainPort(rec *mesh.Record, port string) (mesh.PortKey, error) {
 		return key, fmt.Errorf("%q is no port: want PORT or PORT/PROTOCOL, as in 8080 or 53/udp", port)
 	}
 	udp := mesh.PortKey{Port: key.Port, Protocol: mesh.UDP}
-	if rec != nil && rec.PortAt(key) == nil && rec.PortAt(udp) != nil {
+	if rec != nil && rec.PortOver(key) == nil && rec.PortOver(udp) != nil {
 		return udp, nil
 	}
 	return key, nil

@@ -293,6 +293,9 @@ func (p *path) locate(o *outcome, syn segment, self *mesh.Node) {
 		return
 	}
 	there, found, err := p.Kernel.FindFlow(state.Mesh, here.AnsweredTo, here.AnsweredFrom)
+	if mesh.RangeVIPs.Contains(here.AnsweredFrom.Addr()) { // IPVS's destination is of all ports
+		there.AnsweredFrom = netip.AddrPortFrom(there.AnsweredFrom.Addr(), 0)
+	}
 	switch {
 	case err != nil:
 	case !found:

@@ -181,7 +181,15 @@ func (f failure) target(rec *mesh.Record, self string) string {
 		return "the endpoints"
 	}
 	if name := compile.EndpointNames(rec, self, f.ports[0])[f.to[0]]; name != "" {
-		return fmt.Sprintf("endpoint %s (%s)", name, f.to[0])
+		return fmt.Sprintf("endpoint %s (%s)", name, addressText(f.to[0]))
 	}
-	return "the address " + f.to[0].String()
+	return "the address " + addressText(f.to[0])
+}
+
+// addressText leaves out the port of a range's destination, which has none.
+func addressText(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
 }

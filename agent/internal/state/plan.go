@@ -56,6 +56,7 @@ func (o Op) Sentence() string {
 // other addresses: the port is open all the time.
 func Plan(desired, observed State) []Op {
 	var closing, building, quiescing, removing []*keyed
+	observed = align(desired, observed)
 	replaced := replacements(desired, observed)
 	for k, old := range observed {
 		if _, wanted := desired[k]; wanted {
@@ -63,7 +64,7 @@ func Plan(desired, observed State) []Op {
 		}
 		op := &keyed{k, Op{Action: Remove, Old: old}}
 		switch m, member := old.(SetMember); {
-		case member && replaced[m.Port]:
+		case member && replaced.has(m):
 			quiescing = append(quiescing, op)
 		case member:
 			closing = append(closing, op)
@@ -107,15 +108,29 @@ type keyed struct {
 	op  Op
 }
 
-// replacements are the numbers of the ports that get members of sets.
-func replacements(desired, observed State) map[uint16]bool {
-	added := map[uint16]bool{}
+// added are the ports that get members of sets.
+type added struct {
+	single map[uint16]bool
+	ranges []SetMember
+}
+
+func replacements(desired, observed State) added {
+	all := added{single: map[uint16]bool{}}
 	for k, want := range desired {
-		if m, ok := want.(SetMember); ok && m.Port != 0 && observed[k] == nil {
-			added[m.Port] = true
+		switch m, ok := want.(SetMember); {
+		case !ok || m.Port == 0 || observed[k] != nil:
+		case m.Last != 0:
+			all.ranges = append(all.ranges, m)
+		default:
+			all.single[m.Port] = true
 		}
 	}
-	return added
+	return all
+}
+
+// has says that some of the ports of m get a member.
+func (a added) has(m SetMember) bool {
+	return a.single[m.Port] || slices.ContainsFunc(a.ranges, func(r SetMember) bool { return r.Port <= m.last() && m.Port <= r.last() })
 }
 
 // quiesces says that a destination loses its weight: it then gets no new connections. Or

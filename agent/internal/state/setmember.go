@@ -6,11 +6,16 @@ import (
 	"strings"
 )
 
-// SetMember is one member of a Set: a port, an address, or a network with a port.
+// SetMember is one member of a Set: a port or a range of ports, an address, or a network with
+// a port.
 type SetMember struct {
 	Set  string
 	Port uint16
-	Addr netip.Addr
+	// Last is the last port of a range that begins at Port, 0 for a single port. Lacks says
+	// which of a range are missing; it is empty in what is asked for.
+	Last  uint16
+	Lacks string
+	Addr  netip.Addr
 	// Bits is the prefix length of a network, 0 in sets without networks.
 	Bits uint8
 	// Proto is tcp or udp in sets of both (PairOfSet), "" where the set says it.
@@ -19,7 +24,41 @@ type SetMember struct {
 
 // Key implements Object.
 func (m SetMember) Key() Key {
-	return Key{Kind: KindSetMember, Name: m.Set, A: netip.AddrPortFrom(m.Addr, m.Port), Sub: uint32(m.Bits) | protoBit(m.Proto)}
+	return Key{Kind: KindSetMember, Name: m.Set, A: netip.AddrPortFrom(m.Addr, m.Port), Sub: uint32(m.Bits) | protoBit(m.Proto) | uint32(m.Last)<<lastShift}
+}
+
+const lastShift = 16
+
+// last is the last port of the member.
+func (m SetMember) last() uint16 { return max(m.Port, m.Last) }
+
+// Size is how many ports the member has.
+func (m SetMember) Size() int { return int(m.last()) - int(m.Port) + 1 }
+
+// isPort says that the member is of a set of ports.
+func (m SetMember) isPort() bool { return !m.Addr.IsValid() }
+
+// HasPort says that the port is one of the member's.
+func (m SetMember) HasPort(port uint16) bool { return m.Port <= port && port <= m.last() }
+
+// Overlaps says that the members are of one set of ports, and have some of them both.
+func (m SetMember) Overlaps(o SetMember) bool {
+	return m.Set == o.Set && m.isPort() && o.isPort() && m.Port <= o.last() && o.Port <= m.last()
+}
+
+// OverlapsKey is Overlaps for the member that has the key.
+func (m SetMember) OverlapsKey(k Key) bool {
+	return k.Kind == KindSetMember && m.Overlaps(SetMember{Set: k.Name, Addr: k.A.Addr(), Port: k.A.Port(), Last: uint16(k.Sub >> lastShift)})
+}
+
+func (m SetMember) fault() string { return m.Lacks }
+
+// ports is "port 8080" or "ports 10000-10999".
+func (m SetMember) ports() string {
+	if m.Last != 0 {
+		return "ports " + portsText(m.Port, m.Last)
+	}
+	return fmt.Sprintf("port %d", m.Port)
 }
 
 // protoBit tells two members apart that differ in their protocol alone.
@@ -41,7 +80,7 @@ func (m SetMember) String() string {
 	if m.Addr.IsValid() {
 		return fmt.Sprintf("address %s in ipset %s", m.Addr, m.Set)
 	}
-	return fmt.Sprintf("port %d in ipset %s", m.Port, m.Set)
+	return fmt.Sprintf("%s in ipset %s", m.ports(), m.Set)
 }
 
 func (m SetMember) network() netip.Prefix { return netip.PrefixFrom(m.Addr, int(m.Bits)) }
@@ -64,7 +103,7 @@ func (m SetMember) Missing() string {
 	if m.Addr.IsValid() {
 		return fmt.Sprintf("The ipset %s lacks the address %s.", m.Set, m.Addr)
 	}
-	return fmt.Sprintf("The ipset %s lacks port %d, so that no traffic gets in.", m.Set, m.Port)
+	return fmt.Sprintf("The ipset %s lacks %s, so that no traffic gets in.", m.Set, m.ports())
 }
 
 // Extra implements Object.
@@ -78,8 +117,13 @@ func (m SetMember) Extra() string {
 	if m.Addr.IsValid() {
 		return fmt.Sprintf("The ipset %s has the address %s, which the record does not ask for.", m.Set, m.Addr)
 	}
-	return fmt.Sprintf("The ipset %s has port %d, which the record does not ask for.", m.Set, m.Port)
+	return fmt.Sprintf("The ipset %s has %s, which the record does not ask for.", m.Set, m.ports())
 }
 
 // Differs implements Object.
-func (m SetMember) Differs(have Object) string { return differs(m, have) }
+func (m SetMember) Differs(have Object) string {
+	if was, ok := have.(SetMember); ok && was.Lacks != "" {
+		return fmt.Sprintf("The ipset %s lacks %s of the %s, so that no traffic gets in there.", m.Set, was.Lacks, m.ports())
+	}
+	return differs(m, have)
+}

@@ -18,7 +18,7 @@ func (t *tracer) destinations() {
 	s, _ := t.ipvs()
 	var names map[netip.AddrPort]string
 	if t.Record != nil {
-		names = compile.EndpointNames(t.Record, t.Node, t.trace.Port)
+		names = compile.EndpointNames(t.Record, t.Node, t.key)
 	}
 	t.overlayLink(s.Destinations)
 	for _, d := range s.Destinations {
@@ -27,7 +27,7 @@ func (t *tracer) destinations() {
 		if node != nil {
 			where = "node " + node.Name
 		}
-		text := fmt.Sprintf("%s, weight %d: endpoint %s on %s", d.Addr, d.Weight, cmp.Or(names[d.Addr], "(unknown)"), where)
+		text := fmt.Sprintf("%s, weight %d: endpoint %s on %s", netip.AddrPortFrom(d.Addr.Addr(), t.targetOf(d)), d.Weight, cmp.Or(names[d.Addr], "(unknown)"), where)
 		step := t.step(destination, text,
 			Count{"connections", d.Traffic.Connections}, Count{"active", uint64(d.Active)}, Count{"inactive", uint64(d.Inactive)},
 			Count{"packets in", d.Traffic.PacketsIn}, Count{"packets out", d.Traffic.PacketsOut})
@@ -83,7 +83,7 @@ func (t *tracer) noted(at netip.AddrPort) mesh.EndpointCounters {
 	}
 	for _, p := range t.Counters.Ports {
 		for _, e := range p.Endpoints {
-			if p.Port == t.trace.Port && e.Address == at {
+			if p.Port == t.key && e.Address == at {
 				return e
 			}
 		}
@@ -116,7 +116,7 @@ func (t *tracer) overlayLink(all []kernel.Destination) {
 
 // local is the way from IPVS to a process of this host.
 func (t *tracer) local(step *Step, d kernel.Destination) {
-	target := mesh.PortKey{Port: d.Addr.Port(), Protocol: t.trace.Port.Protocol}
+	target := mesh.PortKey{Port: t.targetOf(d), Protocol: t.trace.Port.Protocol}
 	set := state.SetPrefix + "ep-" + string(target.Protocol)
 	if r, ok := t.route(state.Mesh, d.Addr.Addr()); !ok || r.Dev != state.MeshLink {
 		step.Broken = fmt.Sprintf("There is no route to %s over %s in the mesh's namespace. %s", d.Addr.Addr(), state.MeshLink, repair)
@@ -156,7 +156,7 @@ func (t *tracer) input(set string, target mesh.PortKey) string {
 	if _, _, ok := find(t.HostChains, "filter", "INPUT", "-j "+chain); !ok {
 		return fmt.Sprintf("No rule of filter INPUT jumps to %s, so another rule or the policy (%s) may drop it. %s", chain, input.Policy, repair)
 	}
-	_, member := has(t.Facts, state.SetMember{Set: set, Port: target.Port})
+	member := t.inSet(set, target.Port)
 	_, _, rule := find(t.HostChains, "filter", chain, "--match-set "+set+" dst", "-j ACCEPT")
 	if !member || !rule {
 		return fmt.Sprintf("%s does not accept port %d of %s, so another rule or the policy (%s) may drop it. %s", chain, target.Port, set, input.Policy, repair)

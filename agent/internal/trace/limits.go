@@ -26,11 +26,15 @@ func (t *tracer) userRules() []string {
 // limits is a step of a port that not everybody may connect to, as the kernel has it.
 // It is broken where the client that is asked about may not.
 func (t *tracer) limits() {
+	if t.toRange() {
+		t.limitsOfRange()
+		return
+	}
 	key := t.trace.Port
 	limit, allow := state.SetPrefix+"limit-"+string(key.Protocol), state.SetPrefix+"allow-"+string(key.Protocol)
 	text := "filter " + state.ForwardChain + ": allowed_cidrs"
 	match := []string{"--match-set " + limit + " dst", "-j REJECT"}
-	_, limited := has(t.Facts, state.SetMember{Set: limit, Port: key.Port})
+	limited := t.inSet(limit, key.Port)
 	if key.VIP != 0 { // its set has everybody, where everybody may
 		allow = state.AllowSet(key.VIP)
 		limit, match = allow, []string{"--match-set " + allow + " src,dst", "-j REJECT"}
@@ -47,8 +51,12 @@ func (t *tracer) limits() {
 		t.broken(hostSpace, text, "No rule refuses what is in %s and not in %s: everybody may connect. %s", limit, allow, repair)
 		return
 	}
-	networks := t.networks(allow)
-	s := t.step(hostSpace, fmt.Sprintf("%s: from %s only", text, listed(networks)), Count{"packets of all limited ports refused", rule.Packets})
+	t.mayConnect(text, t.networks(allow), Count{"packets of all limited ports refused", rule.Packets})
+}
+
+// mayConnect is the step of a port that clients from some networks may connect to.
+func (t *tracer) mayConnect(text string, networks []netip.Prefix, refused Count) {
+	s := t.step(hostSpace, fmt.Sprintf("%s: from %s only", text, listed(networks)), refused)
 	switch {
 	case !t.From.IsValid():
 		s.Details = []string{"whether a client may connect: `routingmesh-agent trace " + t.argument() + " --from ADDRESS`"}

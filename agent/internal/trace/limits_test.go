@@ -61,6 +61,13 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
+	// A set with many neighbours of the port is read as a range.
+	many := limited(t)
+	many.drop(state.SetMember{Set: "routingmesh-limit-tcp", Port: 8080}, state.SetMember{Set: "routingmesh-tcp", Port: 8080})
+	many.State.Put(state.SetMember{Set: "routingmesh-limit-tcp", Port: 8070, Last: 8090}, state.SetMember{Set: "routingmesh-tcp", Port: 8070, Last: 8090})
+	if trace := Of(many, mesh.PortKey{Port: 8080, Protocol: mesh.TCP}); !trace.Through() || !strings.Contains(texts(trace), only) {
+		t.Errorf("among neighbours:\n%s", texts(trace))
+	}
 	// A port that everybody may connect to says nothing of it.
 	f := limited(t)
 	f.From = netip.MustParseAddr("203.0.113.8")

@@ -43,10 +43,22 @@ func possible(key mesh.PortKey) (sets []string) {
 // about, if any.
 func (t *tracer) hasPort(set string) bool {
 	if !state.IsListenSet(set) {
-		_, in := has(t.Facts, state.SetMember{Set: set, Port: t.trace.Port.Port})
-		return in
+		return t.inSet(set, t.trace.Port.Port)
 	}
 	return slices.ContainsFunc(t.networksOf(set), func(n netip.Prefix) bool { return !t.At.IsValid() || n.Contains(t.At) })
+}
+
+// inSet says that the set of ports in the kernel has the port, alone or in a range.
+func (f *Facts) inSet(set string, port uint16) bool {
+	if _, in := has(f, state.SetMember{Set: set, Port: port}); in {
+		return true
+	}
+	for _, o := range f.State {
+		if m, ok := o.(state.SetMember); ok && m.Set == set && m.Last != 0 && m.HasPort(port) {
+			return true
+		}
+	}
+	return false
 }
 
 // networksOf are those that the set has for the port.

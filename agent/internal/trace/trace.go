@@ -70,24 +70,30 @@ type tracer struct {
 	*Facts
 	trace Trace
 	port  *mesh.PublishedPort // nil when the record has none such
+	key   mesh.PortKey        // the port's: for one of a range, that of the range
 	set   string              // the set that lets the port in
 	vip   netip.Addr          // where it is sent
+	// target is the port that IPVS keeps, of a range.
+	target uint16
 }
 
 // Of traces a published port.
 func Of(f *Facts, key mesh.PortKey) *Trace {
-	t := &tracer{Facts: f, trace: Trace{Port: key, Node: f.Node, Steps: []Step{}}}
+	t := &tracer{Facts: f, trace: Trace{Port: key, Node: f.Node, Steps: []Step{}}, key: key}
 	if f.Record != nil {
-		if t.port = f.Record.Ports[key]; t.port != nil {
-			t.trace.Service, t.trace.Mode = t.port.Service, t.port.Mode
+		if t.port = f.Record.Ports[key]; t.port == nil && key.VIP == 0 {
+			t.port = f.Record.PortOver(key)
+		}
+		if t.port != nil {
+			t.trace.Service, t.trace.Mode, t.key = t.port.Service, t.port.Mode, t.port.Key()
 		}
 	}
-	t.trace.Warnings = f.warningsOf(key)
+	t.trace.Warnings = f.warningsOf(t.key)
 	t.set = t.setOf(key)
 	if t.trace.Explained = t.notOpen(key); t.trace.Explained != "" {
 		return &t.trace
 	}
-	for _, step := range []func(){t.member, t.jumps, t.translation, t.forward, t.limits, t.link, t.namespace, t.server, t.source} {
+	for _, step := range []func(){t.member, t.jumps, t.translation, t.forward, t.limits, t.link, t.namespace, t.mark, t.server, t.source} {
 		if step(); t.trace.Broken() != nil {
 			return &t.trace
 		}
@@ -136,7 +142,7 @@ func (t *tracer) notPublished(key mesh.PortKey) string {
 	if key.Protocol == mesh.UDP {
 		twin.Protocol = mesh.TCP
 	}
-	if p := t.Record.PortAt(twin); p != nil {
+	if p := t.Record.PortOver(twin); p != nil {
 		text += fmt.Sprintf(" %s is, by service %s: try `routingmesh-agent trace %s`.", twin, p.Service, twin)
 	}
 	if who := t.listening(key, t.self().Address); len(who) > 0 {

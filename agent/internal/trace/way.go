@@ -80,6 +80,9 @@ func (t *tracer) before(table, hook string, place int) []string {
 // translation is the rule that sends the packet to the virtual address, read
 // from the rule itself.
 func (t *tracer) translation() {
+	if t.rangeTranslation() {
+		return
+	}
 	match := []string{"-p " + string(t.trace.Port.Protocol), "--match-set " + t.set + " dst", "-j DNAT"}
 	if state.IsListenSet(t.set) {
 		match = []string{"--match-set " + t.set + " dst,dst", "-j DNAT"}
@@ -147,6 +150,9 @@ func linkCounts(c kernel.LinkCounters) []Count {
 func (t *tracer) namespace() {
 	ns, ok := has(t.Facts, state.NetNS{})
 	_, vip := has(t.Facts, state.Addr{NS: state.Mesh, Link: "lo", Prefix: netip.PrefixFrom(t.vip, t.vip.BitLen())})
+	if t.toRange() {
+		_, vip = has(t.Facts, state.Route{NS: state.Mesh, Table: state.LocalTable, Dst: mesh.RangeVIPs})
+	}
 	text := "network namespace " + state.Namespace
 	switch {
 	case !ok:
@@ -166,7 +172,7 @@ func (t *tracer) namespace() {
 
 func (t *tracer) ipvs() (kernel.Server, bool) {
 	for _, s := range t.Servers {
-		if s.Proto == t.trace.Port.Protocol && s.Addr == netip.AddrPortFrom(t.vip, t.trace.Port.Port) {
+		if s.Proto == t.trace.Port.Protocol && s.Addr == mesh.RangeServer(netip.AddrPortFrom(t.vip, t.trace.Port.Port)) {
 			return s, true
 		}
 	}
@@ -174,11 +180,16 @@ func (t *tracer) ipvs() (kernel.Server, bool) {
 }
 
 func (t *tracer) server() {
-	name := fmt.Sprintf("IPVS %s:%s", t.vip, t.trace.Port.Plain())
+	name := fmt.Sprintf("%s:%s", t.vip, t.trace.Port.Plain())
+	if mark, ok := mesh.RangeMark(t.vip); ok {
+		name = fmt.Sprintf("by mark %#x", mark)
+	}
 	s, ok := t.ipvs()
+	missing := fmt.Sprintf("There is no IPVS service %s: the client is refused. %s", name, repair)
+	name = "IPVS " + name
 	switch {
 	case !ok:
-		t.broken(meshSpace, name, "There is no IPVS service %s:%s: the client is refused. %s", t.vip, t.trace.Port.Plain(), repair)
+		t.broken(meshSpace, name, "%s", missing)
 	case len(s.Destinations) == 0:
 		why := repair
 		if t.port != nil && len(t.Record.LiveEndpoints(t.Record.Services[t.port.Service])) == 0 {
@@ -216,6 +227,9 @@ func trafficCounts(c mesh.Traffic) []Count {
 // client, but for one on this node or, where its address is preserved, on any.
 func (t *tracer) source() {
 	match := "--ctorigdst " + t.vip.String()
+	if t.toRange() {
+		match = "--ctorigdst " + rangeNetwork(t.vip).String()
+	}
 	rule, _, ok := find(t.MeshChains, "nat", "POSTROUTING", match, "-j SNAT")
 	if !ok {
 		rule, _, ok = find(t.MeshChains, "nat", "POSTROUTING", match+"/32", "-j SNAT")

@@ -11,6 +11,15 @@ resource "routingmesh_published_port" "api" {
   target_port = 9001
 }
 
+# A range: 10000 leads to port 20000 of an endpoint, 10001 to 20001, and so on.
+resource "routingmesh_published_port" "media" {
+  service_id     = routingmesh_service.web.id
+  published_port = 10000
+  last_port      = 10999
+  target_port    = 20000
+  protocol       = "udp"
+}
+
 # Open on one node only, whose clients are in one network. The endpoints may be on any node.
 resource "routingmesh_published_port" "admin" {
   service_id     = routingmesh_service.api.id

@@ -32,6 +32,9 @@ type Stale struct {
 	Gone    map[netip.Addr]bool                    // those of them that there are no more
 	Further map[netip.Addr]bool                    // those that only lead to ports of Listens
 	Listens map[Entrance][]netip.Prefix            // where ports are open that are not open everywhere
+	Ranges  map[netip.AddrPort]bool                // the servers of ranges, of tcp too
+	// Rules are those of ranges by their VIPs, where the write was of them; else nil.
+	Rules map[netip.Addr]state.RangeRule
 }
 
 // Entrance is a published port by its IPVS service.
@@ -45,7 +48,7 @@ func NewStale() *Stale {
 	return &Stale{
 		Servers: map[netip.AddrPort]state.VirtualServer{}, Reals: map[state.Key]bool{},
 		Open: map[uint16]bool{}, Local: map[netip.Addr]bool{}, Mesh: map[netip.Addr]bool{}, Gone: map[netip.Addr]bool{},
-		Further: map[netip.Addr]bool{}, Listens: map[Entrance][]netip.Prefix{},
+		Further: map[netip.Addr]bool{}, Listens: map[Entrance][]netip.Prefix{}, Ranges: map[netip.AddrPort]bool{},
 	}
 }
 
@@ -65,8 +68,11 @@ func (s *Stale) listensTCP() bool {
 	return false
 }
 
-// Virtual and Destination take the servers that there are, those of udp.
+// Virtual and Destination take the servers that there are, those of udp and of ranges.
 func (s *Stale) Virtual(v state.VirtualServer) {
+	if mesh.RangeVIPs.Contains(v.Addr.Addr()) {
+		s.Ranges[v.Addr] = true
+	}
 	if v.Proto == "udp" {
 		s.Servers[v.Addr] = v
 	}
@@ -82,7 +88,7 @@ func (s *Stale) Destination(r state.RealServer) {
 // DeleteInHost deletes the stale entries of the host's namespace, DeleteInMesh those
 // of the mesh's.
 func (s *Stale) DeleteInHost(ns netns.Handle) error {
-	return deleteEntries(ns, len(s.Gone) > 0 || s.listensTCP(), inHost{s}.stale)
+	return deleteEntries(ns, len(s.Gone) > 0 || s.listensTCP() || s.Rules != nil, inHost{s}.stale)
 }
 
 // DeleteInMesh is described with DeleteInHost.
@@ -97,10 +103,11 @@ type inMesh struct{ *Stale }
 // VIP. A server that schedules each packet by itself gets no answers: conntrack knows
 // nothing of its destinations.
 func (m inMesh) stale(e entry) bool {
-	if !m.Mesh[e.to.Addr()] {
+	isRange := mesh.RangeVIPs.Contains(e.to.Addr())
+	if !m.Mesh[e.to.Addr()] && !isRange {
 		return false
 	}
-	v, ok := m.Servers[e.to]
+	v, ok := m.Servers[mesh.RangeServer(e.to)]
 	if !ok {
 		return true
 	}
@@ -115,7 +122,11 @@ func (m inMesh) stale(e entry) bool {
 	if v.OnePacket {
 		return e.answeredFrom != e.to
 	}
-	return !m.Reals[state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: e.answeredFrom}.Key()]
+	from := e.answeredFrom
+	if isRange {
+		from = netip.AddrPortFrom(from.Addr(), 0)
+	}
+	return !m.Reals[state.RealServer{Proto: v.Proto, Server: v.Addr, Addr: from}.Key()]
 }
 
 // inHost are the stale ones of the host's namespace.
@@ -127,6 +138,8 @@ type inHost struct{ *Stale }
 // address. And of both what has it for an address at which the port is closed.
 func (h inHost) stale(e entry) bool {
 	switch {
+	case mesh.RangeVIPs.Contains(e.answeredFrom.Addr()):
+		return e.to != e.answeredFrom && h.staleRange(e)
 	case h.Gone[e.answeredFrom.Addr()]:
 		return e.to != e.answeredFrom // what nobody has translated is not ours
 	case e.tcp:
@@ -139,6 +152,23 @@ func (h inHost) stale(e entry) bool {
 		return !served || h.closed(e) || h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
 	}
 	return false
+}
+
+// staleRange says that there is no range any more that the entry leads to, or that its port is
+// not one of it any more; of udp also that the port has another target by now, where an open
+// tcp connection goes on.
+func (h inHost) staleRange(e entry) bool {
+	if !h.Ranges[mesh.RangeServer(e.answeredFrom)] {
+		return true
+	}
+	switch rule, known := h.Rules[e.answeredFrom.Addr()]; {
+	case h.Rules == nil:
+	case !known:
+		return !e.tcp // its destinations drain, from before client_address was changed
+	case !rule.Has(e.to.Port()) || !e.tcp && !rule.Leads(e.to.Port(), e.answeredFrom.Port()):
+		return true
+	}
+	return !e.tcp && h.isLocal(e.from.Addr()) && e.answeredTo.Addr() != h.Self
 }
 
 // closedAt says that the entry's port is open at some addresses, of which its own is none.

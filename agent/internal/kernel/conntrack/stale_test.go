@@ -29,6 +29,16 @@ func TestStale_Rules(t *testing.T) {
 	}
 	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("10.255.1.8:53")})
 	s.Destination(state.RealServer{Proto: "udp", Server: ap("10.255.1.8:53"), Addr: ap("10.255.2.2:530")})
+	for _, proto := range []string{"tcp", "udp"} {
+		at := map[string]netip.AddrPort{"tcp": ap("244.0.39.16:10000"), "udp": ap("244.1.39.16:10000")}[proto]
+		s.Virtual(state.VirtualServer{Proto: proto, Addr: at})
+		s.Destination(state.RealServer{Proto: proto, Server: at, Addr: ap("10.255.2.2:0")})
+	}
+	s.Rules = map[netip.Addr]state.RangeRule{
+		addr("244.0.39.16"): {First: 10000, Last: 10999, Target: 20000}, addr("244.1.39.16"): {First: 10000, Last: 10999, Target: 20000},
+	}
+	s.Virtual(state.VirtualServer{Proto: "tcp", Addr: ap("244.0.156.64:40000")})
+	s.Virtual(state.VirtualServer{Proto: "udp", Addr: ap("244.1.156.64:40000")})
 	const client, hosts = "198.51.100.7:4000", "192.0.2.1:4000"
 	for _, tt := range []struct {
 		name                               string
@@ -63,6 +73,19 @@ func TestStale_Rules(t *testing.T) {
 		{"on the host: of a further VIP without ports", client, "192.0.2.1:53", "10.255.1.10:53", client, false, true, false},
 		{"on the host: tcp to an address of the port", client, "192.0.2.1:443", "10.255.1.8:443", client, true, false, false},
 		{"on the host: tcp to an address that is no more the port's", client, "192.0.2.2:443", "10.255.1.8:443", client, true, true, false},
+		{"in the mesh: of a range", client, "244.1.39.16:20005", "10.255.2.2:20005", "10.255.1.1:4000", false, false, false},
+		{"in the mesh: of a range, to a destination that is gone", client, "244.1.39.16:20005", "10.255.3.2:20005", "10.255.1.1:4000", false, false, true},
+		{"in the mesh: of a range that is gone", client, "244.1.0.80:80", "10.255.2.2:80", "10.255.1.1:4000", false, false, true},
+		{"on the host: of a range", client, "192.0.2.1:10005", "244.1.39.16:20005", client, false, false, false},
+		{"on the host: of a range, tcp", client, "192.0.2.1:10005", "244.0.39.16:20005", client, true, false, false},
+		{"on the host: of a port that a range has lost", client, "192.0.2.1:11005", "244.1.39.16:21005", client, false, true, false},
+		{"on the host: of a port that a range has lost, tcp", client, "192.0.2.1:11005", "244.0.39.16:21005", client, true, true, false},
+		{"on the host: to the target that a range had", client, "192.0.2.1:10005", "244.1.39.16:30005", client, false, true, false},
+		{"on the host: to the target that a range had, tcp", client, "192.0.2.1:10005", "244.0.39.16:30005", client, true, false, false},
+		{"on the host: of a range that drains", client, "192.0.2.1:40005", "244.1.156.64:40005", client, false, true, false},
+		{"on the host: of a range that drains, tcp", client, "192.0.2.1:40005", "244.0.156.64:40005", client, true, false, false},
+		{"on the host: of a range that is gone", client, "192.0.2.1:80", "244.1.0.80:80", client, false, true, false},
+		{"on the host: its own, of a range, without the host address", hosts, "192.0.2.1:10005", "244.1.39.16:20005", hosts, false, true, false},
 		{"on the host: tcp to one that is there", client, "192.0.2.1:99", "10.255.1.1:99", client, true, false, false},
 	} {
 		e := entry{tcp: tt.tcp, from: ap(tt.from), to: ap(tt.to), answeredFrom: ap(tt.answeredFrom), answeredTo: ap(tt.answeredTo)}

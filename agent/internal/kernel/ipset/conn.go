@@ -226,6 +226,9 @@ func (s *Conn) memberData(m state.SetMember) {
 		s.conn.End(ip)
 	} else {
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
+		if m.Last != 0 {
+			s.conn.AttrPort(nl.IPSET_ATTR_PORT_TO|netOrder, m.Last)
+		}
 	}
 	s.conn.End(data)
 }

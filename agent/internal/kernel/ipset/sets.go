@@ -3,6 +3,7 @@ package ipset
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink/nl"
@@ -42,15 +43,21 @@ func (s *Conn) Observe(prefix string, into state.State, member func(state.SetMem
 // set is listed.
 const maxTests = 32
 
-// Find shows those of the members of a set that are in it; none without the set.
+// Find shows those of the members of a set that are in it; none without the set. Of a range
+// it shows the ports, one by one.
 func (s *Conn) Find(set string, members []state.SetMember, found func(state.SetMember)) error {
-	if len(members) > maxTests {
-		wanted := map[state.SetMember]bool{}
+	isRange := func(m state.SetMember) bool { return m.Last != 0 }
+	if len(members) > maxTests || slices.ContainsFunc(members, isRange) {
+		wanted, ranges := map[state.SetMember]bool{}, []state.SetMember{}
 		for _, m := range members {
-			wanted[m] = true
+			if isRange(m) {
+				ranges = append(ranges, m)
+			} else {
+				wanted[m] = true
+			}
 		}
 		_, err := s.List(set, func(m state.SetMember) {
-			if wanted[m] {
+			if wanted[m] || slices.ContainsFunc(ranges, m.Overlaps) {
 				found(m)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // Flags of a service, of include/uapi/linux/ip_vs.h.
@@ -31,13 +32,11 @@ const (
 func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "mh" }
 
 func serviceOf(v state.VirtualServer) *moby.Service {
-	s := &moby.Service{
-		AddressFamily: unix.AF_INET,
-		Protocol:      protocolNumber(v.Proto),
-		Address:       v.Addr.Addr().AsSlice(),
-		Port:          v.Addr.Port(),
-		SchedName:     v.Scheduler,
-		Netmask:       netmask(32),
+	s := &moby.Service{AddressFamily: unix.AF_INET, SchedName: v.Scheduler, Netmask: netmask(32)}
+	if mark, isRange := mesh.RangeMark(v.Addr.Addr()); isRange {
+		s.FWMark = mark
+	} else {
+		s.Protocol, s.Address, s.Port = protocolNumber(v.Proto), v.Addr.Addr().AsSlice(), v.Addr.Port()
 	}
 	if v.AffinitySeconds > 0 {
 		s.Flags |= servicePersistent
@@ -55,13 +54,18 @@ func serviceOf(v state.VirtualServer) *moby.Service {
 func virtualOf(s *moby.Service) state.VirtualServer {
 	v := state.VirtualServer{
 		Proto:     "tcp",
-		Addr:      netip.AddrPortFrom(nlmsg.ToAddr(s.Address), s.Port),
 		Scheduler: s.SchedName,
 		OnePacket: s.Flags&serviceOnePacket != 0,
 		Fault:     serviceFault(s),
 	}
+	if s.FWMark == 0 {
+		v.Addr = netip.AddrPortFrom(nlmsg.ToAddr(s.Address), s.Port)
+	}
 	if s.Protocol == unix.IPPROTO_UDP {
 		v.Proto = "udp"
+	}
+	if proto, at, isRange := mesh.RangeOfMark(s.FWMark); isRange {
+		v.Proto, v.Addr = string(proto), at
 	}
 	if s.Flags&servicePersistent != 0 {
 		v.AffinitySeconds, v.AffinityBits = int(s.Timeout), bits.OnesCount32(s.Netmask)
@@ -94,9 +98,12 @@ func netmask(prefixLength int) uint32 {
 	return binary.NativeEndian.Uint32(net.CIDRMask(prefixLength, 32))
 }
 
-// isOurs is false of services by firewall mark or of IPv6: they are not ours to
-// make, and somebody who puts one into our namespace keeps it.
-func isOurs(s *moby.Service) bool { return s.FWMark == 0 && s.AddressFamily == unix.AF_INET }
+// isOurs is false of services of IPv6, and of those by a firewall mark that no range of ports
+// has: they are not ours to make, and somebody who puts one into our namespace keeps it.
+func isOurs(s *moby.Service) bool {
+	_, _, isRange := mesh.RangeOfMark(s.FWMark)
+	return s.AddressFamily == unix.AF_INET && (s.FWMark == 0 || isRange)
+}
 
 func protocolNumber(proto string) uint16 {
 	if proto == "udp" {

@@ -71,7 +71,7 @@ func Servers(ctx context.Context, ns netns.Handle) ([]Server, error) {
 // parseServer passes over services that are not ours.
 func parseServer(message []byte) (Server, bool) {
 	s, t := parseService(message)
-	if !isOurs(&s) || s.Address == nil {
+	if !isOurs(&s) || s.Address == nil && s.FWMark == 0 {
 		return Server{}, false
 	}
 	v := virtualOf(&s)

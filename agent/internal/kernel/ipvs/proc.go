@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
 // listed is a destination with its connections of the moment.
@@ -46,9 +47,11 @@ func readDestinations(service func(proto string, addr netip.AddrPort), dest func
 //	  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
 //	TCP  0AFF0101:1F90 rr
 //	  -> 0AFF0202:0050      Masq    1      0          0
+//	FWM  52002710 rr
+//	  -> 0AFF0202:0000      Masq    1      0          0
 //
-// (ip_vs_info_seq_show), and passes over services by firewall mark or of IPv6. It
-// makes nothing for the garbage collector: there are 50,000 lines.
+// (ip_vs_info_seq_show), and passes over services of IPv6, and by firewall marks that no range
+// of ports has. It makes nothing for the garbage collector: there are 50,000 lines.
 func parseDestinations(text io.Reader, service func(proto string, addr netip.AddrPort), dest func(listed)) error {
 	const heading = 3
 	lines := bufio.NewReaderSize(text, 1<<14)
@@ -107,6 +110,8 @@ func parseVirtual(kind, rest []byte) (proto string, addr netip.AddrPort, err err
 		proto = "tcp"
 	case "UDP":
 		proto = "udp"
+	case "FWM":
+		return parseMark(rest)
 	default:
 		return "", addr, nil
 	}
@@ -119,6 +124,20 @@ func parseVirtual(kind, rest []byte) (proto string, addr netip.AddrPort, err err
 	}
 	addr, err = hexAddrPort(where)
 	return proto, addr, err
+}
+
+// parseMark reads "52002710 rr…".
+func parseMark(rest []byte) (proto string, addr netip.AddrPort, err error) {
+	word, _ := field(rest)
+	mark, ok := hexadecimal(word)
+	if !ok || len(word) != 8 {
+		return "", addr, fmt.Errorf("%q is no firewall mark", word)
+	}
+	p, at, isRange := mesh.RangeOfMark(mark)
+	if !isRange {
+		return "", addr, nil
+	}
+	return string(p), at, nil
 }
 
 // parse reads "0AFF0202:0050 Masq 1 0 0"; it sets all but the address.

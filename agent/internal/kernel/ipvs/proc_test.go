@@ -23,6 +23,8 @@ TCP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0050 rr
   -> [2001:0db8:0000:0000:0000:0000:0000:0002]:0050      Masq    1      0          0         
 FWM  00000007 rr 
   -> 0AFF0202:0000      Route   1      0          0         
+FWM  52012710 rr 
+  -> 0AFF0202:0000      Masq    1      2          0         
 `
 
 func TestParseDestinations(t *testing.T) {
@@ -40,9 +42,11 @@ func TestParseDestinations(t *testing.T) {
 		"IPVS 10.255.1.1:5353/udp destination 10.255.2.2:53 weight 70000, 0 active, 12 inactive",
 		"IPVS 10.255.1.1:8080/tcp destination 10.255.2.2:80 weight 1, 3 active, 0 inactive",
 		"IPVS 10.255.1.1:8080/tcp destination 10.255.3.2:8080 weight 1, not masquerading, 1 active, 0 inactive",
+		"IPVS 244.1.39.16:10000/udp destination 10.255.2.2:0 weight 1, 2 active, 0 inactive",
 		"tcp 10.255.1.1:8080",
 		"tcp 10.255.1.1:8081",
 		"udp 10.255.1.1:5353",
+		"udp 244.1.39.16:10000",
 	}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -51,7 +55,7 @@ func TestParseDestinations(t *testing.T) {
 func TestParseDestinationsRefusesWhatItDoesNotKnow(t *testing.T) {
 	heading := "\n\n\n"
 	for _, text := range []string{
-		"TCP", "TCP 0AFF0101:1F90", "TCP 0AFF01:1F90 rr", "TCP 0AFF0101 rr",
+		"FWM", "FWM 5201271 rr", "FWM 520x2710 rr", "TCP", "TCP 0AFF0101:1F90", "TCP 0AFF01:1F90 rr", "TCP 0AFF0101 rr",
 		"TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq", "TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq x 0 0",
 		"TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq 1 -1 0", "TCP 0AFF0101:1F90 rr\n -> 0AFF0202:0050 Masq 1 0",
 	} {

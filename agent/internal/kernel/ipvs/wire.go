@@ -94,9 +94,13 @@ func dump[T any](w *wire, command byte, of *moby.Service, parse func(message []b
 func putService(b *nlmsg.Batch, s *moby.Service, all bool) {
 	at := b.Nest(attrService | unix.NLA_F_NESTED)
 	b.Attr16(serviceFamily, s.AddressFamily)
-	b.Attr16(serviceProtocol, s.Protocol)
-	b.Attr(serviceAddr, s.Address...)
-	b.AttrPort(servicePort, s.Port)
+	if s.FWMark != 0 {
+		b.Attr32(serviceMark, s.FWMark)
+	} else {
+		b.Attr16(serviceProtocol, s.Protocol)
+		b.Attr(serviceAddr, s.Address...)
+		b.AttrPort(servicePort, s.Port)
+	}
 	if all {
 		b.AttrText(serviceScheduler, s.SchedName)
 		flags := b.Nest(serviceFlags)

@@ -51,6 +51,11 @@ func TestWire_ReadBack(t *testing.T) {
 	if got := virtualOf(&service); got != v {
 		t.Errorf("%+v is read back as %+v", v, got)
 	}
+	ranged := state.VirtualServer{Proto: "udp", Addr: netip.MustParseAddrPort("244.1.39.16:10000"), Scheduler: "rr"} // by its mark
+	service, _ = parseService(requestOf(func(w *wire) { w.service(newService, serviceOf(ranged)) }))
+	if got := virtualOf(&service); got != ranged || service.FWMark != 0x52012710 || service.Address != nil || !isOurs(&service) {
+		t.Errorf("%+v is read back as %+v", ranged, got)
+	}
 	r := state.RealServer{Proto: "udp", Server: v.Addr, Addr: netip.MustParseAddrPort("10.255.2.2:80"), Weight: 7}
 	s, d := destinationOf(r)
 	dest, _ := parseDest(requestOf(func(w *wire) { w.dest(newDest, s, d) }))
