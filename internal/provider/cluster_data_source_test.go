@@ -94,8 +94,8 @@ func TestClusterDataSource(t *testing.T) {
 			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil, "mark_bit": 12},
 		"services": values{"web": values{"scheduler": "rr", "session_affinity": nil, "health_check": nil, "drain_timeout": "30s",
 			"endpoints": values{
-				"n1": values{"node": "n1", "port": nil, "weight": 1, "container": nil, "addresses": []any{"10.255.0.2"}},
-				"n2": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{"10.255.2.2"}},
+				"n1": values{"node": "n1", "port": nil, "weight": 1, "container": nil, "addresses": []any{r.Nodes["n1"].HostAddress().String()}},
+				"n2": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{r.Nodes["n2"].HostAddress().String()}},
 			}}},
 		"ports": portOfWeb(values{"n1": endpointOf("n1", nil, 0), "n2": endpointOf("n2", nil, 0)}),
 	}

@@ -123,8 +123,8 @@ func TestHealthInTheDataSource(t *testing.T) {
 		"scheduler": "wlc", "drain_timeout": "1m", "session_affinity": values{"timeout": "10m", "netmask": 32},
 		"health_check": values{"type": "http", "port": nil, "path": "/", "host": nil, "expected_status": "200-399", "interval": "1s", "timeout": "1s", "rise": 2, "fall": 3, "on_unhealthy": "drain"},
 		"endpoints": values{
-			"a": values{"node": "n1", "port": nil, "weight": 7, "container": nil, "addresses": []any{"10.255.1.2"}},
-			"b": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{"10.255.2.2"}},
+			"a": values{"node": "n1", "port": nil, "weight": 7, "container": nil, "addresses": []any{address("n1").Addr().String()}},
+			"b": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{address("n2").Addr().String()}},
 		},
 	})
 	seen := func(weight int, health, reason any, draining bool, active int) values {

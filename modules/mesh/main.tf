@@ -2,7 +2,7 @@ locals {
   # The endpoints of each service: one on each of its nodes, and those that are written out.
   endpoints = {
     for name, service in var.services : name => merge(
-      { for node in service.nodes : node => { node = node, port = null, weight = null } },
+      { for node in service.nodes : node => { node = node, port = null, weight = null, container = null } },
       service.endpoints,
     )
   }
@@ -55,9 +55,10 @@ resource "routingmesh_service" "this" {
   # By reference, so that Terraform makes a node before its endpoints.
   endpoints = {
     for key, endpoint in local.endpoints[each.key] : key => {
-      node   = routingmesh_node.this[endpoint.node].name
-      port   = endpoint.port
-      weight = endpoint.weight
+      node      = routingmesh_node.this[endpoint.node].name
+      port      = endpoint.port
+      weight    = endpoint.weight
+      container = endpoint.container
     }
   }
   scheduler        = each.value.scheduler
@@ -79,6 +80,7 @@ resource "routingmesh_published_port" "this" {
 
   service_id       = routingmesh_service.this[each.value.service].id
   published_port   = each.value.published_port
+  last_port        = each.value.last_port
   target_port      = each.value.target_port
   protocol         = each.value.protocol
   mode             = each.value.mode

@@ -61,13 +61,18 @@ variable "nodes" {
 }
 
 variable "services" {
-  description = "The services by name, with their published ports by a key of your choice each. `nodes` has an endpoint on each of them, named after the node; `endpoints` is for those with a port or a weight of their own. The rest is as in `routingmesh_service` and `routingmesh_published_port`; a port without `published_port` gets the next free one."
+  description = "The services by name, with their published ports by a key of your choice each. `nodes` has an endpoint on each of them, named after the node; `endpoints` is for those with a port or a weight of their own, and for containers. The rest is as in `routingmesh_service` and `routingmesh_published_port`; a port without `published_port` gets the next free one."
   type = map(object({
     nodes = optional(set(string), [])
     endpoints = optional(map(object({
       node   = string
       port   = optional(number)
       weight = optional(number)
+      container = optional(object({
+        name   = optional(string)
+        labels = optional(map(string))
+        slots  = optional(number)
+      }))
     })), {})
     scheduler = optional(string)
     session_affinity = optional(object({
@@ -89,8 +94,9 @@ variable "services" {
     drain_timeout = optional(string)
     timeouts      = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
     ports = optional(map(object({
-      target_port      = number
+      target_port      = optional(number)
       published_port   = optional(number)
+      last_port        = optional(number)
       protocol         = optional(string)
       mode             = optional(string)
       locality         = optional(string)
@@ -116,9 +122,9 @@ variable "services" {
   validation {
     condition = alltrue(flatten([
       for service in var.services : [
-        for port in service.ports : [for number in [port.target_port, coalesce(port.published_port, 1)] : number >= 1 && number <= 65535 && floor(number) == number]
+        for port in service.ports : [for number in [coalesce(port.target_port, 1), coalesce(port.published_port, 1), coalesce(port.last_port, 1)] : number >= 1 && number <= 65535 && floor(number) == number]
       ]
     ]))
-    error_message = "target_port and published_port must be whole numbers, 1–65535."
+    error_message = "target_port, published_port and last_port must be whole numbers, 1–65535."
   }
 }

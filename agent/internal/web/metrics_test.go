@@ -98,7 +98,7 @@ routingmesh_warnings{code="path"} 2
 	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(&collector{f}); n != 7+4+2+5+2*9 {
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+5+2+5+2*9 {
 		t.Errorf("%d metrics", n)
 	}
 }
