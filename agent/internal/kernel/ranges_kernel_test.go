@@ -266,7 +266,7 @@ func TestRanges_TwentyThousandPorts(t *testing.T) {
 
 // An agent that is killed while it makes, changes or removes a range is followed by one that
 // ends it, and no request of another port is lost.
-func TestKilledAgent_Ranges(t *testing.T) {
+func TestKilled_AtAnyWriteOfARange(t *testing.T) {
 	k := newCrashMesh(t, true)
 	put := func(last, target uint16) func(*mesh.Record) error {
 		return func(r *mesh.Record) error {
