@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # The last commit that has landed before what the checkout adds, or was released: CONTRIBUTING.md says when it moves.
-commit=34fcf08d586d461114eb120d5a86c18a6b0cee17
+commit=ba8ead7ee69047522138c9c67c044ecec57d42e9
 if [ "$(git rev-parse --is-shallow-repository)" = true ] && ! git cat-file -e "$commit" 2>/dev/null; then commit=$(git rev-parse HEAD); fi
 out=$PWD/bin/previous
 if [ "$(cat "$out/commit" 2>/dev/null)" = "$commit" ]; then exit 0; fi
