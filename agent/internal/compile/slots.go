@@ -24,6 +24,9 @@ func containers(put func(state.Object), self *mesh.Node, service *mesh.Service) 
 // have any more is among them while its container may still have connections.
 func attachments(s state.State, rec *mesh.Record, self *mesh.Node, in map[netip.Addr]state.Process) {
 	for slot, process := range in {
+		if !self.SlotBlock().Contains(slot) {
+			continue // of a block that the node had before
+		}
 		link := state.Attachment{Slot: slot, Container: process, Gateway: self.MeshAddress(), Pool: rec.Cluster.AddressPool, MTU: rec.MTU()}
 		neigh, route := link.Leads()
 		s.Put(link, neigh, route)

@@ -133,6 +133,10 @@ func TestContainers_Owner(t *testing.T) {
 			t.Errorf("%s is of %s", o, owner)
 		}
 	}
+	s := Compile(rec, "n2", debian12, Conditions{Containers: map[netip.Addr]state.Process{slot(2, 128): {PID: 1, Start: 1}}})
+	if _, ok := s[state.Attachment{Slot: slot(2, 128)}.Key()]; ok {
+		t.Error("a container in another node's slot is attached")
+	}
 	link.Slot = slot(1, 200)
 	if owner := Owner(rec, "n2", link); owner != mesh.NodeRef("n2") {
 		t.Errorf("a link of no slot is of %s", owner)
