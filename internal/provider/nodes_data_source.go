@@ -14,7 +14,7 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*nodesData)(nil)
 
-// nodesData is the inventory: what the record says, whoever answers at the moment.
+// nodesData is the inventory: what the record says, also of nodes that do not answer at the moment.
 type nodesData struct{ base }
 
 func newNodesData() datasource.DataSource { return &nodesData{} }

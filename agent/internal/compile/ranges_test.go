@@ -183,9 +183,9 @@ func (m members) part(of state.State) state.State {
 	return there
 }
 
-// crowd changes ports whose targets are few, on one node: ranges rarely, so that most changes
+// changeRanges changes ports whose targets are few, on one node: ranges rarely, so that most changes
 // are partial beside some.
-func crowd(t *testing.T, rec *mesh.Record, rng *rand.Rand) *mesh.Record {
+func changeRanges(t *testing.T, rec *mesh.Record, rng *rand.Rand) *mesh.Record {
 	t.Helper()
 	rec = rec.Next()
 	p := &mesh.PublishedPort{
@@ -220,7 +220,7 @@ func TestRange_PartialPlansOfOverlappingPorts(t *testing.T) {
 		}
 		d, kernel := Desired{}, members{}
 		for step := range 400 {
-			rec = crowd(t, rec, rng)
+			rec = changeRanges(t, rec, rng)
 			kernel.follow(d.Follow(rec, "n1", debian12, Conditions{}), d.State)
 			for set, want := range membersOf(d.State) {
 				for port := range want {

@@ -17,7 +17,7 @@ func child(t *testing.T) (cmd *exec.Cmd, fd int) {
 	t.Cleanup(func() { end(cmd) })
 	fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
 	if err != nil {
-		t.Skip("no pidfd: ", err)
+		t.Fatal("no pidfd: ", err)
 	}
 	return cmd, fd
 }

@@ -21,7 +21,7 @@ func (t *table) receive(from netip.Addr, data []byte, now time.Time) error {
 	defer t.mu.Unlock()
 	p := t.byAddr[from]
 	if p == nil {
-		t.refusals.Strangers++
+		t.refusals.Outsiders++
 		return errStranger
 	}
 	d, err := decode(data)

@@ -79,7 +79,7 @@ func (p *Presence) take(from netip.Addr, data []byte) {
 		p.refused.Do(func() {
 			n := p.table.refused()
 			p.log.Warn("cannot read what a node says about its slots; its agent may be newer than this one", "from", from,
-				"malformed", n.Malformed, "strangers", n.Strangers, "mismatches", n.Mismatches)
+				"malformed", n.Malformed, "outsiders", n.Outsiders, "mismatches", n.Mismatches)
 		})
 	}
 }

@@ -148,7 +148,7 @@ func TestPresence_Silence_AndBack(t *testing.T) {
 	n1.eventuallyAbsent(t, "127.0.2.17")
 	n2.stop()
 	n1.eventuallyAbsent(t, "127.0.2.16", "127.0.2.17")
-	again := run(t, port, nil) // another instance, whose sequence starts anew
+	again := run(t, port, nil) // another instance, whose sequence starts again
 	again.Keep(loopback(2, "n2"))
 	again.Fill(filled("127.0.2.17"))
 	n1.eventuallyAbsent(t, "127.0.2.16")

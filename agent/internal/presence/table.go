@@ -41,7 +41,7 @@ type table struct {
 }
 
 // refusals counts datagrams that were not taken, by reason.
-type refusals struct{ Malformed, Strangers, Mismatches uint64 }
+type refusals struct{ Malformed, Outsiders, Mismatches uint64 }
 
 func newTable(instance uint64, now time.Time) *table {
 	return &table{changed: make(chan struct{}, 1), instance: instance, epoch: now, last: now}

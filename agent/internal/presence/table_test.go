@@ -293,7 +293,7 @@ func TestTable_Refuses(t *testing.T) {
 				t.Errorf("%s: %s is known", name, node)
 			}
 		}
-		if n := b.refused(); n.Malformed+n.Strangers+n.Mismatches != 1 {
+		if n := b.refused(); n.Malformed+n.Outsiders+n.Mismatches != 1 {
 			t.Errorf("%s: counted %+v", name, n)
 		}
 	}
