@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/procstat"
 )
 
 const (
@@ -37,7 +39,7 @@ func TestList_EachEngine_Found(t *testing.T) {
 			h.runs(pid)
 			got := h.Running()[0]
 			stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-			_, start, _ := parseStat(stat)
+			_, start, _ := procstat.Parse(stat)
 			want := Container{Engine: name, ID: idA, Name: "web", Created: 1764490000, Process: Process{pid, start}}
 			labels := map[string]string{"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 			if !maps.Equal(got.Labels, labels) {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/procstat"
 )
 
 var (
@@ -16,7 +17,6 @@ var (
 	errEnded = errors.New("its process has ended")
 	// errForeign says that a process is not one of the user whose engine claims it.
 	errForeign = errors.New("its process is in no user namespace of the engine's user")
-	errStat    = errors.New("/proc/PID/stat has no start time")
 )
 
 // opened is a process that was found running. Its fd is a pidfd, -1 where there is none.
@@ -96,26 +96,11 @@ func (e *Engines) startTime(pid int) (uint64, error) {
 	if err != nil {
 		return 0, procError(err)
 	}
-	state, start, err := parseStat(data)
-	if err == nil && (state == 'Z' || state == 'X') {
+	state, start, err := procstat.Parse(data)
+	if err == nil && procstat.Ended(state) {
 		err = errEnded
 	}
 	return start, err
-}
-
-// parseStat reads the state and the start time, in clock ticks since boot, of a line of /proc/PID/stat.
-// The command's name, in parentheses, may have spaces and parentheses itself.
-func parseStat(line []byte) (state byte, start uint64, err error) {
-	const startField = 22 - 3 // after the name, from field 3 on
-	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
-	if len(fields) <= startField || len(fields[0]) != 1 || !bytes.ContainsRune(line, ')') {
-		return 0, 0, errStat
-	}
-	start, err = strconv.ParseUint(string(fields[startField]), 10, 64)
-	if err != nil {
-		return 0, 0, errStat
-	}
-	return fields[0][0], start, nil
 }
 
 // namespaceOwner is the user that made the process's user namespace. All processes of a

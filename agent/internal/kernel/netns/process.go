@@ -1,13 +1,13 @@
 package netns
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 
 	"github.com/vishvananda/netns"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/procstat"
 )
 
 // ErrEnded says that a process has ended.
@@ -36,18 +36,13 @@ func Runs(pid int, start uint64) bool {
 	return there && is == start
 }
 
-// Start is when a process began, in clock ticks since the boot: field 22 of
-// /proc/PID/stat, see proc(5). The second field may have spaces and parentheses in it.
+// Start is when a process began, in clock ticks since the boot; there is false for one that
+// has ended.
 func Start(pid int) (start uint64, there bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, false
 	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const startTime = 22 - 3 // the first one after the name is the third
-	if len(fields) <= startTime {
-		return 0, false
-	}
-	start, err = strconv.ParseUint(string(fields[startTime]), 10, 64)
-	return start, err == nil
+	state, start, err := procstat.Parse(stat)
+	return start, err == nil && !procstat.Ended(state)
 }
