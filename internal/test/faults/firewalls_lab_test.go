@@ -73,13 +73,13 @@ var firewallFaults = []fault{
 	{name: "ufw disable", node: "n1", inject: "ufw disable > /dev/null"},
 	{name: "ufw enable", node: "n1", inject: "ufw --force enable > /dev/null"},
 	{name: "nftables restarts, with flush ruleset", node: "n2", inject: "systemctl restart nftables", limit: atOnce},
-	{name: "firewalld: reload", node: "n3", inject: "firewall-cmd -q --reload", limit: atOnce},
-	{name: "firewalld: complete reload", node: "n3", inject: "firewall-cmd -q --complete-reload", limit: atOnce},
-	{name: "firewalld: restart", node: "n3", inject: "systemctl restart firewalld" + started, limit: atOnce},
+	{name: "firewalld: reload", node: "n3", inject: "firewall-cmd -q --reload", limit: withFirewalld},
+	{name: "firewalld: complete reload", node: "n3", inject: "firewall-cmd -q --complete-reload", limit: withFirewalld},
+	{name: "firewalld: restart", node: "n3", inject: "systemctl restart firewalld" + started, limit: withFirewalld},
 	{name: "firewalld: default zone drop", node: "n3", inject: "firewall-cmd -q --permanent --zone=drop --add-service=ssh; firewall-cmd -q --zone=drop --add-service=ssh; firewall-cmd -q --set-default-zone=drop", limit: atOnce},
 	{name: "firewalld: default zone public", node: "n3", inject: "firewall-cmd -q --set-default-zone=public; " + asInstalled, limit: atOnce},
 	{name: "firewalld: stops", node: "n3", inject: "systemctl stop firewalld", limit: atOnce},
-	{name: "firewalld: comes after the mesh", node: "n3", inject: "systemctl start firewalld" + started, limit: atOnce},
+	{name: "firewalld: comes after the mesh", node: "n3", inject: "systemctl start firewalld" + started, limit: withFirewalld},
 }
 
 // TestAccLabFirewalls is the fault table of firewalls.
