@@ -36,7 +36,7 @@ func TestContainers_Golden(t *testing.T) {
 	want, err := os.ReadFile(path)
 	must(t, err)
 	if got != string(want) {
-		t.Errorf("differs from %s (go test -update writes it anew):\n%s", path, got)
+		t.Errorf("differs from %s (go test -update writes it again):\n%s", path, got)
 	}
 }
 

@@ -103,7 +103,7 @@ func (p *Presence) Fill(filled map[netip.Addr]bool) {
 // silent. This node's own are among them only after the first Fill.
 func (p *Presence) Absent() map[netip.Addr]bool { return p.table.absent(p.now()) }
 
-// Empty returns those of Absent whose node says so. Of a silent node's nothing is sure: it may
+// Empty returns those of Absent whose node says so. Of a node that is not heard nothing is sure: it may
 // be its agent alone that does not run.
 func (p *Presence) Empty() map[netip.Addr]bool { return p.table.missing(p.now(), false) }
 

@@ -149,7 +149,7 @@ func (t *table) judge(now time.Time) {
 // absent is what Presence.Absent returns.
 func (t *table) absent(now time.Time) map[netip.Addr]bool { return t.missing(now, true) }
 
-// missing are the slots that are not filled, those of silent nodes included or not.
+// missing are the slots that are not filled, those of nodes that are not heard included or not.
 func (t *table) missing(now time.Time, ofSilent bool) map[netip.Addr]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
