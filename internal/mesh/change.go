@@ -17,14 +17,17 @@ type Change struct {
 	Generation uint64 `json:"generation"`
 	Parent     string `json:"parent"`
 	NextBlock  int    `json:"next_block"`
+	// Addressing is nil where it stays as it is, and without Identities where there is none any more.
+	Addressing *NetworkAddressing `json:"addressing,omitempty"`
 	// Voters is nil where they stay as they are: a record that has some keeps some.
 	Voters *Voters `json:"voters,omitempty"`
 	// Cluster is nil where the settings stay as they are.
 	Cluster *Cluster `json:"cluster,omitempty"`
-	// Nodes, Services and Ports have what is new or other; nil is what is gone.
+	// Nodes, Services, Ports and Networks have what is new or other; nil is what is gone.
 	Nodes    map[string]*Node           `json:"nodes,omitempty"`
 	Services map[string]*Service        `json:"services,omitempty"`
 	Ports    map[PortKey]*PublishedPort `json:"ports,omitempty"`
+	Networks map[string]*Network        `json:"networks,omitempty"`
 }
 
 // Origin is what a record was made of: the record before it, and the change.
@@ -41,6 +44,12 @@ func Diff(base, next *Record) *Change {
 		Nodes:    differing(base.Nodes, next.Nodes, sameDeep),
 		Services: differing(base.Services, next.Services, sameDeep),
 		Ports:    differing(base.Ports, next.Ports, func(a, b *PublishedPort) bool { return *a == *b }),
+		Networks: differing(base.Networks, next.Networks, sameDeep),
+	}
+	if !base.Addressing.equal(next.Addressing) {
+		if c.Addressing = next.Addressing; c.Addressing == nil {
+			c.Addressing = &NetworkAddressing{}
+		}
 	}
 	if !base.Voters.Equal(next.Voters) {
 		c.Voters = next.Voters
@@ -80,7 +89,8 @@ func differing[K comparable, V any](base, next map[K]*V, same func(a, b *V) bool
 // Unchanged says that a change made by Diff of base has nothing in it besides
 // another generation. That the first voters are written is no reason for a commit.
 func (c *Change) Unchanged(base *Record) bool {
-	return c.Cluster == nil && (c.Voters == nil || base.Voters == nil) && len(c.Nodes) == 0 && len(c.Services) == 0 && len(c.Ports) == 0 && c.NextBlock == base.NextBlock
+	return c.Cluster == nil && (c.Voters == nil || base.Voters == nil) && len(c.Nodes) == 0 && len(c.Services) == 0 && len(c.Ports) == 0 &&
+		len(c.Networks) == 0 && c.Addressing == nil && c.NextBlock == base.NextBlock
 }
 
 // Apply makes the next record. It shares with r what stays as it is. What it
@@ -95,7 +105,15 @@ func (r *Record) Apply(c *Change) (Encoded, error) {
 	if c.Voters != nil {
 		next.Voters = c.Voters
 	}
+	if c.Addressing != nil {
+		if next.Addressing = c.Addressing; c.Addressing.Identities == nil {
+			next.Addressing = nil
+		}
+	}
 	next.Nodes, next.Services, next.Ports = replaced(r.Nodes, c.Nodes), replaced(r.Services, c.Services), replaced(r.Ports, c.Ports)
+	if next.Networks = replaced(r.Networks, c.Networks); len(next.Networks) == 0 {
+		next.Networks = nil
+	}
 	if err := next.Validate(); err != nil {
 		return Encoded{}, err
 	}
@@ -112,6 +130,9 @@ func replaced[K comparable, V any](base, change map[K]*V) map[K]*V {
 		return base
 	}
 	all := maps.Clone(base)
+	if all == nil {
+		all = make(map[K]*V, len(change))
+	}
 	for k, v := range change {
 		if v == nil {
 			delete(all, k)

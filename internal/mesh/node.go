@@ -34,7 +34,7 @@ func (r *Record) PlanNode(n *Node) error {
 	}
 	copied := *n
 	r.Nodes[n.Name] = &copied
-	return nil
+	return r.allocateNetworks(nil)
 }
 
 // checkNode has the rules of a node beside the others of the record. own are the cluster's
@@ -111,6 +111,9 @@ func (r *Record) allocateBlock(n *Node) error {
 	used := make(map[netip.Prefix]bool, len(r.Nodes))
 	for _, o := range r.Nodes {
 		used[o.Block] = true
+	}
+	for _, block := range r.VIPBlocks() {
+		used[block] = true
 	}
 	total := r.Cluster.Capacity()
 	for i := range total {

@@ -31,10 +31,13 @@ func NodeID(cluster, node string) string { return cluster + "/" + node }
 // ServiceID is the Terraform id of a service.
 func ServiceID(cluster, service string) string { return cluster + "/" + service }
 
+// NetworkID is the Terraform id of a network.
+func NetworkID(cluster, network string) string { return cluster + "/" + network }
+
 // PortID is the Terraform id of a published port.
 func PortID(serviceID string, k PortKey) string { return serviceID + "/" + k.Plain().String() }
 
-// SplitID takes apart the id of a node or a service.
+// SplitID takes apart the id of a node, a service or a network.
 func SplitID(id string) (cluster, name string, err error) {
 	cluster, name, ok := strings.Cut(id, "/")
 	if !ok || CheckName(cluster) != nil || CheckName(name) != nil {

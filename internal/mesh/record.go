@@ -35,6 +35,10 @@ type Record struct {
 	// Ports is keyed by PortKey's text, "8080/tcp": a published port is unique
 	// in its cluster per protocol.
 	Ports map[PortKey]*PublishedPort `json:"ports"`
+	// Networks are keyed by name, nil in a cluster without any.
+	Networks map[string]*Network `json:"networks,omitempty"`
+	// Addressing is what networks and their members were given, nil in a cluster without any.
+	Addressing *NetworkAddressing `json:"addressing,omitempty"`
 	// NextBlock is where the search for a free overlay block starts, so that
 	// the block of a node that left is the last to be used again (a neighbour
 	// or conntrack entry may remember it: moby#52661).
@@ -165,6 +169,15 @@ type Service struct {
 	// DrainSeconds is how long the connections of an endpoint that is taken out
 	// may last, 0–86400; 0 ends them at once.
 	DrainSeconds int `json:"drain_seconds,omitempty"`
+	// Networks are those that the service is in, by name.
+	Networks map[string]Membership `json:"networks,omitempty"`
+	// EndpointMode says what the service's name leads to in its networks.
+	EndpointMode EndpointMode `json:"endpoint_mode,omitempty"`
+	// VIPPorts are the ports of its VIP, and the endpoints' ports that they lead to. Without
+	// any the VIP leads to every port.
+	VIPPorts map[PortKey]uint16 `json:"vip_ports,omitempty"`
+	// VIP is the address that the service's name leads to, which PutService finds.
+	VIP netip.Addr `json:"vip,omitzero"`
 }
 
 // Endpoint is what answers on a node: a process that listens there, or containers.
@@ -262,7 +275,7 @@ func (r *Record) Next() *Record { return r.Successor(r.Hash()).Clone() }
 // only: it shares r's objects, which those replace and never change.
 func (r *Record) Successor(hash string) *Record {
 	n := *r
-	n.Nodes, n.Services, n.Ports = maps.Clone(r.Nodes), maps.Clone(r.Services), maps.Clone(r.Ports)
+	n.Nodes, n.Services, n.Ports, n.Networks = maps.Clone(r.Nodes), maps.Clone(r.Services), maps.Clone(r.Ports), maps.Clone(r.Networks)
 	n.Generation++
 	n.Parent = ""
 	if r.Generation > 0 {
@@ -288,6 +301,10 @@ func (r *Record) Clone() *Record {
 	for k, v := range r.Ports {
 		p := *v
 		c.Ports[k] = &p
+	}
+	c.Networks = maps.Clone(r.Networks)
+	for k, v := range c.Networks {
+		c.Networks[k] = &Network{Name: v.Name, Hosts: slices.Clone(v.Hosts)}
 	}
 	return &c
 }

@@ -7,11 +7,11 @@ import (
 )
 
 // Ref refers to one thing of a cluster: the cluster itself, a node, a service, a
-// published port, or a host that keeps the record. Problems carry it, so that a
+// published port, a network, or a host that keeps the record. Problems carry it, so that a
 // failure reaches the resource that caused it. The zero Ref refers to nothing.
 //
-// As text (JSON, logs) it is "cluster", "node/n1", "service/web", "port/8080/tcp"
-// or "host/n1.example.com".
+// As text (JSON, logs) it is "cluster", "node/n1", "service/web", "port/8080/tcp",
+// "network/backend" or "host/n1.example.com".
 type Ref struct {
 	Kind RefKind
 	// Name is the name within its kind: a port's key, "" for the cluster.
@@ -28,6 +28,7 @@ const (
 	KindNode    RefKind = "node"
 	KindService RefKind = "service"
 	KindPort    RefKind = "port"
+	KindNetwork RefKind = "network"
 	// KindHost is a host of the provider block. It is in no record.
 	KindHost RefKind = "host"
 )
@@ -44,6 +45,9 @@ func ServiceRef(name string) Ref { return Ref{KindService, name} }
 // PortRef refers to a published port.
 func PortRef(k PortKey) Ref { return Ref{KindPort, k.String()} }
 
+// NetworkRef refers to a network.
+func NetworkRef(name string) Ref { return Ref{KindNetwork, name} }
+
 // HostRef refers to a host by its entry in the provider block.
 func HostRef(entry string) Ref { return Ref{KindHost, entry} }
 
@@ -55,7 +59,7 @@ func ParseRef(s string) (Ref, error) {
 		if s != string(KindCluster) {
 			err = fmt.Errorf("the cluster has no name here")
 		}
-	case KindNode, KindService:
+	case KindNode, KindService, KindNetwork:
 		err = CheckName(r.Name)
 	case KindPort:
 		_, err = parsePortKey(r.Name)
@@ -64,7 +68,7 @@ func ParseRef(s string) (Ref, error) {
 			err = fmt.Errorf("the host's name is missing")
 		}
 	default:
-		err = fmt.Errorf("want cluster, node/NAME, service/NAME, port/PORT/PROTOCOL or host/NAME")
+		err = fmt.Errorf("want cluster, node/NAME, service/NAME, port/PORT/PROTOCOL, network/NAME or host/NAME")
 	}
 	if err != nil {
 		return Ref{}, fmt.Errorf("%q is not a valid reference: %w", s, err)
@@ -141,6 +145,8 @@ func (r *Record) Has(ref Ref) bool {
 		return r.Nodes[ref.Name] != nil
 	case KindService:
 		return r.Services[ref.Name] != nil
+	case KindNetwork:
+		return r.Networks[ref.Name] != nil
 	}
 	k, ok := ref.PortKey()
 	return ok && r.Ports[k] != nil

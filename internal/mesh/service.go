@@ -18,6 +18,9 @@ func (r *Record) PutService(s *Service) error {
 				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, node, r.Cluster.Name, r.NodeNames())
 		}
 	}
+	if err := r.checkNames(s); err != nil {
+		return err
+	}
 	if err := s.checkRanges(r); err != nil {
 		return err
 	}
@@ -26,6 +29,9 @@ func (r *Record) PutService(s *Service) error {
 	}
 	put := s.clone().canonical()
 	if err := r.allocateSlots(put); err != nil {
+		return err
+	}
+	if err := r.allocateNetworks(put); err != nil {
 		return err
 	}
 	r.Services[s.Name] = put
@@ -50,6 +56,9 @@ func (s *Service) check(seen map[process]string) error {
 		return s.fail("name", "%v.", err)
 	}
 	if err := s.checkBalance(); err != nil {
+		return err
+	}
+	if err := s.checkNetworks(); err != nil {
 		return err
 	}
 	clear(seen)
@@ -85,6 +94,7 @@ const maxEndpointName = 255
 func (s *Service) clone() *Service {
 	c := *s
 	c.Endpoints = maps.Clone(s.Endpoints)
+	c.Networks, c.VIPPorts = maps.Clone(s.Networks), maps.Clone(s.VIPPorts)
 	if s.Affinity != nil {
 		a := *s.Affinity
 		c.Affinity = &a
@@ -108,6 +118,7 @@ func (s *Service) canonical() *Service {
 			s.Endpoints[key] = e
 		}
 	}
+	s.canonicalNetworks()
 	return s
 }
 
@@ -125,7 +136,7 @@ func (r *Record) RemoveService(name string) error {
 			"Service %q still publishes %s (perhaps from another Terraform state): remove its ports first.", name, ports[0].Key())}
 	}
 	delete(r.Services, name)
-	return nil
+	return r.allocateNetworks(nil)
 }
 
 // LiveEndpoints returns the keys of the endpoints whose node is in the

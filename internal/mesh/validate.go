@@ -51,6 +51,9 @@ func (r *Record) Validate() error {
 	if err := r.validateSlots(); err != nil {
 		return err
 	}
+	if err := r.validateNetworks(); err != nil {
+		return err
+	}
 	reserved := r.reservations()
 	for k, p := range r.Ports {
 		if p == nil || p.Key() != k || k.Port == 0 {

@@ -1,0 +1,217 @@
+package mesh
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// networkRecord has the networks front and back; web is in both, db in back with the alias
+// "database", and the processes of n1 are members of front.
+func networkRecord(t *testing.T) *Record {
+	t.Helper()
+	r := demoRecord(t)
+	must(t, r.PutNetwork(&Network{Name: "front", Hosts: []string{"n1"}}))
+	must(t, r.PutNetwork(&Network{Name: "back"}))
+	must(t, r.PutService(inNetworks("web", "n1", "front", "back")))
+	db := inNetworks("db", "n2", "back")
+	db.Networks["back"] = Membership{Aliases: []string{"database"}}
+	must(t, r.PutService(db))
+	return r
+}
+
+// inNetworks is a service with one container.
+func inNetworks(name, node string, networks ...string) *Service {
+	s := &Service{Name: name, Networks: map[string]Membership{}, Endpoints: map[string]Endpoint{
+		"c": {Node: node, Container: &Container{Name: name}, Slots: make([]uint16, 1)},
+	}}
+	for _, n := range networks {
+		s.Networks[n] = Membership{}
+	}
+	return s
+}
+
+func TestNetworks_Identities(t *testing.T) {
+	r := networkRecord(t)
+	must(t, r.Validate())
+	want := map[NetworkSet]uint16{"front": 1, "back": 2, "back,front": 3}
+	if diff := cmp.Diff(want, r.Addressing.Identities); diff != "" {
+		t.Error(diff)
+	}
+	for set, want := range map[NetworkSet][]uint16{"front": {1, 3}, "back": {2, 3}, "back,front": {1, 2, 3}, "": nil} {
+		if got := r.Peers(set); !slices.Equal(got, want) {
+			t.Errorf("the peers of %q are %v, want %v", set, got, want)
+		}
+	}
+	if got := r.HostNetworks("n1"); got != "front" {
+		t.Errorf("the processes of n1 are in %q", got)
+	}
+	if r.HasMemberOf("n3", "back") || !r.HasMemberOf("n2", "back,front") || !r.HasMemberOf("n1", "front") {
+		t.Error("members are on other nodes than they should be")
+	}
+}
+
+// TestNetworks_IdentityIsUsedAgainLast: a packet of the one that is gone must not pass as
+// another network's.
+func TestNetworks_IdentityIsUsedAgainLast(t *testing.T) {
+	r := networkRecord(t)
+	must(t, r.RemoveService("db"))
+	must(t, r.PutService(inNetworks("web", "n1", "front")))
+	if r.Addressing.Identities["back,front"] != 3 {
+		t.Error("a set that may still have packets on their way has lost its number")
+	}
+	must(t, r.RemoveNetwork("back"))
+	must(t, r.PutNetwork(&Network{Name: "other"}))
+	if got := r.Addressing.Identities["other"]; got != 4 {
+		t.Errorf("the next set has the number %d, want 4", got)
+	}
+	must(t, r.Validate())
+}
+
+// TestNetworks_ProcessMakesItsHostAMember: its answers must have the network's number.
+func TestNetworks_ProcessMakesItsHostAMember(t *testing.T) {
+	r := networkRecord(t)
+	must(t, r.PutService(&Service{Name: "api", Networks: map[string]Membership{"back": {}},
+		VIPPorts: map[PortKey]uint16{{Port: 80, Protocol: TCP}: 8080}, Endpoints: map[string]Endpoint{"n3": {Node: "n3"}}}))
+	if got := r.HostNetworks("n3"); got != "back" {
+		t.Errorf("n3 is in %q", got)
+	}
+	must(t, r.Validate())
+}
+
+func TestNetworks_VIPs(t *testing.T) {
+	r := networkRecord(t)
+	if got, want := r.Resolver().String(), "10.255.255.1"; got != want {
+		t.Errorf("the resolver is at %s, want %s", got, want)
+	}
+	web, db := r.Services["web"].VIP, r.Services["db"].VIP
+	if web.String() != "10.255.255.2" || db.String() != "10.255.255.3" {
+		t.Errorf("the VIPs are %s and %s", web, db)
+	}
+	rr := inNetworks("web", "n1", "front")
+	rr.EndpointMode = EndpointDNSRR
+	must(t, r.PutService(rr))
+	if r.Services["web"].VIP.IsValid() {
+		t.Error("a service without a VIP has one")
+	}
+	must(t, r.PutService(inNetworks("web", "n1", "front")))
+	if got := r.Services["web"].VIP.String(); got != "10.255.255.4" {
+		t.Errorf("the new VIP is %s: one that was freed is to be used last", got)
+	}
+	mark := VIPMark(db)
+	if vip, ok := r.Cluster.VIPOfMark(mark); !ok || vip != db {
+		t.Errorf("%#x is the mark of %s", mark, vip)
+	}
+	if r.VIPOf(db).Name != "db" || r.VIPOf(netip.Addr{}) != nil {
+		t.Error("VIPOf")
+	}
+}
+
+// TestNetworks_VIPBlocksAndNodes: a pool's blocks are nodes' or VIPs', and each says when
+// there are no more.
+func TestNetworks_VIPBlocksAndNodes(t *testing.T) {
+	c := demoCluster()
+	c.AddressPool, c.NodePrefixLength = netip.MustParsePrefix("10.0.0.0/26"), 29 // 8 blocks of 6 VIPs
+	r, err := NewRecord("u", c)
+	must(t, err)
+	must(t, r.PutNetwork(&Network{Name: "back"}))
+	node := func(i int) error {
+		return r.PutNode(&Node{Name: fmt.Sprintf("n%d", i), Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})})
+	}
+	for i := range 6 {
+		must(t, node(i))
+	}
+	service := func(i int) error {
+		return r.PutService(&Service{Name: fmt.Sprintf("s%d", i), Networks: map[string]Membership{"back": {}}})
+	}
+	for i := range 11 { // 5 beside the resolver, then another block
+		must(t, service(i))
+	}
+	must(t, r.Validate())
+	wantRule(t, service(11), "networks", "all 8 of /29 are taken")
+	wantRule(t, node(6), "cluster_id", "all are taken")
+}
+
+func TestNetworks_Rules(t *testing.T) {
+	process := func(change func(s *Service)) *Service {
+		s := &Service{Name: "api", Networks: map[string]Membership{"back": {}}, Endpoints: map[string]Endpoint{"n3": {Node: "n3"}}}
+		change(s)
+		return s
+	}
+	alias := inNetworks("api", "n3", "back")
+	alias.Networks["back"] = Membership{Aliases: []string{"database"}}
+	for _, c := range []struct {
+		put             any
+		attribute, text string
+	}{
+		{&Network{Name: "Front"}, "name", "is no name"},
+		{&Network{Name: "x", Hosts: []string{"n9"}}, "hosts", `names node "n9"`},
+		{&Network{Name: "x", Hosts: []string{"n1", "*"}}, "hosts", "stands for every node"},
+		{inNetworks("api", "n3", "missing"), "networks", `names network "missing"`},
+		{inNetworks("database", "n3", "back"), "networks", `"database" is service "db"'s already`},
+		{alias, "networks", `"database" is service "db"'s already`},
+		{process(func(*Service) {}), "vip_ports", "must not lead to everything"},
+		{process(func(s *Service) { s.EndpointMode = EndpointDNSRR }), "endpoint_mode", "only declared ports"},
+		{process(func(s *Service) { s.EndpointMode = "both" }), "endpoint_mode", `not "both"`},
+		{process(func(s *Service) { s.Networks = nil; s.VIPPorts = map[PortKey]uint16{{Port: 1, Protocol: TCP}: 1} }), "vip_ports", "services in networks"},
+		{process(func(s *Service) { s.VIPPorts = map[PortKey]uint16{{Port: 1, Protocol: TCP}: 0} }), "vip_ports", "1/tcp = 0"},
+	} {
+		r := networkRecord(t)
+		before := r.Hash()
+		var err error
+		switch put := c.put.(type) {
+		case *Network:
+			err = r.PutNetwork(put)
+		case *Service:
+			err = r.PutService(put)
+		}
+		wantRule(t, err, c.attribute, c.text)
+		if r.Hash() != before {
+			t.Error("what was refused has changed the record")
+		}
+	}
+	r := networkRecord(t)
+	var rule *Error
+	if err := r.RemoveNetwork("back"); !errors.As(err, &rule) || rule.Taken != ServiceRef("db") {
+		t.Errorf("a network that services are in: %v", err)
+	}
+}
+
+// TestNetworks_Change: a change has all of it, and a cluster without networks has nothing.
+func TestNetworks_Change(t *testing.T) {
+	base := demoRecord(t)
+	next := base.Next()
+	must(t, next.PutNetwork(&Network{Name: "back"}))
+	must(t, next.PutService(inNetworks("db", "n2", "back")))
+	there := changed(t, base, next)
+	gone := there.Next()
+	must(t, gone.RemoveService("db"))
+	must(t, gone.RemoveNetwork("back"))
+	last := changed(t, there, gone)
+	if last.Addressing != nil || last.Networks != nil {
+		t.Error("a cluster without networks remembers some")
+	}
+	if !maps.Equal(base.Addressing.clone().Identities, map[NetworkSet]uint16{}) {
+		t.Error("the base was changed")
+	}
+}
+
+// changed makes next of base by way of a change.
+func changed(t *testing.T, base, next *Record) *Record {
+	t.Helper()
+	c := Diff(base, next)
+	c.Base, c.Hash = base.Hash(), next.Hash()
+	made, err := base.Apply(c)
+	must(t, err)
+	parsed, err := ParseRecord(made.JSON)
+	must(t, err)
+	if parsed.Hash() != next.Hash() {
+		t.Error("a record that was read is another one")
+	}
+	return parsed
+}
