@@ -191,12 +191,11 @@ func (k *crashMesh) oneAfterTheOther(change func(*mesh.Record) error) {
 	k.record = next
 }
 
-// fromTheStart makes the change from the start each time.
-func (k *crashMesh) fromTheStart(change func(*mesh.Record) error) {
+// thereAndBack makes the change, and takes it back, from the start each time. It asks for four
+// agents at each write, oneAfterTheOther for one, which passes through the same states.
+func (k *crashMesh) thereAndBack(change func(*mesh.Record) error) {
 	k.t.Helper()
-	next := k.next(change)
-	dieOnceAtEachWrite(k.t, k.a, k.record, next, k.throughA())
-	k.record = next
+	dieOnceAtEachWrite(k.t, k.a, k.record, k.next(change), k.throughA())
 }
 
 func TestKilled_AtAnyWriteOfTheFirstApply(t *testing.T) {
@@ -205,14 +204,14 @@ func TestKilled_AtAnyWriteOfTheFirstApply(t *testing.T) {
 }
 
 func TestKilled_AtAnyWriteOfAPortWithEndpoints(t *testing.T) {
-	newCrashMesh(t, true).fromTheStart(putMore(map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}))
+	newCrashMesh(t, true).thereAndBack(putMore(map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}))
 }
 
 func TestKilled_AtAnyWriteOfScaling(t *testing.T) {
 	k := newCrashMesh(t, false)
 	k.record = k.next(putMore(map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}))
 	k.a.agentRuns(k.record, "n1")
-	k.fromTheStart(func(r *mesh.Record) error {
+	k.thereAndBack(func(r *mesh.Record) error {
 		return r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"b": {Node: "n2"}, "c": {Node: "n2", Port: 82}}})
 	})
 }
@@ -235,7 +234,7 @@ func TestKilled_AtAnyWriteOfAHostModePort(t *testing.T) {
 		}
 		return r.PutPort(&mesh.PublishedPort{Service: "here", Published: 9090, Target: 90, Protocol: mesh.TCP, Mode: mesh.Host})
 	})
-	k.fromTheStart(func(r *mesh.Record) error {
+	k.oneAfterTheOther(func(r *mesh.Record) error {
 		r.RemovePort(mesh.PortKey{Port: 9090, Protocol: mesh.TCP})
 		return nil
 	})
@@ -253,7 +252,7 @@ func TestKilled_AtAnyWriteOfAPreservedClientAddress(t *testing.T) {
 		p.ClientAddress = mesh.Preserve
 		return r.PutPort(&p)
 	})
-	k.fromTheStart(func(r *mesh.Record) error {
+	k.oneAfterTheOther(func(r *mesh.Record) error {
 		r.RemovePort(mesh.PortKey{Port: 8081, Protocol: mesh.TCP})
 		return nil
 	})
@@ -301,26 +300,31 @@ func dieAtEachWrite(t *testing.T, m *machine, rec *mesh.Record, name string, tra
 	}
 }
 
-// dieOnceAtEachWrite kills an agent after its first, second, … write, and has the
-// next one do the rest.
+// dieOnceAtEachWrite kills an agent after its first, second, … write of the change, and has the
+// next one do the rest; then the same of the way back.
 func dieOnceAtEachWrite(t *testing.T, m *machine, from, to *mesh.Record, traffic *client) {
 	m.t = t
 	defer traffic.end(t)
 	traffic.next(t)
-	writes := 1
-	for ; ; writes++ {
-		if _, died := m.agentDies(to, "n1", writes); !died {
-			break
+	there, back := 0, 0
+	for writes, more := 1, true; more; writes++ {
+		more = false
+		for _, way := range []struct {
+			to    *mesh.Record
+			count *int
+		}{{to, &there}, {from, &back}} {
+			if _, died := m.agentDies(way.to, "n1", writes); died {
+				*way.count, more = writes, true
+				traffic.next(t)
+				m.agentRuns(way.to, "n1") // which reads back
+			}
 		}
 		traffic.next(t)
-		m.agentRuns(to, "n1") // which reads back
-		traffic.next(t)
-		m.agentRuns(from, "n1")
 	}
-	if writes < 3 {
-		t.Error("the change is none")
+	if min(there, back) < 3 {
+		t.Errorf("the change is none: %d writes, and %d to take it back", there, back)
 	}
-	t.Logf("%d writes, %d requests", writes-1, traffic.answers)
+	t.Logf("%d writes, %d back, %d requests", there, back, traffic.answers)
 }
 
 func crashRecord(t *testing.T) *mesh.Record {
@@ -349,13 +353,13 @@ func TestKilled_AtAnyWriteOfPortsByAddress(t *testing.T) {
 		return r.PutPort(p)
 	})
 	k.a.agentRuns(k.record, "n1")
-	k.fromTheStart(func(r *mesh.Record) error {
+	k.oneAfterTheOther(func(r *mesh.Record) error {
 		if err := r.PutService(&mesh.Service{Name: "more", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2"}}}); err != nil {
 			return err
 		}
 		return r.PutPort(&mesh.PublishedPort{Service: "more", Published: 8080, Target: 81, Protocol: mesh.TCP, Mode: mesh.Ingress, Listen: "127.0.0.0/8"})
 	})
-	k.fromTheStart(func(r *mesh.Record) error {
+	k.oneAfterTheOther(func(r *mesh.Record) error {
 		r.RemovePort(mesh.PortKey{Port: 8080, Protocol: mesh.TCP, VIP: 1})
 		return r.PutPort(publishedPort(8080))
 	})

@@ -273,7 +273,7 @@ func TestKilled_AtAnyWriteOfARange(t *testing.T) {
 			return r.PutPort(&mesh.PublishedPort{Service: "web", Published: 10000, Last: last, Target: target, Protocol: mesh.TCP, Mode: mesh.Ingress})
 		}
 	}
-	k.fromTheStart(put(10999, 20000))
+	k.oneAfterTheOther(put(10999, 20000))
 	k.oneAfterTheOther(put(10499, 30000))
 	k.oneAfterTheOther(func(r *mesh.Record) error {
 		r.RemovePort(mesh.PortKey{Port: 10000, Protocol: mesh.TCP})
