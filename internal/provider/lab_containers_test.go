@@ -21,6 +21,21 @@ import (
 // container's host name and the client's address. No registry is asked.
 func (l *lab) image(engine string, hosts ...string) {
 	l.t.Helper()
+	dir := l.built()
+	for _, h := range hosts {
+		if out, err := exec.Command("scp", "-q", "-F", filepath.Join(l.dir, "ssh_config"), filepath.Join(dir, "answer.tar"), h+":/tmp/").CombinedOutput(); err != nil {
+			l.t.Fatalf("%v\n%s", err, out)
+		}
+		l.run(h, fmt.Sprintf(`systemctl start %s.socket && %[1]s import -c 'ENTRYPOINT ["/answer"]' /tmp/answer.tar answer && rm /tmp/answer.tar`, engine))
+		l.t.Cleanup(func() {
+			l.run(h, fmt.Sprintf("%s ps -aq | xargs -r %[1]s rm -f; systemctl stop %[1]s.socket %[1]s.service; ip link del docker0; iptables -P FORWARD ACCEPT; true", engine))
+		})
+	}
+}
+
+// built is a directory with the program of internal/test/answer, and with a tar of it.
+func (l *lab) built() string {
+	l.t.Helper()
 	dir := l.t.TempDir()
 	for _, command := range [][]string{
 		{"go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, "answer"), "../test/answer"},
@@ -32,14 +47,14 @@ func (l *lab) image(engine string, hosts ...string) {
 			l.t.Fatalf("%v: %v\n%s", command, err, out)
 		}
 	}
-	for _, h := range hosts {
-		if out, err := exec.Command("scp", "-q", "-F", filepath.Join(l.dir, "ssh_config"), filepath.Join(dir, "answer.tar"), h+":/tmp/").CombinedOutput(); err != nil {
-			l.t.Fatalf("%v\n%s", err, out)
-		}
-		l.run(h, fmt.Sprintf(`systemctl start %s.socket && %[1]s import -c 'ENTRYPOINT ["/answer"]' /tmp/answer.tar answer && rm /tmp/answer.tar`, engine))
-		l.t.Cleanup(func() {
-			l.run(h, fmt.Sprintf("%s ps -aq | xargs -r %[1]s rm -f; systemctl stop %[1]s.socket %[1]s.service; ip link del docker0; iptables -P FORWARD ACCEPT; true", engine))
-		})
+	return dir
+}
+
+// program puts the program of internal/test/answer onto a host.
+func (l *lab) program(host string) {
+	l.t.Helper()
+	if out, err := exec.Command("scp", "-q", "-F", filepath.Join(l.dir, "ssh_config"), filepath.Join(l.built(), "answer"), host+":/tmp/").CombinedOutput(); err != nil {
+		l.t.Fatalf("%v\n%s", err, out)
 	}
 }
 

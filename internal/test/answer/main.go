@@ -1,5 +1,10 @@
 // Command answer is what runs in the tests' containers: it answers HTTP and UDP on one port
-// with its host's name and the address of the client. It needs nothing else in its image.
+// with its host's name and the address of the client. It needs nothing else in its image. In a
+// container that runs, it asks others:
+//
+//	answer [PORT]          serve, on port 80 by default
+//	answer get URL N       N requests, each with a connection of its own
+//	answer lookup NAME     the addresses of a name
 package main
 
 import (
@@ -16,6 +21,14 @@ func main() {
 	port := "80"
 	if len(os.Args) > 1 {
 		port = os.Args[1]
+	}
+	switch port {
+	case "get":
+		get(os.Args[2], os.Args[3])
+		return
+	case "lookup":
+		lookup(os.Args[2])
+		return
 	}
 	name, err := os.Hostname()
 	if err != nil {
