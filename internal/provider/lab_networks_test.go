@@ -110,7 +110,7 @@ func (l *lab) findEachOther() {
 		slots[name] = l.asks(of, "lookup tasks."+name)
 	}
 	for _, c := range []struct{ by, url, want string }{
-		{"web1", "db", "db sees WEB"}, {"web1", "db-alias", "db sees WEB"}, {"web1", "tasks.db", "db sees WEB"}, {"web2", "db.acc.internal", "db sees WEB"},
+		{"web1", "db", "db sees WEB"}, {"web1", "db-alias", "db sees WEB"}, {"web1", "tasks.db", "db sees WEB"}, {"web2", "db.demo.internal", "db sees WEB"},
 		{"db", "web", "web1 sees DB web2 sees DB"}, {"db", "db", "db sees HAIRPIN"},
 		{"web1", "api", "N1 sees WEB"}, {"db", "api", "N1 sees DB"},
 		{"host", "web", "web1 sees HOST web2 sees HOST"}, {"host", "db", "db sees HOST"}, {"host", "api", "N1 sees HAIRPIN"},
@@ -162,7 +162,7 @@ func (l *lab) areApart() {
 	vip, slot := l.asks("web1", "lookup db"), l.asks("web1", "lookup tasks.db")
 	cache := l.asks("cache", "lookup cache")
 	for _, c := range []struct{ by, command, want string }{
-		{"cache", "get http://db/ 2", "no such name"}, {"cache", "get http://tasks.db/ 2", "no such name"}, {"cache", "get http://db.acc.internal/ 2", "no such name"},
+		{"cache", "get http://db/ 2", "no such name"}, {"cache", "get http://tasks.db/ 2", "no such name"}, {"cache", "get http://db.demo.internal/ 2", "no such name"},
 		{"cache", "get http://" + vip + "/ 5", "refused"}, {"cache", "get http://" + slot + "/ 5", "refused"},
 		{"web1", "get http://" + cache + "/ 5", "refused"}, {"db", "get http://" + cache + "/ 5", "refused"}, {"host", "get http://" + cache + "/ 5", "refused"},
 		{"web1", "get http://db:81/ 3", "refused"},
