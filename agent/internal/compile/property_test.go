@@ -15,19 +15,17 @@ import (
 func large(tb testing.TB, n int) *mesh.Record {
 	tb.Helper()
 	var nodes []string
+	endpoints := map[string]mesh.Endpoint{}
 	for i := range 10 {
 		nodes = append(nodes, fmt.Sprintf("n%d", i))
+		endpoints[nodes[i]] = mesh.Endpoint{Node: nodes[i]}
 	}
 	rec := newRecord(tb, nodes...)
-	for i := range n {
-		endpoints := map[string]mesh.Endpoint{}
-		for _, node := range nodes {
-			endpoints[node] = mesh.Endpoint{Node: node}
-		}
-		service := fmt.Sprintf("s%d", i)
-		putService(tb, rec, service, endpoints)
-		putPort(tb, rec, service, uint16(10000+i), uint16(20000+i), mesh.TCP, mesh.Ingress)
+	for i := range n { // each Put compares with all ports that are there: under the race detector that takes minutes
+		p := &mesh.PublishedPort{Service: fmt.Sprintf("s%d", i), Published: uint16(10000 + i), Target: uint16(20000 + i), Protocol: mesh.TCP, Mode: mesh.Ingress}
+		rec.Services[p.Service], rec.Ports[p.Key()] = &mesh.Service{Name: p.Service, Endpoints: endpoints}, p
 	}
+	must(tb, rec.Validate())
 	return rec
 }
 
