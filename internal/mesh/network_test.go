@@ -182,6 +182,39 @@ func TestNetworks_Rules(t *testing.T) {
 	}
 }
 
+// TestNetworks_HealthCheckKnowsItsPort: by itself, or by a tcp port of the VIP; published
+// ports are no help, for they come after the service.
+func TestNetworks_HealthCheckKnowsItsPort(t *testing.T) {
+	tcp, udp := PortKey{Port: 80, Protocol: TCP}, PortKey{Port: 53, Protocol: UDP}
+	for name, c := range map[string]struct {
+		change func(s *Service)
+		text   string
+	}{
+		"every port of the VIP":        {func(*Service) {}, "The service's VIP leads to every port"},
+		"names lead to the containers": {func(s *Service) { s.EndpointMode = EndpointDNSRR }, "reach its containers on every port"},
+		"udp alone":                    {func(s *Service) { s.VIPPorts = map[PortKey]uint16{udp: 53} }, "vip_ports are udp"},
+		"a tcp port":                   {func(s *Service) { s.VIPPorts = map[PortKey]uint16{udp: 53, tcp: 8080} }, ""},
+		"a port of its own":            {func(s *Service) { s.HealthCheck.Port = 8080 }, ""},
+		"udp and a port of its own":    {func(s *Service) { s.HealthCheck.Port, s.VIPPorts = 8080, map[PortKey]uint16{udp: 53} }, ""},
+		"no check":                     {func(s *Service) { s.HealthCheck = nil }, ""},
+		"in no network":                {func(s *Service) { s.Networks = nil }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s := networkRecord(t), inNetworks("web", "n1", "front")
+			s.HealthCheck = &HealthCheck{Type: CheckTCP, IntervalMillis: 5000, TimeoutMillis: 2000, Rise: 2, Fall: 3, OnUnhealthy: KeepConnections}
+			c.change(s)
+			must(t, r.PutPort(&PublishedPort{Service: "web", Published: 80, Target: 8080, Protocol: TCP, Mode: Ingress}))
+			err := r.PutService(s)
+			if c.text == "" {
+				must(t, err)
+				must(t, r.Validate())
+				return
+			}
+			wantRule(t, err, "health_check", c.text)
+		})
+	}
+}
+
 // TestNetworks_Change: a change has all of it, and a cluster without networks has nothing.
 func TestNetworks_Change(t *testing.T) {
 	base := demoRecord(t)

@@ -19,7 +19,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 	if was == is {
 		return nil, true
 	}
-	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) {
+	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) || containersInNetworks(was) != containersInNetworks(is) {
 		return nil, false
 	}
 	services := map[string]bool{}
@@ -46,6 +46,9 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 // first, at the cost of the change.
 func portsOf(c *mesh.Change, was, is *mesh.Record, node string) (ports []mesh.PortKey, known bool) {
 	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) {
+		return nil, false
+	}
+	if len(c.Services) > 0 && containersInNetworks(was) != containersInNetworks(is) {
 		return nil, false
 	}
 	for name := range c.Nodes {

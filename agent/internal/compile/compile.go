@@ -36,7 +36,7 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	pairs, ranges := rec.PairsInUse(), rangesOn(rec, self)
 	links(s, rec, self)
 	furtherVIPs(s, self, pairs)
-	if len(now.Containers) > 0 {
+	if len(now.Containers) > 0 || containersInNetworks(rec) {
 		s.Put(presenceAddress(self)) // what leaves has connections, though no service may have containers by now
 	}
 	if hasContainers(s, self) {

@@ -10,8 +10,8 @@ import (
 )
 
 // What containers need. One that is in a slot has a link of its own into the mesh, and IPVS
-// sends to the slot's address as it does to H. While no service with a published port has
-// containers there is nothing of this.
+// sends to the slot's address as it does to H. While no reachable service has containers
+// (mesh.Record.ReachableServices) there is nothing of this.
 
 // containers puts where the agents tell each other which slots of the service are filled.
 func containers(put func(state.Object), self *mesh.Node, service *mesh.Service) {
@@ -33,11 +33,25 @@ func attachments(s state.State, rec *mesh.Record, self *mesh.Node, in map[netip.
 	}
 }
 
+// containersInNetworks says that a service in networks has containers, which are attached
+// although it may publish nothing.
+func containersInNetworks(rec *mesh.Record) bool {
+	if !rec.HasNetworks() {
+		return false
+	}
+	for _, service := range rec.Services {
+		if len(service.Networks) > 0 && service.HasContainers() {
+			return true
+		}
+	}
+	return false
+}
+
 func presenceAddress(self *mesh.Node) state.Addr {
 	return state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(self.PresenceAddress())}
 }
 
-// hasContainers says that a port in s leads to containers, on whichever node.
+// hasContainers says that a port in s, or a network, leads to containers, on whichever node.
 func hasContainers(s state.State, self *mesh.Node) bool {
 	_, asked := s[presenceAddress(self).Key()]
 	return asked
