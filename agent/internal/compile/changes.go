@@ -19,7 +19,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 	if was == is {
 		return nil, true
 	}
-	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) || containersInNetworks(was) != containersInNetworks(is) {
+	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) || !sameMembers(was, is, node) {
 		return nil, false
 	}
 	services := map[string]bool{}
@@ -48,7 +48,7 @@ func portsOf(c *mesh.Change, was, is *mesh.Record, node string) (ports []mesh.Po
 	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) {
 		return nil, false
 	}
-	if len(c.Services) > 0 && containersInNetworks(was) != containersInNetworks(is) {
+	if len(c.Services) > 0 && !sameMembers(was, is, node) {
 		return nil, false
 	}
 	for name := range c.Nodes {
@@ -97,7 +97,7 @@ func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil &&
 
 // changed is ChangedPorts, and those for which the conditions have changed.
 func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) ([]mesh.PortKey, bool) {
-	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding || !maps.Equal(d.now.Containers, now.Containers) {
+	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding || !maps.Equal(d.now.Containers, now.Containers) || !maps.Equal(d.now.Leaving, now.Leaving) {
 		return nil, false
 	}
 	ports, known := d.ChangedPorts(rec, node)

@@ -39,6 +39,9 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	if len(now.Containers) > 0 || containersInNetworks(rec) {
 		s.Put(presenceAddress(self)) // what leaves has connections, though no service may have containers by now
 	}
+	if h, ok := hairpin(rec, self, now.Leaving); ok {
+		s.Put(h)
+	}
 	if hasContainers(s, self) {
 		attachments(s, rec, self, now.Containers)
 	}
