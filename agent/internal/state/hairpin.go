@@ -22,7 +22,7 @@ type Hairpin struct {
 // Key implements Object.
 func (Hairpin) Key() Key { return Key{Kind: KindHairpin, NS: Mesh} }
 func (h Hairpin) String() string {
-	return faulty(fmt.Sprintf("nf_tables table ip %s (from %s, of %d addresses)", HairpinTable, h.Source, len(strings.Fields(h.Members))), h.Fault)
+	return faulty(fmt.Sprintf("nf_tables table ip %s (source %s)", HairpinTable, h.Source), h.Fault)
 }
 
 // Parent implements Object.
