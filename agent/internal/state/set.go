@@ -31,7 +31,7 @@ func SetTypes() []SetType {
 
 // Set is an ipset of a namespace.
 type Set struct {
-	NS   NS
+	NS    NS
 	Name  string
 	Type  SetType
 	Fault string
