@@ -301,7 +301,7 @@ func TestPreserve_ChangedInPlace(t *testing.T) {
 		}
 		before := map[string][]netip.AddrPort{}
 		for name := range p.nodes {
-			before[name] = compile.Destinations(p.rec, name, p.rec.Ports[key])
+			before[name] = compile.Destinations(p.rec, name, compile.Published(key))
 		}
 		must(t, p.rec.PutPort(&mesh.PublishedPort{Service: "web", Published: tcpPort, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, ClientAddress: next}))
 		for name, m := range p.nodes {
