@@ -104,8 +104,8 @@ func TestNetworks_VIPs(t *testing.T) {
 		t.Errorf("the new VIP is %s: one that was freed is to be used last", got)
 	}
 	mark := VIPMark(db)
-	if vip, ok := r.Cluster.VIPOfMark(mark); !ok || vip != db {
-		t.Errorf("%#x is the mark of %s", mark, vip)
+	if proto, at, ok := ServerOfMark(mark); !ok || proto != "" || at != netip.AddrPortFrom(db, 0) {
+		t.Errorf("%#x is the mark of %s", mark, at)
 	}
 	if r.VIPOf(db).Name != "db" || r.VIPOf(netip.Addr{}) != nil {
 		t.Error("VIPOf")

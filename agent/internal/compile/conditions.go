@@ -15,9 +15,9 @@ type Conditions struct {
 	// Unhealthy are the checks of this node that fail.
 	Unhealthy map[Check]bool
 	// Draining are destinations that the record does not ask for any more and that
-	// still have connections, by published port. One that the record does ask for
+	// still have connections, by frontend. One that the record does ask for
 	// is not draining, whatever this says.
-	Draining map[mesh.PortKey][]netip.AddrPort
+	Draining map[Frontend][]netip.AddrPort
 	// Forwarding is what becomes of packets of others.
 	Forwarding state.Forwarding
 	// Containers are those in this node's slots, by the slots' addresses, also in slots that
@@ -52,7 +52,7 @@ func Checks(rec *mesh.Record, node string) map[Check]string {
 	}
 	if rec.HasNetworks() {
 		for _, service := range rec.Services {
-			for _, p := range memberPorts(service) {
+			for _, p := range memberPorts(rec, service) {
 				checksOf(checks, rec, p)
 			}
 		}
@@ -102,6 +102,11 @@ type destination struct {
 
 // destinations lists where a published port leads on this node, by address.
 func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) []destination {
+	return destinationsOf(rec, self, Published(p.Key()), p, now)
+}
+
+// destinationsOf is destinations for a frontend, which is, or is as, the published port.
+func destinationsOf(rec *mesh.Record, self *mesh.Node, f Frontend, p *mesh.PublishedPort, now Conditions) []destination {
 	service := rec.Services[p.Service]
 	dests := make([]destination, 0, len(service.Endpoints))
 	for name, e := range service.Endpoints {
@@ -131,7 +136,7 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	dests = slices.CompactFunc(dests, func(a, b destination) bool { return a.addr == b.addr })
 	weigh(dests, service, p)
 	asked := len(dests)
-	for _, addr := range now.Draining[p.Key()] {
+	for _, addr := range now.Draining[f] {
 		if addr.Port() == 0 && !p.IsRange() {
 			continue // of the range that the port was: there is no way to it any more
 		}
@@ -142,15 +147,15 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	return dests
 }
 
-// Destinations lists the addresses to which the record leads the published port on the
-// node, whatever the conditions, sorted.
-func Destinations(rec *mesh.Record, node string, p *mesh.PublishedPort) []netip.AddrPort {
-	self := rec.Nodes[node]
-	if self == nil {
+// Destinations lists the addresses to which the record leads the frontend on the node,
+// whatever the conditions, sorted; none where the record does not have it.
+func Destinations(rec *mesh.Record, node string, f Frontend) []netip.AddrPort {
+	self, p := rec.Nodes[node], f.port(rec)
+	if self == nil || p == nil {
 		return nil
 	}
 	var to []netip.AddrPort
-	for _, d := range destinations(rec, self, p, Conditions{}) {
+	for _, d := range destinationsOf(rec, self, f, p, Conditions{}) {
 		to = append(to, d.addr)
 	}
 	return to
@@ -254,7 +259,7 @@ func Serves(rec *mesh.Record, node string, service string, now Conditions) (all,
 	}
 	ports, first := rec.ServicePorts(service), true
 	if s := rec.Services[service]; s != nil && len(ports) == 0 {
-		ports = memberPorts(s)
+		ports = memberPorts(rec, s)
 	}
 	for _, p := range ports {
 		if !p.Nodes.Has(node) {

@@ -41,14 +41,3 @@ func hairpin(rec *mesh.Record, self *mesh.Node, leaving map[netip.Addr]mesh.Netw
 	}
 	return state.Hairpin{Source: self.HairpinAddress(), Members: strings.Join(texts, " ")}, len(texts) > 0
 }
-
-// sameMembers says that the frame has the same for the sake of members of networks: N, and
-// what is led back to them.
-func sameMembers(was, is *mesh.Record, node string) bool {
-	if !was.HasNetworks() && !is.HasNetworks() {
-		return true
-	}
-	before, _ := hairpin(was, was.Nodes[node], nil)
-	after, _ := hairpin(is, is.Nodes[node], nil)
-	return before == after && containersInNetworks(was) == containersInNetworks(is)
-}

@@ -1,27 +1,20 @@
 package compile
 
 import (
-	"maps"
-	"slices"
+	"math"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// memberPorts are what the members of its networks reach of a service, as published ports: one
-// for each port of its VIP. A VIP that leads to every port, or a name that leads to the
-// containers themselves, is one of all of them (0/udp): its endpoints go by all of their
-// checks, and one that fails is left out. None of a service in no network.
-func memberPorts(service *mesh.Service) (ports []*mesh.PublishedPort) {
-	switch {
-	case len(service.Networks) == 0:
-		return nil
-	case !service.VIPByPort():
-		return []*mesh.PublishedPort{{Service: service.Name, Protocol: mesh.UDP, Mode: mesh.Ingress}}
+// memberPorts are what the members of its networks reach of a service, as published ports: the
+// frontends of its VIP, or, where its name leads to the containers themselves, all of their
+// ports at once. None of a service in no network.
+func memberPorts(rec *mesh.Record, service *mesh.Service) (ports []*mesh.PublishedPort) {
+	if len(service.Networks) > 0 && service.EndpointMode == mesh.EndpointDNSRR {
+		return []*mesh.PublishedPort{{Service: service.Name, Last: math.MaxUint16, Mode: mesh.Ingress}}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(service.VIPPorts), mesh.PortKey.Compare) {
-		ports = append(ports, &mesh.PublishedPort{
-			Service: service.Name, Published: key.Port, Target: service.VIPPorts[key], Protocol: key.Protocol, Mode: mesh.Ingress,
-		})
+	for _, f := range vipFrontends(service) {
+		ports = append(ports, f.port(rec))
 	}
 	return ports
 }
@@ -30,7 +23,7 @@ func memberPorts(service *mesh.Service) (ports []*mesh.PublishedPort) {
 func waysTo(rec *mesh.Record, service string) []*mesh.PublishedPort {
 	ports := rec.ServicePorts(service)
 	if s := rec.Services[service]; s != nil {
-		ports = append(ports, memberPorts(s)...)
+		ports = append(ports, memberPorts(rec, s)...)
 	}
 	return ports
 }

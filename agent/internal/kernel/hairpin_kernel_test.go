@@ -35,30 +35,7 @@ func newMembers(t *testing.T, on ...string) *contained {
 		now.Containers[c.slot(name)] = c.in[name].process()
 	}
 	c.reach(now)
-	for _, m := range c.nodes {
-		c.leadByHand(m)
-	}
 	return c
-}
-
-// leadByHand has a node lead from the VIP to the endpoints on every port, and lets them reach
-// each other.
-func (c *contained) leadByHand(m *machine) {
-	c.t.Helper()
-	vip := c.rec.Services["web"].VIP
-	commands := []string{
-		"ip route add local 10.255.255.0/24 dev lo",
-		"iptables -t raw -I PREROUTING 1 -s 10.255.0.0/16 -d 10.255.0.0/16 -j CT --notrack",
-		"iptables -t raw -I PREROUTING 2 -s 10.255.0.0/16 -d 10.255.0.0/16 -j ACCEPT",
-		fmt.Sprintf("iptables -t mangle -A INPUT -d %s -j MARK --set-mark 7", vip),
-		"ipvsadm -A -f 7 -s rr",
-	}
-	for key, e := range c.rec.Services["web"].Endpoints {
-		for address := range e.Addresses(c.rec.Nodes[e.Node]) {
-			commands = append(commands, fmt.Sprintf("ipvsadm -a -f 7 -r %s -m # %s", address, key))
-		}
-	}
-	m.mesh(strings.Join(commands, "\n"))
 }
 
 // large sends 1 MiB to an endpoint and takes it back, by tcp, and as much in datagrams that
@@ -137,11 +114,7 @@ func TestHairpin_Process(t *testing.T) {
 	must(t, c.rec.PutService(&mesh.Service{Name: "api", Networks: map[string]mesh.Membership{"back": {}},
 		VIPPorts: map[mesh.PortKey]uint16{{Port: 80, Protocol: mesh.TCP}: 8080}, Endpoints: map[string]mesh.Endpoint{"n3": {Node: "n3"}}}))
 	self, vip, n3 := c.rec.Nodes["n3"], c.rec.Services["api"].VIP, c.nodes["n3"]
-	n3.reach(compile.Compile(c.rec, "n3", runningKernel(t), compile.Conditions{}), 1)
-	n3.mesh("ipvsadm -C")
-	c.leadByHand(n3)
-	n3.mesh(fmt.Sprintf("ipvsadm -A -t %s:80 -s rr; ipvsadm -a -t %[1]s:80 -r %s:8080 -m", vip, self.HostAddress()))
-	n3.run("ipset -exist add routingmesh-ep-tcp 8080")
+	n3.reach(compile.Compile(c.rec, "n3", runningKernel(t), compile.Conditions{}), 2)
 	n3.answers("tcp", ":8080")
 	for range 2 {
 		if said, want := c.large(n3, "tcp", netip.AddrPortFrom(vip, 80)), "n3 sees "+self.HairpinAddress().String(); said != want {

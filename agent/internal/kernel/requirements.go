@@ -162,7 +162,7 @@ func (p *probes) vxlan() error {
 
 func (p *probes) set(set state.Set) func() error {
 	return func() error {
-		sets, err := ipset.Open(p.scratch.NS)
+		sets, err := ipset.Open(p.scratch.NS, set.NS)
 		if err != nil {
 			return err
 		}

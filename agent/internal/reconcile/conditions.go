@@ -84,7 +84,7 @@ func (c *conditions) outdated() bool {
 }
 
 // update takes what the checks say now, and what drains.
-func (c *conditions) update(rec *mesh.Record, node string, draining map[mesh.PortKey][]netip.AddrPort) {
+func (c *conditions) update(rec *mesh.Record, node string, draining map[compile.Frontend][]netip.AddrPort) {
 	was := c.now.Unhealthy
 	c.now = compile.Conditions{
 		Unhealthy: failing(c.health), Draining: draining, Forwarding: c.now.Forwarding,
