@@ -9,10 +9,7 @@ import (
 // reserved are the IPv4 networks that no host and no overlay can have, and what
 // they are for (RFC 6890). Documentation networks are not among them: labs use
 // them, and routers do not treat them in any special way.
-var reserved = []struct {
-	prefix netip.Prefix
-	what   string
-}{
+var reserved = []reservedNetwork{
 	{netip.MustParsePrefix("0.0.0.0/8"), "which stands for the host itself"},
 	{netip.MustParsePrefix("127.0.0.0/8"), "the loopback network"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "the link-local network, where clouds have their metadata service (169.254.169.254)"},
@@ -31,6 +28,11 @@ func ParsePool(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%q is no IPv4 prefix: want ADDRESS/LENGTH, as in %s", s, DefaultAddressPool)
 	}
 	return p, CheckPool(p)
+}
+
+type reservedNetwork struct {
+	prefix netip.Prefix
+	what   string
 }
 
 // CheckPool reports why p cannot be an address pool.

@@ -36,10 +36,12 @@ type Drains struct {
 	Entering int `json:"entering"`
 }
 
-// Drain is one destination of one published port on its way out: an endpoint
-// that was removed or whose node drains. It gets no new connection.
+// Drain is one destination of one published port, or of a service's VIP, on its way out: an
+// endpoint that was removed or whose node drains. It gets no new connection.
 type Drain struct {
-	Port     PortKey `json:"port"`
+	// Port is the published port, or with VIP a port of the service's VIP, zero for every port.
+	Port     PortKey `json:"port,omitzero"`
+	VIP      bool    `json:"vip,omitempty"`
 	Service  string  `json:"service"`
 	Endpoint string  `json:"endpoint"`
 	// Node is the endpoint's.

@@ -14,7 +14,8 @@ const (
 	SlotSilent SlotState = "silent"
 	// SlotUnknown: nothing has been heard yet.
 	SlotUnknown SlotState = "unknown"
-	// SlotUnpublished: its service publishes no port, so nobody is looked for.
+	// SlotUnpublished: its service publishes no port and is in no network, so no container is
+	// looked for.
 	SlotUnpublished SlotState = "unpublished"
 )
 

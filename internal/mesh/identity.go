@@ -29,8 +29,6 @@ const (
 	MaxIdentity = 0x7ffe
 	// NoNetworks is the number of a container that is in no network: nobody's peer.
 	NoNetworks = 0x7fff
-	// vipMarks begins the marks of VIPs that lead to every port, beside those of ranges.
-	vipMarks = 0x53 << 24
 )
 
 // Identity is the number of the set of networks; false for one that has none, and for no
@@ -75,31 +73,47 @@ func (r *Record) VIPBlocks() []netip.Prefix {
 	return r.Addressing.VIPBlocks
 }
 
-// VIPMark is the mark of packets for a VIP that leads to every port. VIPs differ in their
-// lower 24 bits (checkPoolOfNetworks).
-func VIPMark(vip netip.Addr) uint32 {
-	a := vip.As4()
-	return vipMarks | binary.BigEndian.Uint32(a[:])&0xffffff
-}
-
-// VIPMarks is what the marks of all VIPs begin with, and the mask of that.
-func VIPMarks() (mark, mask uint32) { return vipMarks, 0xff << 24 }
-
-// VIPOfMark is the reverse of VIPMark in the cluster's pool; false for another mark.
-func (c *Cluster) VIPOfMark(mark uint32) (netip.Addr, bool) {
-	if mark&(0xff<<24) != vipMarks || !c.AddressPool.IsValid() {
-		return netip.Addr{}, false
+// ServerMark is the mark of the packets for an IPVS service of many ports: that of a range
+// of published ports, by its VIP, or of a service's VIP that leads to every port, which has
+// the port 0 and is its own mark. It is false for a service of one port.
+func ServerMark(server netip.AddrPort) (mark uint32, ok bool) {
+	if mark, ok = RangeMark(server.Addr()); ok || server.Port() != 0 || !server.Addr().Is4() {
+		return mark, ok
 	}
-	a := c.AddressPool.Addr().As4()
-	vip := netip.AddrFrom4([4]byte{a[0], byte(mark >> 16), byte(mark >> 8), byte(mark)})
-	return vip, c.AddressPool.Contains(vip)
+	a := server.Addr().As4()
+	return binary.BigEndian.Uint32(a[:]), true
 }
 
-// checkPoolOfNetworks: the mark of a VIP has 24 bits of its address.
+// ServerOfMark is the reverse of ServerMark. A VIP that leads to every port is of no protocol.
+func ServerOfMark(mark uint32) (Protocol, netip.AddrPort, bool) {
+	if proto, at, ok := RangeOfMark(mark); ok {
+		return proto, at, true
+	}
+	vip := netip.AddrFrom4([4]byte{byte(mark >> 24), byte(mark >> 16), byte(mark >> 8), byte(mark)})
+	if slices.ContainsFunc(reserved, func(r reservedNetwork) bool { return r.prefix.Contains(vip) }) {
+		return "", netip.AddrPort{}, false
+	}
+	return "", netip.AddrPortFrom(vip, 0), true
+}
+
+// VIPMark is the mark of packets for a VIP that leads to every port.
+func VIPMark(vip netip.Addr) uint32 {
+	mark, _ := ServerMark(netip.AddrPortFrom(vip, 0))
+	return mark
+}
+
+// HighMarks is the mask of the bits that only marks for IPVS have: neither an identity nor a
+// packet that is for no such service has one of them.
+const HighMarks = 0xffff << 16
+
+// rangeMarkAddresses have the marks of ranges as their own.
+var rangeMarkAddresses = netip.MustParsePrefix("82.0.0.0/13")
+
+// checkPoolOfNetworks: a VIP is its own mark.
 func (r *Record) checkPoolOfNetworks() error {
-	if pool := r.Cluster.AddressPool; pool.IsValid() && pool.Bits() < 8 {
+	if pool := r.Cluster.AddressPool; pool.IsValid() && pool.Overlaps(rangeMarkAddresses) {
 		return &Error{Object: ClusterRef, Attribute: "address_pool", Detail: fmt.Sprintf(
-			"A cluster with networks has an address pool of /8 at most, and %s is larger. Another pool needs a new cluster.", pool)}
+			"A cluster with networks cannot have addresses of %s in its pool, as %s has: the mesh marks packets for ranges of ports with these numbers. Another pool needs a new cluster.", rangeMarkAddresses, pool)}
 	}
 	return nil
 }

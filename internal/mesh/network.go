@@ -219,7 +219,31 @@ func (s *Service) checkNetworks() error {
 			}
 		}
 	}
-	return s.checkVIPPorts()
+	if err := s.checkVIPPorts(); err != nil {
+		return err
+	}
+	return s.checkMembersCheck()
+}
+
+// checkMembersCheck refuses a health check that does not know its port. The service's published
+// ports do not count: they come after the service, and may go before it.
+func (s *Service) checkMembersCheck() error {
+	if s.HealthCheck == nil || s.HealthCheck.Port != 0 {
+		return nil
+	}
+	for k := range s.VIPPorts {
+		if k.Protocol == TCP {
+			return nil
+		}
+	}
+	switch {
+	case s.VIPByPort():
+		return s.fail("health_check", "The service's vip_ports are udp, and a health check connects by tcp: give it a port of its own, as in health_check = { port = 8080 }.")
+	case s.EndpointMode == EndpointDNSRR:
+		return s.fail("health_check", "Members of the service's networks reach its containers on every port, so the health check needs to know on which one they answer: health_check = { port = 8080 }.")
+	}
+	return s.fail("health_check", `The service's VIP leads to every port, so the health check needs to know on which one the endpoints answer: health_check = { port = 8080 }. `+
+		`Or name the ports of the VIP, as in vip_ports = { "80/tcp" = 8080 }: those of tcp are checked.`)
 }
 
 func (s *Service) checkVIPPorts() error {

@@ -104,8 +104,8 @@ func TestNetworks_VIPs(t *testing.T) {
 		t.Errorf("the new VIP is %s: one that was freed is to be used last", got)
 	}
 	mark := VIPMark(db)
-	if vip, ok := r.Cluster.VIPOfMark(mark); !ok || vip != db {
-		t.Errorf("%#x is the mark of %s", mark, vip)
+	if proto, at, ok := ServerOfMark(mark); !ok || proto != "" || at != netip.AddrPortFrom(db, 0) {
+		t.Errorf("%#x is the mark of %s", mark, at)
 	}
 	if r.VIPOf(db).Name != "db" || r.VIPOf(netip.Addr{}) != nil {
 		t.Error("VIPOf")
@@ -179,6 +179,39 @@ func TestNetworks_Rules(t *testing.T) {
 	var rule *Error
 	if err := r.RemoveNetwork("back"); !errors.As(err, &rule) || rule.Taken != ServiceRef("db") {
 		t.Errorf("a network that services are in: %v", err)
+	}
+}
+
+// TestNetworks_HealthCheckKnowsItsPort: by itself, or by a tcp port of the VIP; published
+// ports are no help, for they come after the service.
+func TestNetworks_HealthCheckKnowsItsPort(t *testing.T) {
+	tcp, udp := PortKey{Port: 80, Protocol: TCP}, PortKey{Port: 53, Protocol: UDP}
+	for name, c := range map[string]struct {
+		change func(s *Service)
+		text   string
+	}{
+		"every port of the VIP":        {func(*Service) {}, "The service's VIP leads to every port"},
+		"names lead to the containers": {func(s *Service) { s.EndpointMode = EndpointDNSRR }, "reach its containers on every port"},
+		"udp alone":                    {func(s *Service) { s.VIPPorts = map[PortKey]uint16{udp: 53} }, "vip_ports are udp"},
+		"a tcp port":                   {func(s *Service) { s.VIPPorts = map[PortKey]uint16{udp: 53, tcp: 8080} }, ""},
+		"a port of its own":            {func(s *Service) { s.HealthCheck.Port = 8080 }, ""},
+		"udp and a port of its own":    {func(s *Service) { s.HealthCheck.Port, s.VIPPorts = 8080, map[PortKey]uint16{udp: 53} }, ""},
+		"no check":                     {func(s *Service) { s.HealthCheck = nil }, ""},
+		"in no network":                {func(s *Service) { s.Networks = nil }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s := networkRecord(t), inNetworks("web", "n1", "front")
+			s.HealthCheck = &HealthCheck{Type: CheckTCP, IntervalMillis: 5000, TimeoutMillis: 2000, Rise: 2, Fall: 3, OnUnhealthy: KeepConnections}
+			c.change(s)
+			must(t, r.PutPort(&PublishedPort{Service: "web", Published: 80, Target: 8080, Protocol: TCP, Mode: Ingress}))
+			err := r.PutService(s)
+			if c.text == "" {
+				must(t, err)
+				must(t, r.Validate())
+				return
+			}
+			wantRule(t, err, "health_check", c.text)
+		})
 	}
 }
 

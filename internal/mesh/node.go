@@ -158,6 +158,10 @@ func (n *Node) SelfTestAddress() netip.Addr { return nth(n.Block, 4) }
 // that preserve the client's address.
 func (n *Node) PreserveAddress() netip.Addr { return nth(n.Block, 5) }
 
+// HairpinAddress is L: the block's .7, the source of what a member of a network has sent to
+// itself by a VIP. No link has it.
+func (n *Node) HairpinAddress() netip.Addr { return nth(n.Block, 7) }
+
 // MAC is the hardware address of the node's VXLAN device: locally
 // administered, made of its mesh address, so that every node can compute it.
 func (n *Node) MAC() net.HardwareAddr {

@@ -163,6 +163,23 @@ func (s *Service) HasContainers() bool {
 	return false
 }
 
+// ReachableServices are those that something leads to: they publish a port, or are in networks.
+// The containers of others are not looked for.
+func (r *Record) ReachableServices() map[string]bool {
+	reachable := map[string]bool{}
+	for _, p := range r.Ports {
+		reachable[p.Service] = true
+	}
+	if r.HasNetworks() {
+		for name, s := range r.Services {
+			if len(s.Networks) > 0 {
+				reachable[name] = true
+			}
+		}
+	}
+	return reachable
+}
+
 // checkContainer has the rules of one endpoint that are about containers.
 func (e Endpoint) checkContainer() error {
 	switch {

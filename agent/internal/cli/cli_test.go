@@ -191,7 +191,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	p, _, _ := newProgram(t, "")
 	root, _ := p.root()
 	commands := names(root)
-	if len(commands) != 12 {
+	if len(commands) != 13 {
 		t.Errorf("%d commands", len(commands))
 	}
 	guide, err := os.ReadFile(filepath.Join("..", "..", "..", "templates", "guides", "drift-and-failures.md.tmpl"))

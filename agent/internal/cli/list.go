@@ -7,10 +7,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// serviceCommand and nodeCommand list what the record has, by the words of docker's commands.
+// serviceCommand, networkCommand and nodeCommand list what the record has, by the words of
+// docker's commands.
 func (p *program) serviceCommand() *cobra.Command {
 	cmd := group("service", "list the services, and where each answers", "List the services of the cluster, and where each answers, as this node knows it.")
-	ls := withJSON(plain("", "ls", "list the services", "List the services of the cluster, as every node knows them.\n\nCONTAINERS is how many of their slots are filled.\n\nIt asks the running agent.", nil), "list",
+	ls := withJSON(plain("", "ls", "list the services", "List the services of the cluster, as every node knows them.\n\nCONTAINERS is how many of their slots are filled. A service in networks has a VIP, by which\ntheir members reach it, or \"dnsrr\" where its name leads to the containers. The scheduler\nis then in the JSON only.\n\nIt asks the running agent.", nil), "list",
 		func(ctx context.Context, _ []string, asJSON bool) error { return p.reporter().Services(ctx, asJSON) })
 	ps := plain("", "ps [SERVICE]", "list the endpoints of a service, or of all",
 		"List the endpoints of a service, or of all: processes, and the slots of containers with who has them.\n\n"+
@@ -24,6 +25,14 @@ func (p *program) serviceCommand() *cobra.Command {
 		}
 		return p.reporter().Endpoints(ctx, service, asJSON)
 	}))
+	return cmd
+}
+
+func (p *program) networkCommand() *cobra.Command {
+	cmd := group("network", "list the networks", "List the networks of the cluster.")
+	cmd.AddCommand(withJSON(plain("", "ls", "list the networks", "List the networks of the cluster and their members, as every node knows them.\n\n"+
+		"HERE and EVERYWHERE count the containers that run, on this node and on all that are heard.\nHOSTS are the nodes whose own processes are members, * is every node.\n\nIt asks the running agent.", nil), "list",
+		func(ctx context.Context, _ []string, asJSON bool) error { return p.reporter().Networks(ctx, asJSON) }))
 	return cmd
 }
 

@@ -41,7 +41,7 @@ func (p *program) root() (root *cobra.Command, started *bool) {
 		&cobra.Group{ID: forPrograms, Title: "Used by the Terraform provider and the init system:"},
 	)
 	root.AddCommand(
-		p.statusCommand(), p.serviceCommand(), p.nodeCommand(), p.checkCommand(), p.traceCommand(), p.versionCommand(), p.uninstallCommand(),
+		p.statusCommand(), p.serviceCommand(), p.networkCommand(), p.nodeCommand(), p.checkCommand(), p.traceCommand(), p.versionCommand(), p.uninstallCommand(),
 		p.installCommand(), p.runCommand(), p.setsCommand(), p.dialStdioCommand(),
 	)
 	root.InitDefaultHelpFlag() // else the usage after an unknown command lacks it

@@ -19,7 +19,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 	if was == is {
 		return nil, true
 	}
-	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) {
+	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) || !sameNetworks(was, is) {
 		return nil, false
 	}
 	services := map[string]bool{}
@@ -45,7 +45,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 // portsOf is ChangedPorts of two records the second of which the change has made of the
 // first, at the cost of the change.
 func portsOf(c *mesh.Change, was, is *mesh.Record, node string) (ports []mesh.PortKey, known bool) {
-	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) {
+	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) || changesNetworks(c, was, is) {
 		return nil, false
 	}
 	for name := range c.Nodes {
@@ -83,7 +83,12 @@ func sameService(a, b *mesh.Service) bool {
 		return true
 	}
 	return a != nil && b != nil && a.Scheduler == b.Scheduler && same(a.Affinity, b.Affinity) && same(a.HealthCheck, b.HealthCheck) &&
-		maps.EqualFunc(a.Endpoints, b.Endpoints, sameEndpoint)
+		maps.EqualFunc(a.Endpoints, b.Endpoints, sameEndpoint) && a.VIP == b.VIP && maps.Equal(a.VIPPorts, b.VIPPorts) && inSameNetworks(a, b)
+}
+
+// inSameNetworks leaves out aliases, which are the resolver's.
+func inSameNetworks(a, b *mesh.Service) bool {
+	return maps.EqualFunc(a.Networks, b.Networks, func(_, _ mesh.Membership) bool { return true })
 }
 
 func sameEndpoint(a, b mesh.Endpoint) bool {
@@ -92,14 +97,18 @@ func sameEndpoint(a, b mesh.Endpoint) bool {
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// changed is ChangedPorts, and those for which the conditions have changed.
-func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) ([]mesh.PortKey, bool) {
-	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding || !maps.Equal(d.now.Containers, now.Containers) {
+// changed are ChangedPorts, and the units for which the conditions have changed.
+func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) ([]Frontend, bool) {
+	if d.node != node || d.version != v || d.now.Forwarding != now.Forwarding || !maps.Equal(d.now.Containers, now.Containers) || !maps.Equal(d.now.Leaving, now.Leaving) {
 		return nil, false
 	}
 	ports, known := d.ChangedPorts(rec, node)
 	if !known {
 		return nil, false
+	}
+	units := make([]Frontend, 0, len(ports))
+	for _, key := range ports {
+		units = append(units, Published(key))
 	}
 	services := slotsChanged(rec, d.now.Absent, now.Absent)
 	for _, checks := range [][2]map[Check]bool{{d.now.Unhealthy, now.Unhealthy}, {now.Unhealthy, d.now.Unhealthy}} {
@@ -112,17 +121,67 @@ func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, 
 	if len(services) > 0 {
 		for key, p := range rec.Ports {
 			if services[p.Service] {
-				ports = append(ports, key)
+				units = append(units, Published(key))
+			}
+		}
+		for name := range services {
+			if s := rec.Services[name]; s != nil && len(s.Networks) > 0 {
+				units = append(units, Frontend{VIP: name})
 			}
 		}
 	}
-	for _, draining := range [][2]map[mesh.PortKey][]netip.AddrPort{{d.now.Draining, now.Draining}, {now.Draining, d.now.Draining}} {
-		for key, addrs := range draining[0] {
-			if !slices.Equal(addrs, draining[1][key]) {
-				ports = append(ports, key)
+	for _, draining := range [][2]map[Frontend][]netip.AddrPort{{d.now.Draining, now.Draining}, {now.Draining, d.now.Draining}} {
+		for f, addrs := range draining[0] {
+			if !slices.Equal(addrs, draining[1][f]) {
+				units = append(units, f.unit())
 			}
 		}
 	}
-	slices.SortFunc(ports, mesh.PortKey.Compare)
-	return slices.Compact(ports), true
+	slices.SortFunc(units, Frontend.Compare)
+	return slices.Compact(units), true
+}
+
+// sameNetworks says that networks, their addressing and services in networks are the same.
+func sameNetworks(was, is *mesh.Record) bool {
+	if !was.HasNetworks() && !is.HasNetworks() {
+		return true
+	}
+	if !maps.EqualFunc(was.Networks, is.Networks, sameNetwork) || !sameAddressing(was.Addressing, is.Addressing) {
+		return false
+	}
+	for name, s := range is.Services {
+		if changesMembers(was.Services[name], s) {
+			return false
+		}
+	}
+	for name, s := range was.Services {
+		if is.Services[name] == nil && len(s.Networks) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// changesNetworks is the reverse of sameNetworks for a change.
+func changesNetworks(c *mesh.Change, was, is *mesh.Record) bool {
+	if len(c.Networks) > 0 || c.Addressing != nil && !sameAddressing(was.Addressing, is.Addressing) {
+		return true
+	}
+	for name := range c.Services {
+		if changesMembers(was.Services[name], is.Services[name]) {
+			return true
+		}
+	}
+	return false
+}
+
+// changesMembers says that a service in networks, which may be new or gone, has changed.
+func changesMembers(was, is *mesh.Service) bool {
+	return (was != nil && len(was.Networks) > 0 || is != nil && len(is.Networks) > 0) && !sameService(was, is)
+}
+
+func sameNetwork(a, b *mesh.Network) bool { return a == b || slices.Equal(a.Hosts, b.Hosts) }
+
+func sameAddressing(a, b *mesh.NetworkAddressing) bool {
+	return a == b || a != nil && b != nil && maps.Equal(a.Identities, b.Identities) && slices.Equal(a.VIPBlocks, b.VIPBlocks)
 }

@@ -8,6 +8,7 @@
 package compile
 
 import (
+	"iter"
 	"net/netip"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -22,11 +23,43 @@ func Compile(rec *mesh.Record, node string, v state.KernelVersion, now Condition
 		return state.State{}
 	}
 	s := make(state.State, objects(rec))
-	for _, p := range rec.Ports {
-		portObjects(func(o state.Object) { s[o.Key()] = o }, rec, rec.Nodes[node], p, now)
+	put := func(o state.Object) { s[o.Key()] = o }
+	members := memberNetworks(rec, node)
+	for unit := range units(rec) {
+		unitObjects(put, rec, rec.Nodes[node], unit, members, now)
 	}
 	frame(s, rec, rec.Nodes[node], v, now)
 	return s
+}
+
+// units are the published ports of the record, and its services in networks.
+func units(rec *mesh.Record) iter.Seq[Frontend] {
+	return func(yield func(Frontend) bool) {
+		for key := range rec.Ports {
+			if !yield(Published(key)) {
+				return
+			}
+		}
+		if !rec.HasNetworks() {
+			return
+		}
+		for name, service := range rec.Services {
+			if len(service.Networks) > 0 && !yield(Frontend{VIP: name}) {
+				return
+			}
+		}
+	}
+}
+
+// unitObjects hands on what a unit asks of this node, nothing for one that the record lacks.
+func unitObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, unit Frontend, members map[string]bool, now Conditions) {
+	if unit.VIP == "" {
+		if p := rec.Ports[unit.Port]; p != nil {
+			portObjects(put, rec, self, p, now)
+		}
+	} else if service := rec.Services[unit.VIP]; service != nil && len(service.Networks) > 0 {
+		vipObjects(put, rec, self, service, members, now)
+	}
 }
 
 // frame adds everything but the published ports, which are in s: what preserves clients'
@@ -38,6 +71,9 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	furtherVIPs(s, self, pairs)
 	if len(now.Containers) > 0 {
 		s.Put(presenceAddress(self)) // what leaves has connections, though no service may have containers by now
+	}
+	if h, ok := hairpin(rec, self, now.Leaving); ok {
+		s.Put(h)
 	}
 	if hasContainers(s, self) {
 		attachments(s, rec, self, now.Containers)
@@ -52,8 +88,11 @@ func frame(s state.State, rec *mesh.Record, self *mesh.Node, v state.KernelVersi
 	meshChains(s, rec, self, special{pairs, ranges, keeps})
 	if len(ranges) > 0 {
 		rangeRoutes(s, self)
-		rangeMarks(s, ranges)
 	}
+	if rec.HasNetworks() {
+		addNetworks(s, rec, self, now)
+	}
+	marks(s, rec, ranges)
 	if keeps {
 		preserve(s, rec, self)
 	}
@@ -92,7 +131,7 @@ func links(s state.State, rec *mesh.Record, self *mesh.Node) {
 		state.Veth{MTU: mtu},
 		state.Neigh{Link: state.HostLink, Addr: S, MAC: state.MeshMAC},
 		state.Neigh{Link: state.MeshLink, Addr: H, MAC: state.HostMAC},
-		state.VXLAN{VNI: rec.Cluster.VNI, Port: rec.Cluster.VXLANPort, Local: self.Address, MAC: self.MAC().String(), MTU: mtu},
+		state.VXLAN{VNI: rec.Cluster.VNI, Port: rec.Cluster.VXLANPort, Local: self.Address, MAC: self.MAC().String(), MTU: mtu, GBP: rec.HasNetworks()},
 		state.Addr{NS: state.Host, Link: state.HostLink, Prefix: only(H)},
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(S)},
 		state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(P)},

@@ -15,9 +15,9 @@ type Conditions struct {
 	// Unhealthy are the checks of this node that fail.
 	Unhealthy map[Check]bool
 	// Draining are destinations that the record does not ask for any more and that
-	// still have connections, by published port. One that the record does ask for
+	// still have connections, by frontend. One that the record does ask for
 	// is not draining, whatever this says.
-	Draining map[mesh.PortKey][]netip.AddrPort
+	Draining map[Frontend][]netip.AddrPort
 	// Forwarding is what becomes of packets of others.
 	Forwarding state.Forwarding
 	// Containers are those in this node's slots, by the slots' addresses, also in slots that
@@ -26,6 +26,8 @@ type Conditions struct {
 	// Absent are the slots of all nodes that are empty (true), or whose node is silent, so
 	// that they may be (false).
 	Absent map[netip.Addr]bool
+	// Leaving are slots of this node that the record does not have any more, while connections to them may last, and the networks that they were in.
+	Leaving map[netip.Addr]mesh.NetworkSet
 }
 
 // Check is one thing that a node checks for a service: an address of an
@@ -37,34 +39,47 @@ type Check struct {
 
 // Checks lists what the node has to check, with the name of the endpoint; nil
 // for a host that is no node. An endpoint is checked on each port to which a tcp
-// port of its service leads, or on the port that the check names; not at all
-// while its service publishes nothing, or its node drains.
+// port of its service leads, published or of its VIP, or on the port that the check
+// names; not at all while its service publishes nothing and is in no network, or its
+// node drains.
 func Checks(rec *mesh.Record, node string) map[Check]string {
 	if rec == nil || rec.Nodes[node] == nil {
 		return nil
 	}
 	checks := map[Check]string{}
 	for _, p := range rec.Ports {
-		service := rec.Services[p.Service]
-		if service.HealthCheck == nil {
-			continue
-		}
-		for _, name := range slices.Backward(rec.LiveEndpoints(service)) { // the first of two with one address stays
-			e := service.Endpoints[name]
-			if !rec.Nodes[e.Node].Serving() {
-				continue
-			}
-			if port := checkPort(service, p, e); port != 0 {
-				for address := range e.Addresses(rec.Nodes[e.Node]) {
-					checks[Check{p.Service, netip.AddrPortFrom(address, port)}] = name
-				}
+		checksOf(checks, rec, p)
+	}
+	if rec.HasNetworks() {
+		for _, service := range rec.Services {
+			for _, p := range memberPorts(rec, service) {
+				checksOf(checks, rec, p)
 			}
 		}
 	}
 	return checks
 }
 
-// checkPort is where the endpoint is checked for the published port; 0 for a udp
+// checksOf adds those that the port needs.
+func checksOf(checks map[Check]string, rec *mesh.Record, p *mesh.PublishedPort) {
+	service := rec.Services[p.Service]
+	if service.HealthCheck == nil {
+		return
+	}
+	for _, name := range slices.Backward(rec.LiveEndpoints(service)) { // the first of two with one address stays
+		e := service.Endpoints[name]
+		if !rec.Nodes[e.Node].Serving() {
+			continue
+		}
+		if port := checkPort(service, p, e); port != 0 {
+			for address := range e.Addresses(rec.Nodes[e.Node]) {
+				checks[Check{p.Service, netip.AddrPortFrom(address, port)}] = name
+			}
+		}
+	}
+}
+
+// checkPort is where the endpoint is checked for the port; 0 for a udp
 // port whose service names none: it goes by the service's tcp ports.
 func checkPort(service *mesh.Service, p *mesh.PublishedPort, e mesh.Endpoint) uint16 {
 	if service.HealthCheck.Port != 0 || p.Protocol == mesh.UDP {
@@ -87,6 +102,11 @@ type destination struct {
 
 // destinations lists where a published port leads on this node, by address.
 func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now Conditions) []destination {
+	return destinationsOf(rec, self, Published(p.Key()), p, now)
+}
+
+// destinationsOf is destinations for a frontend, which is, or is as, the published port.
+func destinationsOf(rec *mesh.Record, self *mesh.Node, f Frontend, p *mesh.PublishedPort, now Conditions) []destination {
 	service := rec.Services[p.Service]
 	dests := make([]destination, 0, len(service.Endpoints))
 	for name, e := range service.Endpoints {
@@ -116,7 +136,7 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	dests = slices.CompactFunc(dests, func(a, b destination) bool { return a.addr == b.addr })
 	weigh(dests, service, p)
 	asked := len(dests)
-	for _, addr := range now.Draining[p.Key()] {
+	for _, addr := range now.Draining[f] {
 		if addr.Port() == 0 && !p.IsRange() {
 			continue // of the range that the port was: there is no way to it any more
 		}
@@ -127,15 +147,15 @@ func destinations(rec *mesh.Record, self *mesh.Node, p *mesh.PublishedPort, now 
 	return dests
 }
 
-// Destinations lists the addresses to which the record leads the published port on the
-// node, whatever the conditions, sorted.
-func Destinations(rec *mesh.Record, node string, p *mesh.PublishedPort) []netip.AddrPort {
-	self := rec.Nodes[node]
-	if self == nil {
+// Destinations lists the addresses to which the record leads the frontend on the node,
+// whatever the conditions, sorted; none where the record does not have it.
+func Destinations(rec *mesh.Record, node string, f Frontend) []netip.AddrPort {
+	self, p := rec.Nodes[node], f.port(rec)
+	if self == nil || p == nil {
 		return nil
 	}
 	var to []netip.AddrPort
-	for _, d := range destinations(rec, self, p, Conditions{}) {
+	for _, d := range destinationsOf(rec, self, f, p, Conditions{}) {
 		to = append(to, d.addr)
 	}
 	return to
@@ -211,13 +231,14 @@ func cuts(service *mesh.Service) bool {
 }
 
 // Kept says that the endpoint fails its check and is used all the same, because
-// every other one of some published port of the service fails as well.
+// every other one of some port of the service, published or for members of its networks,
+// fails as well.
 func Kept(rec *mesh.Record, node string, check Check, now Conditions) bool {
 	self := rec.Nodes[node]
 	if self == nil || rec.Services[check.Service] == nil {
 		return false
 	}
-	for _, p := range rec.ServicePorts(check.Service) {
+	for _, p := range waysTo(rec, check.Service) {
 		for _, d := range destinations(rec, self, p, now) {
 			if d.sick && d.weight > 0 && d.at == check.Addr.Addr() {
 				return true
@@ -229,14 +250,18 @@ func Kept(rec *mesh.Record, node string, check Check, now Conditions) bool {
 
 // Serves counts, over the published ports of a service, the endpoints that get
 // new connections on this node, and those of them on the node itself. The lowest
-// of its ports counts that may be open here: 0 where one port has nobody.
+// of its ports counts that may be open here: 0 where one port has nobody. Of a service that
+// publishes nothing it counts over what members of its networks reach.
 func Serves(rec *mesh.Record, node string, service string, now Conditions) (all, local int) {
 	self := rec.Nodes[node]
 	if self == nil {
 		return 0, 0
 	}
-	first := true
-	for _, p := range rec.ServicePorts(service) {
+	ports, first := rec.ServicePorts(service), true
+	if s := rec.Services[service]; s != nil && len(ports) == 0 {
+		ports = memberPorts(rec, s)
+	}
+	for _, p := range ports {
 		if !p.Nodes.Has(node) {
 			continue
 		}

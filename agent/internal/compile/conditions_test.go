@@ -138,7 +138,7 @@ func TestConditions(t *testing.T) {
 }
 
 func drains(addr netip.AddrPort) Conditions {
-	return Conditions{Draining: map[mesh.PortKey][]netip.AddrPort{{Port: 80, Protocol: mesh.TCP}: {addr}}}
+	return Conditions{Draining: map[Frontend][]netip.AddrPort{Published(mesh.PortKey{Port: 80, Protocol: mesh.TCP}): {addr}}}
 }
 
 // Conditions change destinations and nothing else, but for what lets traffic in to

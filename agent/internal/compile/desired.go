@@ -20,9 +20,10 @@ type Desired struct {
 	node    string
 	version state.KernelVersion
 	now     Conditions
-	ports   map[mesh.PortKey][]state.Object // what each published port asks for
-	askers  map[state.Key]int               // how many ports ask for what is shared
-	ranges  bool                            // the record has some
+	units   map[Frontend][]state.Object // what each unit asks for
+	askers  map[state.Key]int           // how many units ask for what is shared
+	ranges  bool                        // the record has some
+	members map[string]bool             // networks of the node, see memberNetworks
 	ahead   ahead
 }
 
@@ -57,8 +58,8 @@ func (d *Desired) Expect(next *mesh.Record, node string, origin *mesh.Origin) {
 
 // Change is what a Follow has changed.
 type Change struct {
-	// Whole says that everything was compiled anew. Before and After are then all
-	// of it, else what the published ports that may have changed ask for, both
+	// Whole says that everything was compiled again. Before and After are then all
+	// of it, else what the units that may have changed ask for, both
 	// complete: all that there is of a service that is in one of them is in them.
 	Whole         bool
 	Before, After state.State
@@ -67,18 +68,16 @@ type Change struct {
 // Follow makes the state that of the record and the conditions, neither of which
 // may be changed from then on: the next Follow looks for what differs from them.
 func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) Change {
-	ports, known := d.changed(rec, node, v, now)
+	units, known := d.changed(rec, node, v, now)
 	if !known {
 		before := d.State
 		d.make(rec, node, v, now)
 		return Change{Whole: true, Before: before, After: d.State}
 	}
-	self, after, touched := rec.Nodes[node], make([][]state.Object, len(ports)), map[state.Key]bool{}
-	for i, key := range ports {
-		if p := rec.Ports[key]; p != nil {
-			portObjects(func(o state.Object) { after[i] = append(after[i], o) }, rec, self, p, now)
-		}
-		for _, objects := range [][]state.Object{d.ports[key], after[i]} {
+	self, after, touched := rec.Nodes[node], make([][]state.Object, len(units)), map[state.Key]bool{}
+	for i, unit := range units {
+		unitObjects(func(o state.Object) { after[i] = append(after[i], o) }, rec, self, unit, d.members, now)
+		for _, objects := range [][]state.Object{d.units[unit], after[i]} {
 			for _, o := range objects {
 				touched[o.Key()] = true
 			}
@@ -86,15 +85,15 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 	}
 	d.overlapping(touched, after)
 	c, was := Change{Before: d.only(touched)}, needsOf(d.State, self)
-	for _, key := range ports {
-		for _, o := range d.ports[key] {
+	for _, unit := range units {
+		for _, o := range d.units[unit] {
 			d.drop(o)
 		}
-		delete(d.ports, key)
+		delete(d.units, unit)
 	}
-	for i, key := range ports {
+	for i, unit := range units {
 		if len(after[i]) > 0 {
-			d.ports[key] = after[i]
+			d.units[unit] = after[i]
 		}
 		for _, o := range after[i] {
 			d.put(o)
@@ -116,7 +115,10 @@ func (d *Desired) Follow(rec *mesh.Record, node string, v state.KernelVersion, n
 }
 
 // Port returns what the published port asks of the node now, not to be changed.
-func (d *Desired) Port(key mesh.PortKey) []state.Object { return d.ports[key] }
+func (d *Desired) Port(key mesh.PortKey) []state.Object { return d.units[Published(key)] }
+
+// VIP returns what the service's VIP asks of the node now, not to be changed.
+func (d *Desired) VIP(service string) []state.Object { return d.units[Frontend{VIP: service}] }
 
 // only is the part of the state that has these keys.
 func (d *Desired) only(keys map[state.Key]bool) state.State {
@@ -131,20 +133,21 @@ func (d *Desired) only(keys map[state.Key]bool) state.State {
 
 // make compiles everything.
 func (d *Desired) make(rec *mesh.Record, node string, v state.KernelVersion, now Conditions) {
-	*d = Desired{rec: rec, node: node, version: v, now: now, askers: map[state.Key]int{}, ports: map[mesh.PortKey][]state.Object{}}
+	*d = Desired{rec: rec, node: node, version: v, now: now, askers: map[state.Key]int{}, units: map[Frontend][]state.Object{}}
 	if rec == nil || rec.Nodes[node] == nil {
 		d.State = state.State{}
 		return
 	}
 	self, n := rec.Nodes[node], objects(rec)
 	d.ranges = len(rec.Ranges()) > 0
-	d.State = make(state.State, n)
-	all := make([]state.Object, 0, n) // of all ports, one after the other
-	for key, p := range rec.Ports {
+	d.State, d.members = make(state.State, n), memberNetworks(rec, node)
+	all := make([]state.Object, 0, n) // of all units, one after the other
+	put := func(o state.Object) { all = append(all, o) }
+	for unit := range units(rec) {
 		begin := len(all)
-		portObjects(func(o state.Object) { all = append(all, o) }, rec, self, p, now)
-		d.ports[key] = all[begin:len(all):len(all)]
-		for _, o := range d.ports[key] {
+		unitObjects(put, rec, self, unit, d.members, now)
+		d.units[unit] = all[begin:len(all):len(all)]
+		for _, o := range d.units[unit] {
 			d.put(o)
 		}
 	}
@@ -169,7 +172,7 @@ func (d *Desired) put(o state.Object) {
 	}
 }
 
-// drop takes away what one port has asked for, unless another one still does.
+// drop takes away what one unit has asked for, unless another one still does.
 func (d *Desired) drop(o state.Object) {
 	key := o.Key()
 	if shared(key) {

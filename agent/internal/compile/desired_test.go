@@ -46,20 +46,20 @@ func TestWhatIsKeptUpIsWhatIsCompiled(t *testing.T) {
 func checkPorts(t *testing.T, d *Desired, w *world) {
 	t.Helper()
 	self := w.rec.Nodes["n1"]
-	for key, asked := range d.ports {
-		if w.rec.Ports[key] == nil && len(asked) > 0 {
-			t.Fatalf("%s is closed and asks for %v", key, asked)
+	for unit, asked := range d.units {
+		if unit.VIP == "" && w.rec.Ports[unit.Port] == nil && len(asked) > 0 {
+			t.Fatalf("%s is closed and asks for %v", unit, asked)
 		}
 	}
-	for key, p := range w.rec.Ports {
+	for unit := range units(w.rec) {
 		want := state.State{}
 		if self != nil {
-			portObjects(func(o state.Object) { want.Put(o) }, w.rec, self, p, w.now)
+			unitObjects(func(o state.Object) { want.Put(o) }, w.rec, self, unit, memberNetworks(w.rec, self.Name), w.now)
 		}
 		got := state.State{}
-		got.Put(d.Port(key)...)
+		got.Put(d.units[unit]...)
 		if !maps.Equal(got, want) {
-			t.Fatalf("%s asks for %v, want %v", key, got, want)
+			t.Fatalf("%s asks for %v, want %v", unit, got, want)
 		}
 		for name, o := range got {
 			if d.State[name] != o {

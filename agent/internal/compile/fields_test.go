@@ -13,8 +13,10 @@ import (
 // So each either tells two versions apart, or stands among those that are not compiled.
 func TestChanges_EveryFieldIsComparedOrNotCompiled(t *testing.T) {
 	t.Parallel()
-	everyField(t, sameNode, "SSH", "Labels", "NextSlot") // where to look for a free slot next
-	everyField(t, sameService, "Name", "DrainSeconds")   // the name is the key; drains are announced
+	everyField(t, sameNode, "SSH", "Labels", "NextSlot")               // where to look for a free slot next
+	everyField(t, sameService, "Name", "DrainSeconds", "EndpointMode") // the name is the key; drains are announced; a mode is for names, and changes the VIP
+	everyField(t, sameNetwork, "Name")
+	everyField(t, sameAddressing, "NextIdentity", "NextVIP")
 	everyField(t, func(a, b *mesh.Endpoint) bool { return sameEndpoint(*a, *b) })
 	everyField(t, func(a, b *mesh.PublishedPort) bool { return *a == *b })
 	everyField(t, func(a, b *mesh.Cluster) bool { return *a == *b })
@@ -56,8 +58,9 @@ func set(t *testing.T, v reflect.Value) {
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 	case v.Kind() == reflect.Map:
-		m := reflect.MakeMap(v.Type())
-		m.SetMapIndex(reflect.ValueOf("x"), reflect.Zero(v.Type().Elem()))
+		m, key := reflect.MakeMap(v.Type()), reflect.New(v.Type().Key()).Elem()
+		set(t, key)
+		m.SetMapIndex(key, reflect.Zero(v.Type().Elem()))
 		v.Set(m)
 	case v.Kind() == reflect.Struct:
 		set(t, v.Field(0))

@@ -7,10 +7,10 @@ import (
 )
 
 // EndpointNames maps the addresses at which IPVS on the node has the endpoints of a
-// published port to their names in its service; the first, where several are
+// frontend to their names in its service; the first, where several are
 // behind one address. Those are among them that drain from before client_address was changed.
-func EndpointNames(rec *mesh.Record, node string, key mesh.PortKey) map[netip.AddrPort]string {
-	port, self := rec.Ports[key], rec.Nodes[node]
+func EndpointNames(rec *mesh.Record, node string, f Frontend) map[netip.AddrPort]string {
+	port, self := f.port(rec), rec.Nodes[node]
 	if port == nil || self == nil || rec.Services[port.Service] == nil {
 		return nil
 	}

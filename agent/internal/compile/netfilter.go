@@ -205,7 +205,11 @@ func meshChains(s state.State, rec *mesh.Record, self *mesh.Node, has special) {
 		// endpoint are both H and the answer would not come back here.
 		fmt.Sprintf("-s %s/32 -m conntrack --ctorigdst %s -j SNAT --to-source %s", H, P, S),
 	}, sourcesOfFurtherPairs(self, has.pairs), sourcesOfRanges(self, has.ranges, has.keeps))
-	raw := slices.Concat([]string{
+	var raw []string
+	if rec.HasNetworks() {
+		raw = trackedHosts(rec, self)
+	}
+	raw = slices.Concat(raw, []string{
 		// Transit to and from this node's endpoints needs no connection
 		// tracking: +30 % new connections per second. What is for IPVS here
 		// (S, and P for a client on this node) must be tracked. Addresses tell

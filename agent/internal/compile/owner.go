@@ -45,7 +45,7 @@ var owners = [state.Kinds]func(rec *mesh.Record, node string, o state.Object) me
 		return nodeOwner(rec, node, func(n *mesh.Node) bool { return r.NS == state.Mesh && r.Table == entryTable(n) })
 	}),
 	state.KindNamespace: nil, state.KindVeth: nil, state.KindVXLAN: nil, state.KindAddr: nil, state.KindSysctl: nil, state.KindTimeouts: nil,
-	state.KindSet: nil, state.KindChain: nil, state.KindOwnFile: nil,
+	state.KindSet: nil, state.KindChain: nil, state.KindHairpin: nil, state.KindOwnFile: nil,
 }
 
 // ownerOf gives a kind's function the type of its objects.

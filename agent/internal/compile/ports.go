@@ -30,7 +30,11 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 		clientsReturn(put, self)
 	}
 	for _, d := range dests {
-		if d.local && !self.SlotBlock().Contains(d.addr.Addr()) {
+		switch {
+		case !d.local:
+		case self.SlotBlock().Contains(d.addr.Addr()):
+			openedSlot(put, service, p.Protocol, d.addr)
+		default:
 			put(answered(p, d.addr.Port()))
 		}
 	}
@@ -50,7 +54,7 @@ func portObjects(put func(state.Object), rec *mesh.Record, self *mesh.Node, p *m
 		if d.out {
 			continue
 		}
-		at := ServerOf(self, p, d.addr)
+		at := serverOf(self, p, d.addr)
 		if at != server {
 			// It drains from before client_address was changed, or the port became a range.
 			put(virtualServer(service, p, at))
@@ -104,9 +108,8 @@ func ServerAddress(self *mesh.Node, p *mesh.PublishedPort) netip.AddrPort {
 	return netip.AddrPortFrom(self.VIP(p.VIP, hostTCP(p)), p.Published)
 }
 
-// ServerOf is where IPVS has the destination of the published port, which tells by its
-// address which way it is reached, and by its port whether by a range.
-func ServerOf(self *mesh.Node, p *mesh.PublishedPort, destination netip.AddrPort) netip.AddrPort {
+// serverOf is Frontend.ServerOf for a published port.
+func serverOf(self *mesh.Node, p *mesh.PublishedPort, destination netip.AddrPort) netip.AddrPort {
 	preserved := mesh.EntryAddresses.Contains(destination.Addr())
 	if destination.Port() == 0 {
 		return netip.AddrPortFrom(p.RangeVIP(preserved), p.Published)
@@ -147,7 +150,10 @@ func shared(key state.Key) bool {
 	case state.KindRoute, state.KindRule, state.KindAddr:
 		return true
 	case state.KindSetMember:
-		return key.Name == endpointSet(mesh.TCP) || key.Name == endpointSet(mesh.UDP)
+		switch key.Name {
+		case endpointSet(mesh.TCP), endpointSet(mesh.UDP), state.OpenSet, state.PeerSet:
+			return true
+		}
 	}
 	return false
 }
@@ -166,9 +172,13 @@ func checkedPort(put func(state.Object), self *mesh.Node, service *mesh.Service)
 	if service.HealthCheck == nil || service.HealthCheck.Port == 0 {
 		return
 	}
-	for _, e := range service.Endpoints {
-		if e.Node == self.Name && e.Container == nil {
+	for _, e := range endpointsOn(service, self.Name) {
+		if e.Container == nil {
 			put(state.SetMember{Set: endpointSet(mesh.TCP), Port: service.HealthCheck.Port})
+			continue
+		}
+		for slot := range e.SlotAddresses(self) {
+			openedSlot(put, service, mesh.TCP, netip.AddrPortFrom(slot, service.HealthCheck.Port))
 		}
 	}
 }

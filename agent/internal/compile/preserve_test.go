@@ -107,7 +107,7 @@ func TestPreserve_Change(t *testing.T) {
 			old, other, server = n2.EntryAddress(n1), n1.PreserveAddress(), n1.MeshAddress()
 		}
 		drains := netip.AddrPortFrom(old, 80)
-		s := Compile(rec, "n1", debian12, Conditions{Draining: map[mesh.PortKey][]netip.AddrPort{key: {drains}}})
+		s := Compile(rec, "n1", debian12, Conditions{Draining: map[Frontend][]netip.AddrPort{Published(key): {drains}}})
 		virtual := netip.AddrPortFrom(other, 8081)
 		if _, ok := s[state.VirtualServer{Proto: "tcp", Addr: virtual}.Key()]; !ok {
 			t.Errorf("to %q: there is no %s for what drains", now, virtual)
@@ -118,7 +118,7 @@ func TestPreserve_Change(t *testing.T) {
 		if _, ok := s[state.VirtualServer{Proto: "tcp", Addr: netip.AddrPortFrom(server, 8081)}.Key()]; !ok {
 			t.Errorf("to %q: new connections have no server at %s", now, server)
 		}
-		if names := EndpointNames(rec, "n1", key); now == mesh.EntryNode && names[drains] != "a" {
+		if names := EndpointNames(rec, "n1", Published(key)); now == mesh.EntryNode && names[drains] != "a" {
 			t.Errorf("to %q: %s has no name: %v", now, drains, names)
 		}
 	}

@@ -119,10 +119,18 @@ func trackedRanges(ranges []*mesh.PublishedPort) []string {
 	return []string{fmt.Sprintf("-d %s -j ACCEPT", mesh.RangeVIPs)}
 }
 
-// rangeMarks marks what is for a range, for IPVS, and takes the mark off before the packet
-// leaves: VXLAN would ask the host's routing with it.
-func rangeMarks(s state.State, ranges []*mesh.PublishedPort) {
-	marked := []string{fmt.Sprintf("! -d %s -j RETURN", mesh.RangeVIPs)}
+// marks has what is for a range, or for a VIP that leads to every port, marked for IPVS. The
+// mark of a range is taken off before the packet leaves: VXLAN would ask the host's routing
+// with it. That of a VIP is changed to an identity before (addNetworks).
+func marks(s state.State, rec *mesh.Record, ranges []*mesh.PublishedPort) {
+	marked := forEach(rec.VIPBlocks(), "-d %s -j SET --map-set "+state.VIPSet+" dst --map-mark")
+	if len(ranges) == 0 {
+		if len(marked) > 0 {
+			s.Put(state.Chain{NS: state.Mesh, Table: "mangle", Name: "INPUT", Rules: rules(marked...)})
+		}
+		return
+	}
+	marked = append(marked, fmt.Sprintf("! -d %s -j RETURN", mesh.RangeVIPs))
 	for _, p := range ranges {
 		vip := rangeVIP(p)
 		mark, _ := mesh.RangeMark(vip)

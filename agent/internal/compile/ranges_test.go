@@ -119,7 +119,7 @@ func TestRange_DrainsOfOther(t *testing.T) {
 	putPort(t, rec, "web", 10000, 80, mesh.TCP, mesh.Ingress)
 	key := mesh.PortKey{Port: 10000, Protocol: mesh.TCP}
 	draining := func(port uint16) (found []string) {
-		now := Conditions{Draining: map[mesh.PortKey][]netip.AddrPort{key: {at(1, port)}}}
+		now := Conditions{Draining: map[Frontend][]netip.AddrPort{Published(key): {at(1, port)}}}
 		for _, o := range Compile(rec, "n1", debian12, now) {
 			if r, ok := o.(state.RealServer); ok {
 				found = append(found, r.String())

@@ -10,8 +10,8 @@ import (
 )
 
 // What containers need. One that is in a slot has a link of its own into the mesh, and IPVS
-// sends to the slot's address as it does to H. While no service with a published port has
-// containers there is nothing of this.
+// sends to the slot's address as it does to H. While no reachable service has containers
+// (mesh.Record.ReachableServices) there is nothing of this.
 
 // containers puts where the agents tell each other which slots of the service are filled.
 func containers(put func(state.Object), self *mesh.Node, service *mesh.Service) {
@@ -37,7 +37,7 @@ func presenceAddress(self *mesh.Node) state.Addr {
 	return state.Addr{NS: state.Mesh, Link: "lo", Prefix: only(self.PresenceAddress())}
 }
 
-// hasContainers says that a port in s leads to containers, on whichever node.
+// hasContainers says that a port in s, or a network, leads to containers, on whichever node.
 func hasContainers(s state.State, self *mesh.Node) bool {
 	_, asked := s[presenceAddress(self).Key()]
 	return asked
@@ -50,8 +50,11 @@ func hasContainers(s state.State, self *mesh.Node) bool {
 func containersRaw(rec *mesh.Record, self *mesh.Node) []string {
 	pool, slots := rec.Cluster.AddressPool, self.SlotBlock()
 	lines := []string{fmt.Sprintf("-d %s/32 -j ACCEPT", self.PresenceAddress())}
-	if !slots.IsValid() {
+	switch {
+	case !slots.IsValid():
 		return lines
+	case rec.HasNetworks():
+		return append(lines, membersRaw(rec, self)...)
 	}
 	return append(lines,
 		fmt.Sprintf("-s %s -d %s -j DROP", slots, slots),
@@ -64,12 +67,31 @@ func containersRaw(rec *mesh.Record, self *mesh.Node) []string {
 	)
 }
 
-// everyMeshAddress is S of every block of the pool, as an address and a mask with a gap.
+// everyMeshAddress is S of every block of the pool, everyHost H.
 func everyMeshAddress(rec *mesh.Record) string {
-	pool, length := rec.Cluster.AddressPool, rec.Cluster.NodePrefixLength
-	mask := ^uint32(0)<<(32-pool.Bits()) | ^(^uint32(0) << (32 - length))
-	first := mesh.Node{Block: netip.PrefixFrom(pool.Addr(), length)}
-	return fmt.Sprintf("%s/%s", first.MeshAddress(), netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}))
+	return everyBlock(rec, func(n *mesh.Node) netip.Prefix { return only(n.MeshAddress()) })
+}
+
+func everyHost(rec *mesh.Record) string {
+	return everyBlock(rec, func(n *mesh.Node) netip.Prefix { return only(n.HostAddress()) })
+}
+
+// everySlot is the slots of every block of the pool; "" where blocks are too small for slots.
+func everySlot(rec *mesh.Record, self *mesh.Node) string {
+	if !self.SlotBlock().IsValid() {
+		return ""
+	}
+	return everyBlock(rec, (*mesh.Node).SlotBlock)
+}
+
+// everyBlock is a part of every block of the pool, as an address and a mask with a gap.
+func everyBlock(rec *mesh.Record, part func(*mesh.Node) netip.Prefix) string {
+	pool := rec.Cluster.AddressPool
+	first := part(&mesh.Node{Block: netip.PrefixFrom(pool.Addr(), rec.Cluster.NodePrefixLength)})
+	const all = 1<<32 - 1
+	ofPool, ofBlock, ofPart := uint32(all<<(32-pool.Bits())), uint32(all<<(32-rec.Cluster.NodePrefixLength)), uint32(all<<(32-first.Bits()))
+	mask := ofPool | ofPart&^ofBlock
+	return fmt.Sprintf("%s/%s", first.Addr(), netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}))
 }
 
 // slotsChanged are the services with a slot that is empty by now, or no longer.

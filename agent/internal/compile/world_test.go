@@ -54,9 +54,9 @@ func (w *world) step() {
 	case n < 22:
 		w.fillSlots()
 	default:
-		w.now.Draining = map[mesh.PortKey][]netip.AddrPort{}
+		w.now.Draining = map[Frontend][]netip.AddrPort{}
 		for range w.IntN(3) {
-			key := mesh.PortKey{Port: w.port(), Protocol: mesh.TCP}
+			key := Published(mesh.PortKey{Port: w.port(), Protocol: mesh.TCP})
 			w.now.Draining[key] = append(w.now.Draining[key], w.address())
 		}
 	}

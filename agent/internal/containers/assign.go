@@ -10,13 +10,12 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// placesOf lists the slots of the node, of services that publish a port, in an order that
-// does not depend on anything but the record.
+// placesOf lists the slots of the node, of reachable services, in an order that does not depend on anything but the record.
 func placesOf(rec *mesh.Record, node string) (places []place) {
 	if rec == nil || rec.Nodes[node] == nil {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(publishedServices(rec))) {
+	for _, name := range slices.Sorted(maps.Keys(rec.ReachableServices())) {
 		service := rec.Services[name]
 		for _, key := range slices.Sorted(maps.Keys(service.Endpoints)) {
 			e := service.Endpoints[key]

@@ -88,10 +88,11 @@ type tenant struct {
 	process          state.Process
 }
 
-// leaving is a container whose connections drain until a moment.
+// leaving is a container whose connections drain until a moment, and the networks that it was in.
 type leaving struct {
 	tenant
-	until time.Time
+	networks mesh.NetworkSet
+	until    time.Time
 }
 
 // New returns a Keeper that has no record yet.
@@ -130,8 +131,9 @@ func (k *Keeper) leave(next *mesh.Record, node string) {
 	}
 	for _, p := range k.places {
 		t, filled := k.filled[p.address]
-		if drain := k.rec.Services[p.service].Drain(); filled && !stays[p.address] && drain > 0 {
-			k.leaving[p.address] = leaving{t, k.Now().Add(drain)}
+		service := k.rec.Services[p.service]
+		if drain := service.Drain(); filled && !stays[p.address] && drain > 0 {
+			k.leaving[p.address] = leaving{t, service.NetworkSet(), k.Now().Add(drain)}
 			time.AfterFunc(drain, k.expire)
 		}
 	}
@@ -169,6 +171,22 @@ func (k *Keeper) Containers() map[netip.Addr]state.Process {
 	return all
 }
 
+// Leaving are the slots of this node that were taken out of the record and whose containers
+// may still have connections, with the networks that they were in. It is nil in a cluster
+// without networks.
+func (k *Keeper) Leaving() map[netip.Addr]mesh.NetworkSet {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.rec == nil || !k.rec.HasNetworks() || len(k.leaving) == 0 {
+		return nil
+	}
+	all := make(map[netip.Addr]mesh.NetworkSet, len(k.leaving))
+	for address, l := range k.leaving {
+		all[address] = l.networks
+	}
+	return all
+}
+
 // Absent are the slots of all nodes that are empty (true), or whose node is silent (false).
 func (k *Keeper) Absent() map[netip.Addr]bool {
 	absent, empty := k.Presence.Absent(), k.Presence.Empty()
@@ -178,7 +196,7 @@ func (k *Keeper) Absent() map[netip.Addr]bool {
 	return absent
 }
 
-// Changed gets a value when Containers or Absent may have changed.
+// Changed gets a value when Containers, Leaving or Absent may have changed.
 func (k *Keeper) Changed() <-chan struct{} { return k.changed }
 
 // Run follows the engines and the other nodes until ctx ends.
@@ -210,7 +228,7 @@ func (k *Keeper) expire() {
 	k.news()
 }
 
-// news tells that Containers or Absent may have changed.
+// news tells that Containers, Leaving or Absent may have changed.
 func (k *Keeper) news() {
 	select {
 	case k.changed <- struct{}{}:
@@ -324,7 +342,7 @@ func rollOf(rec *mesh.Record, node string) presence.Roll {
 	for name, n := range rec.Nodes {
 		roll.Nodes[name] = presence.Member{Address: n.PresenceAddress(), Block: n.Block}
 	}
-	for name := range publishedServices(rec) {
+	for name := range rec.ReachableServices() {
 		for _, e := range rec.Services[name].Endpoints {
 			if member, live := roll.Nodes[e.Node]; live && e.Container != nil {
 				for slot := range e.SlotAddresses(rec.Nodes[e.Node]) {

@@ -246,7 +246,71 @@ func TestKeeper_Leaving(t *testing.T) {
 	linked("a host that is left")
 }
 
-// TestKeeper_Roll: the nodes tell each other of the slots of published services.
+// inNetwork is the world's record, in which the service that publishes nothing is in a network.
+func (w *world) inNetwork() *mesh.Record {
+	rec := w.rec.Clone()
+	must(w.t, rec.PutNetwork(&mesh.Network{Name: "back"}))
+	s := *rec.Services["unpublished"]
+	s.Networks, s.DrainSeconds = map[string]mesh.Membership{"back": {}}, 30
+	must(w.t, rec.PutService(&s))
+	return rec
+}
+
+// TestKeeper_InNetwork: a service in a network has containers although it publishes nothing.
+func TestKeeper_InNetwork(t *testing.T) {
+	w := newWorld(t)
+	w.Keep(w.inNetwork(), "n1")
+	own := netip.MustParseAddr("10.255.0.131")
+	if !slices.Contains(w.presence.roll.Nodes["n1"].Slots, own) {
+		t.Errorf("the other nodes are not told of %s: %v", own, w.presence.roll.Nodes["n1"].Slots)
+	}
+	w.runs(web("x", 1))
+	w.expect("it has a slot of each endpoint", map[byte]int{128: 1, 131: 1})
+	for _, s := range w.Slots() {
+		if s.Address == own && s.State != mesh.SlotFilled {
+			t.Errorf("the slot is %s", s.State)
+		}
+	}
+}
+
+// TestKeeper_LeavingNetworks: a slot that is taken out was in the networks of its service of
+// then; a cluster without networks has nothing to say of them.
+func TestKeeper_LeavingNetworks(t *testing.T) {
+	w := newWorld(t)
+	expect := func(step string, want map[netip.Addr]mesh.NetworkSet) {
+		t.Helper()
+		if got := w.Leaving(); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", step, got, want)
+		}
+	}
+	own, other := netip.MustParseAddr("10.255.0.131"), netip.MustParseAddr("10.255.0.128")
+	in := w.inNetwork()
+	in.Services["web"].DrainSeconds = 30
+	w.Keep(in, "n1")
+	w.runs(web("x", 1))
+	expect("none leaves", nil)
+	out := in.Clone()
+	must(t, out.RemoveService("unpublished"))
+	delete(out.Services["web"].Endpoints, "a")
+	w.Keep(out, "n1")
+	expect("both are taken out", map[netip.Addr]mesh.NetworkSet{own: "back", other: ""})
+	must(t, out.RemoveNetwork("back"))
+	without := out.Clone()
+	w.Keep(without, "n1")
+	expect("the last network is gone", nil)
+	w.Keep(in, "n1")
+	w.Keep(w.inNetwork(), "n1")
+	expect("back in their slots", nil)
+	next := in.Clone()
+	must(t, next.RemoveService("unpublished"))
+	w.Keep(next, "n1")
+	expect("taken out again", map[netip.Addr]mesh.NetworkSet{own: "back"})
+	w.now = w.now.Add(30 * time.Second)
+	w.expire()
+	expect("its time is over", nil)
+}
+
+// TestKeeper_Roll: the nodes tell each other of the slots of reachable services.
 func TestKeeper_Roll(t *testing.T) {
 	w := newWorld(t)
 	w.Keep(w.rec, "n1")

@@ -19,7 +19,7 @@ func (k *Keeper) Slots() []mesh.Slot {
 	if k.rec == nil {
 		return slots
 	}
-	published := publishedServices(k.rec)
+	reachable := k.rec.ReachableServices()
 	for _, name := range slices.Sorted(maps.Keys(k.rec.Services)) {
 		s := k.rec.Services[name]
 		for _, key := range k.rec.LiveEndpoints(s) {
@@ -27,7 +27,7 @@ func (k *Keeper) Slots() []mesh.Slot {
 			for address := range e.SlotAddresses(k.rec.Nodes[e.Node]) {
 				slot := mesh.Slot{Service: name, Endpoint: key, Node: e.Node, Address: address, State: mesh.SlotUnpublished}
 				switch {
-				case !published[name]:
+				case !reachable[name]:
 				case e.Node == k.node:
 					k.own(&slot)
 				default:
@@ -64,13 +64,4 @@ func stateOf(of presence.Heard, address netip.Addr) mesh.SlotState {
 		return mesh.SlotFilled
 	}
 	return mesh.SlotEmpty
-}
-
-// publishedServices are those with a published port: only their containers are looked for.
-func publishedServices(rec *mesh.Record) map[string]bool {
-	published := map[string]bool{}
-	for _, p := range rec.Ports {
-		published[p.Service] = true
-	}
-	return published
 }

@@ -236,6 +236,37 @@ func TestPreflight_Preserving(t *testing.T) {
 	}
 }
 
+// TestPreflight_Networking: what networks need is checked with the first of them.
+func TestPreflight_Networking(t *testing.T) {
+	h := &Host{Proc: fakeProc(t), Networking: func(context.Context) []string { return []string{"No nf_tables here."} }}
+	plain := withPorts(t, "n1", []mesh.PublishedPort{{Published: 18080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}})
+	one := plain.Clone()
+	two := plain.Clone()
+	for rec, names := range map[*mesh.Record][]string{one: {"back"}, two: {"back", "front"}} {
+		for _, name := range names {
+			if err := rec.PutNetwork(&mesh.Network{Name: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name        string
+		current, to *mesh.Record
+		lacks       bool
+	}{
+		{"none", nil, plain, false},
+		{"the first one", plain, one, true},
+		{"another one", one, two, false},
+		{"a node that joins", nil, one, true},
+		{"the last one goes", one, plain, false},
+	} {
+		problems := h.Preflight(t.Context(), tt.current, tt.to, "n1")
+		if lacks := len(problems) == 1 && problems[0].Code == mesh.ProblemHostLacks; lacks != tt.lacks || len(problems) > 1 {
+			t.Errorf("%s: %+v", tt.name, problems)
+		}
+	}
+}
+
 // TestPreflight_Ranges: a range opens each of its numbers, and what it had before is not
 // looked at again. nginx listens on 8080.
 func TestPreflight_Ranges(t *testing.T) {

@@ -57,6 +57,7 @@ var handlers = [state.Kinds]handler{
 	state.KindRule:          ruleHandler,
 	state.KindSet:           setHandler,
 	state.KindChain:         chainHandler,
+	state.KindHairpin:       hairpinHandler,
 	state.KindVirtualServer: virtualServerHandler,
 	state.KindRealServer:    realServerHandler,
 	state.KindSetMember:     setMemberHandler,

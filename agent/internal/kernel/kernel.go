@@ -48,8 +48,9 @@ type Kernel struct {
 	host      *netns.Space
 	mesh      *netns.Space // nil while the namespace is not there; see openMesh
 	meshKnown bool         // mesh has been compared with the file, within this call
-	sets      *ipset.Conn
-	balancer  Balancer // of mesh
+	sets      *ipset.Conn  // of the host's namespace
+	meshSets  *ipset.Conn  // of mesh
+	balancer  Balancer     // of mesh
 	// mainRoutes are the destinations of our routes in the host's main table, as last
 	// observed: one of them may be replaced by a route over another link.
 	mainRoutes atomic.Pointer[map[netip.Prefix]bool]
@@ -75,7 +76,7 @@ func New(opts Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets, err := ipset.Open(ns)
+	sets, err := ipset.Open(ns, state.Host)
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/watch"
@@ -49,6 +50,11 @@ func (k *Kernel) lookForMesh() error {
 	if k.mesh, err = netns.NewSpace(ns); err != nil {
 		return err
 	}
+	if k.meshSets, err = ipset.Open(ns, state.Mesh); err != nil {
+		err = errors.Join(err, k.mesh.Close())
+		k.mesh = nil
+		return err
+	}
 	k.balancer = ipvs.New(k.mesh, &k.programs)
 	return nil
 }
@@ -84,8 +90,9 @@ func (k *Kernel) closeMesh() error {
 		return nil
 	}
 	k.balancer.Close()
+	k.meshSets.Close()
 	err := k.mesh.Close()
-	k.mesh, k.balancer = nil, nil
+	k.mesh, k.meshSets, k.balancer = nil, nil, nil
 	return err
 }
 

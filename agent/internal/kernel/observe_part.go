@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -23,7 +24,7 @@ func (k *Kernel) ObservePart(ctx context.Context, objects state.State) (state.St
 	defer k.mu.Unlock()
 	k.meshKnown = false
 	into := state.State{}
-	servers, sets := map[state.VirtualServer]bool{}, map[string][]state.SetMember{}
+	servers, sets := map[state.VirtualServer]bool{}, map[state.Set][]state.SetMember{}
 	for key, o := range objects {
 		switch o := o.(type) {
 		case state.VirtualServer:
@@ -31,14 +32,16 @@ func (k *Kernel) ObservePart(ctx context.Context, objects state.State) (state.St
 		case state.RealServer:
 			servers[state.VirtualServer{Proto: o.Proto, Addr: o.Server}] = true
 		case state.SetMember:
-			sets[o.Set] = append(sets[o.Set], o)
+			of := state.Set{NS: o.NS, Name: o.Set}
+			sets[of] = append(sets[of], o)
 		default:
 			return nil, fmt.Errorf("%s cannot be observed alone: %v", o, key)
 		}
 	}
 	ports := state.PortSets{}
-	for name, members := range sets {
-		if err := k.sets.Find(name, members, all{into, ports}.Member); err != nil {
+	for set, members := range sets {
+		err := k.inSets(set.NS, func(c *ipset.Conn) error { return c.Find(set.Name, members, all{into, ports}.Member) })
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -301,11 +301,11 @@ func TestPreserve_ChangedInPlace(t *testing.T) {
 		}
 		before := map[string][]netip.AddrPort{}
 		for name := range p.nodes {
-			before[name] = compile.Destinations(p.rec, name, p.rec.Ports[key])
+			before[name] = compile.Destinations(p.rec, name, compile.Published(key))
 		}
 		must(t, p.rec.PutPort(&mesh.PublishedPort{Service: "web", Published: tcpPort, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress, ClientAddress: next}))
 		for name, m := range p.nodes {
-			m.reach(compile.Compile(p.rec, name, runningKernel(t), compile.Conditions{Draining: map[mesh.PortKey][]netip.AddrPort{key: before[name]}}), 1)
+			m.reach(compile.Compile(p.rec, name, runningKernel(t), compile.Conditions{Draining: map[compile.Frontend][]netip.AddrPort{compile.Published(key): before[name]}}), 1)
 		}
 		for i, c := range open {
 			if _, err := fmt.Fprintln(c, "still there?"); err != nil {

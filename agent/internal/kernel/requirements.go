@@ -9,6 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/hairpin"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipset"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/iptables"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/ipvs"
@@ -53,6 +54,16 @@ func RangeRequirements(ctx context.Context) []Missing {
 			{"DNAT to a range of ports (xt_nat of Linux 4.18, iptables 1.8)", "nat", "-A PROBE -p tcp -m tcp --dport 10:19 -j DNAT --to-destination 192.0.2.1:20-29/10"},
 			{"MARK, match mark (xt_mark, iptable_mangle)", "mangle", "-A PROBE -m mark --mark 0x52000000/0xfff80000 -j MARK --set-xmark 0x0/0xffffffff"},
 		})
+	})
+}
+
+// HairpinRequirements is Requirements for what only networks need, of nf_tables.
+func HairpinRequirements(ctx context.Context) []Missing {
+	return try(ctx, func(p *probes) {
+		probe := state.Hairpin{Source: netip.MustParseAddr("192.0.2.1"), Members: "192.0.2.2"}
+		if err := hairpin.Put(p.scratch, probe); err != nil {
+			p.lacks("kernel module nf_tables", "packets that a container sends to itself by its service's VIP", err, program.ExtraModules)
+		}
 	})
 }
 
@@ -151,7 +162,7 @@ func (p *probes) vxlan() error {
 
 func (p *probes) set(set state.Set) func() error {
 	return func() error {
-		sets, err := ipset.Open(p.scratch.NS)
+		sets, err := ipset.Open(p.scratch.NS, set.NS)
 		if err != nil {
 			return err
 		}

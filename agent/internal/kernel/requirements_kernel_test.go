@@ -14,7 +14,7 @@ func TestThisHostLacksNothing(t *testing.T) {
 	m := newMachine(t, "a")
 	before := m.snapshot()
 	ctx := context.Background()
-	for _, missing := range slices.Concat(kernel.Requirements(ctx), kernel.PreserveRequirements(ctx), kernel.RangeRequirements(ctx)) {
+	for _, missing := range slices.Concat(kernel.Requirements(ctx), kernel.PreserveRequirements(ctx), kernel.RangeRequirements(ctx), kernel.HairpinRequirements(ctx)) {
 		t.Errorf("%+v", missing)
 	}
 	if after := m.snapshot(); after != before {

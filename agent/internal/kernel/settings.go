@@ -80,7 +80,11 @@ func (k *Kernel) putSysctl(ctx context.Context, _ state.Object, want state.Sysct
 }
 
 func (k *Kernel) removeSysctl(_ context.Context, old state.Sysctl) error {
-	return k.sysctls.Remove(k.host, old)
+	mesh, err := k.openMesh()
+	if err != nil {
+		return err
+	}
+	return k.sysctls.Remove(k.host, mesh, old)
 }
 
 // loadForSysctl loads the module that a setting comes with.

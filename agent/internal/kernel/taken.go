@@ -132,7 +132,7 @@ func (h *holdings) readNamespace(path string) error {
 }
 
 func (h *holdings) readSets(space *netns.Space) error {
-	conn, err := ipset.Open(space.NS)
+	conn, err := ipset.Open(space.NS, state.Host)
 	if err != nil {
 		return err
 	}

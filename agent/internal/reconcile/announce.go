@@ -25,22 +25,28 @@ func (r *Reconciler) drainsUnder(next *mesh.Record, node string) drainSet {
 	return newSuccession(r.rec, next, node).drains(r.drains.now, r.served(next, node), time.Now())
 }
 
-// served are the destinations that the node has now, of those ports of which next may ask
-// for something else.
+// served are the destinations that the node has now, of those ports and VIPs of which next
+// may ask for something else.
 func (r *Reconciler) served(next *mesh.Record, node string) (destinations []state.RealServer) {
 	if r.rec == nil || r.node != node {
 		return nil
 	}
 	ports, known := r.desired.ChangedPorts(next, node)
-	if !known {
-		ports = slices.Collect(maps.Keys(r.rec.Ports))
-	}
-	for _, key := range ports {
-		for _, o := range r.desired.Port(key) {
+	note := func(objects []state.Object) {
+		for _, o := range objects {
 			if d, ok := o.(state.RealServer); ok {
 				destinations = append(destinations, d)
 			}
 		}
+	}
+	if !known {
+		ports = slices.Collect(maps.Keys(r.rec.Ports))
+		for name := range r.rec.Services {
+			note(r.desired.VIP(name))
+		}
+	}
+	for _, key := range ports {
+		note(r.desired.Port(key))
 	}
 	return destinations
 }

@@ -31,10 +31,11 @@ type Slots interface {
 	// Keep says from which record, and as which node, slots are to be filled; nil and ""
 	// for none.
 	Keep(rec *mesh.Record, node string)
-	// Containers and Absent are what compile.Conditions has of them.
+	// Containers, Leaving and Absent are what compile.Conditions has of them.
 	Containers() map[netip.Addr]state.Process
+	Leaving() map[netip.Addr]mesh.NetworkSet
 	Absent() map[netip.Addr]bool
-	// Changed gets a value when one of both may have changed.
+	// Changed gets a value when one of them may have changed.
 	Changed() <-chan struct{}
 }
 
@@ -43,6 +44,7 @@ type noSlots struct{}
 
 func (noSlots) Keep(*mesh.Record, string)                {}
 func (noSlots) Containers() map[netip.Addr]state.Process { return nil }
+func (noSlots) Leaving() map[netip.Addr]mesh.NetworkSet  { return nil }
 func (noSlots) Absent() map[netip.Addr]bool              { return nil }
 func (noSlots) Changed() <-chan struct{}                 { return nil }
 
@@ -77,15 +79,16 @@ func (c *conditions) outdated() bool {
 	case <-c.slots.Changed():
 	default:
 	}
-	return !maps.Equal(failing(c.health), c.now.Unhealthy) || !maps.Equal(c.slots.Containers(), c.now.Containers) || !maps.Equal(c.slots.Absent(), c.now.Absent)
+	return !maps.Equal(failing(c.health), c.now.Unhealthy) || !maps.Equal(c.slots.Containers(), c.now.Containers) ||
+		!maps.Equal(c.slots.Leaving(), c.now.Leaving) || !maps.Equal(c.slots.Absent(), c.now.Absent)
 }
 
 // update takes what the checks say now, and what drains.
-func (c *conditions) update(rec *mesh.Record, node string, draining map[mesh.PortKey][]netip.AddrPort) {
+func (c *conditions) update(rec *mesh.Record, node string, draining map[compile.Frontend][]netip.AddrPort) {
 	was := c.now.Unhealthy
 	c.now = compile.Conditions{
 		Unhealthy: failing(c.health), Draining: draining, Forwarding: c.now.Forwarding,
-		Containers: c.slots.Containers(), Absent: c.slots.Absent(),
+		Containers: c.slots.Containers(), Leaving: c.slots.Leaving(), Absent: c.slots.Absent(),
 	}
 	c.logVerdicts(rec, node, was)
 }

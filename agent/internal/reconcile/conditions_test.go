@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -57,6 +58,31 @@ func TestConditions_Log(t *testing.T) {
 	}
 }
 
+// leavingSlots has slots on their way out.
+type leavingSlots struct {
+	noSlots
+	all map[netip.Addr]mesh.NetworkSet
+}
+
+func (l *leavingSlots) Leaving() map[netip.Addr]mesh.NetworkSet { return l.all }
+
+// TestConditions_Leaving: a slot that begins to leave, or has left, is another condition.
+func TestConditions_Leaving(t *testing.T) {
+	rec, slots := webOf(t, nil), &leavingSlots{}
+	c, _, _ := newTestConditions()
+	c.slots = slots
+	for _, all := range []map[netip.Addr]mesh.NetworkSet{nil, {netip.MustParseAddr("10.255.0.128"): "back"}, {netip.MustParseAddr("10.255.0.128"): "front"}, nil} {
+		slots.all = all
+		if want := !maps.Equal(all, c.now.Leaving); c.outdated() != want {
+			t.Errorf("%v: outdated is %t", all, !want)
+		}
+		c.update(rec, "n1", nil)
+		if !maps.Equal(c.now.Leaving, all) || c.outdated() {
+			t.Errorf("%v: the conditions have %v", all, c.now.Leaving)
+		}
+	}
+}
+
 // TestConditions_LogOfCut: an endpoint whose service cuts loses its connections too.
 func TestConditions_LogOfCut(t *testing.T) {
 	rec := webOf(t, func(_ *mesh.Record, web *mesh.Service) { web.HealthCheck.OnUnhealthy = mesh.CutConnections })
@@ -102,8 +128,8 @@ func TestConditions_Update(t *testing.T) {
 	h.is(true, 1, 2)
 	h.is(false, 1)
 	key := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
-	c.update(webOf(t, nil), "n1", map[mesh.PortKey][]netip.AddrPort{key: {to(3)}})
-	expect(t, "conditions", fmt.Sprint(c.now), "{map[{web 10.255.1.2:80}:true] map[8080/tcp:[10.255.2.2:80]] {false } map[] map[]}")
+	c.update(webOf(t, nil), "n1", map[compile.Frontend][]netip.AddrPort{compile.Published(key): {to(3)}})
+	expect(t, "conditions", fmt.Sprint(c.now), "{map[{web 10.255.1.2:80}:true] map[8080/tcp:[10.255.2.2:80]] {false } map[] map[] map[]}")
 	c.forget()
 	expect(t, "after a host is left", fmt.Sprint(c.now, c.allFail), fmt.Sprint(compile.Conditions{}, map[mesh.PortKey]bool(nil)))
 }

@@ -19,9 +19,11 @@ import (
 // nobody needs.
 const closing = 5 * time.Second
 
-// drain is one destination of one published port on its way out.
+// drain is one destination of one frontend on its way out.
 type drain struct {
-	Port     mesh.PortKey   `json:"port"`
+	// Port is the published port, or with VIP that of the service's VIP, zero for every port.
+	Port     mesh.PortKey   `json:"port,omitzero"`
+	VIP      bool           `json:"vip,omitempty"`
 	Service  string         `json:"service"`
 	Endpoint string         `json:"endpoint"`
 	Node     string         `json:"node"`
@@ -36,11 +38,18 @@ type drain struct {
 }
 
 type drainKey struct {
-	port    mesh.PortKey
-	address netip.AddrPort
+	frontend compile.Frontend
+	address  netip.AddrPort
 }
 
-func (d drain) key() drainKey { return drainKey{d.Port, d.Address} }
+func (d drain) key() drainKey { return drainKey{d.frontend(), d.Address} }
+
+func (d drain) frontend() compile.Frontend {
+	if d.VIP {
+		return compile.Frontend{VIP: d.Service, Port: d.Port}
+	}
+	return compile.Published(d.Port)
+}
 
 func (d drain) timeout() time.Duration { return time.Duration(d.TimeoutSeconds) * time.Second }
 
@@ -67,14 +76,14 @@ func (d *drain) count(load kernel.Load, now time.Time) (over bool) {
 
 func (d drain) expired(now time.Time) bool { return !now.Before(d.Deadline) }
 
-// realServer is the key of d in the kernel of the node, under a record that has its port.
+// realServer is the key of d in the kernel of the node, under a record that has its frontend.
 func (d drain) realServer(rec *mesh.Record, node string) state.Key {
-	server := compile.ServerOf(rec.Nodes[node], rec.Ports[d.Port], d.Address)
+	server := d.frontend().ServerOf(rec, node, d.Address)
 	return state.RealServer{Proto: string(d.Port.Protocol), Server: server, Addr: d.Address}.Key()
 }
 
 func (d drain) String() string {
-	return fmt.Sprintf("service %s: endpoint %s (%s) of %s", d.Service, d.Endpoint, d.Address, d.Port)
+	return fmt.Sprintf("service %s: endpoint %s (%s) of %s", d.Service, d.Endpoint, d.Address, d.frontend())
 }
 
 // drainSet are the drains of one host under one record.
@@ -84,18 +93,18 @@ func (s drainSet) put(d drain) { s[d.key()] = d }
 
 func (s drainSet) sorted() []drain {
 	return slices.SortedFunc(maps.Values(s), func(a, b drain) int {
-		return cmp.Or(a.Port.Compare(b.Port), a.Address.Compare(b.Address))
+		return cmp.Or(a.frontend().Compare(b.frontend()), a.Address.Compare(b.Address))
 	})
 }
 
-// byPort is what compile needs of the drains, sorted.
-func (s drainSet) byPort() map[mesh.PortKey][]netip.AddrPort {
+// byFrontend is what compile needs of the drains, sorted.
+func (s drainSet) byFrontend() map[compile.Frontend][]netip.AddrPort {
 	if len(s) == 0 {
 		return nil
 	}
-	ports := map[mesh.PortKey][]netip.AddrPort{}
+	all := map[compile.Frontend][]netip.AddrPort{}
 	for _, d := range s.sorted() {
-		ports[d.Port] = append(ports[d.Port], d.Address)
+		all[d.frontend()] = append(all[d.frontend()], d.Address)
 	}
-	return ports
+	return all
 }

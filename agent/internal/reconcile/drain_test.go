@@ -89,12 +89,12 @@ func TestDrain_RealServer(t *testing.T) {
 	}
 }
 
-func TestDrainSet_ByPort(t *testing.T) {
-	if ports := (drainSet{}).byPort(); ports != nil {
+func TestDrainSet_ByFrontend(t *testing.T) {
+	if ports := (drainSet{}).byFrontend(); ports != nil {
 		t.Errorf("of none: %v", ports)
 	}
 	b, c := drainOf("b", 2), drainOf("c", 3)
-	if ports := setOf(c, b).byPort(); len(ports) != 1 || !slices.Equal(ports[b.Port], []netip.AddrPort{b.Address, c.Address}) {
+	if ports := setOf(c, b).byFrontend(); len(ports) != 1 || !slices.Equal(ports[b.frontend()], []netip.AddrPort{b.Address, c.Address}) {
 		t.Errorf("%v", ports)
 	}
 }

@@ -65,9 +65,12 @@ func parseDrains(data []byte) (drainSet, error) {
 
 func (d drain) check() error {
 	switch {
+	case d.VIP && d.Port == (mesh.PortKey{}): // every port
 	case d.Port.Port == 0 || d.Port.Protocol != mesh.TCP:
 		return errors.New("only tcp ports drain")
-	case !d.Address.Addr().Is4() || d.Address.Port() == 0:
+	}
+	switch {
+	case !d.Address.Addr().Is4(): // a destination of many ports has the port 0
 		return errors.New("its address is no IPv4 address with a port")
 	case d.TimeoutSeconds <= 0 || d.TimeoutSeconds > int(maxDrain.Seconds()):
 		return fmt.Errorf("its timeout must be 1–%d s, not %d", int(maxDrain.Seconds()), d.TimeoutSeconds)

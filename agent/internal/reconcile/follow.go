@@ -130,6 +130,6 @@ func (r *Reconciler) applyConditions(ctx context.Context) {
 
 // recompile makes the desired state of the record and the conditions of the moment.
 func (r *Reconciler) recompile() compile.Change {
-	r.conditions.update(r.rec, r.node, r.drains.now.byPort())
+	r.conditions.update(r.rec, r.node, r.drains.now.byFrontend())
 	return r.desired.Follow(r.rec, r.node, r.Version, r.conditions.now)
 }

@@ -251,8 +251,8 @@ func TestDrains_ListedDuringAPass(t *testing.T) {
 				t.Fatal(err)
 			}
 			expect(t, "drains", fmt.Sprintf("%+v", *d), "{Drains:["+
-				"{Port:8080/tcp Service:web Endpoint:b Node:n2 Address:10.255.1.2:80 Active:2 Inactive:9 RemainingMillis:28500} "+
-				"{Port:8080/tcp Service:web Endpoint:c Node:n3 Address:10.255.2.2:80 Active:3 Inactive:9 RemainingMillis:28500}] Entering:6}")
+				"{Port:8080/tcp VIP:false Service:web Endpoint:b Node:n2 Address:10.255.1.2:80 Active:2 Inactive:9 RemainingMillis:28500} "+
+				"{Port:8080/tcp VIP:false Service:web Endpoint:c Node:n3 Address:10.255.2.2:80 Active:3 Inactive:9 RemainingMillis:28500}] Entering:6}")
 			if r.Draining() != 2 {
 				t.Errorf("%d", r.Draining())
 			}

@@ -84,13 +84,13 @@ func (r *Reconciler) givesBack(op state.Op) bool {
 	if !ok {
 		return false
 	}
-	key, _ := r.rec.Nodes[r.node].PortKeyAt(mesh.Protocol(d.Proto), d.Server)
-	port := r.rec.Ports[key]
-	if port == nil || r.rec.Services[port.Service].HealthCheck == nil {
+	f, ok := compile.FrontendAt(r.rec, r.node, d.Proto, d.Server)
+	service := f.Service(r.rec)
+	if !ok || service == nil || service.HealthCheck == nil {
 		return false
 	}
 	if was, ok := op.Old.(state.RealServer); ok {
 		return was.Weight == 0
 	}
-	return port.Protocol == mesh.UDP || r.rec.Services[port.Service].HealthCheck.OnUnhealthy == mesh.CutConnections
+	return f.Port.Protocol == mesh.UDP || service.HealthCheck.OnUnhealthy == mesh.CutConnections
 }

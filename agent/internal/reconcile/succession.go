@@ -14,11 +14,11 @@ import (
 type succession struct {
 	rec, next *mesh.Record
 	node      string
-	asked     map[mesh.PortKey][]netip.AddrPort // by next, as far as somebody wanted to know
+	asked     map[compile.Frontend][]netip.AddrPort // by next, as far as somebody wanted to know
 }
 
 func newSuccession(rec, next *mesh.Record, node string) succession {
-	return succession{rec, next, node, map[mesh.PortKey][]netip.AddrPort{}}
+	return succession{rec, next, node, map[compile.Frontend][]netip.AddrPort{}}
 }
 
 // drains are what drains once next is the record: what drains already and still may, and
@@ -46,18 +46,17 @@ func (s succession) drains(already drainSet, served []state.RealServer, now time
 // begin makes a drain of what is served, false where its service gives it no time:
 // as its record says, which it was made under, not the next one.
 func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) {
-	key, _ := s.rec.Nodes[s.node].PortKeyAt(mesh.Protocol(served.Proto), served.Server)
-	port := s.rec.Ports[key]
-	if port == nil || key.Protocol != mesh.TCP || s.asks(key, served.Addr) {
+	f, ok := compile.FrontendAt(s.rec, s.node, served.Proto, served.Server)
+	if !ok || f.Port.Protocol == mesh.UDP || s.asks(f, served.Addr) {
 		return drain{}, false
 	}
-	service := s.rec.Services[port.Service]
-	name, ok := compile.EndpointNames(s.rec, s.node, key)[served.Addr]
+	service := f.Service(s.rec)
+	name, ok := compile.EndpointNames(s.rec, s.node, f)[served.Addr]
 	if !ok || service.DrainSeconds == 0 {
 		return drain{}, false
 	}
 	return drain{
-		Port: key, Service: port.Service, Endpoint: name, Node: service.Endpoints[name].Node, Address: served.Addr,
+		Port: f.Port, VIP: f.VIP != "", Service: service.Name, Endpoint: name, Node: service.Endpoints[name].Node, Address: served.Addr,
 		Deadline: now.Add(service.Drain()), TimeoutSeconds: service.DrainSeconds,
 	}, true
 }
@@ -65,12 +64,24 @@ func (s succession) begin(served state.RealServer, now time.Time) (drain, bool) 
 // canDrain says whether there is a path left for the connections of d, and no new ones
 // are to take it.
 func (s succession) canDrain(d drain) bool {
+	if d.VIP {
+		return s.canDrainVIP(d)
+	}
 	port, host := s.next.Ports[d.Port], s.next.Nodes[d.Node]
 	if port != nil && d.Address.Port() == 0 && !port.IsRange() {
 		return false // a range that is none any more has lost its VIP
 	}
 	return port != nil && port.Service == d.Service && s.sameMode(d.Port) && port.Nodes.Has(s.node) &&
-		host != nil && host.HasEndpointsAt(d.Address.Addr()) && !s.asks(d.Port, d.Address)
+		host != nil && host.HasEndpointsAt(d.Address.Addr()) && !s.asks(d.frontend(), d.Address)
+}
+
+// canDrainVIP is canDrain for a VIP: it has to be the same one, and lead to the same ports.
+func (s succession) canDrainVIP(d drain) bool {
+	service, host := d.frontend().Service(s.next), s.next.Nodes[d.Node]
+	if service == nil || host == nil || s.rec != nil && s.rec.Services[d.Service] != nil && s.rec.Services[d.Service].VIP != service.VIP {
+		return false
+	}
+	return s.next.HasMemberOf(s.node, service.NetworkSet()) && host.HasEndpointsAt(d.Address.Addr()) && !s.asks(d.frontend(), d.Address)
 }
 
 // sameMode says that the port stays where it is: one that changes its mode has another
@@ -84,15 +95,11 @@ func (s succession) sameMode(key mesh.PortKey) bool {
 }
 
 // asks says that the next record has the destination, whatever the conditions.
-func (s succession) asks(key mesh.PortKey, addr netip.AddrPort) bool {
-	port := s.next.Ports[key]
-	if port == nil {
-		return false
-	}
-	asked, known := s.asked[key]
+func (s succession) asks(f compile.Frontend, addr netip.AddrPort) bool {
+	asked, known := s.asked[f]
 	if !known {
-		asked = compile.Destinations(s.next, s.node, port)
-		s.asked[key] = asked
+		asked = compile.Destinations(s.next, s.node, f)
+		s.asked[f] = asked
 	}
 	return slices.Contains(asked, addr)
 }

@@ -74,7 +74,7 @@ func TestSuccession_Drains(t *testing.T) {
 			now := compile.Conditions{Unhealthy: test.unhealthy}
 			drains := newSuccession(rec, next, "n1").drains(nil, servedBy(rec, now), midnight)
 			expect(t, "drains", drains.names(), test.drains)
-			now.Draining = drains.byPort()
+			now.Draining = drains.byFrontend()
 			expect(t, "weights", weights(compile.Compile(next, "n1", debian12, now)), test.weights)
 			for d := range maps.Values(drains) {
 				if !d.Deadline.Equal(midnight.Add(30*time.Second)) || d.TimeoutSeconds != 30 {
@@ -152,14 +152,14 @@ func TestSuccession_Ranges(t *testing.T) {
 			drains := newSuccession(rec, next, "n1").drains(nil, servedBy(rec, compile.Conditions{}), midnight)
 			expect(t, "drains", drains.names(), test.drains)
 			weight := ""
-			for _, d := range servedBy(next, compile.Conditions{Draining: drains.byPort()}) {
+			for _, d := range servedBy(next, compile.Conditions{Draining: drains.byFrontend()}) {
 				if d.Addr == netip.AddrPortFrom(to(3).Addr(), 0) {
 					weight = fmt.Sprint(d.Weight)
 				}
 			}
 			expect(t, "the weight of c", weight, test.weight)
 			for d := range maps.Values(drains) {
-				if _, ok := compile.Compile(next, "n1", debian12, compile.Conditions{Draining: drains.byPort()})[d.realServer(next, "n1")]; !ok {
+				if _, ok := compile.Compile(next, "n1", debian12, compile.Conditions{Draining: drains.byFrontend()})[d.realServer(next, "n1")]; !ok {
 					t.Errorf("%s drains where it is not", d)
 				}
 			}
@@ -176,7 +176,7 @@ func TestSuccession_UDPNeverDrains(t *testing.T) {
 	if _, ok := drains[drainOf("c", 3).key()]; !ok || len(drains) != 1 {
 		t.Errorf("drain: %v, want that of 8080/tcp", drains)
 	}
-	for _, d := range servedBy(next, compile.Conditions{Draining: drains.byPort()}) {
+	for _, d := range servedBy(next, compile.Conditions{Draining: drains.byFrontend()}) {
 		if d.Proto == "udp" && d.Addr == to(3) {
 			t.Error("a udp destination stays")
 		}

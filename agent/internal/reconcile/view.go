@@ -53,7 +53,7 @@ func (r *Reconciler) Drains(ctx context.Context) (*mesh.Drains, error) {
 	for _, d := range r.view.Load().drains {
 		load := loads[d.realServer]
 		answer.Drains = append(answer.Drains, mesh.Drain{
-			Port: d.Port, Service: d.Service, Endpoint: d.Endpoint, Node: d.Node, Address: d.Address,
+			Port: d.Port, VIP: d.VIP, Service: d.Service, Endpoint: d.Endpoint, Node: d.Node, Address: d.Address,
 			Active: load.Active, Inactive: load.Inactive, RemainingMillis: max(0, time.Until(d.Deadline)).Milliseconds(),
 		})
 	}

@@ -82,6 +82,8 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	c.endpoints()
+	attached, err := c.kernel.Attached()
+	c.names(ctx, attached, err)
 	c.idleConnections()
 	c.selfTest()
 	c.overlay(ctx)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -78,6 +81,61 @@ func TestCheckOfANodeThatIsWell(t *testing.T) {
 	got := c.report.text(t)
 	if c.report.failed() != 0 || !strings.Contains(got, "the other node answers, and packets of 1450 bytes pass") || !strings.HasSuffix(got, "All is well.\n") {
 		t.Error(got)
+	}
+}
+
+// TestCheckNames: a container of a service in networks that asks somebody else for names is
+// told of; one in no network, and one that cannot be looked at, are not.
+func TestCheckNames(t *testing.T) {
+	c := testChecker(t)
+	rec := agenttest.Status(t).Record
+	c.stored = server.Stored{Node: "n1", Record: rec}
+	in := map[netip.Addr]state.Process{}
+	container := func(service string, pid int, resolvConf string) {
+		for slot := range rec.Services[service].Endpoints["c"].SlotAddresses(rec.Nodes["n1"]) {
+			in[slot] = state.Process{PID: pid, Start: 7}
+		}
+		at := c.Path("proc", strconv.Itoa(pid))
+		agenttest.Must(t, os.MkdirAll(filepath.Join(at, "root/etc"), 0o755))
+		agenttest.Must(t, os.WriteFile(filepath.Join(at, "stat"), []byte("1 (a) S"+strings.Repeat(" 1", 18)+" 7 1\n"), 0o644))
+		if resolvConf != "" {
+			agenttest.Must(t, os.WriteFile(filepath.Join(at, "root/etc/resolv.conf"), []byte(resolvConf), 0o644))
+		}
+	}
+	put := func(name string, networks ...string) {
+		s := &mesh.Service{Name: name, Networks: map[string]mesh.Membership{}, Endpoints: map[string]mesh.Endpoint{
+			"c": {Node: "n1", Container: &mesh.Container{Name: name}, Slots: make([]uint16, 1)},
+		}}
+		for _, n := range networks {
+			s.Networks[n] = mesh.Membership{}
+		}
+		agenttest.Must(t, rec.PutService(s))
+	}
+	if c.names(t.Context(), in, nil); len(c.report.Findings) != 0 {
+		t.Errorf("a cluster without networks:\n%s", c.report.text(t))
+	}
+	agenttest.Must(t, rec.PutNetwork(&mesh.Network{Name: "back"}))
+	for name, networks := range map[string][]string{"asks": {"back"}, "docker": {"back"}, "other": {"back"}, "none": {"back"}, "gone": {"back"}, "alone": nil} {
+		put(name, networks...)
+	}
+	container("asks", 11, "nameserver 10.255.255.1\n")
+	container("docker", 12, "nameserver 127.0.0.11\n")
+	container("other", 13, "nameserver 192.0.2.53\nnameserver 10.255.255.1\n")
+	container("none", 14, "search example.com\n")
+	container("gone", 15, "")
+	container("alone", 16, "nameserver 192.0.2.53\n")
+	c.names(t.Context(), in, nil)
+	got := c.report.text(t)
+	for _, want := range []string{
+		"The container of service other at 10.255.0.", "leads to 192.0.2.53, 10.255.255.1, and not", "service none at 10.255.0.", "leads to no nameserver", "--dns 10.255.255.1",
+		"ok    names            2 containers of this node ask",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("it does not say %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "alone") || strings.Contains(got, "gone") || c.report.failed() != 0 {
+		t.Errorf("it says too much:\n%s", got)
 	}
 }
 

@@ -9,13 +9,15 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// What the record has, in tables, as Docker's `service ls`, `service ps` and `node ls` have it.
+// What the record has, in tables, as Docker's `service ls`, `service ps`, `network ls` and `node ls`
+// have it.
 
 // serviceRow is a service.
 type serviceRow struct {
@@ -25,6 +27,8 @@ type serviceRow struct {
 	Slots     int      `json:"slots"`
 	Filled    int      `json:"filled_slots"`
 	Ports     []string `json:"ports"`
+	VIP       string   `json:"vip,omitempty"`
+	Networks  []string `json:"networks,omitempty"`
 }
 
 // endpointRow is an endpoint, or a slot of one.
@@ -78,12 +82,20 @@ func (r *Reporter) Services(ctx context.Context, asJSON bool) error {
 	if asJSON {
 		return r.writeJSON(rows)
 	}
-	return writeTable(r.Stdout, "NAME\tSCHEDULER\tENDPOINTS\tCONTAINERS\tPORTS", rows, func(s serviceRow) string {
+	head, networks := []string{"NAME", "SCHEDULER", "ENDPOINTS", "CONTAINERS", "PORTS"}, all.Record.HasNetworks()
+	if networks { // in the place of the scheduler, for whose column there is no room
+		head = slices.Replace(head, 1, 2, "VIP", "NETWORKS")
+	}
+	return writeTable(r.Stdout, strings.Join(head, "\t"), rows, func(s serviceRow) string {
 		containers := "-"
 		if s.Slots > 0 {
 			containers = fmt.Sprintf("%d/%d", s.Filled, s.Slots)
 		}
-		return fmt.Sprintf("%s\t%s\t%d\t%s\t%s", s.Name, s.Scheduler, s.Endpoints, containers, strings.Join(s.Ports, " "))
+		cells := [][]string{{s.Name}, {s.Scheduler}, {strconv.Itoa(s.Endpoints)}, {containers}, {strings.Join(s.Ports, " ")}}
+		if networks {
+			cells = slices.Replace(cells, 1, 2, []string{s.vip()}, folded(s.Networks, 16))
+		}
+		return lines(cells)
 	})
 }
 
@@ -144,6 +156,9 @@ func (k known) services() []serviceRow {
 		row := serviceRow{Name: name, Scheduler: s.SchedulerName(), Endpoints: len(k.Record.LiveEndpoints(s)), Ports: []string{}}
 		for _, p := range k.Record.ServicePorts(name) {
 			row.Ports = append(row.Ports, p.Key().Plain().String())
+		}
+		if row.Networks = s.NetworkSet().Names(); s.VIP.IsValid() {
+			row.VIP = s.VIP.String()
 		}
 		for _, slot := range k.slots {
 			if slot.Service == name {

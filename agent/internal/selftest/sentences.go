@@ -180,7 +180,7 @@ func (f failure) target(rec *mesh.Record, self string) string {
 	if len(f.to) != 1 {
 		return "the endpoints"
 	}
-	if name := compile.EndpointNames(rec, self, f.ports[0])[f.to[0]]; name != "" {
+	if name := compile.EndpointNames(rec, self, compile.Published(f.ports[0]))[f.to[0]]; name != "" {
 		return fmt.Sprintf("endpoint %s (%s)", name, addressText(f.to[0]))
 	}
 	return "the address " + addressText(f.to[0])

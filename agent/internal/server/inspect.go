@@ -105,7 +105,7 @@ func countersOf(rec *mesh.Record, node string, servers []kernel.Server) mesh.Cou
 		if !ok {
 			continue
 		}
-		names := compile.EndpointNames(rec, node, key)
+		names := compile.EndpointNames(rec, node, compile.Published(key))
 		port := mesh.PortCounters{Port: key, Traffic: server.Traffic, Endpoints: []mesh.EndpointCounters{}}
 		for _, d := range server.Destinations {
 			port.Endpoints = append(port.Endpoints, mesh.EndpointCounters{

@@ -19,7 +19,7 @@ func (r RealServer) Key() Key {
 	return Key{Kind: KindRealServer, NS: Mesh, Name: r.Proto, A: r.Server, B: r.Addr}
 }
 func (r RealServer) String() string {
-	return faulty(fmt.Sprintf("IPVS %s/%s destination %s weight %d", r.Server, r.Proto, r.Addr, r.Weight), r.Fault)
+	return faulty(fmt.Sprintf("IPVS %s destination %s weight %d", serverName(r.Proto, r.Server), r.Addr, r.Weight), r.Fault)
 }
 
 // Parent implements Object.
@@ -27,12 +27,12 @@ func (r RealServer) Parent() Key { return VirtualServer{Proto: r.Proto, Addr: r.
 
 // Missing implements Object.
 func (r RealServer) Missing() string {
-	return fmt.Sprintf("IPVS %s/%s has no destination %s.", r.Server, r.Proto, r.Addr)
+	return fmt.Sprintf("IPVS %s has no destination %s.", serverName(r.Proto, r.Server), r.Addr)
 }
 
 // Extra implements Object.
 func (r RealServer) Extra() string {
-	return fmt.Sprintf("IPVS %s/%s has a destination %s that the record does not ask for.", r.Server, r.Proto, r.Addr)
+	return fmt.Sprintf("IPVS %s has a destination %s that the record does not ask for.", serverName(r.Proto, r.Server), r.Addr)
 }
 
 // Differs implements Object.
@@ -42,7 +42,7 @@ func (r RealServer) Differs(have Object) string {
 	case !ok:
 		return differs(r, have)
 	case was.Weight != r.Weight:
-		return fmt.Sprintf("IPVS %s/%s has the destination %s with weight %d; it should be %d.", r.Server, r.Proto, r.Addr, was.Weight, r.Weight)
+		return fmt.Sprintf("IPVS %s has the destination %s with weight %d; it should be %d.", serverName(r.Proto, r.Server), r.Addr, was.Weight, r.Weight)
 	}
-	return fmt.Sprintf("IPVS %s/%s has the destination %s, but it is not as it should be: %s.", r.Server, r.Proto, r.Addr, was.Fault)
+	return fmt.Sprintf("IPVS %s has the destination %s, but it is not as it should be: %s.", serverName(r.Proto, r.Server), r.Addr, was.Fault)
 }

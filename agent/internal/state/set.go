@@ -16,10 +16,22 @@ const (
 	HashIP SetType = "hash:ip"
 	// HashNetPort holds pairs of an IPv4 network and a port of a protocol.
 	HashNetPort SetType = "hash:net,port"
+	// HashIPSkbinfo holds IPv4 addresses, each with a mark.
+	HashIPSkbinfo SetType = "hash:ip skbinfo"
+	// HashIPMark holds pairs of an IPv4 address and a mark.
+	HashIPMark SetType = "hash:ip,mark"
+	// HashIPPort holds pairs of an IPv4 address and a port of a protocol.
+	HashIPPort SetType = "hash:ip,port"
 )
 
-// Set is an ipset in the host's namespace.
+// SetTypes are all of them.
+func SetTypes() []SetType {
+	return []SetType{BitmapPort, HashIP, HashNetPort, HashIPSkbinfo, HashIPMark, HashIPPort}
+}
+
+// Set is an ipset of a namespace.
 type Set struct {
+	NS    NS
 	Name  string
 	Type  SetType
 	Fault string
@@ -34,6 +46,26 @@ func Sets() []Set {
 		{Name: SetPrefix + "limit-tcp", Type: BitmapPort}, {Name: SetPrefix + "limit-udp", Type: BitmapPort},
 		{Name: SetPrefix + "keep-tcp", Type: BitmapPort}, {Name: SetPrefix + "keep-udp", Type: BitmapPort},
 		{Name: AllowTCP, Type: HashNetPort}, {Name: AllowUDP, Type: HashNetPort},
+	}
+}
+
+// The sets of the mesh's namespace, which a node has while the record has networks.
+const (
+	// IdentitySet has the identity of local addresses, as the mark of what they send.
+	IdentitySet = SetPrefix + "id"
+	// PeerSet has pairs of a local address and an identity that reaches it.
+	PeerSet = SetPrefix + "peer"
+	// OpenSet has the ports of containers in networks that any node reaches.
+	OpenSet = SetPrefix + "open"
+	// VIPSet has the VIPs that lead to every port, with their marks for IPVS.
+	VIPSet = SetPrefix + "vip"
+)
+
+// NetworkSets are those sets.
+func NetworkSets() []Set {
+	return []Set{
+		{NS: Mesh, Name: IdentitySet, Type: HashIPSkbinfo}, {NS: Mesh, Name: PeerSet, Type: HashIPMark},
+		{NS: Mesh, Name: OpenSet, Type: HashIPPort}, {NS: Mesh, Name: VIPSet, Type: HashIPSkbinfo},
 	}
 }
 
@@ -100,13 +132,17 @@ func SetNames() (names []string) {
 }
 
 // Key implements Object.
-func (s Set) Key() Key { return Key{Kind: KindSet, Name: s.Name} }
+func (s Set) Key() Key { return Key{Kind: KindSet, NS: s.NS, Name: s.Name} }
 func (s Set) String() string {
-	return faulty(fmt.Sprintf("ipset %s (%s)", s.Name, s.Type), s.Fault)
+	text := fmt.Sprintf("ipset %s (%s)", s.Name, s.Type)
+	if s.NS == Mesh {
+		text += " (" + s.NS.String() + ")"
+	}
+	return faulty(text, s.Fault)
 }
 
 // Parent implements Object.
-func (s Set) Parent() Key { return NoParent }
+func (s Set) Parent() Key { return parentOf(s.NS, "") }
 
 // Missing implements Object.
 func (s Set) Missing() string { return missing(s) }

@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// SetMember is one member of a Set: a port or a range of ports, an address, or a network with
-// a port.
+// SetMember is one member of a Set: a port or a range of ports, an address, also one with a
+// mark or a port, or a network with a port.
 type SetMember struct {
+	NS   NS
 	Set  string
 	Port uint16
 	// Last is the last port of a range that begins at Port, 0 for a single port. Lacks says
@@ -18,13 +19,25 @@ type SetMember struct {
 	Addr  netip.Addr
 	// Bits is the prefix length of a network, 0 in sets without networks.
 	Bits uint8
-	// Proto is tcp or udp in sets of both (PairOfSet), "" where the set says it.
+	// Proto is tcp or udp in sets of both (BothProtocols), "" where the set says it.
 	Proto string
+	// Mark is that of the address: in PeerSet a part of the key.
+	Mark uint32
 }
 
 // Key implements Object.
 func (m SetMember) Key() Key {
-	return Key{Kind: KindSetMember, Name: m.Set, A: netip.AddrPortFrom(m.Addr, m.Port), Sub: uint32(m.Bits) | protoBit(m.Proto) | uint32(m.Last)<<lastShift}
+	sub := uint32(m.Bits) | protoBit(m.Proto) | uint32(m.Last)<<lastShift
+	if m.Set == PeerSet {
+		sub = m.Mark
+	}
+	return Key{Kind: KindSetMember, NS: m.NS, Name: m.Set, A: netip.AddrPortFrom(m.Addr, m.Port), Sub: sub}
+}
+
+// BothProtocols says that members of the set are of tcp or of udp, each as it says itself.
+func BothProtocols(set string) bool {
+	_, both := PairOfSet(set)
+	return both || set == OpenSet
 }
 
 const lastShift = 16
@@ -74,13 +87,24 @@ func protoBit(proto string) uint32 {
 }
 
 func (m SetMember) String() string {
-	if m.Bits != 0 {
+	switch {
+	case m.Bits != 0:
 		return fmt.Sprintf("%s to %s in ipset %s", m.network(), m.port(), m.Set)
+	case m.NS == Mesh:
+		return fmt.Sprintf("address %s in ipset %s", m.marked(), m.Set)
 	}
 	if m.Addr.IsValid() {
 		return fmt.Sprintf("address %s in ipset %s", m.Addr, m.Set)
 	}
 	return fmt.Sprintf("%s in ipset %s", m.ports(), m.Set)
+}
+
+// marked is an address of a set of the mesh's namespace, with what it is paired with.
+func (m SetMember) marked() string {
+	if m.Set == OpenSet {
+		return fmt.Sprintf("%s %s", m.Addr, m.port())
+	}
+	return fmt.Sprintf("%s mark %#x", m.Addr, m.Mark)
 }
 
 func (m SetMember) network() netip.Prefix { return netip.PrefixFrom(m.Addr, int(m.Bits)) }
@@ -90,7 +114,7 @@ func (m SetMember) port() string {
 }
 
 // Parent implements Object.
-func (m SetMember) Parent() Key { return Set{Name: m.Set}.Key() }
+func (m SetMember) Parent() Key { return Set{NS: m.NS, Name: m.Set}.Key() }
 
 // Missing implements Object.
 func (m SetMember) Missing() string {
@@ -99,6 +123,9 @@ func (m SetMember) Missing() string {
 	}
 	if m.Bits != 0 {
 		return fmt.Sprintf("The ipset %s lacks %s for %s, so that clients from there are refused.", m.Set, m.network(), m.port())
+	}
+	if m.NS == Mesh {
+		return fmt.Sprintf("The ipset %s lacks %s, so that members of networks do not reach each other there.", m.Set, m.marked())
 	}
 	if m.Addr.IsValid() {
 		return fmt.Sprintf("The ipset %s lacks the address %s.", m.Set, m.Addr)
@@ -113,6 +140,9 @@ func (m SetMember) Extra() string {
 	}
 	if m.Bits != 0 {
 		return fmt.Sprintf("The ipset %s lets %s in to %s, which the record does not ask for.", m.Set, m.network(), m.port())
+	}
+	if m.NS == Mesh {
+		return fmt.Sprintf("The ipset %s has %s, which the record does not ask for.", m.Set, m.marked())
 	}
 	if m.Addr.IsValid() {
 		return fmt.Sprintf("The ipset %s has the address %s, which the record does not ask for.", m.Set, m.Addr)

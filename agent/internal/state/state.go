@@ -84,6 +84,7 @@ const (
 	KindRule
 	KindSet
 	KindChain
+	KindHairpin
 	KindVirtualServer
 	KindRealServer
 	KindSetMember

@@ -71,6 +71,8 @@ func (s Sysctl) link() string {
 type ManagedSysctl struct {
 	Sysctl
 	Why string
+	// Default is what it is while nothing asks for it; "" for what each node asks for.
+	Default string
 
 	below KernelVersion // only for kernels older than this; zero: all
 }
@@ -120,6 +122,15 @@ func ManagedSysctls(v KernelVersion) []ManagedSysctl {
 		}
 	}
 	return applies
+}
+
+// NetworkSysctls are the settings that a node needs while the record has networks.
+func NetworkSysctls() []ManagedSysctl {
+	reflect := mesh("net.ipv4.fwmark_reflect", "1", "a refusal carries the identity of whom it refuses, or that one's node would drop it")
+	reflect.Default = "0"
+	rate := mesh("net.ipv4.icmp_ratemask", "0", "the kernel sends one refusal a second to each client otherwise, and the others wait")
+	rate.Default = "6168"
+	return []ManagedSysctl{reflect, rate}
 }
 
 // ConntrackPrefix starts the names of conntrack's settings, which are there once

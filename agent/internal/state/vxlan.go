@@ -12,13 +12,19 @@ type VXLAN struct {
 	Local netip.Addr
 	MAC   string // lower case, with colons
 	MTU   int
+	// GBP carries the low 16 bits of a packet's mark to the other side (VXLAN group policy).
+	GBP   bool
 	Fault string
 }
 
 // Key implements Object.
 func (VXLAN) Key() Key { return Key{Kind: KindVXLAN, NS: Mesh, Name: OverlayLink} }
 func (v VXLAN) String() string {
-	return faulty(fmt.Sprintf("link %s (vxlan id %d local %s port %d mac %s mtu %d)", OverlayLink, v.VNI, v.Local, v.Port, v.MAC, v.MTU), v.Fault)
+	gbp := ""
+	if v.GBP {
+		gbp = " gbp"
+	}
+	return faulty(fmt.Sprintf("link %s (vxlan id %d local %s port %d mac %s mtu %d%s)", OverlayLink, v.VNI, v.Local, v.Port, v.MAC, v.MTU, gbp), v.Fault)
 }
 
 // Parent implements Object.

@@ -18,7 +18,7 @@ func (t *tracer) destinations() {
 	s, _ := t.ipvs()
 	var names map[netip.AddrPort]string
 	if t.Record != nil {
-		names = compile.EndpointNames(t.Record, t.Node, t.key)
+		names = compile.EndpointNames(t.Record, t.Node, compile.Published(t.key))
 	}
 	t.overlayLink(s.Destinations)
 	for _, d := range s.Destinations {

@@ -23,10 +23,14 @@ func (p *place) turnsAway(warnings []mesh.Warning, now compile.Conditions) strin
 	return ""
 }
 
-// servesHere says that a service has an endpoint on this node which gets new
+// servesHere says that a published service has an endpoint on this node which gets new
 // connections.
 func (p *place) servesHere(now compile.Conditions) bool {
-	for name := range p.rec.Services {
+	published := map[string]bool{} // a balancer sends nothing to the others
+	for _, port := range p.rec.Ports {
+		published[port.Service] = true
+	}
+	for name := range published {
 		if _, local := compile.Serves(p.rec, p.node, name, now); local > 0 {
 			return true
 		}

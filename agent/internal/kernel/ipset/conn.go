@@ -17,7 +17,10 @@ import (
 
 // Conn is a socket for the sets of one namespace. It is not for use by several goroutines
 // at once.
-type Conn struct{ conn *nlmsg.Conn }
+type Conn struct {
+	conn *nlmsg.Conn
+	ns   state.NS
+}
 
 // Of include/uapi/linux/netfilter/ipset/ip_set.h.
 const (
@@ -27,13 +30,13 @@ const (
 	nested        = unix.NLA_F_NESTED
 )
 
-// Open opens a socket in a namespace.
-func Open(ns netns.Handle) (*Conn, error) {
+// Open opens a socket in a namespace, which is the host's or the mesh's.
+func Open(ns netns.Handle, which state.NS) (*Conn, error) {
 	conn, err := nlmsg.Dial(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for ipset: %w", err)
 	}
-	return &Conn{conn}, nil
+	return &Conn{conn, which}, nil
 }
 
 // Close gives back the socket.
@@ -106,7 +109,7 @@ func (s *Conn) Size(name string) (n uint32, err error) {
 
 // List shows the members of a set; a large one comes in several messages.
 func (s *Conn) List(name string, each func(state.SetMember)) (state.Set, error) {
-	set := state.Set{Name: name}
+	set := state.Set{NS: s.ns, Name: name}
 	s.message(nl.IPSET_CMD_LIST, name)
 	err := s.conn.Do(func(message []byte) { parse(&set, message, each) })
 	return set, setError(err)
@@ -120,21 +123,25 @@ func (s *Conn) Has(m state.SetMember) (bool, error) {
 	return err == nil, nlmsg.Ignore(err, nl.IPSetError(nl.IPSET_ERR_EXIST), unix.ENOENT)
 }
 
-// maxNetworks is how many pairs of network and port fit into a set: the kernel's default
-// of 65,536 is 5,000 ports with 13 networks each.
-const maxNetworks = 1 << 20
+// maxPairs is how many pairs fit into a set: the kernel's default of 65,536 is 5,000 ports
+// with 13 networks each.
+const maxPairs = 1 << 20
 
 // Create makes an empty set; one that is there already is left as it is.
 func (s *Conn) Create(set state.Set) error {
-	family, revision := byte(unix.AF_UNSPEC), byte(0)
-	switch set.Type {
-	case state.HashIP:
-		family, revision = unix.AF_INET, 1
+	family, revision, name := byte(unix.AF_INET), byte(0), string(set.Type)
+	switch set.Type { // the revision is the first with what we use of it
+	case state.BitmapPort:
+		family = unix.AF_UNSPEC
+	case state.HashIP, state.HashIPPort:
+		revision = 1
 	case state.HashNetPort:
-		family, revision = unix.AF_INET, 3
+		revision = 3
+	case state.HashIPSkbinfo:
+		revision, name = 4, string(state.HashIP)
 	}
 	s.message(nl.IPSET_CMD_CREATE, set.Name)
-	s.conn.AttrText(nl.IPSET_ATTR_TYPENAME, string(set.Type))
+	s.conn.AttrText(nl.IPSET_ATTR_TYPENAME, name)
 	s.conn.Attr(nl.IPSET_ATTR_REVISION, revision)
 	s.conn.Attr(nl.IPSET_ATTR_FAMILY, family)
 	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
@@ -142,8 +149,10 @@ func (s *Conn) Create(set state.Set) error {
 	case state.BitmapPort:
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT_FROM|netOrder, 0)
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT_TO|netOrder, 65535)
-	case state.HashNetPort:
-		s.conn.Attr(nl.IPSET_ATTR_MAXELEM|netOrder, binary.BigEndian.AppendUint32(nil, maxNetworks)...)
+	case state.HashNetPort, state.HashIPMark, state.HashIPPort:
+		s.conn.Attr(nl.IPSET_ATTR_MAXELEM|netOrder, binary.BigEndian.AppendUint32(nil, maxPairs)...)
+	case state.HashIPSkbinfo:
+		s.conn.Attr(nl.IPSET_ATTR_CADT_FLAGS|netOrder, binary.BigEndian.AppendUint32(nil, nl.IPSET_FLAG_WITH_SKBINFO)...)
 	}
 	s.conn.End(data)
 	return s.do(nil)
@@ -198,8 +207,8 @@ func (s *Conn) Bulk(ops []state.Op) (left []state.Op) {
 	return left
 }
 
-// protocolOf is that of a member of a set of type state.HashNetPort: its own, in a set of
-// both, else the set's.
+// protocolOf is that of a member of a set of addresses, or networks, and ports: its own, in
+// a set of both, else the set's.
 func protocolOf(m state.SetMember) uint8 {
 	if m.Set == state.AllowUDP || m.Proto == "udp" {
 		return unix.IPPROTO_UDP
@@ -217,8 +226,17 @@ func (s *Conn) memberData(m state.SetMember) {
 	data := s.conn.Nest(nl.IPSET_ATTR_DATA | nested)
 	if m.Bits != 0 {
 		s.conn.Attr(nl.IPSET_ATTR_CIDR, m.Bits)
+	}
+	if m.Bits != 0 || m.Set == state.OpenSet {
 		s.conn.Attr(nl.IPSET_ATTR_PROTO, protocolOf(m))
 		s.conn.AttrPort(nl.IPSET_ATTR_PORT|netOrder, m.Port)
+	}
+	switch m.Set {
+	case state.PeerSet:
+		s.conn.Attr(nl.IPSET_ATTR_MARK|netOrder, binary.BigEndian.AppendUint32(nil, m.Mark)...)
+	case state.IdentitySet, state.VIPSet:
+		mark := binary.BigEndian.AppendUint32(nil, m.Mark)
+		s.conn.Attr(nl.IPSET_ATTR_SKBMARK|netOrder, append(mark, 0xff, 0xff, 0xff, 0xff)...) // and its mask
 	}
 	if m.Addr.IsValid() {
 		ip, addr := s.conn.Nest(nl.IPSET_ATTR_IP|nested), m.Addr.As4()

@@ -23,16 +23,19 @@ func elements(header []byte) (n uint32) {
 
 // parse reads one message of a list of the set.
 func parse(set *state.Set, message []byte, each func(state.SetMember)) {
-	_, both := state.PairOfSet(set.Name)
+	both := state.BothProtocols(set.Name)
 	for typ, value := range nlmsg.NetfilterAttrs(message) {
 		switch typ {
 		case nl.IPSET_ATTR_TYPENAME:
 			set.Type = setType(value)
 		case nl.IPSET_ATTR_DATA:
+			if set.Type == state.HashIP && flags(value)&nl.IPSET_FLAG_WITH_SKBINFO != 0 {
+				set.Type = state.HashIPSkbinfo
+			}
 			set.Fault = setFault(value)
 		case nl.IPSET_ATTR_ADT:
 			for _, entry := range nlmsg.Attrs(value) {
-				if m, ours := memberOf(set.Name, both, entry); ours {
+				if m, ours := memberOf(*set, both, entry); ours {
 					each(m)
 				}
 			}
@@ -40,8 +43,20 @@ func parse(set *state.Set, message []byte, each func(state.SetMember)) {
 	}
 }
 
+var setTypes = state.SetTypes()
+
+// flags are those of a set's header.
+func flags(header []byte) (flags uint32) {
+	for typ, value := range nlmsg.Attrs(header) {
+		if typ == nl.IPSET_ATTR_CADT_FLAGS && len(value) == 4 {
+			flags = binary.BigEndian.Uint32(value)
+		}
+	}
+	return flags
+}
+
 func setType(value []byte) state.SetType {
-	for _, ours := range [...]state.SetType{state.BitmapPort, state.HashIP, state.HashNetPort} {
+	for _, ours := range setTypes {
 		if string(value[:max(0, len(value)-1)]) == string(ours) {
 			return ours
 		}
@@ -70,8 +85,8 @@ func setFault(header []byte) string {
 
 // memberOf is false for a member of a protocol that is not the set's: it is of no effect.
 // both says that the set has members of tcp and of udp.
-func memberOf(set string, both bool, entry []byte) (m state.SetMember, ours bool) {
-	m, ours = state.SetMember{Set: set}, true
+func memberOf(set state.Set, both bool, entry []byte) (m state.SetMember, ours bool) {
+	m, ours = state.SetMember{NS: set.NS, Set: set.Name}, true
 	protocol := uint8(unix.IPPROTO_TCP)
 	for typ, value := range nlmsg.Attrs(entry) {
 		switch typ {
@@ -85,10 +100,14 @@ func memberOf(set string, both bool, entry []byte) (m state.SetMember, ours bool
 			m.Bits = nlmsg.Byte(value)
 		case nl.IPSET_ATTR_PROTO:
 			protocol = nlmsg.Byte(value)
+		case nl.IPSET_ATTR_MARK, nl.IPSET_ATTR_SKBMARK: // the latter with its mask
+			if len(value) >= 4 {
+				m.Mark = binary.BigEndian.Uint32(value)
+			}
 		}
 	}
 	switch {
-	case m.Bits == 0:
+	case m.Bits == 0 && m.Set != state.OpenSet:
 	case both && protocol == unix.IPPROTO_TCP:
 		m.Proto = "tcp"
 	case both && protocol == unix.IPPROTO_UDP:

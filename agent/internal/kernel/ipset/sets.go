@@ -47,17 +47,17 @@ const maxTests = 32
 // it shows the ports, one by one.
 func (s *Conn) Find(set string, members []state.SetMember, found func(state.SetMember)) error {
 	isRange := func(m state.SetMember) bool { return m.Last != 0 }
-	if len(members) > maxTests || slices.ContainsFunc(members, isRange) {
+	if len(members) > maxTests || slices.ContainsFunc(members, isRange) || marks(set) {
 		wanted, ranges := map[state.SetMember]bool{}, []state.SetMember{}
 		for _, m := range members {
 			if isRange(m) {
 				ranges = append(ranges, m)
 			} else {
-				wanted[m] = true
+				wanted[withoutMark(m)] = true
 			}
 		}
 		_, err := s.List(set, func(m state.SetMember) {
-			if wanted[m] || slices.ContainsFunc(ranges, m.Overlaps) {
+			if wanted[withoutMark(m)] || slices.ContainsFunc(ranges, m.Overlaps) {
 				found(m)
 			}
 		})
@@ -78,6 +78,16 @@ func (s *Conn) Find(set string, members []state.SetMember, found func(state.SetM
 	return nil
 }
 
+// marks says that members of the set have marks, which the test of a member does not compare.
+func marks(set string) bool { return set == state.IdentitySet || set == state.VIPSet }
+
+func withoutMark(m state.SetMember) state.SetMember {
+	if marks(m.Set) {
+		m.Mark = 0
+	}
+	return m
+}
+
 // Put makes a set that is not there.
 func (s *Conn) Put(set state.Set) error {
 	err := s.Create(set)
@@ -90,7 +100,7 @@ func (s *Conn) Put(set state.Set) error {
 // Replace puts a right set into the place of a wrong one. Rules may refer to it, so it
 // is swapped for a new one; its members come with the caller's next plan.
 func (s *Conn) Replace(set state.Set) error {
-	spare := state.Set{Name: set.Name + "-new", Type: set.Type}
+	spare := state.Set{NS: set.NS, Name: set.Name + "-new", Type: set.Type}
 	if err := s.Create(spare); err != nil {
 		return err
 	}

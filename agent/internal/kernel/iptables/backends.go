@@ -58,7 +58,7 @@ func tablesOfThread() ([]string, error) {
 		return nil, err
 	}
 	defer ns.Close()
-	return legacyTables(&netns.Space{NS: ns})
+	return legacyTables(ns)
 }
 
 // countRules counts by table; a host that lacks the program of one kind has no

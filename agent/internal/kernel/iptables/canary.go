@@ -16,6 +16,7 @@ import (
 
 // Canary tells whether the tables of a namespace have changed.
 type Canary struct {
+	ns        netns.Handle // a descriptor of its own
 	netfilter *nl.NetlinkSocket
 	raw       int
 	names     []string
@@ -23,9 +24,13 @@ type Canary struct {
 
 // NewCanary returns one that looks at these tables, where they are legacy ones.
 func NewCanary(ns netns.Handle, names ...string) (*Canary, error) {
-	c := &Canary{names: names}
-	var err error
+	own, err := unix.FcntlInt(uintptr(ns), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("keep a network namespace open: %w", err)
+	}
+	c := &Canary{ns: netns.Handle(own), names: names}
 	if c.netfilter, err = nlmsg.Socket(ns, unix.NETLINK_NETFILTER); err != nil {
+		unix.Close(own)
 		return nil, fmt.Errorf("open a netlink socket for nf_tables: %w", err)
 	}
 	err = netns.Do(ns, func() (err error) {
@@ -34,6 +39,7 @@ func NewCanary(ns netns.Handle, names ...string) (*Canary, error) {
 	})
 	if err != nil {
 		c.netfilter.Close()
+		unix.Close(own)
 		return nil, fmt.Errorf("open a socket for the state of netfilter: %w", err)
 	}
 	return c, nil
@@ -43,12 +49,12 @@ func NewCanary(ns netns.Handle, names ...string) (*Canary, error) {
 func (c *Canary) Close() {
 	c.netfilter.Close()
 	unix.Close(c.raw)
+	unix.Close(int(c.ns))
 }
 
 // Read returns nf_tables' generation, which every change in the namespace raises, or
-// the sizes of the legacy tables; "" where it cannot tell. host is set for the host's namespace: asking
-// for a legacy table makes it, so only those are asked for that are there.
-func (c *Canary) Read(nft bool, host *netns.Space) string {
+// the sizes of the legacy tables; "" where it cannot tell.
+func (c *Canary) Read(nft bool) string {
 	if nft {
 		number, err := generation(c.netfilter.GetFd())
 		if err != nil {
@@ -56,7 +62,7 @@ func (c *Canary) Read(nft bool, host *netns.Space) string {
 		}
 		return strconv.FormatUint(uint64(number), 10)
 	}
-	return c.legacy(host)
+	return c.legacy()
 }
 
 // UsesNFT says which of its two kinds iptables is here: the program that its

@@ -22,19 +22,19 @@ type legacyInfo struct {
 
 const getLegacyInfo = 64 // IPT_SO_GET_INFO
 
-// legacy is the number of rules and the size in bytes of each table.
-func (c *Canary) legacy(host *netns.Space) string {
-	names := c.names
-	if host != nil {
-		there, err := legacyTables(host)
-		if err != nil {
-			return ""
-		}
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(there, name) })
+// legacy is the number of rules and the size in bytes of each table. Asking for a table makes
+// it, so only those are asked for that are there.
+func (c *Canary) legacy() string {
+	there, err := legacyTables(c.ns)
+	if err != nil {
+		return ""
 	}
 	var b strings.Builder
 	b.WriteString("legacy")
-	for _, name := range names {
+	for _, name := range c.names {
+		if !slices.Contains(there, name) {
+			continue
+		}
 		var info legacyInfo
 		copy(info.name[:], name)
 		if err := nlmsg.GetSockopt(c.raw, getLegacyInfo, &info); err != nil {
@@ -46,8 +46,8 @@ func (c *Canary) legacy(host *netns.Space) string {
 }
 
 // legacyTables lists the tables that are there in a namespace.
-func legacyTables(s *netns.Space) (names []string, err error) {
-	err = s.Do(func() error {
+func legacyTables(ns netns.Handle) (names []string, err error) {
+	err = netns.Do(ns, func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
 		names = strings.Fields(string(text))
 		if os.IsNotExist(err) { // the kernel has none of them

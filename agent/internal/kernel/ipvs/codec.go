@@ -33,7 +33,7 @@ func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "m
 
 func serviceOf(v state.VirtualServer) *moby.Service {
 	s := &moby.Service{AddressFamily: unix.AF_INET, SchedName: v.Scheduler, Netmask: netmask(32)}
-	if mark, isRange := mesh.RangeMark(v.Addr.Addr()); isRange {
+	if mark, byMark := mesh.ServerMark(v.Addr); byMark {
 		s.FWMark = mark
 	} else {
 		s.Protocol, s.Address, s.Port = protocolNumber(v.Proto), v.Addr.Addr().AsSlice(), v.Addr.Port()
@@ -64,7 +64,7 @@ func virtualOf(s *moby.Service) state.VirtualServer {
 	if s.Protocol == unix.IPPROTO_UDP {
 		v.Proto = "udp"
 	}
-	if proto, at, isRange := mesh.RangeOfMark(s.FWMark); isRange {
+	if proto, at, ok := mesh.ServerOfMark(s.FWMark); ok {
 		v.Proto, v.Addr = string(proto), at
 	}
 	if s.Flags&servicePersistent != 0 {
@@ -99,10 +99,10 @@ func netmask(prefixLength int) uint32 {
 }
 
 // isOurs is false of services of IPv6, and of those by a firewall mark that no range of ports
-// has: they are not ours to make, and somebody who puts one into our namespace keeps it.
+// and no VIP has: they are not ours to make, and somebody who puts one into our namespace keeps it.
 func isOurs(s *moby.Service) bool {
-	_, _, isRange := mesh.RangeOfMark(s.FWMark)
-	return s.AddressFamily == unix.AF_INET && (s.FWMark == 0 || isRange)
+	_, _, ok := mesh.ServerOfMark(s.FWMark)
+	return s.AddressFamily == unix.AF_INET && (s.FWMark == 0 || ok)
 }
 
 func protocolNumber(proto string) uint16 {

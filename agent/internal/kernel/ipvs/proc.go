@@ -51,7 +51,7 @@ func readDestinations(service func(proto string, addr netip.AddrPort), dest func
 //	  -> 0AFF0202:0000      Masq    1      0          0
 //
 // (ip_vs_info_seq_show), and passes over services of IPv6, and by firewall marks that no range
-// of ports has. It makes nothing for the garbage collector: there are 50,000 lines.
+// of ports and no VIP has. It makes nothing for the garbage collector: there are 50,000 lines.
 func parseDestinations(text io.Reader, service func(proto string, addr netip.AddrPort), dest func(listed)) error {
 	const heading = 3
 	lines := bufio.NewReaderSize(text, 1<<14)
@@ -68,10 +68,10 @@ func parseDestinations(text io.Reader, service func(proto string, addr netip.Add
 		case n <= heading || len(first) == 0:
 		case string(first) != "->":
 			at = state.RealServer{}
-			if at.Proto, at.Server, err = parseVirtual(first, rest); at.Proto != "" && err == nil {
+			if at.Proto, at.Server, err = parseVirtual(first, rest); at.Server.IsValid() && err == nil {
 				service(at.Proto, at.Server)
 			}
-		case at.Proto != "":
+		case at.Server.IsValid():
 			r := listed{RealServer: at}
 			if r.Addr, err = r.parse(rest); err == nil {
 				dest(r)
@@ -133,8 +133,8 @@ func parseMark(rest []byte) (proto string, addr netip.AddrPort, err error) {
 	if !ok || len(word) != 8 {
 		return "", addr, fmt.Errorf("%q is no firewall mark", word)
 	}
-	p, at, isRange := mesh.RangeOfMark(mark)
-	if !isRange {
+	p, at, ok := mesh.ServerOfMark(mark)
+	if !ok {
 		return "", addr, nil
 	}
 	return string(p), at, nil

@@ -62,6 +62,7 @@ func overlayOf(vx *netlink.Vxlan) state.VXLAN {
 		Local: nlmsg.ToAddr(vx.SrcAddr),
 		MAC:   vx.HardwareAddr.String(),
 		MTU:   vx.MTU,
+		GBP:   vx.GBP,
 		Fault: overlayFault(vx),
 	}
 }
@@ -105,6 +106,8 @@ func PutVXLAN(ctx context.Context, host, mesh *netns.Space, want state.VXLAN) er
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("%s already has VNI %d on port %d: %w", sameVNI(host, want), want.VNI, want.Port, err)
+	case errors.Is(err, unix.EADDRINUSE) && otherGBP(host, want):
+		return fmt.Errorf("another VXLAN device has UDP port %d, and devices of one port must agree on the flag gbp, which networks need: choose another vxlan_port for the cluster: %w", want.Port, err)
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("another program has UDP port %d (see ss -lunp): %w", want.Port, err)
 	case errors.Is(err, unix.EOPNOTSUPP):
@@ -147,6 +150,9 @@ func makeVXLAN(host, mesh *netns.Space, want state.VXLAN) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_PORT_RANGE, slices.Concat(nl.BEUint16Attr(firstSourcePort), nl.BEUint16Attr(sourcePortsEnd)))
 	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(0))
 	data.AddRtAttr(nl.IFLA_VXLAN_UDP_CSUM, nl.Uint8Attr(0))
+	if want.GBP {
+		data.AddRtAttr(nl.IFLA_VXLAN_GBP, nil) // a flag: that it is there says it
+	}
 	req.AddData(info)
 	return host.Do(func() error {
 		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
@@ -167,6 +173,15 @@ func sameVNI(host *netns.Space, want state.VXLAN) string {
 		}
 	}
 	return "a device in another network namespace"
+}
+
+// otherGBP says that another device of the host has the port, and differs in the flag.
+func otherGBP(host *netns.Space, want state.VXLAN) bool {
+	links, err := nlmsg.List("links", host.Netlink.LinkList)
+	return err == nil && slices.ContainsFunc(links, func(l netlink.Link) bool {
+		vx, ok := l.(*netlink.Vxlan)
+		return ok && uint16(vx.Port) == want.Port && vx.GBP != want.GBP
+	})
 }
 
 // RemoveVXLAN removes the overlay's device.

@@ -57,7 +57,7 @@ func New(originals Originals, root string, version state.KernelVersion, load fun
 
 // managed is every setting that compile may ask for, whatever its value.
 func managed(version state.KernelVersion) []state.ManagedSysctl {
-	all := state.ManagedSysctls(version)
+	all := append(state.ManagedSysctls(version), state.NetworkSysctls()...)
 	for _, o := range state.Idle(0, 0) {
 		if s, ok := o.(state.Sysctl); ok {
 			all = append(all, state.ManagedSysctl{Sysctl: s})
@@ -79,7 +79,7 @@ func (s *Settings) Observe(space *netns.Space, ns state.NS, links []string, into
 			if err != nil {
 				return err
 			}
-			if there {
+			if there && value != m.Default {
 				into.Put(state.Sysctl{NS: ns, Name: m.Name, Value: value})
 			}
 		}
@@ -153,8 +153,13 @@ func (s *Settings) loaded(ctx context.Context, name string) (string, error) {
 	return value, err
 }
 
-// Remove puts a setting of the host back, unless somebody has changed it since. Those of links and of the mesh's namespace go with them.
-func (s *Settings) Remove(host *netns.Space, old state.Sysctl) error {
+// Remove puts a setting of the host back, unless somebody has changed it since, and one of
+// the mesh's namespace that not each node asks for. The others go with their link, or with
+// the namespace, which is nil where it has gone.
+func (s *Settings) Remove(host, mesh *netns.Space, old state.Sysctl) error {
+	if value := s.defaultOf(old); value != "" && mesh != nil {
+		return mesh.Do(func() error { return Write(old.Name, value) })
+	}
 	if !old.Global() {
 		return nil
 	}
@@ -176,6 +181,16 @@ func (s *Settings) Remove(host *netns.Space, old state.Sysctl) error {
 		return fmt.Errorf("put back %s: %w", original, err)
 	}
 	return s.originals.Delete(old.Name)
+}
+
+// defaultOf is the value of a setting that not each node asks for, while nothing does.
+func (s *Settings) defaultOf(set state.Sysctl) string {
+	for _, m := range s.managed {
+		if m.NS == set.NS && m.Name == set.Name {
+			return m.Default
+		}
+	}
+	return ""
 }
 
 // managedValue is what we set it to; what was observed may be somebody else's.

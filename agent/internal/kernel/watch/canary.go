@@ -19,12 +19,14 @@ type Reading struct {
 	Chains   string // of both namespaces
 	Services uint32 // how many IPVS has
 	sets     [maxSets]uint32
-	inode    uint64 // of the mesh's namespace
+	networks [maxNetworkSets]uint32 // the sets of the mesh's namespace
+	inode    uint64                 // of the mesh's namespace
 }
 
 const (
-	maxSets = 64
-	unknown = ^uint32(0)
+	maxSets        = 64
+	maxNetworkSets = 4
+	unknown        = ^uint32(0)
 )
 
 // setNames are the sets that every node has; byAddress has those that it has for each pair
@@ -32,6 +34,8 @@ const (
 var (
 	setNames  = state.SetNames()
 	byAddress = setsOfPairs()
+	// networkSets are those of the mesh's namespace while the record has networks, all or none.
+	networkSets = state.NetworkSets()
 )
 
 func setsOfPairs() (pairs [][]string) {
@@ -49,6 +53,9 @@ func setsOfPairs() (pairs [][]string) {
 
 // Members is the number of members of a set, nil if it is not one that is watched.
 func (r *Reading) Members(set string) *uint32 {
+	if i := slices.IndexFunc(networkSets, func(s state.Set) bool { return s.Name == set }); i >= 0 {
+		return &r.networks[i]
+	}
 	i := slices.Index(setNames, set)
 	if pair, ok := state.PairOfSet(set); ok && i < 0 {
 		i = len(setNames)
@@ -66,14 +73,15 @@ func (r *Reading) Members(set string) *uint32 {
 // read asks the kernel. The lock is held.
 func (w *Watch) read() Reading {
 	r := Reading{sets: w.canary.members(), Services: unknown}
-	host := w.canary.Read(w.nft, w.options.Host)
+	host := w.canary.Read(w.nft)
 	if w.mesh == nil {
 		r.Chains = host
 		return r
 	}
 	r.inode = w.mesh.inode
 	r.Services = w.mesh.canary.services()
-	if mesh := w.mesh.canary.Read(w.nft, nil); host != "" && mesh != "" {
+	r.networks = w.mesh.canary.members()
+	if mesh := w.mesh.canary.Read(w.nft); host != "" && mesh != "" {
 		r.Chains = host + "/" + mesh
 	}
 	return r
@@ -81,7 +89,7 @@ func (w *Watch) read() Reading {
 
 // told says that everything could be told.
 func (r Reading) told() bool {
-	return r.Chains != "" && r.Services != unknown && !slices.Contains(r.sets[:], unknown)
+	return r.Chains != "" && r.Services != unknown && !slices.Contains(r.sets[:], unknown) && !slices.Contains(r.networks[:], unknown)
 }
 
 // canary asks in the host's namespace.
@@ -91,7 +99,7 @@ type canary struct {
 }
 
 func newCanary(ns netns.Handle) (*canary, error) {
-	sets, err := ipset.Open(ns)
+	sets, err := ipset.Open(ns, state.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -110,21 +118,14 @@ func (c *canary) close() {
 
 func (c *canary) members() (sizes [maxSets]uint32) {
 	for i, name := range setNames {
-		n, err := c.sets.Size(name)
-		if err != nil {
-			n = unknown
-		}
-		sizes[i] = n
+		sizes[i], _ = size(c.sets, name)
 	}
 	i := len(setNames)
 	for _, names := range byAddress {
 		for at, name := range names {
-			n, err := c.sets.Size(name)
-			if at == 0 && errors.Is(err, unix.ENOENT) {
+			n, there := size(c.sets, name)
+			if at == 0 && !there {
 				return sizes // no pair is in use from here on
-			}
-			if err != nil {
-				n = unknown
 			}
 			sizes[i] = n
 			i++
@@ -133,15 +134,30 @@ func (c *canary) members() (sizes [maxSets]uint32) {
 	return sizes
 }
 
+// size is how many members a set has; there is false without the set.
+func size(sets *ipset.Conn, name string) (n uint32, there bool) {
+	n, err := sets.Size(name)
+	if err != nil {
+		return unknown, !errors.Is(err, unix.ENOENT)
+	}
+	return n, true
+}
+
 // meshCanary asks in the mesh's namespace.
 type meshCanary struct {
 	*iptables.Canary
 	servers *ipvs.Info
+	sets    *ipset.Conn
 }
 
 func newMeshCanary(ns netns.Handle) (*meshCanary, error) {
-	tables, err := iptables.NewCanary(ns, "nat", "raw")
+	tables, err := iptables.NewCanary(ns, "nat", "raw", "mangle", "filter")
 	if err != nil {
+		return nil, err
+	}
+	sets, err := ipset.Open(ns, state.Mesh)
+	if err != nil {
+		tables.Close()
 		return nil, err
 	}
 	var info *ipvs.Info
@@ -151,14 +167,28 @@ func newMeshCanary(ns netns.Handle) (*meshCanary, error) {
 	})
 	if err != nil {
 		tables.Close()
+		sets.Close()
 		return nil, err
 	}
-	return &meshCanary{tables, info}, nil
+	return &meshCanary{tables, info, sets}, nil
 }
 
 func (c *meshCanary) close() {
 	c.Close()
 	c.servers.Close()
+	c.sets.Close()
+}
+
+// members asks for one set only while there are no networks.
+func (c *meshCanary) members() (sizes [maxNetworkSets]uint32) {
+	for i, set := range networkSets {
+		n, there := size(c.sets, set.Name)
+		if i == 0 && !there {
+			return sizes
+		}
+		sizes[i] = n
+	}
+	return sizes
 }
 
 func (c *meshCanary) services() uint32 {
