@@ -26,6 +26,8 @@ type Conditions struct {
 	// Absent are the slots of all nodes that are empty (true), or whose node is silent, so
 	// that they may be (false).
 	Absent map[netip.Addr]bool
+	// Leaving are slots of this node that the record does not have any more, while connections to them may last, and the networks that they were in.
+	Leaving map[netip.Addr]mesh.NetworkSet
 }
 
 // Check is one thing that a node checks for a service: an address of an
