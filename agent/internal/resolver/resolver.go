@@ -59,7 +59,8 @@ type Resolver struct {
 	store     Store
 	now       func() time.Time
 	forwarder *forwarder
-	port      uint16 // dnsPort but in tests
+	port      uint16                         // dnsPort but in tests
+	spaceOf   func(syscall.Conn) (id uint64) // the function of the name but in tests
 
 	table atomic.Pointer[names.Table]    // nil while there are no networks
 	at    atomic.Pointer[netip.AddrPort] // R
@@ -105,7 +106,7 @@ func New(o Options) *Resolver {
 		o.Store = noStore{}
 	}
 	r := &Resolver{
-		kernel: o.Kernel, log: o.Log, store: o.Store, now: o.Now, port: dnsPort, inherited: o.Inherited,
+		kernel: o.Kernel, log: o.Log, store: o.Store, now: o.Now, port: dnsPort, spaceOf: spaceOf, inherited: o.Inherited,
 		wake: make(chan struct{}, 1), unkept: rate.Sometimes{Interval: time.Hour},
 		forwarder: newForwarder(&upstream{path: o.Resolv, port: dnsPort, now: o.Now}),
 	}

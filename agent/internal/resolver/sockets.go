@@ -126,7 +126,7 @@ func (r *Resolver) adopt(s *sockets) (kept bool) {
 	files := r.inherited
 	for _, f := range files[datagramName] {
 		if c, err := net.FilePacketConn(f); err == nil {
-			if u, ok := c.(*net.UDPConn); ok && s.datagrams == nil && s.holds(u, u.LocalAddr()) {
+			if u, ok := c.(*net.UDPConn); ok && s.datagrams == nil && r.holds(s.place, u, u.LocalAddr()) {
 				s.datagrams = u
 			} else {
 				c.Close()
@@ -135,7 +135,7 @@ func (r *Resolver) adopt(s *sockets) (kept bool) {
 	}
 	for _, f := range files[streamName] {
 		if l, err := net.FileListener(f); err == nil {
-			if t, ok := l.(*net.TCPListener); ok && s.streams == nil && s.holds(t, t.Addr()) {
+			if t, ok := l.(*net.TCPListener); ok && s.streams == nil && r.holds(s.place, t, t.Addr()) {
 				s.streams = t
 			} else {
 				l.Close()
@@ -154,8 +154,8 @@ func (r *Resolver) adopt(s *sockets) (kept bool) {
 
 // holds says that a socket is at the place: what the store has may be of a namespace that is
 // gone, and comes back as if all were well.
-func (p place) holds(c syscall.Conn, at net.Addr) bool {
-	return at.String() == p.from.String() && spaceOf(c) == p.space
+func (r *Resolver) holds(p place, c syscall.Conn, at net.Addr) bool {
+	return at.String() == p.from.String() && r.spaceOf(c) == p.space
 }
 
 // spaceOf is the id of the network namespace that a socket is in, 0 where that cannot be told.
