@@ -95,6 +95,7 @@ func (s *spaces) InMesh(fn func() error) error {
 type store struct {
 	mu   sync.Mutex
 	kept map[string][]*os.File
+	puts atomic.Int32
 }
 
 func (s *store) Keep(name string, socket syscall.Conn) error {
@@ -104,6 +105,7 @@ func (s *store) Keep(name string, socket syscall.Conn) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.puts.Add(1)
 	return raw.Control(func(fd uintptr) {
 		if dup, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			s.kept[name] = append(s.kept[name], os.NewFile(uintptr(dup), name))
