@@ -103,7 +103,7 @@ func TestConditions_Update(t *testing.T) {
 	h.is(false, 1)
 	key := mesh.PortKey{Port: 8080, Protocol: mesh.TCP}
 	c.update(webOf(t, nil), "n1", map[mesh.PortKey][]netip.AddrPort{key: {to(3)}})
-	expect(t, "conditions", fmt.Sprint(c.now), "{map[{web 10.255.1.2:80}:true] map[8080/tcp:[10.255.2.2:80]] {false } map[] map[]}")
+	expect(t, "conditions", fmt.Sprint(c.now), "{map[{web 10.255.1.2:80}:true] map[8080/tcp:[10.255.2.2:80]] {false } map[] map[] map[]}")
 	c.forget()
 	expect(t, "after a host is left", fmt.Sprint(c.now, c.allFail), fmt.Sprint(compile.Conditions{}, map[mesh.PortKey]bool(nil)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -87,9 +88,22 @@ type Options struct {
 	Health Health
 	// Slots may be nil: then no slot is ever filled.
 	Slots Slots
+	// Names may be nil: then nobody asks for names.
+	Names Names
 	// Drains is the path of the file that keeps what drains, "" keeps nothing.
 	Drains string
 }
+
+// Names answers the members of networks.
+type Names interface {
+	// Follow has it answer by what the kernel was brought to. It is called after every pass.
+	Follow(rec *mesh.Record, node string, now compile.Conditions)
+}
+
+// noNames answers nobody.
+type noNames struct{}
+
+func (noNames) Follow(*mesh.Record, string, compile.Conditions) {}
 
 // noFirewall has nothing to be told.
 type noFirewall struct{}

@@ -64,6 +64,9 @@ func New(o Options) *Reconciler {
 	if o.Slots == nil {
 		o.Slots = noSlots{}
 	}
+	if o.Names == nil {
+		o.Names = noNames{}
+	}
 	if o.Firewall == nil {
 		o.Firewall = noFirewall{}
 	}
