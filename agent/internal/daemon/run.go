@@ -20,6 +20,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/firewall"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/hostsfile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/installer"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
@@ -174,11 +175,12 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Kernel: k, Log: d.Log, Resolv: d.Path("etc/resolv.conf"),
 		Store: fdStore{}, Inherited: activation.FilesWithNames(),
 	})
+	hosts := hostsfile.New(d.HostsFile())
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: d.Log,
 		Files:  append(d.ownFiles(digest), store),
 		Memory: reconcile.Memory{Applied: d.Applied(), Repairs: d.Repairs()}, Hash: store.Hash,
-		Health: a.health, Slots: a.containers, Names: a.resolver, Drains: d.Drains(), Firewall: firewalld,
+		Health: a.health, Slots: a.containers, Names: a.resolver, Drains: d.Drains(), Firewall: firewalld, HostsFile: hosts,
 	}
 	if watch != nil {
 		options.Watch = watch
@@ -199,7 +201,7 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      node.Host(d.Layout),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings, a.resolver.Warnings},
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings, a.resolver.Warnings, hosts.Warnings},
 		SelfTest:  a.selftest, Slots: a.containers.Slots,
 		Log: d.Log, Version: d.Version, BinarySHA256: digest, Now: time.Now,
 	})
