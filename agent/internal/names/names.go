@@ -1,5 +1,5 @@
 // Package names answers what the members of networks ask for by name: services, their
-// aliases and containers, and the reverse. Who asks is an address of this node: a slot sees
+// aliases and containers, and the reverse. An asker is an address of this node: a slot sees
 // the names of its service's networks, the host's processes those of their host's.
 //
 // It is pure. A Directory is what a record has of names; under the conditions of the moment
