@@ -3,6 +3,7 @@ module github.com/routingmesh/terraform-provider-routingmesh
 go 1.26.10
 
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/godbus/dbus/v5 v5.2.4
 	github.com/google/go-cmp v0.7.0
 	github.com/google/nftables v0.3.0

@@ -12,7 +12,7 @@ on() {
 
 pids=() rc=0
 on n1 1/3 ./agent/internal/kernel/... & pids+=($!)
-on n2 2/3 ./agent/internal/kernel/ ./agent/internal/health/... ./agent/internal/presence/ & pids+=($!)
+on n2 2/3 ./agent/internal/kernel/ ./agent/internal/health/... ./agent/internal/presence/ ./agent/internal/resolver/ ./agent/internal/hostsfile/ & pids+=($!)
 on n3 3/3 ./agent/internal/kernel/ ./agent/internal/firewall/... ./agent/internal/nft/... & pids+=($!)
 for p in "${pids[@]}"; do wait "$p" || rc=$?; done
 exit "$rc"

@@ -149,6 +149,8 @@ const (
 	WarnHost WarningCode = "host"
 	// WarnContainers: an endpoint that is a container has none.
 	WarnContainers WarningCode = "containers"
+	// WarnNames: the members of networks do not find names, the cluster's or others.
+	WarnNames WarningCode = "names"
 )
 
 // SortWarnings puts warnings into the order of Status.Warnings.

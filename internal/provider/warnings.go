@@ -106,6 +106,8 @@ func trafficSummary(w meshclient.Warning) string {
 		return "Host settings keep traffic from flowing on " + at
 	case mesh.WarnContainers:
 		return "Endpoints have no container on " + at
+	case mesh.WarnNames:
+		return "Members of networks do not find names on " + at
 	}
 	return "Traffic may not flow on " + at
 }

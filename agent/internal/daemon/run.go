@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/containers"
@@ -19,6 +20,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/firewall"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/health"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/hostsfile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/installer"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
@@ -26,6 +28,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/presence"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/probe"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/resolver"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
@@ -100,14 +103,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 	case err = <-served:
 		return fmt.Errorf("the agent's socket: %w", err)
 	case <-ctx.Done():
-		return d.shutdown(context.WithoutCancel(ctx), hs)
+		return d.shutdown(context.WithoutCancel(ctx), hs, a.resolver)
 	}
 }
 
-// shutdown lets a commit that is under way reach the kernel.
-func (d *Daemon) shutdown(ctx context.Context, hs *http.Server) error {
+// answerTime is how long queries for names that were read may take to be answered.
+const answerTime = 3 * time.Second
+
+// shutdown lets a commit that is under way reach the kernel, and queries for names be
+// answered.
+func (d *Daemon) shutdown(ctx context.Context, hs *http.Server, names *resolver.Resolver) error {
 	ctx, cancel := context.WithTimeout(ctx, installer.ShutdownGrace)
 	defer cancel()
+	answering, stop := context.WithTimeout(ctx, answerTime)
+	defer stop()
+	names.Close(answering)
 	if err := hs.Shutdown(ctx); err != nil {
 		d.Log.Warn("ended while a call was under way; the record on disk is applied at the next start", "error", err)
 	}
@@ -140,6 +150,7 @@ type agent struct {
 	containers *containers.Keeper
 	selftest   *selftest.Tester
 	front      *web.Front
+	resolver   *resolver.Resolver
 	server     *server.Server
 }
 
@@ -160,11 +171,16 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Presence: presence.New(presence.Options{Kernel: k, Log: d.Log}),
 		Kernel:   k, Log: d.Log,
 	})
+	a.resolver = resolver.New(resolver.Options{
+		Kernel: k, Log: d.Log, Resolv: d.Path("etc/resolv.conf"),
+		Store: fdStore{}, Inherited: activation.FilesWithNames(),
+	})
+	hosts := hostsfile.New(d.HostsFile())
 	options := reconcile.Options{
 		Kernel: k, Version: state.ParseKernelVersion(release), Log: d.Log,
 		Files:  append(d.ownFiles(digest), store),
 		Memory: reconcile.Memory{Applied: d.Applied(), Repairs: d.Repairs()}, Hash: store.Hash,
-		Health: a.health, Slots: a.containers, Drains: d.Drains(), Firewall: firewalld,
+		Health: a.health, Slots: a.containers, Names: a.resolver, Drains: d.Drains(), Firewall: firewalld, HostsFile: hosts,
 	}
 	if watch != nil {
 		options.Watch = watch
@@ -174,6 +190,7 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		State: a.reconciler, Health: a.health, Version: d.Version, Log: d.Log,
 		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
 		Warnings: func() []mesh.Warning { return a.server.Warned() },
+		Queries:  a.resolver.Queries,
 	})
 	address := &host.AddressWatch{Facts: node.Host(d.Layout).Facts, Current: func() (*mesh.Record, string) { return a.server.Current() }}
 	routing := &host.Warner{Node: func() string { _, name := a.server.Current(); return name }, Proc: d.Path("proc")}
@@ -184,7 +201,7 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      node.Host(d.Layout),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings},
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings, a.resolver.Warnings, hosts.Warnings},
 		SelfTest:  a.selftest, Slots: a.containers.Slots,
 		Log: d.Log, Version: d.Version, BinarySHA256: digest, Now: time.Now,
 	})
@@ -216,20 +233,4 @@ func (d *Daemon) listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return l, nil
-}
-
-// notifySystemd sends a message to the service manager, if there is one that
-// asked for it (sd_notify(3)).
-func notifySystemd(ctx context.Context, message string) error {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
-		return nil
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unixgram", name) // a leading @ is the abstract namespace, to Go too
-	if err != nil {
-		return err
-	}
-	_, err = conn.Write([]byte(message))
-	return errors.Join(err, conn.Close())
 }

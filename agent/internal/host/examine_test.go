@@ -103,7 +103,7 @@ func TestListening(t *testing.T) {
 func FuzzParseResolvers(f *testing.F) {
 	f.Add("nameserver 192.0.2.1\nsearch a b\n")
 	f.Fuzz(func(t *testing.T, content string) {
-		for _, a := range parseResolvers(content) {
+		for _, a := range ParseResolvers(content) {
 			if !a.IsValid() {
 				t.Errorf("%q: %s", content, a)
 			}

@@ -23,7 +23,7 @@ func (h *Host) checkResolvers(c *check) {
 		if err != nil {
 			continue // a host without one resolves by other means
 		}
-		for _, resolver := range parseResolvers(string(content)) {
+		for _, resolver := range ParseResolvers(string(content)) {
 			if c.next.Cluster.AddressPool.Contains(resolver) {
 				c.node(mesh.ProblemPoolOverlaps, "address", "The cluster's address_pool %s has the host's resolver %s (%s) in it: the host would find no name any more. "+
 					"Choose an address_pool for the cluster that no node uses (all of RFC 1918 will do).", c.next.Cluster.AddressPool, resolver, file)
@@ -33,8 +33,8 @@ func (h *Host) checkResolvers(c *check) {
 	}
 }
 
-// parseResolvers reads the nameserver lines of a resolv.conf(5).
-func parseResolvers(content string) []netip.Addr {
+// ParseResolvers reads the nameserver lines of a resolv.conf(5).
+func ParseResolvers(content string) []netip.Addr {
 	var found []netip.Addr
 	for line := range strings.Lines(content) {
 		fields := strings.Fields(line)

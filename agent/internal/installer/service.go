@@ -43,7 +43,9 @@ type systemd struct{ layout.Layout }
 // needs no address of the underlay to be there. KillMode=process, and nothing in
 // ExecStop: the kernel state outlives the agent, and an iptables-restore under way
 // is not cut. An agent that does not tell systemd for WatchdogSec that it gets on (package
-// daemon) is aborted, which has it print where it hangs, and started again.
+// daemon) is aborted, which has it print where it hangs, and started again. In the
+// descriptor store are the resolver's two sockets, where queries wait over a restart; it has
+// room for those of the next namespace beside them.
 const unitFormat = `[Unit]
 Description=Routing mesh node agent
 Documentation=https://github.com/routingmesh/terraform-provider-routingmesh
@@ -60,6 +62,7 @@ RestartSec=1
 KillMode=process
 WatchdogSec=2min
 TimeoutAbortSec=20s
+FileDescriptorStoreMax=4
 ` + sandbox + `
 [Install]
 WantedBy=multi-user.target

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/host"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/hostsfile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/node"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
@@ -81,7 +82,9 @@ func (i *Installer) clearKernel(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return reconcile.New(reconcile.Options{Kernel: k, Version: state.ParseKernelVersion(release), Log: i.Log, Firewall: firewalld}).Clear(ctx)
+	return reconcile.New(reconcile.Options{
+		Kernel: k, Version: state.ParseKernelVersion(release), Log: i.Log, Firewall: firewalld, HostsFile: hostsfile.New(i.HostsFile()),
+	}).Clear(ctx)
 }
 
 // removeFiles removes what install and run have made; the program goes last.
@@ -120,6 +123,11 @@ func (i *Installer) halfWritten() ([]string, error) {
 		}
 		units = append(units, found...)
 	}
+	hosts, err := filepath.Glob(filepath.Join(filepath.Dir(i.HostsFile()), host.HalfRewritten(i.HostsFile())))
+	if err != nil {
+		return nil, err
+	}
+	units = append(units, hosts...)
 	for _, pl := range layout.Places {
 		links, err := filepath.Glob(i.Path(pl.Link) + ".*") // see placeBinary
 		if err != nil {

@@ -40,6 +40,9 @@ func (l Layout) SetsUnit() string { return l.Path("etc/systemd/system", SetsUnit
 func (l Layout) SetsWants() string {
 	return l.Path("etc/systemd/system/sysinit.target.wants", SetsUnitName)
 }
+
+// HostsFile is the host's, in which a block is ours (package hostsfile).
+func (l Layout) HostsFile() string { return l.Path("etc/hosts") }
 func (l Layout) StateDir() string  { return l.Path("var/lib/routingmesh") }
 func (l Layout) Originals() string { return l.Path("var/lib/routingmesh/host.json") }
 

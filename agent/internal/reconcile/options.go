@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -54,14 +55,19 @@ type File interface {
 	Repair(ctx context.Context) error
 }
 
-// Firewall is a service of the host's that is told what to let through, and then
-// looked after like a file: what it was told may be forgotten at any time.
-type Firewall interface {
+// Told is something of the host's that is told what the record asks, and then looked after
+// like a file: what it was told may be forgotten at any time.
+type Told interface {
 	File
 	// Keep has it want what rec asks of the named node.
 	Keep(rec *mesh.Record, node string)
 	// Leave takes back all that it was told, and says how much that was.
 	Leave(ctx context.Context) (removed int, err error)
+}
+
+// Firewall is a service of the host's that is told what to let through.
+type Firewall interface {
+	Told
 	// Flushes counts how often it may have flushed what is not its own: what was
 	// repaired since the last time was taken by the firewall, which is not against us.
 	Flushes() uint64
@@ -78,6 +84,8 @@ type Options struct {
 	Files []File
 	// Firewall may be nil: then there is none to be told anything.
 	Firewall Firewall
+	// HostsFile may be nil: then the host's processes find no names.
+	HostsFile Told
 	// Memory outlives the process; the zero value keeps nothing.
 	Memory Memory
 	// Hash is for who knows a record's already, which is what costs most of a small
@@ -87,18 +95,35 @@ type Options struct {
 	Health Health
 	// Slots may be nil: then no slot is ever filled.
 	Slots Slots
+	// Names may be nil: then nobody asks for names.
+	Names Names
 	// Drains is the path of the file that keeps what drains, "" keeps nothing.
 	Drains string
 }
 
-// noFirewall has nothing to be told.
-type noFirewall struct{}
+// Names answers the members of networks.
+type Names interface {
+	// Follow has it answer by what the kernel was brought to. It is called after every pass.
+	Follow(rec *mesh.Record, node string, now compile.Conditions)
+}
 
-func (noFirewall) Check() state.OwnFile               { return state.OwnFile{} }
-func (noFirewall) Repair(context.Context) error       { return nil }
-func (noFirewall) Keep(*mesh.Record, string)          {}
-func (noFirewall) Leave(context.Context) (int, error) { return 0, nil }
-func (noFirewall) Flushes() uint64                    { return 0 }
+// noNames answers nobody.
+type noNames struct{}
+
+func (noNames) Follow(*mesh.Record, string, compile.Conditions) {}
+
+// nobody has nothing to be told.
+type nobody struct{}
+
+func (nobody) Check() state.OwnFile               { return state.OwnFile{} }
+func (nobody) Repair(context.Context) error       { return nil }
+func (nobody) Keep(*mesh.Record, string)          {}
+func (nobody) Leave(context.Context) (int, error) { return 0, nil }
+
+// noFirewall is nobody.
+type noFirewall struct{ nobody }
+
+func (noFirewall) Flushes() uint64 { return 0 }
 
 // noWatch never sees anything.
 type noWatch struct{}

@@ -64,10 +64,16 @@ func New(o Options) *Reconciler {
 	if o.Slots == nil {
 		o.Slots = noSlots{}
 	}
+	if o.Names == nil {
+		o.Names = noNames{}
+	}
 	if o.Firewall == nil {
 		o.Firewall = noFirewall{}
 	}
-	o.Files = append(slices.Clip(o.Files), o.Firewall)
+	if o.HostsFile == nil {
+		o.HostsFile = nobody{}
+	}
+	o.Files = append(slices.Clip(o.Files), o.Firewall, o.HostsFile)
 	if o.Hash == nil {
 		o.Hash = (*mesh.Record).Hash
 	}
@@ -126,6 +132,7 @@ func (r *Reconciler) keepTo(rec *mesh.Record, node string) compile.Change {
 	r.Health.Keep(rec, node)
 	r.Slots.Keep(rec, node)
 	r.Firewall.Keep(rec, node)
+	r.HostsFile.Keep(rec, node)
 	if !r.conditions.looked {
 		r.conditions.forwards(r.Kernel)
 	}
@@ -170,12 +177,13 @@ func (r *Reconciler) Clear(ctx context.Context) (removed int, err error) {
 	r.drains.forget()
 	r.track.pending.clear()
 	told, notTold := r.Firewall.Leave(ctx)
+	written, notWritten := r.HostsFile.Leave(ctx)
 	out, err := r.pass(ctx, sight{}, everything)
-	errs := []error{notTold, err}
+	errs := []error{notTold, notWritten, err}
 	for _, op := range out.left.ops {
 		errs = append(errs, fmt.Errorf("%s is still there: %w", op.Object(), r.refusal(op)))
 	}
-	return told + out.planned - len(out.left.ops), errors.Join(errs...)
+	return told + written + out.planned - len(out.left.ops), errors.Join(errs...)
 }
 
 func (r *Reconciler) refusal(op state.Op) error {

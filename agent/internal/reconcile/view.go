@@ -116,4 +116,5 @@ func (r *Reconciler) publish() {
 		}
 	}
 	r.view.Store(&v)
+	r.Names.Follow(r.rec, r.node, r.conditions.now)
 }

@@ -48,8 +48,9 @@ var (
 	lastApplySeconds  = describe("last_apply_seconds", "How long the last commit took to reach the kernel.")
 	lastApplyAt       = describe("last_apply_timestamp_seconds", "When the last commit reached the kernel.")
 	problems          = describe("problems", "What the last look at the kernel found that is not as the record asks.")
-	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers.", "code")
+	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names.", "code")
 	repairs           = describe("repairs_total", "Objects that the agent has repaired because something else had broken them, since it was installed.")
+	nameQueries       = describe("name_queries_total", "Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded; of those forwarded also failed, overload.", "outcome")
 )
 
 // collector asks for the numbers whenever it is asked.
@@ -64,7 +65,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		activeConnections, inactiveConnections, weight, drainingEndpoint, healthy,
-		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs,
+		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs, nameQueries,
 	} {
 		ch <- d
 	}
@@ -105,6 +106,11 @@ func (c *collector) agent(s sink, at *place) {
 		s.gauge(warnings, float64(n), string(code))
 	}
 	s.counter(repairs, stats.Repairs)
+	if c.options.Queries != nil {
+		for outcome, n := range c.options.Queries() {
+			s.counter(nameQueries, n, outcome)
+		}
+	}
 	if !stats.LastApplyAt.IsZero() {
 		s.gauge(lastApplySeconds, stats.LastApply.Seconds())
 		s.gauge(lastApplyAt, float64(stats.LastApplyAt.UnixMilli())/1000)

@@ -42,6 +42,9 @@ type Options struct {
 	Counters func(ctx context.Context) (mesh.Counters, error)
 	// Warnings is what keeps traffic from flowing, as far as it is known by now.
 	Warnings func() []mesh.Warning
+	// Queries counts the queries for names by what became of them; nil is for none. It may be
+	// nil itself.
+	Queries func() map[string]uint64
 	// Version is the agent's.
 	Version string
 	Log     *slog.Logger

@@ -11,6 +11,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/limit"
+)
+
+// Limits of a listener's connections: everybody who reaches the host can connect. A
+// balancer that checks many services at once, from one address, has fewer.
+const (
+	maxConnections = 512 // at the same time
+	maxPerSource   = 128
 )
 
 // Limits of a request.
@@ -60,7 +69,7 @@ func (f *Front) open(d *listener) {
 	// One request per connection: a drain is seen by the next check, and nobody
 	// keeps a place.
 	d.server.SetKeepAlivesEnabled(false)
-	go func() { _ = d.server.Serve(limit(l)) }() // ends when it is closed
+	go func() { _ = d.server.Serve(limit.Connections(l, maxConnections, maxPerSource)) }() // ends when it is closed
 	f.options.Log.Info("listening", "attribute", d.attribute, "address", d.address)
 }
 

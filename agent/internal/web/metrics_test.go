@@ -81,11 +81,12 @@ routingmesh_record_generation 7
 # HELP routingmesh_repairs_total Objects that the agent has repaired because something else had broken them, since it was installed.
 # TYPE routingmesh_repairs_total counter
 routingmesh_repairs_total 12
-# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers.
+# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names.
 # TYPE routingmesh_warnings gauge
 routingmesh_warnings{code="containers"} 0
 routingmesh_warnings{code="firewall"} 0
 routingmesh_warnings{code="host"} 0
+routingmesh_warnings{code="names"} 0
 routingmesh_warnings{code="overlay"} 0
 routingmesh_warnings{code="path"} 2
 `
@@ -98,7 +99,7 @@ routingmesh_warnings{code="path"} 2
 	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(&collector{f}); n != 7+5+2+5+2*9 {
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+6+2+5+2*9 {
 		t.Errorf("%d metrics", n)
 	}
 }
@@ -140,5 +141,27 @@ func TestMetricsOfAHostThatIsNoNode(t *testing.T) {
 		if f.Follow(rec, ""); !strings.Contains(scrape(f), "routingmesh_record_generation 7") || strings.Contains(scrape(f), "endpoint_") {
 			t.Errorf("metrics:\n%s", scrape(f))
 		}
+	}
+}
+
+// TestMetrics_Queries: of a cluster with networks only.
+func TestMetrics_Queries(t *testing.T) {
+	f, _ := newFront(t, measured())
+	f.Follow(record(t, nil), "n1")
+	var queries map[string]uint64
+	f.options.Queries = func() map[string]uint64 { return queries }
+	const name = "routingmesh_name_queries_total"
+	if n := testutil.CollectAndCount(&collector{f}, name); n != 0 {
+		t.Errorf("%d metrics without networks", n)
+	}
+	queries = map[string]uint64{"answered": 12, "failed": 3}
+	want := `
+# HELP routingmesh_name_queries_total Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded; of those forwarded also failed, overload.
+# TYPE routingmesh_name_queries_total counter
+routingmesh_name_queries_total{outcome="answered"} 12
+routingmesh_name_queries_total{outcome="failed"} 3
+`
+	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), name); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,4 +1,6 @@
-package web
+// Package limit bounds how many connections a listener has at the same time, so that one
+// client cannot keep the others out.
+package limit
 
 import (
 	"net"
@@ -8,25 +10,25 @@ import (
 	"sync/atomic"
 )
 
-// Limits of a listener's connections: everybody who reaches the host can connect. A
-// balancer that checks many services at once, from one address, has fewer.
-const (
-	maxConnections = 512 // at the same time
-	maxPerSource   = 128
-)
-
 // limited accepts every connection at once, so that none waits for another's place. A
 // source that has too many loses its oldest, those first that have sent nothing. Where
 // all together are too many, the source with most of them does.
 type limited struct {
 	net.Listener
+	maxTotal, maxPerSource int
+
 	mu       sync.Mutex
 	total    int
 	bySource map[netip.Addr][]*limitedConn // the oldest first
 }
 
-func limit(l net.Listener) *limited {
-	return &limited{Listener: l, bySource: map[netip.Addr][]*limitedConn{}}
+// Connections bounds those of l: in all, and of one source.
+func Connections(l net.Listener, total, perSource int) net.Listener {
+	return newLimited(l, total, perSource)
+}
+
+func newLimited(l net.Listener, total, perSource int) *limited {
+	return &limited{Listener: l, maxTotal: total, maxPerSource: perSource, bySource: map[netip.Addr][]*limitedConn{}}
 }
 
 // Accept implements net.Listener.
@@ -56,9 +58,9 @@ func (l *limited) admit(c *limitedConn) (surplus *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case len(l.bySource[c.source]) >= maxPerSource:
+	case len(l.bySource[c.source]) >= l.maxPerSource:
 		surplus = oldest(l.bySource[c.source])
-	case l.total >= maxConnections:
+	case l.total >= l.maxTotal:
 		surplus = oldest(l.largest())
 	}
 	if surplus != nil {
