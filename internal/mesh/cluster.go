@@ -92,6 +92,8 @@ func (c *Cluster) Check() error {
 		return fail("repair", "Repair must be automatic or report, not %q.", string(c.Repair))
 	case c.Firewall != FirewallManage && c.Firewall != FirewallReport:
 		return fail("firewall", "Firewall must be manage or report, not %q.", string(c.Firewall))
+	case c.HostDNS != HostDNSHosts && c.HostDNS != HostDNSOff:
+		return fail("host_dns", "Host_dns must be hosts or off, not %q.", string(c.HostDNS))
 	}
 	return c.checkServing()
 }

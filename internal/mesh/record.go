@@ -80,6 +80,8 @@ type Cluster struct {
 	// MarkBit is the bit of packets' and connections' marks that the nodes use, 1–31; 0 is
 	// the default (see Mark).
 	MarkBit int `json:"mark_bit,omitempty"`
+	// HostDNS is HostDNSOff, or "" for hosts (left out, as with Repair).
+	HostDNS HostDNSMode `json:"host_dns,omitempty"`
 }
 
 // RepairMode says what an agent does about what something else has broken.
@@ -103,6 +105,17 @@ const (
 	FirewallManage FirewallMode = ""
 	// FirewallReport changes nothing, and warns of what is missing.
 	FirewallReport FirewallMode = "report"
+)
+
+// HostDNSMode says how the processes of hosts that are members of networks find names.
+type HostDNSMode string
+
+const (
+	// HostDNSHosts has the agent keep the names of VIPs in a block of /etc/hosts. It is kept
+	// as "" in a record.
+	HostDNSHosts HostDNSMode = ""
+	// HostDNSOff leaves /etc/hosts as it is.
+	HostDNSOff HostDNSMode = "off"
 )
 
 // PortRange is an inclusive range of ports.

@@ -324,6 +324,7 @@ func TestRules_SameRefusal(t *testing.T) {
 		"idle that overflows":          cluster(func(c *Cluster) { c.TCPIdleSeconds = 18446744074 + 100 }),
 		"a pool that is everything":    cluster(func(c *Cluster) { c.AddressPool = netip.MustParsePrefix("0.0.0.0/0") }),
 		"a strange repair":             cluster(func(c *Cluster) { c.Repair = "x" }),
+		"a strange host_dns":           cluster(func(c *Cluster) { c.HostDNS = "x" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := demoRecord(t)
