@@ -78,8 +78,10 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		}, ""},
 		"port with another key":    {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("web", 8080)) }, "from = routingmesh_published_port.NAME"},
 		"node with another key":    {func(w *walk) (string, error) { return w.planNode("demo", "", node("n2", "192.0.2.12")) }, `has the node demo/n2 already`},
-		"service with another key": {func(w *walk) (string, error) { return w.planService("demo", "", mesh.Service{Name: "web"}) }, "from = routingmesh_service.NAME"},
-		"its own service":          {func(w *walk) (string, error) { return w.planService("demo", "demo/web", mesh.Service{Name: "web"}) }, ""},
+		"service with another key": {func(w *walk) (string, error) { return warned(w.planService("demo", "", mesh.Service{Name: "web"})) }, "from = routingmesh_service.NAME"},
+		"its own service": {func(w *walk) (string, error) {
+			return warned(w.planService("demo", "demo/web", mesh.Service{Name: "web"}))
+		}, ""},
 		"vxlan port": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.VXLANPort = 5000
@@ -106,6 +108,14 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 	}
 }
 
+func warned(warnings []planWarning, err error) (string, error) {
+	var texts []string
+	for _, w := range warnings {
+		texts = append(texts, w.attribute+": "+w.detail)
+	}
+	return strings.Join(texts, "\n"), err
+}
+
 func joined(warnings []*mesh.Error, err error) (string, error) {
 	var texts []string
 	for _, w := range warnings {
@@ -127,9 +137,9 @@ func TestUnknownNodes(t *testing.T) {
 		"the cluster is created":   {func(w *walk) { _, _ = w.planCluster("", settings, true, true) }, true},
 		"the cluster is changed":   {func(w *walk) { _, _ = w.planCluster("demo", settings, true, false) }, false},
 		"the node is planned":      {func(w *walk) { w.observe(recorded(t)); _, _ = w.planNode("demo", "", node("n9", "")) }, false},
-		"a node has no name yet":   {func(w *walk) { w.observe(recorded(t)); w.unknownNode("demo") }, false},
-		"a node of some cluster":   {func(w *walk) { w.observe(recorded(t)); w.unknownNode("") }, false},
-		"another cluster is vague": {func(w *walk) { w.observe(recorded(t)); w.unknownNode("prod") }, true},
+		"a node has no name yet":   {func(w *walk) { w.observe(recorded(t)); w.unknown("demo", mesh.KindNode) }, false},
+		"a node of some cluster":   {func(w *walk) { w.observe(recorded(t)); w.unknown("", mesh.KindNode) }, false},
+		"another cluster is vague": {func(w *walk) { w.observe(recorded(t)); w.unknown("prod", mesh.KindNode) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWalk()
