@@ -203,3 +203,67 @@ func TestServiceInNetworks(t *testing.T) {
 		resource.TestStep{Config: m.provider(rest, member("web", []string{"front"})), ConfigPlanChecks: unknown},
 	)
 }
+
+// TestNetworks_Unknown: what another resource makes in the same apply.
+func TestNetworks_Unknown(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	made := func(name, value string) string { return block("terraform_data", name, []string{"input = " + value}) }
+	m.test(resource.TestStep{
+		Config: m.provider(cluster(), m.nodes(), made("network", `"backend"`), made("mode", `"dnsrr"`), made("alias", `"site"`), made("port", "8080"), made("ports", `{ "80/tcp" = 8080 }`), made("host", `"n3"`),
+			block("routingmesh_network", "backend", []string{"cluster_id = routingmesh_cluster.main.id", "name = terraform_data.network.output", "hosts = [terraform_data.host.output]", "depends_on = [routingmesh_node.n3]"}),
+			member("mode", []string{"backend"}, "endpoint_mode = terraform_data.mode.output"),
+			member("alias", nil, "networks = { (routingmesh_network.backend.name) = { aliases = [terraform_data.alias.output] } }"),
+			web(`{ a = { node = routingmesh_node.n1.name } }`, `networks = { backend = {} }`, `vip_ports = { "80/tcp" = terraform_data.port.output }`, "depends_on = [routingmesh_network.backend]"),
+			strings.ReplaceAll(web(`{ a = { node = routingmesh_node.n1.name } }`, `networks = { (routingmesh_network.backend.name) = {} }`, `vip_ports = terraform_data.ports.output`), `"web"`, `"whole"`)),
+		ConfigStateChecks: []statecheck.StateCheck{
+			is("routingmesh_service.mode", "vip", nil), is("routingmesh_service.alias", "networks", knownvalue.MapSizeExact(1)),
+			is(theService, "vip_ports", knownvalue.MapExact(map[string]knownvalue.Check{"80/tcp": wanted(8080)})), is("routingmesh_service.whole", "vip_ports", knownvalue.MapSizeExact(1)),
+		},
+	})
+}
+
+// TestNetworks_TwoStates: one state has the network, another one a service in it. The network
+// is destroyed, the service keeps it, and its own plan says what to do.
+func TestNetworks_TwoStates(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	first, second := m.workspace(), m.workspace()
+	first.write(m.provider(cluster(), m.nodes(), network("backend")))
+	first.apply()
+	service := func(networks string) string {
+		return m.provider(block("routingmesh_service", "db", []string{`cluster_id = "demo"`, `name = "db"`, `endpoints = { c = { node = "n1", container = { name = "db" } } }`, "networks = " + networks}))
+	}
+	second.write(service("{ backend = {} }"))
+	second.apply()
+	second.settled()
+	first.write(m.provider(cluster(), m.nodes()))
+	says(t, first.apply(), "0 added, 0 changed, 1 destroyed")
+	first.settled()
+	if r := m.record(); r.HasNetwork("backend") || r.Networks["backend"] == nil || !r.Services["db"].VIP.IsValid() {
+		t.Errorf("the record has the networks %v: db must keep the one that it is in", r.NetworkNames())
+	}
+	says(t, second.fails("plan"), `names network "backend", which the cluster demo does not have`)
+	second.write(service("{}"))
+	second.apply()
+	second.settled()
+	if r := m.record(); r.HasNetworks() || r.Addressing != nil {
+		t.Error("the last service has left the network, and it is still there")
+	}
+}
+
+// TestHostDNS goes to the record and back in place; its default is left out of the record.
+func TestHostDNS(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, "n1")
+	recorded := func(want mesh.HostDNSMode) statecheck.StateCheck {
+		return recordCheck{m, func(r *mesh.Record) bool { return r.Cluster.HostDNS == want }}
+	}
+	m.test(
+		resource.TestStep{Config: m.provider(cluster()), ConfigStateChecks: []statecheck.StateCheck{is(theCluster, "host_dns", "hosts"), recorded(mesh.HostDNSHosts)}},
+		resource.TestStep{Config: m.provider(cluster(`host_dns = "off"`)), ConfigPlanChecks: actions(theCluster, update),
+			ConfigStateChecks: []statecheck.StateCheck{is(theCluster, "host_dns", "off"), recorded(mesh.HostDNSOff)}},
+		resource.TestStep{ResourceName: theCluster, ImportState: true, ImportStateId: "demo", ImportStateVerify: true, ImportStateVerifyIgnore: []string{"force_remove", "timeouts"}},
+		resource.TestStep{Config: m.provider(cluster()), ConfigPlanChecks: actions(theCluster, update), ConfigStateChecks: []statecheck.StateCheck{recorded(mesh.HostDNSHosts)}},
+	)
+}

@@ -89,7 +89,7 @@ func (m *serviceModel) networksFromMesh(ctx context.Context, s *mesh.Service) (d
 		for key, target := range s.VIPPorts {
 			ports[key.String()] = int64(target)
 		}
-		m.VIPPorts, ds = types.MapValueFrom(ctx, types.Int64Type, ports)
+		m.VIPPorts, ds = types.MapValueFrom(ctx, integerType{}, ports)
 		diags.Append(ds...)
 	}
 	return diags

@@ -40,7 +40,7 @@ func endpointModeAttribute() schema.Attribute {
 
 func vipPortsAttribute() schema.Attribute {
 	return schema.MapAttribute{
-		ElementType: types.Int64Type,
+		ElementType: integerType{},
 		Optional:    true,
 		MarkdownDescription: "Ports of the VIP, and the ports of the endpoints that they lead to: `{ \"80/tcp\" = 8080 }`. Needed where an endpoint is a process of a host, of which nothing else is to be reachable. " +
 			"Default: every port leads to the same one of the containers, as in Swarm. Changed in place.",
