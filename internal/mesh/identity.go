@@ -120,18 +120,28 @@ func (r *Record) checkPoolOfNetworks() error {
 
 // allocateNetworks gives numbers to the sets of networks that have none yet, and a VIP to put
 // (nil for none), a service that is about to replace the one of its name. It is called after
-// each change that may need one.
+// each change that may need one, and drops the networks that were removed and that nobody is
+// in any more. A refusal changes nothing.
 func (r *Record) allocateNetworks(put *Service) error {
-	if !r.HasNetworks() {
-		r.Addressing = nil
+	if r.HasNetworks() {
+		return r.allocate(put, r.keptNetworks(put))
+	}
+	r.Addressing = nil
+	return nil
+}
+
+func (r *Record) allocate(put *Service, networks map[string]*Network) error {
+	kept := *r
+	if kept.Networks = networks; !kept.HasNetworks() {
+		r.Networks, r.Addressing = nil, nil
 		return nil
 	}
 	if err := r.checkPoolOfNetworks(); err != nil {
 		return err
 	}
 	next := r.Addressing.clone()
-	next.forget(r)
-	for _, set := range r.networkSets(put) {
+	next.forget(&kept)
+	for _, set := range kept.networkSets(put) {
 		if err := next.identify(set); err != nil {
 			return err
 		}
@@ -146,6 +156,7 @@ func (r *Record) allocateNetworks(put *Service) error {
 			return err
 		}
 	}
+	r.Networks = networks
 	if !r.Addressing.equal(next) {
 		r.Addressing = next
 	}
@@ -314,11 +325,12 @@ func (r *Record) validateNetworks() error {
 		if err := r.checkNetwork(n); err != nil {
 			return err
 		}
-	}
-	for _, s := range r.Services {
-		if err := r.checkNames(s); err != nil {
-			return err
+		if n.Removed && len(r.Members(name)) == 0 {
+			return fmt.Errorf("the record's network %q was removed, and no service is in it any more", name)
 		}
+	}
+	if err := r.checkAllNames(); err != nil {
+		return err
 	}
 	if r.HasNetworks() != (r.Addressing != nil) {
 		return fmt.Errorf("the record has networks and no addressing for them, or the reverse")

@@ -14,6 +14,10 @@ type Network struct {
 	Name string `json:"name"`
 	// Hosts are the nodes whose own processes are members, sorted; EveryHost is all of them.
 	Hosts []string `json:"hosts,omitempty"`
+	// Removed says that the network was removed while services were in it, for which it stays
+	// as it was: Terraform destroys a network before it updates the services that named it, and
+	// between the two they must not lose each other. The last service to leave takes it along.
+	Removed bool `json:"removed,omitempty"`
 }
 
 // EveryHost in Network.Hosts makes the processes of every node members.
@@ -59,6 +63,11 @@ func (s NetworkSet) Meets(o NetworkSet) bool { return slices.ContainsFunc(s.Name
 
 // HasNetworks says that the nodes need what networks need.
 func (r *Record) HasNetworks() bool { return len(r.Networks) > 0 }
+
+// presentNetworks are the names of those that were not removed, sorted.
+func (r *Record) presentNetworks() []string {
+	return slices.DeleteFunc(r.NetworkNames(), func(name string) bool { return !r.HasNetwork(name) })
+}
 
 // NetworkNames returns the names of the networks, sorted.
 func (r *Record) NetworkNames() []string { return slices.Sorted(maps.Keys(r.Networks)) }
@@ -109,7 +118,7 @@ func (s *Service) hasProcesses() bool {
 func (r *Record) Members(network string) []*Service {
 	var members []*Service
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
-		if _, ok := r.Services[name].Networks[network]; ok {
+		if r.Services[name].in(network) {
 			members = append(members, r.Services[name])
 		}
 	}
@@ -139,7 +148,8 @@ func (r *Record) HasMemberOf(node string, networks NetworkSet) bool {
 // Otherwise it leads there on every port, as the client asked for it.
 func (s *Service) VIPByPort() bool { return len(s.VIPPorts) > 0 }
 
-// PutNetwork creates a network or changes its hosts.
+// PutNetwork creates a network or changes its hosts. One that was removed and that services
+// are still in is there again.
 func (r *Record) PutNetwork(n *Network) error {
 	put := &Network{Name: n.Name, Hosts: sortedSet(n.Hosts)}
 	if err := r.checkNetwork(put); err != nil {
@@ -151,12 +161,22 @@ func (r *Record) PutNetwork(n *Network) error {
 				"Refer to the node's resource (routingmesh_node.….name), so that Terraform creates it first.", host, r.Cluster.Name, r.NodeNames())
 		}
 	}
-	r.Networks = maps.Clone(r.Networks)
+	return r.replaceNetwork(put)
+}
+
+// replaceNetwork puts the network in place of the one of its name; a refusal changes nothing.
+func (r *Record) replaceNetwork(n *Network) error {
+	before := r.Networks
+	r.Networks = maps.Clone(before)
 	if r.Networks == nil {
 		r.Networks = map[string]*Network{}
 	}
-	r.Networks[n.Name] = put
-	return r.allocateNetworks(nil)
+	r.Networks[n.Name] = n
+	err := r.allocateNetworks(nil)
+	if err != nil {
+		r.Networks = before
+	}
+	return err
 }
 
 func (n *Network) fail(attr, format string, args ...any) error {
@@ -182,15 +202,46 @@ func (r *Record) checkNetwork(n *Network) error {
 	return nil
 }
 
-// RemoveNetwork removes a network that no service is in any more.
+// RemoveNetwork removes a network, at once or when the last service has left it (Removed).
 func (r *Record) RemoveNetwork(name string) error {
-	if members := r.Members(name); len(members) > 0 {
-		return &Error{Object: NetworkRef(name), Taken: ServiceRef(members[0].Name), Detail: fmt.Sprintf(
-			"Service %q is still in network %q (perhaps from another Terraform state): remove it from the service's networks first.", members[0].Name, name)}
+	n := r.Networks[name]
+	if n == nil {
+		return nil
 	}
-	r.Networks = maps.Clone(r.Networks)
-	delete(r.Networks, name)
-	return r.allocateNetworks(nil)
+	removed := *n
+	removed.Removed = true
+	return r.replaceNetwork(&removed)
+}
+
+// HasNetwork says that the network is there and was not removed.
+func (r *Record) HasNetwork(name string) bool {
+	n := r.Networks[name]
+	return n != nil && !n.Removed
+}
+
+// keptNetworks are those that stay when put (nil for none) replaces the service of its name:
+// all but the removed ones that no service is in any more.
+func (r *Record) keptNetworks(put *Service) map[string]*Network {
+	kept := r.Networks
+	for name, n := range r.Networks {
+		if !n.Removed || put != nil && put.in(name) || slices.ContainsFunc(r.Members(name), func(s *Service) bool { return put == nil || s.Name != put.Name }) {
+			continue
+		}
+		if len(kept) == len(r.Networks) {
+			kept = maps.Clone(kept)
+		}
+		delete(kept, name)
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+// in says that the service is in the network.
+func (s *Service) in(network string) bool {
+	_, ok := s.Networks[network]
+	return ok
 }
 
 // checkNetworks has the rules of a service in networks that are not about others.
@@ -263,31 +314,77 @@ func (s *Service) checkVIPPorts() error {
 	return nil
 }
 
-// checkNames refuses a service whose name or alias in a network is another service's there,
-// and networks that the record does not have.
-func (r *Record) checkNames(s *Service) error {
-	if len(s.Networks) == 0 {
-		return nil
+// CheckNames refuses a service whose name or alias in a network is another service's there,
+// and networks that the record does not have. One that was removed can only be left.
+func (r *Record) CheckNames(s *Service) error {
+	if err := r.checkNetworksOf(s); err != nil {
+		return err
 	}
 	for _, network := range slices.Sorted(maps.Keys(s.Networks)) {
-		if r.Networks[network] == nil {
-			return s.fail("networks", "The service names network %q, which the cluster %s does not have (it has %v). "+
-				"Refer to the network's resource (routingmesh_network.….name), so that Terraform creates it first.", network, r.Cluster.Name, r.NetworkNames())
-		}
-		names := append([]string{s.Name}, s.Networks[network].Aliases...)
-		for _, other := range r.Members(network) {
-			if other.Name == s.Name {
-				continue
-			}
-			for _, name := range names {
-				if name == other.Name || slices.Contains(other.Networks[network].Aliases, name) {
-					return &Error{Object: ServiceRef(s.Name), Attribute: "networks", Taken: ServiceRef(other.Name), Detail: fmt.Sprintf(
-						"In network %q the name %q is service %q's already. Names and aliases are unique in a network.", network, name, other.Name)}
+		for _, name := range s.namesIn(network) {
+			var taken *Service
+			for _, other := range r.Services {
+				if other.Name != s.Name && slices.Contains(other.namesIn(network), name) && (taken == nil || other.Name < taken.Name) {
+					taken = other
 				}
+			}
+			if taken != nil {
+				return s.nameTaken(network, name, taken)
 			}
 		}
 	}
 	return nil
+}
+
+// checkAllNames is CheckNames of every service of a record that came from outside.
+func (r *Record) checkAllNames() error {
+	type place struct{ network, name string }
+	var members []string
+	for name, s := range r.Services {
+		if len(s.Networks) > 0 {
+			members = append(members, name)
+		}
+	}
+	slices.Sort(members)
+	owners := map[place]*Service{}
+	for _, name := range members {
+		s := r.Services[name]
+		if err := r.checkNetworksOf(s); err != nil {
+			return err
+		}
+		for _, network := range slices.Sorted(maps.Keys(s.Networks)) {
+			for _, name := range s.namesIn(network) {
+				if owner := owners[place{network, name}]; owner != nil && owner != s {
+					return s.nameTaken(network, name, owner)
+				}
+				owners[place{network, name}] = s
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Record) checkNetworksOf(s *Service) error {
+	for _, network := range slices.Sorted(maps.Keys(s.Networks)) {
+		if was := r.Services[s.Name]; !r.HasNetwork(network) && (r.Networks[network] == nil || was == nil || !was.in(network)) {
+			return s.fail("networks", "The service names network %q, which the cluster %s does not have (it has %v). "+
+				"Refer to the network's resource (routingmesh_network.….name), so that Terraform creates it first.", network, r.Cluster.Name, r.presentNetworks())
+		}
+	}
+	return nil
+}
+
+// namesIn are the names that the service has in the network, none where it is not in it.
+func (s *Service) namesIn(network string) []string {
+	if m, ok := s.Networks[network]; ok {
+		return append([]string{s.Name}, m.Aliases...)
+	}
+	return nil
+}
+
+func (s *Service) nameTaken(network, name string, by *Service) error {
+	return &Error{Object: ServiceRef(s.Name), Attribute: "networks", Taken: ServiceRef(by.Name), Detail: fmt.Sprintf(
+		"In network %q the name %q is service %q's already. Names and aliases are unique in a network.", network, name, by.Name)}
 }
 
 // canonicalNetworks leaves out what says nothing, as canonical does.
@@ -299,8 +396,13 @@ func (s *Service) canonicalNetworks() {
 		s.VIPPorts = nil
 	}
 	for name, m := range s.Networks {
-		s.Networks[name] = Membership{Aliases: sortedSet(slices.DeleteFunc(slices.Clone(m.Aliases), func(a string) bool { return a == s.Name }))}
+		s.Networks[name] = NewMembership(s.Name, m.Aliases)
 	}
+}
+
+// NewMembership is that of a service with the aliases, which leave out its own name.
+func NewMembership(service string, aliases []string) Membership {
+	return Membership{Aliases: sortedSet(slices.DeleteFunc(slices.Clone(aliases), func(a string) bool { return a == service }))}
 }
 
 // VIPOf is the service whose VIP the address is, nil for another address.

@@ -1,11 +1,11 @@
 package mesh
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -175,10 +175,43 @@ func TestNetworks_Rules(t *testing.T) {
 			t.Error("what was refused has changed the record")
 		}
 	}
+}
+
+// TestNetworks_RemovedWhileServicesAreIn: Terraform destroys a network, or replaces it, before
+// it updates the services that named it. They lose nothing meanwhile.
+func TestNetworks_RemovedWhileServicesAreIn(t *testing.T) {
 	r := networkRecord(t)
-	var rule *Error
-	if err := r.RemoveNetwork("back"); !errors.As(err, &rule) || rule.Taken != ServiceRef("db") {
-		t.Errorf("a network that services are in: %v", err)
+	addressing, vip := r.Addressing, r.Services["db"].VIP
+	must(t, r.RemoveNetwork("back"))
+	must(t, r.RemoveNetwork("missing"))
+	must(t, r.Validate())
+	if r.HasNetwork("back") || r.Has(NetworkRef("back")) || r.Networks["back"] == nil || !r.Addressing.equal(addressing) {
+		t.Fatal("a network that services are in is gone, or still there")
+	}
+	wantRule(t, r.PutService(inNetworks("api", "n3", "back")), "networks", `names network "back", which the cluster demo does not have (it has [front])`)
+	web := inNetworks("web", "n2", "back", "front") // moved, and still in both
+	must(t, r.PutService(web))
+	must(t, r.PutService(inNetworks("web", "n2", "front")))
+	if r.Networks["back"] == nil {
+		t.Fatal("the network is gone, and db is still in it")
+	}
+	back := r.Clone()
+	must(t, back.PutNetwork(&Network{Name: "back"}))
+	if !back.HasNetwork("back") || back.Addressing.Identities["back"] != addressing.Identities["back"] || back.Services["db"].VIP != vip {
+		t.Error("a network that is replaced under its name is another one")
+	}
+	left := r.Clone()
+	must(t, left.PutService(inNetworks("db", "n2", "front")))
+	must(t, r.RemoveService("db"))
+	for _, r := range []*Record{r, left} {
+		must(t, r.Validate())
+		if r.Networks["back"] != nil || r.Addressing.Identities["back"] != 0 {
+			t.Error("the last service has left, and the network is still there")
+		}
+	}
+	r.Networks["back"] = &Network{Name: "back", Removed: true}
+	if err := r.Validate(); err == nil || !strings.Contains(err.Error(), "no service is in it any more") {
+		t.Errorf("a removed network without members: %v", err)
 	}
 }
 

@@ -317,7 +317,9 @@ func (r *Record) Clone() *Record {
 	}
 	c.Networks = maps.Clone(r.Networks)
 	for k, v := range c.Networks {
-		c.Networks[k] = &Network{Name: v.Name, Hosts: slices.Clone(v.Hosts)}
+		n := *v
+		n.Hosts = slices.Clone(v.Hosts)
+		c.Networks[k] = &n
 	}
 	return &c
 }

@@ -146,7 +146,7 @@ func (r *Record) Has(ref Ref) bool {
 	case KindService:
 		return r.Services[ref.Name] != nil
 	case KindNetwork:
-		return r.Networks[ref.Name] != nil
+		return r.HasNetwork(ref.Name)
 	}
 	k, ok := ref.PortKey()
 	return ok && r.Ports[k] != nil

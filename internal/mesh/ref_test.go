@@ -13,6 +13,7 @@ func TestRef_Text(t *testing.T) {
 		"cluster":         {ClusterRef, "the cluster"},
 		"node/n1":         {NodeRef("n1"), "node n1"},
 		"service/web":     {ServiceRef("web"), "service web"},
+		"network/back":    {NetworkRef("back"), "network back"},
 		"port/8080/tcp":   {PortRef(PortKey{Port: 8080, Protocol: TCP}), "published port 8080/tcp"},
 		"port/53/udp":     {PortRef(PortKey{Port: 53, Protocol: UDP}), "published port 53/udp"},
 		"host/10.0.0.1":   {HostRef("10.0.0.1"), "host 10.0.0.1"},
@@ -27,7 +28,7 @@ func TestRef_Text(t *testing.T) {
 func TestParseRef_Invalid(t *testing.T) {
 	for _, text := range []string{
 		"", "/", "n1", "node", "node/", "node/N1", "node/n1/x", "/n1", "cluster/", "cluster/demo", "service/-", "port/8080", "port/0/tcp", "port/8080/sctp",
-		"port/08080/tcp", "host/", "listener/web", "Node/n1",
+		"port/08080/tcp", "host/", "network/", "network/Back", "listener/web", "Node/n1",
 	} {
 		if r, err := ParseRef(text); err == nil || r != (Ref{}) {
 			t.Errorf("%q: %v, %v", text, r, err)

@@ -22,14 +22,20 @@ func rebuild(r *Record) (*Record, error) {
 			return nil, err
 		}
 	}
+	if err := rebuildNetworks(made, r); err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
 		s := r.Services[name]
 		if s == nil || s.Name != name {
 			return nil, errors.New("a service under another name")
 		}
-		if err := putWithGuests(made, s); err != nil {
+		if err := rebuildService(made, s); err != nil {
 			return nil, err
 		}
+	}
+	if err := finishNetworks(made, r); err != nil {
+		return nil, err
 	}
 	for k, p := range r.Ports {
 		if p == nil || p.Key() != k || k.Port == 0 {
@@ -70,16 +76,40 @@ func rebuildNode(made *Record, name string, n *Node) error {
 	return nil
 }
 
-// putWithGuests puts a service some of whose endpoints are on nodes that have left.
-func putWithGuests(made *Record, s *Service) error {
-	var guests []string
+// rebuildService has the service take the VIP that it has, if the blocks have it and it is free.
+func rebuildService(made *Record, s *Service) error {
+	if a := made.Addressing; a != nil && s.VIP.IsValid() {
+		steered := a.clone()
+		for place := range len(a.VIPBlocks) * made.Cluster.vipsPerBlock() {
+			if made.Cluster.vip(a.VIPBlocks, place) == s.VIP {
+				steered.NextVIP = place
+			}
+		}
+		made.Addressing = steered
+	}
+	var nodes []string
 	for _, e := range s.Endpoints {
-		if made.Nodes[e.Node] == nil && CheckName(e.Node) == nil {
-			guests = append(guests, e.Node)
-			made.Nodes[e.Node] = &Node{Name: e.Node} // as one that joined and leaves
+		nodes = append(nodes, e.Node)
+	}
+	if err := withGuests(made, nodes, func() error { return made.PutService(s) }); err != nil {
+		return err
+	}
+	if made.Services[s.Name].VIP != s.VIP {
+		return fmt.Errorf("the VIP %s cannot be had", s.VIP)
+	}
+	return nil
+}
+
+// withGuests puts something that names nodes which have left.
+func withGuests(made *Record, nodes []string, put func() error) error {
+	var guests []string
+	for _, node := range nodes {
+		if made.Nodes[node] == nil && CheckName(node) == nil {
+			guests = append(guests, node)
+			made.Nodes[node] = &Node{Name: node} // as one that joined and leaves
 		}
 	}
-	err := made.PutService(s)
+	err := put()
 	for _, name := range guests {
 		made.RemoveNode(name)
 	}
@@ -156,6 +186,9 @@ func (c *choices) record() *Record {
 	for range c.next(4) {
 		c.publishedPort(r)
 	}
+	if c.next(2) == 1 {
+		c.networks(r)
+	}
 	return r
 }
 
@@ -228,26 +261,37 @@ func FuzzRules(f *testing.F) {
 		other[i] += 5
 		f.Add(append(other, 1, 3, 5, 2, 0, 0, 0))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r := (&choices{data}).record()
-		refused := r.Validate()
-		made, err := rebuild(r)
-		if r.Format != RecordFormat {
-			err = errors.New("another format")
-		}
-		if (refused == nil) != (err == nil) {
-			t.Fatalf("Validate: %v\nPut…: %v\n%s", refused, err, mustJSON(t, r))
-		}
-		if err != nil {
-			return
-		}
-		if err := made.Validate(); err != nil {
-			t.Fatalf("the Put methods have made what is not valid: %v", err)
-		}
-		if want := canonical(r); want.Hash() != made.Hash() {
-			t.Fatalf("the Put methods make another record:\n%s\n%s", mustJSON(t, want), mustJSON(t, made))
-		}
-	})
+	networks := slices.Concat(good, []byte{0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 2, 1, 0, 5, 0})
+	f.Add(networks)
+	for i := range networks {
+		other := slices.Clone(networks)
+		other[i] += 3
+		f.Add(other)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { sameRules(t, (&choices{data}).record()) })
+}
+
+// sameRules says that the record is valid; else both refuse it.
+func sameRules(t *testing.T, r *Record) bool {
+	t.Helper()
+	refused := r.Validate()
+	made, err := rebuild(r)
+	if r.Format != RecordFormat {
+		err = errors.New("another format")
+	}
+	if (refused == nil) != (err == nil) {
+		t.Fatalf("Validate: %v\nPut…: %v\n%s", refused, err, mustJSON(t, r))
+	}
+	if err != nil {
+		return false
+	}
+	if err := made.Validate(); err != nil {
+		t.Fatalf("the Put methods have made what is not valid: %v", err)
+	}
+	if want := canonical(r); want.Hash() != made.Hash() {
+		t.Fatalf("the Put methods make another record:\n%s\n%s", mustJSON(t, want), mustJSON(t, made))
+	}
+	return true
 }
 
 // TestRules_SameRefusal: each rule is said in the same words by both.
@@ -278,6 +322,24 @@ func TestRules_SameRefusal(t *testing.T) {
 			delete(r.Ports, PortKey{Port: 8080, Protocol: TCP})
 			r.Ports[p.Key()] = &p
 			return err
+		}
+	}
+	network := func(n *Network) func(r *Record) error {
+		return func(r *Record) error {
+			err := r.PutNetwork(n)
+			r.Networks = map[string]*Network{n.Name: n}
+			r.Addressing = &NetworkAddressing{Identities: map[NetworkSet]uint16{}, VIPBlocks: []netip.Prefix{netip.MustParsePrefix("10.255.255.0/24")}}
+			return err
+		}
+	}
+	inBack := func(change func(s *Service)) func(r *Record) error {
+		return func(r *Record) error {
+			must(t, r.PutNetwork(&Network{Name: "back"}))
+			must(t, r.PutService(inNetworks("db", "n2", "back")))
+			return service(func(s *Service) {
+				s.Networks, s.VIPPorts = map[string]Membership{"back": {}}, map[PortKey]uint16{{Port: 80, Protocol: TCP}: 8080}
+				change(s)
+			})(r)
 		}
 	}
 	cluster := func(change func(c *Cluster)) func(r *Record) error {
@@ -321,6 +383,21 @@ func TestRules_SameRefusal(t *testing.T) {
 		"listening to multicast":       port(func(p *PublishedPort) { p.Listen = "224.0.0.1/32" }),
 		"a pair of VIPs too many":      port(func(p *PublishedPort) { p.VIP = MaxVIPs }),
 		"networks that are not right":  port(func(p *PublishedPort) { p.AllowedCIDRs = "0.0.0.0/0" }),
+		"a network without a name":     network(&Network{}),
+		"a network of all and one":     network(&Network{Name: "back", Hosts: []string{"*", "n1"}}),
+		"a host that no cluster has":   network(&Network{Name: "back", Hosts: []string{"N_1"}}),
+		"a network that is not there":  inBack(func(s *Service) { s.Networks["gone"] = Membership{} }),
+		"a network of an odd name":     inBack(func(s *Service) { s.Networks["Gone"] = Membership{} }),
+		"an alias that another has":    inBack(func(s *Service) { s.Networks["back"] = Membership{Aliases: []string{"db"}} }),
+		"an alias that is no name":     inBack(func(s *Service) { s.Networks["back"] = Membership{Aliases: []string{"D B"}} }),
+		"a VIP without ports":          inBack(func(s *Service) { s.VIPPorts = nil }),
+		"a port of a VIP to nowhere":   inBack(func(s *Service) { s.VIPPorts[PortKey{Port: 1, Protocol: UDP}] = 0 }),
+		"an odd port of a VIP":         inBack(func(s *Service) { s.VIPPorts = map[PortKey]uint16{{Port: 1, Protocol: "sctp"}: 1} }),
+		"an unknown endpoint mode":     inBack(func(s *Service) { s.EndpointMode = "x" }),
+		"ports of a VIP with dnsrr":    inBack(func(s *Service) { s.EndpointMode = EndpointDNSRR }),
+		"processes with dnsrr":         inBack(func(s *Service) { s.EndpointMode, s.VIPPorts = EndpointDNSRR, nil }),
+		"an endpoint mode for nobody":  service(func(s *Service) { s.EndpointMode = EndpointDNSRR }),
+		"ports of no VIP":              service(func(s *Service) { s.VIPPorts = map[PortKey]uint16{{Port: 1, Protocol: TCP}: 1} }),
 		"idle that overflows":          cluster(func(c *Cluster) { c.TCPIdleSeconds = 18446744074 + 100 }),
 		"a pool that is everything":    cluster(func(c *Cluster) { c.AddressPool = netip.MustParsePrefix("0.0.0.0/0") }),
 		"a strange repair":             cluster(func(c *Cluster) { c.Repair = "x" }),

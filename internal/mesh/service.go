@@ -18,7 +18,7 @@ func (r *Record) PutService(s *Service) error {
 				"Refer to the node's resource (routingmesh_node.….name), so that Terraform makes it first.", key, node, r.Cluster.Name, r.NodeNames())
 		}
 	}
-	if err := r.checkNames(s); err != nil {
+	if err := r.CheckNames(s); err != nil {
 		return err
 	}
 	if err := s.checkRanges(r); err != nil {

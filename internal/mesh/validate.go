@@ -7,7 +7,7 @@ import (
 )
 
 // Validate checks a record that came from outside (a file, a peer). It asks the rules that
-// the Put methods ask (Cluster.Check, checkNode, Service.check, PublishedPort.check), and
+// the Put methods ask (Cluster.Check, checkNode, Service.check, checkNetwork, PublishedPort.check), and
 // that keys and values agree: what it takes, they could have made, and what they make, it
 // takes (FuzzRules). So a rule that a later version adds or tightens needs another
 // RecordFormat, or the clusters that break it stop.

@@ -15,7 +15,7 @@ import (
 )
 
 // DestroyCluster uninstalls the agent from every host that still has one. It
-// refuses while there are nodes or services, and does nothing to hosts that
+// refuses while there are nodes, services or networks, and does nothing to hosts that
 // belong to a cluster of another name. Every host must answer, so that none
 // stays behind with an old record; with force those that do not are left as
 // they are, and the result's warnings say what stays there.
@@ -35,10 +35,10 @@ func (c *Client) DestroyCluster(ctx context.Context, name string, force bool) (*
 		if r.Cluster.Name != name {
 			return result, nil
 		}
-		if n, s := len(r.Nodes), len(r.Services); n+s > 0 {
+		if n, s, networks := len(r.Nodes), len(r.Services), len(r.Networks); n+s+networks > 0 {
 			return nil, &mesh.Error{Object: mesh.ClusterRef, Detail: fmt.Sprintf(
-				"The cluster %s still has %s and %s (perhaps from another Terraform state): remove them first.",
-				name, counted(n, "node"), counted(s, "service"))}
+				"The cluster %s still has %s, %s and %s (perhaps from another Terraform state): remove them first.",
+				name, counted(n, "node"), counted(s, "service"), counted(networks, "network"))}
 		}
 	}
 	left := c.silentHosts(snap)

@@ -144,7 +144,7 @@ func TestDestroyClusterRefusesWhileInUse(t *testing.T) {
 	t.Parallel()
 	f, c := cluster(t, three)
 	_, err := c.DestroyCluster(deadline(t), "demo", false)
-	wantText(t, err, "still has 3 nodes and 1 service")
+	wantText(t, err, "still has 3 nodes, 1 service and 0 networks")
 	if f.Node("n1").CountCommands("uninstall") != 0 {
 		t.Error("something was uninstalled")
 	}

@@ -16,6 +16,10 @@ func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service,
 
 func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
 	object := mesh.ServiceRef(s.Name)
+	left := func(bool) {}
+	if !create { // it may leave names in a network that another service waits for
+		left = c.removals.attempt(object, "")
+	}
 	result, err := c.queue.submit(ctx, &operation{
 		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
@@ -29,6 +33,7 @@ func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service,
 			return r.PutService(&copied)
 		},
 	})
+	left(err == nil)
 	c.portsDrained(ctx, result, func(p *mesh.PublishedPort) bool { return p.Service == s.Name })
 	return result, err
 }

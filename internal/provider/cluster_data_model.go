@@ -20,6 +20,8 @@ type clusterDataModel struct {
 	Nodes      map[string]nodeData    `tfsdk:"nodes"`
 	Services   map[string]serviceData `tfsdk:"services"`
 	Ports      map[string]portData    `tfsdk:"ports"`
+	Networks   map[string]networkData `tfsdk:"networks"`
+	Resolver   *string                `tfsdk:"resolver"`
 	Unhealthy  []string               `tfsdk:"unhealthy"`
 	Warnings   []string               `tfsdk:"warnings"`
 	Drift      []string               `tfsdk:"drift"`
@@ -39,6 +41,24 @@ type settingsData struct {
 	HealthAddress      *string `tfsdk:"health_address"`
 	MetricsAddress     *string `tfsdk:"metrics_address"`
 	MarkBit            int64   `tfsdk:"mark_bit"`
+	HostDNS            string  `tfsdk:"host_dns"`
+}
+
+type networkData struct {
+	Hosts    []string `tfsdk:"hosts"`
+	Identity *int64   `tfsdk:"identity"`
+	Services []string `tfsdk:"services"`
+}
+
+func networkDataOf(r *mesh.Record, n *mesh.Network) networkData {
+	d := networkData{Hosts: append([]string{}, n.Hosts...), Services: []string{}}
+	for _, s := range r.Members(n.Name) {
+		d.Services = append(d.Services, s.Name)
+	}
+	if id, ok := r.Identity(mesh.NewNetworkSet(n.Name)); ok {
+		d.Identity = new(int64(id))
+	}
+	return d
 }
 
 // nodeData has null where the node does not answer.
@@ -77,6 +97,14 @@ func (m *clusterDataModel) fill(snap *meshclient.Snapshot, counters map[string]*
 		m.Ports[k.String()] = portDataOf(r, r.Ports[k], counters)
 		objects = append(objects, mesh.PortRef(k))
 	}
+	m.Networks = map[string]networkData{}
+	for _, name := range r.NetworkNames() {
+		m.Networks[name] = networkDataOf(r, r.Networks[name])
+		objects = append(objects, mesh.NetworkRef(name))
+	}
+	if resolver := r.Resolver(); resolver.IsValid() {
+		m.Resolver = new(resolver.String())
+	}
 	m.Unhealthy, m.Warnings, m.Drift = append([]string{}, snap.Unhealthy()...), trafficSentences(snap), []string{}
 	for _, o := range objects {
 		m.Drift = append(m.Drift, snap.Drift(o)...)
@@ -89,7 +117,7 @@ func settingsDataOf(r *mesh.Record) *settingsData {
 		AddressPool: c.AddressPool.String(), NodePrefixLength: int64(c.NodePrefixLength), VXLANPort: int64(c.VXLANPort), VNI: int64(c.VNI), MTU: int64(r.MTU()),
 		PublishedPortRange: c.PublishedPortRange.String(), Repair: repairText(c.Repair), Firewall: firewallText(c.Firewall),
 		TCPIdleTimeout: durationText(c.TCPIdle()), UDPIdleTimeout: durationText(c.UDPIdle()),
-		HealthAddress: orNil(c.HealthAddress), MetricsAddress: orNil(c.MetricsAddress), MarkBit: int64(c.MarkBitNumber()),
+		HealthAddress: orNil(c.HealthAddress), MetricsAddress: orNil(c.MetricsAddress), MarkBit: int64(c.MarkBitNumber()), HostDNS: hostDNSText(c.HostDNS),
 	}
 }
 
@@ -115,5 +143,7 @@ func orNil(s string) *string {
 }
 
 func repairText(r mesh.RepairMode) string { return cmp.Or(string(r), repairAutomatic) }
+
+func hostDNSText(d mesh.HostDNSMode) string { return cmp.Or(string(d), hostDNSHosts) }
 
 func firewallText(f mesh.FirewallMode) string { return cmp.Or(string(f), firewallManage) }

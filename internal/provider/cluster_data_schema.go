@@ -11,7 +11,7 @@ import (
 
 func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "The cluster that the provider's hosts have, as it is at this moment: settings, nodes, services, published ports with live counters, and all drift. " +
+		MarkdownDescription: "The cluster that the provider's hosts have, as it is at this moment: settings, nodes, services, published ports with live counters, networks, and all drift. " +
 			"It has what other Terraform states have put into the cluster, too.\n\n" +
 			"It is read while planning. In the configuration that also makes the cluster, give it a `depends_on`, so that the first apply reads it after it has made one.",
 		Attributes: map[string]schema.Attribute{
@@ -39,6 +39,7 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 					"health_address":       readText("Where every node answers `GET /healthz`. Null for nowhere."),
 					"metrics_address":      readText("Where every node answers `GET /metrics`. Null for nowhere."),
 					"mark_bit":             readNumber("Bit of packets' and connections' marks that the nodes may use."),
+					"host_dns":             readText("`hosts` or `off`."),
 				},
 			},
 			"nodes": schema.MapNestedAttribute{
@@ -53,6 +54,15 @@ func (d *clusterData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 				Computed: true, MarkdownDescription: "The published ports, by port and protocol: `8080/tcp`. Where several services have one at different addresses, the further ones are `8080/tcp/1` and so on.",
 				NestedObject: schema.NestedAttributeObject{Attributes: portDataSchema()},
 			},
+			"networks": schema.MapNestedAttribute{
+				Computed: true, MarkdownDescription: "The networks, by name. One that was destroyed is there for as long as a service is still in it.",
+				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+					"hosts":    schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Nodes whose own processes are members, `*` for every node; empty for none."},
+					"identity": readNumber("Number of the network on the wire."),
+					"services": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "The services in the network, of all Terraform states."},
+				}},
+			},
+			"resolver": readText("Address at which members of networks ask for names, the same on every node. Null where the cluster has no network."),
 			"unhealthy": readDrift("The endpoints that fail health checks, in sentences that say whose and why: `endpoint n2 of service web fails the checks of n1 and n3 (connection refused); it works from n2 only.`; " +
 				"empty when all pass. It is as the nodes that answer see it now."),
 			"warnings": readDrift("What keeps traffic from flowing although every node's kernel is as the record asks, in sentences that name the nodes: `node n2: …`, `nodes n1, n2 and 97 others: …`; empty when nothing is known to. " +

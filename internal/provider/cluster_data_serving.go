@@ -13,6 +13,10 @@ type serviceData struct {
 	SessionAffinity *affinityModel          `tfsdk:"session_affinity"`
 	HealthCheck     *healthCheckModel       `tfsdk:"health_check"`
 	DrainTimeout    string                  `tfsdk:"drain_timeout"`
+	Networks        map[string][]string     `tfsdk:"networks"`
+	EndpointMode    string                  `tfsdk:"endpoint_mode"`
+	VIPPorts        map[string]int64        `tfsdk:"vip_ports"`
+	VIP             *string                 `tfsdk:"vip"`
 	Endpoints       map[string]endpointData `tfsdk:"endpoints"`
 }
 
@@ -91,6 +95,16 @@ func serviceDataOf(r *mesh.Record, s *mesh.Service) serviceData {
 	d := serviceData{
 		Scheduler: s.SchedulerName(), SessionAffinity: affinityModelOf(s.Affinity), HealthCheck: healthCheckModelOf(s.HealthCheck),
 		DrainTimeout: durationText(s.Drain()), Endpoints: map[string]endpointData{},
+		Networks: map[string][]string{}, EndpointMode: endpointModeText(s.EndpointMode), VIPPorts: map[string]int64{},
+	}
+	for name, membership := range s.Networks {
+		d.Networks[name] = append([]string{}, membership.Aliases...)
+	}
+	for key, target := range s.VIPPorts {
+		d.VIPPorts[key.String()] = int64(target)
+	}
+	if s.VIP.IsValid() {
+		d.VIP = new(s.VIP.String())
 	}
 	for key, e := range s.Endpoints {
 		d.Endpoints[key] = endpointDataOf(r, e)

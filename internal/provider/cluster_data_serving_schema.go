@@ -32,6 +32,11 @@ func serviceDataSchema() map[string]schema.Attribute {
 			},
 		},
 		"drain_timeout": readText("How long the connections of an endpoint that is taken out may last."),
+		"networks": schema.MapAttribute{ElementType: types.ListType{ElemType: types.StringType}, Computed: true,
+			MarkdownDescription: "The networks that the service is in, and its aliases in each; empty for none."},
+		"endpoint_mode": readText("What its name leads to in its networks: `vip` or `dnsrr`."),
+		"vip_ports":     schema.MapAttribute{ElementType: types.Int64Type, Computed: true, MarkdownDescription: "Ports of its VIP, and the ports of the endpoints that they lead to; empty for all."},
+		"vip":           readText("Its virtual IP. Null for a service in no network, and with `dnsrr`."),
 		"endpoints": schema.MapNestedAttribute{
 			Computed: true, MarkdownDescription: "The endpoints of the service, by their names in it.",
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{

@@ -91,8 +91,9 @@ func TestClusterDataSource(t *testing.T) {
 		"id": "demo", "name": "demo", "uid": r.UID, "generation": r.Generation, "drift": []string{}, "unhealthy": []string{}, "warnings": []string{}, "nodes": nodes,
 		"settings": values{"address_pool": "10.255.0.0/16", "node_prefix_length": 24, "vxlan_port": 4789, "vni": mesh.DefaultVNI("demo"), "mtu": 1450,
 			"published_port_range": "30000-32767", "repair": "automatic", "firewall": "manage",
-			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil, "mark_bit": 12},
-		"services": values{"web": values{"scheduler": "rr", "session_affinity": nil, "health_check": nil, "drain_timeout": "30s",
+			"tcp_idle_timeout": "2h10m", "udp_idle_timeout": "5m", "health_address": nil, "metrics_address": nil, "mark_bit": 12, "host_dns": "hosts"},
+		"networks": values{}, "resolver": nil,
+		"services": values{"web": values{"scheduler": "rr", "session_affinity": nil, "health_check": nil, "drain_timeout": "30s", "networks": values{}, "endpoint_mode": "vip", "vip_ports": values{}, "vip": nil,
 			"endpoints": values{
 				"n1": values{"node": "n1", "port": nil, "weight": 1, "container": nil, "addresses": []any{r.Nodes["n1"].HostAddress().String()}},
 				"n2": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{r.Nodes["n2"].HostAddress().String()}},
@@ -149,4 +150,33 @@ func TestClusterDataSourceErrors(t *testing.T) {
 	says(t, other.fails("plan"), "Error: Too few hosts answer", "No host of the cluster could be asked")
 	other.write(strings.Replace(m.provider(fmt.Sprintf(readCluster, ""), block("terraform_data", "host", []string{`input = "127.0.0.1"`})), `hosts = [`, `hosts = [terraform_data.host.output] #`, 1))
 	says(t, other.fails("plan"), "Error: Hosts not known yet")
+}
+
+// TestClusterDataSource_Networks: what Terraform states have put into networks, and the
+// resolver's address for those that only read.
+func TestClusterDataSource_Networks(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	w := m.workspace()
+	w.write(m.provider(cluster(`host_dns = "off"`), m.nodes(), network("backend", "hosts = [routingmesh_node.n3.name]"), network("front"),
+		member("web", []string{"backend", "front"}, `vip_ports = { "80/tcp" = 8080 }`),
+		member("db", nil, `networks = { (routingmesh_network.backend.name) = { aliases = ["database"] } }`, `endpoint_mode = "dnsrr"`),
+		fmt.Sprintf(readCluster, "depends_on = [routingmesh_service.web, routingmesh_service.db]")))
+	w.apply()
+	it, r := w.output(), m.record()
+	identity := func(name string) uint16 { id, _ := r.Identity(mesh.NewNetworkSet(name)); return id }
+	same(t, "networks", it["networks"], values{
+		"backend": values{"hosts": []string{"n3"}, "identity": identity("backend"), "services": []string{"db", "web"}},
+		"front":   values{"hosts": []string{}, "identity": identity("front"), "services": []string{"web"}},
+	})
+	same(t, "resolver", it["resolver"], "10.255.255.1")
+	same(t, "host_dns", it["settings"].(values)["host_dns"], "off")
+	for name, want := range map[string]values{
+		"web": {"networks": values{"backend": []string{}, "front": []string{}}, "endpoint_mode": "vip", "vip_ports": values{"80/tcp": 8080}, "vip": "10.255.255.2"},
+		"db":  {"networks": values{"backend": []string{"database"}}, "endpoint_mode": "dnsrr", "vip_ports": values{}, "vip": nil},
+	} {
+		for attribute, want := range want {
+			same(t, name+"."+attribute, it["services"].(values)[name].(values)[attribute], want)
+		}
+	}
 }

@@ -27,6 +27,7 @@ type clusterModel struct {
 	HealthAddress      types.String         `tfsdk:"health_address"`
 	MetricsAddress     types.String         `tfsdk:"metrics_address"`
 	MarkBit            types.Int64          `tfsdk:"mark_bit"`
+	HostDNS            types.String         `tfsdk:"host_dns"`
 	ForceRemove        types.Bool           `tfsdk:"force_remove"`
 	HostKeys           types.Map            `tfsdk:"host_keys"`
 	Drift              types.List           `tfsdk:"drift"`
@@ -73,6 +74,9 @@ func (m *clusterModel) toMesh(mtu types.Int64) mesh.Cluster {
 	if m.Firewall.ValueString() == string(mesh.FirewallReport) {
 		c.Firewall = mesh.FirewallReport
 	}
+	if m.HostDNS.ValueString() == string(mesh.HostDNSOff) {
+		c.HostDNS = mesh.HostDNSOff
+	}
 	return c
 }
 
@@ -82,6 +86,9 @@ const repairAutomatic = "automatic"
 
 // firewallManage is Terraform's word for mesh.FirewallManage, likewise.
 const firewallManage = "manage"
+
+// hostDNSHosts is Terraform's word for mesh.HostDNSHosts, likewise.
+const hostDNSHosts = "hosts"
 
 func unset(v types.Int64) bool { return v.IsNull() || v.IsUnknown() }
 
@@ -101,6 +108,7 @@ func (m *clusterModel) fromMesh(r *mesh.Record) {
 	m.TCPIdleTimeout, m.UDPIdleTimeout = durationValue(c.TCPIdle()), durationValue(c.UDPIdle())
 	m.HealthAddress, m.MetricsAddress = orNull(c.HealthAddress), orNull(c.MetricsAddress)
 	m.MarkBit = types.Int64Value(int64(c.MarkBitNumber()))
+	m.HostDNS = types.StringValue(hostDNSText(c.HostDNS))
 }
 
 // sameSettings tells whether the record stays as it is.
@@ -108,5 +116,5 @@ func (m *clusterModel) sameSettings(o *clusterModel) bool {
 	return m.AddressPool.Equal(o.AddressPool) && m.NodePrefixLength.Equal(o.NodePrefixLength) && m.VXLANPort.Equal(o.VXLANPort) &&
 		m.VNI.Equal(o.VNI) && m.MTU.Equal(o.MTU) && m.PublishedPortRange.Equal(o.PublishedPortRange) && m.Repair.Equal(o.Repair) && m.Firewall.Equal(o.Firewall) &&
 		m.TCPIdleTimeout.Equal(o.TCPIdleTimeout) && m.UDPIdleTimeout.Equal(o.UDPIdleTimeout) &&
-		m.HealthAddress.Equal(o.HealthAddress) && m.MetricsAddress.Equal(o.MetricsAddress) && m.MarkBit.Equal(o.MarkBit)
+		m.HealthAddress.Equal(o.HealthAddress) && m.MetricsAddress.Equal(o.MetricsAddress) && m.MarkBit.Equal(o.MarkBit) && m.HostDNS.Equal(o.HostDNS)
 }

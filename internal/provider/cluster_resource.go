@@ -44,7 +44,7 @@ func (r *clusterResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 func clusterSubject(doing, name string) subject {
 	return subject{doing: doing, what: "the cluster " + name, object: mesh.ClusterRef,
 		attributes: []string{"name", "address_pool", "node_prefix_length", "vxlan_port", "vni", "mtu", "published_port_range", "repair", "firewall",
-			"tcp_idle_timeout", "udp_idle_timeout", "health_address", "metrics_address", "mark_bit"}}
+			"tcp_idle_timeout", "udp_idle_timeout", "health_address", "metrics_address", "mark_bit", "host_dns"}}
 }
 
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

@@ -38,14 +38,14 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				"a host that shows another one is refused, unless `host_key_policy` is `insecure`.",
 			PlanModifiers: []planmodifier.Map{mapplanmodifier.UseNonNullStateForUnknown()},
 		},
-		"drift":    driftAttribute("What is not as the record asks and belongs to no node, service or port alone, as a host of the provider with an old record"),
+		"drift":    driftAttribute("What is not as the record asks and belongs to no node, service, port or network alone, as a host of the provider with an old record"),
 		"timeouts": timeoutsAttribute(ctx),
 	}
 	maps.Copy(attributes, overlayAttributes())
 	maps.Copy(attributes, behaviourAttributes())
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A cluster: one mesh, whose nodes share an overlay network and its published ports.\n\n" +
-			"Its settings, nodes, services and ports make up the cluster's record, of which the provider's `hosts` and every node have a copy. " +
+			"Its settings, nodes, services, ports and networks make up the cluster's record, of which the provider's `hosts` and every node have a copy. " +
 			"A provider configuration serves one cluster; a second one takes an `alias`.",
 		Attributes: attributes,
 	}
@@ -123,6 +123,12 @@ func behaviourAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Bit of packets' and connections' marks that the nodes use, while a port has `client_address = \"preserve\"` and not otherwise, 1–31: choose one that no other program of the hosts uses (`iptables-save | grep -i mark`, `ip rule`). " +
 				fmt.Sprintf("Default: %d, which is the mark 0x%x. Changed in place; open udp connections and those of containers on such ports end.", mesh.DefaultMarkBit, 1<<mesh.DefaultMarkBit),
 			Validators: numbers(mesh.MarkBits),
+		},
+		"host_dns": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(hostDNSHosts),
+			MarkdownDescription: "How processes of hosts that are members of networks find the services of these: `hosts` keeps the services' virtual IPs in a block of the host's `/etc/hosts`, as `NAME.CLUSTER.internal` and as `NAME` where no other line has it; " +
+				"`off` leaves the file as it is. Hosts in no network are never touched, and containers ask the `resolver` in either case. Default: `hosts`. Changed in place.",
+			Validators: []validator.String{stringvalidator.OneOf(hostDNSHosts, string(mesh.HostDNSOff))},
 		},
 		"health_address": listenAttribute("Where every node answers `GET /healthz` (200 while it is active and its mesh is whole, else 503) and `GET /healthz/SERVICE` " +
 			"(200 while an endpoint of the service gets connections there), for an external load balancer"),

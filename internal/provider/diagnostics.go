@@ -101,12 +101,12 @@ func ruleSummary(e *mesh.Error) string {
 	if s := map[mesh.RefKind]map[string]string{
 		mesh.KindCluster: {"address_pool": "Invalid address pool", "node_prefix_length": "Invalid node prefix length"},
 		mesh.KindNode:    {"address": "Node address cannot be used", "cluster_id": "Address pool too small", "ssh": "Invalid ssh of the node"},
-		mesh.KindService: {"endpoints": "Invalid endpoints"},
+		mesh.KindService: {"endpoints": "Invalid endpoints", "networks": "Networks of the service cannot be used", "vip_ports": "Invalid ports of the VIP"},
 		mesh.KindPort:    {"published_port": "Published port not available", "service_id": "Unknown service"},
 	}[e.Object.Kind][e.Attribute]; s != "" {
 		return s
 	}
-	noun := map[mesh.RefKind]string{mesh.KindNode: "node", mesh.KindService: "service", mesh.KindPort: "published port"}[e.Object.Kind]
+	noun := map[mesh.RefKind]string{mesh.KindNode: "node", mesh.KindService: "service", mesh.KindPort: "published port", mesh.KindNetwork: "network"}[e.Object.Kind]
 	if noun == "" {
 		noun = "cluster"
 	}

@@ -31,14 +31,15 @@ func TestDriftIsPlannedAway(t *testing.T) {
 		{theCluster, mesh.ClusterRef, "The record on disk is not the one that is applied."},
 		{node2, mesh.NodeRef("n2"), "The chain nat ROUTINGMESH (host) is missing."},
 		{theService, mesh.ServiceRef("web"), "Its endpoints cannot be read."},
+		{theNetwork, mesh.NetworkRef("backend"), "The route to the VIPs 10.255.255.0/24 is missing."},
 		{thePort, mesh.PortRef(web8080), "IPVS 10.255.1.1:8080/tcp has no destination 10.255.0.2:80."},
 	} {
 		t.Run(tc.address, func(t *testing.T) {
 			t.Parallel()
 			m := newMesh(t)
-			config := m.all()
+			config := m.all(network("backend"))
 			checks := []plancheck.PlanCheck{plancheck.ExpectUnknownValue(tc.address, at("drift"))}
-			for _, a := range []string{theCluster, node1, node2, theService, thePort} {
+			for _, a := range []string{theCluster, node1, node2, theService, thePort, theNetwork} {
 				action := noop
 				if a == tc.address {
 					action = update

@@ -119,7 +119,7 @@ func TestParseID(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"demo":              `{"cluster":"demo","kind":"cluster","name":<null>,"port":<null>,"protocol":<null>,"service":<null>}`,
-		"demo/n1":           `{"cluster":"demo","kind":"node_or_service","name":"n1","port":<null>,"protocol":<null>,"service":<null>}`,
+		"demo/n1":           `{"cluster":"demo","kind":"node_service_or_network","name":"n1","port":<null>,"protocol":<null>,"service":<null>}`,
 		"demo/web/8080/tcp": `{"cluster":"demo","kind":"published_port","name":<null>,"port":8080,"protocol":"tcp","service":"web"}`,
 		"demo/dns/53/udp":   `{"cluster":"demo","kind":"published_port","name":<null>,"port":53,"protocol":"udp","service":"dns"}`,
 	} {

@@ -42,6 +42,18 @@ resource "routingmesh_service" "api" {
   name       = "api"
   endpoints  = { n1 = { node = routingmesh_node.n1.name, port = routingmesh_published_port.any.published_port } }
 }
+resource "routingmesh_network" "backend" {
+  cluster_id = routingmesh_cluster.main.id
+  name       = "backend"
+  hosts      = [routingmesh_node.n1.name]
+}
+resource "routingmesh_service" "db" {
+  cluster_id = data.routingmesh_cluster.other.id
+  name       = "db"
+  endpoints  = { c = { node = routingmesh_node.n1.name, container = { name = routingmesh_network.backend.resolver } } }
+  networks   = { (routingmesh_network.backend.name) = { aliases = ["database"] } }
+  vip_ports  = { "5432/tcp" = routingmesh_published_port.any.published_port, "1/udp" = routingmesh_network.backend.identity }
+}
 resource "routingmesh_published_port" "any" {
   service_id       = coalesce(var.wrong_id, routingmesh_service.web.id)
   target_port      = 80

@@ -72,8 +72,11 @@ module "mesh" {
       endpoints        = { a = { node = "n3", port = 5353, weight = 2 } }
       session_affinity = { timeout = "30m" }
       ports            = { dns = { published_port = 53, target_port = 53, protocol = "udp" } }
+      networks         = { back = { aliases = ["names"] } }
+      vip_ports        = { "53/udp" = 5353 }
     }
   }
+  networks = { back = { hosts = ["n1"] } }
 }
 module "haproxy" {
   source         = "./modules/haproxy"
@@ -81,7 +84,7 @@ module "haproxy" {
   health_address = module.mesh.health_address
   frontends      = { web = { service = "web", port = module.mesh.published_ports["web/http"].port } }
 }
-output "it" { value = { ports = module.mesh.published_ports, config = module.haproxy.config } }
+output "it" { value = { ports = module.mesh.published_ports, config = module.haproxy.config, resolver = module.mesh.resolver, vips = module.mesh.service_vips } }
 `, strings.Join(nodes, ", "))))
 	w.initialized()
 	w.apply()
@@ -93,6 +96,8 @@ output "it" { value = { ports = module.mesh.published_ports, config = module.hap
 		"dns/dns":     values{"id": "demo/dns/53/udp", "service": "dns", "port": 53, "protocol": "udp"},
 	})
 	says(t, it["config"].(string), "backend web_30000", "/healthz/web", fmt.Sprintf("server n3 %s:30000", m.Node("n3").Address))
+	same(t, "the resolver", it["resolver"], "10.255.255.1")
+	same(t, "the VIPs", it["vips"], values{"web": nil, "dns": "10.255.255.2"})
 	r := m.record()
 	if e := r.Services["dns"].Endpoints["a"]; e.Node != "n3" || e.Port != 5353 || e.Share() != 2 || len(r.Services["web"].Endpoints) != 2 || len(r.Ports) != 3 {
 		t.Errorf("the record has the services %+v and the ports %v", r.Services, r.Ports)

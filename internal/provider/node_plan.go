@@ -32,7 +32,7 @@ func (r *nodeResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 	r.planComputed(ctx, &plan, req, resp)
 	if plan.ClusterID.IsUnknown() || plan.Name.IsUnknown() {
-		walk.unknownNode(plan.ClusterID.ValueString())
+		walk.unknown(plan.ClusterID.ValueString(), mesh.KindNode)
 		return
 	}
 	cluster := plan.ClusterID.ValueString()
@@ -101,7 +101,7 @@ func (w *walk) planNode(cluster, instance string, n mesh.Node) (warning string, 
 				"If it was renamed, add a moved block; otherwise choose another address.", name, n.Address)
 		}
 	}
-	if capacity := c.planned.Cluster.Capacity(); warning == "" && taken > capacity {
+	if capacity := c.planned.Cluster.Capacity() - len(c.scratch().VIPBlocks()); warning == "" && taken > capacity {
 		warning = fmt.Sprintf("The address pool %s has room for %d nodes, and with those that the cluster has already there are %d. "+
 			"If some of those leave in the same apply, ignore this; otherwise take a larger pool or a longer node_prefix_length.", c.planned.Cluster.AddressPool, capacity, taken)
 	}

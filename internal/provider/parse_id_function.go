@@ -27,10 +27,10 @@ type parsedID struct {
 	Protocol *string `tfsdk:"protocol"`
 }
 
-// Ids of nodes and services look the same.
+// Ids of nodes, services and networks look the same.
 const (
 	kindCluster = "cluster"
-	kindNamed   = "node_or_service"
+	kindNamed   = "node_service_or_network"
 	kindPort    = "published_port"
 )
 
@@ -43,15 +43,15 @@ func (parseIDFunction) Definition(_ context.Context, _ function.DefinitionReques
 		Summary: "What an id of this provider is made of",
 		MarkdownDescription: "Takes apart the id of any resource of this provider. Returns an object; what the id does not contain is null:\n\n" +
 			"| attribute | of `demo` | of `demo/web` | of `demo/web/8080/tcp` |\n|---|---|---|---|\n" +
-			"| `kind` | `\"cluster\"` | `\"node_or_service\"` | `\"published_port\"` |\n" +
+			"| `kind` | `\"cluster\"` | `\"node_service_or_network\"` | `\"published_port\"` |\n" +
 			"| `cluster` | `\"demo\"` | `\"demo\"` | `\"demo\"` |\n" +
-			"| `name`, of the node or service | null | `\"web\"` | null |\n" +
+			"| `name`, of the node, service or network | null | `\"web\"` | null |\n" +
 			"| `service` | null | null | `\"web\"` |\n" +
 			"| `port`, a number | null | null | `8080` |\n" +
 			"| `protocol` | null | null | `\"tcp\"` |\n\n" +
-			"An id does not tell whether it is a node's or a service's. Anything that is not an id is an error.",
+			"An id does not tell whether it is a node's, a service's or a network's. Anything that is not an id is an error.",
 		Parameters: []function.Parameter{
-			function.StringParameter{Name: "id", MarkdownDescription: "`id` of a cluster, node, service or published port."},
+			function.StringParameter{Name: "id", MarkdownDescription: "`id` of a cluster, node, service, network or published port."},
 		},
 		Return: function.ObjectReturn{AttributeTypes: map[string]attr.Type{
 			"kind": types.StringType, "cluster": types.StringType, "name": types.StringType,
@@ -88,5 +88,5 @@ func parseID(id string) (parsedID, error) {
 			return parsedID{Kind: kindPort, Cluster: cluster, Service: &service, Port: new(int64(k.Port)), Protocol: new(string(k.Protocol))}, nil
 		}
 	}
-	return parsedID{}, fmt.Errorf("%q is not a valid id: it must be CLUSTER, CLUSTER/NODE, CLUSTER/SERVICE or CLUSTER/SERVICE/PORT/PROTOCOL, as in demo, demo/n1, demo/web and demo/web/8080/tcp", id)
+	return parsedID{}, fmt.Errorf("%q is not a valid id: it must be CLUSTER, CLUSTER/NODE, CLUSTER/SERVICE, CLUSTER/NETWORK or CLUSTER/SERVICE/PORT/PROTOCOL, as in demo, demo/n1, demo/web, demo/backend and demo/web/8080/tcp", id)
 }

@@ -102,7 +102,7 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 }
 
 func (p *meshProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newCluster, newNode, newService, newPublishedPort}
+	return []func() resource.Resource{newCluster, newNode, newService, newPublishedPort, newNetwork}
 }
 
 func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSource {

@@ -237,6 +237,11 @@ func TestIdentity(t *testing.T) {
 			changed: "labels", to: tftypes.NewValue(tftypes.Map{ElementType: tftypes.String}, map[string]tftypes.Value{"a": str("b")}),
 		},
 		{
+			kind: "routingmesh_network", identity: map[string]tftypes.Value{"cluster": str("demo"), "name": str("backend")},
+			values:  map[string]tftypes.Value{"cluster_id": str("demo"), "name": str("backend")},
+			changed: "hosts", to: tftypes.NewValue(tftypes.Set{ElementType: tftypes.String}, []tftypes.Value{str("n1")}),
+		},
+		{
 			kind: "routingmesh_service", identity: map[string]tftypes.Value{"cluster": str("demo"), "name": str("web")},
 			values: map[string]tftypes.Value{"cluster_id": str("demo"), "name": str("web"), "endpoints": r.endpoints("n1")}, changed: "endpoints", to: r.endpoints(),
 		},

@@ -28,8 +28,8 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 		}
 	}
 	check("provider", resp.Provider.Block.Attributes)
-	if len(resp.ResourceSchemas) != 4 {
-		t.Errorf("%d resources, want 4", len(resp.ResourceSchemas))
+	if len(resp.ResourceSchemas) != 5 {
+		t.Errorf("%d resources, want 5", len(resp.ResourceSchemas))
 	}
 	for name, s := range resp.ResourceSchemas {
 		if len(s.Block.Description) < 30 {

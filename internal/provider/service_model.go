@@ -23,6 +23,10 @@ type serviceModel struct {
 	SessionAffinity types.Object         `tfsdk:"session_affinity"`
 	HealthCheck     types.Object         `tfsdk:"health_check"`
 	DrainTimeout    timetypes.GoDuration `tfsdk:"drain_timeout"`
+	Networks        types.Map            `tfsdk:"networks"`
+	EndpointMode    types.String         `tfsdk:"endpoint_mode"`
+	VIPPorts        types.Map            `tfsdk:"vip_ports"`
+	VIP             types.String         `tfsdk:"vip"`
 	Drift           types.List           `tfsdk:"drift"`
 	Timeouts        timeouts.Value       `tfsdk:"timeouts"`
 }
@@ -57,6 +61,7 @@ func (m *serviceModel) toMesh(ctx context.Context) (mesh.Service, diag.Diagnosti
 		Affinity: affinityOf(ctx, m.SessionAffinity, &diags), HealthCheck: healthCheckOf(ctx, m.HealthCheck, &diags),
 		DrainSeconds: int(durationOr(m.DrainTimeout, mesh.DefaultDrain) / time.Second),
 	}
+	m.networksToMesh(ctx, &s, &diags)
 	for key, v := range m.Endpoints.Elements() {
 		object, ok := v.(types.Object)
 		if !ok || object.IsUnknown() || object.IsNull() {
@@ -116,7 +121,7 @@ func (m *serviceModel) fromMesh(ctx context.Context, cluster string, s *mesh.Ser
 	diags.Append(ds...)
 	m.HealthCheck, ds = types.ObjectValueFrom(ctx, healthCheckTypes, healthCheckModelOf(s.HealthCheck))
 	diags.Append(ds...)
-	return diags
+	return append(diags, m.networksFromMesh(ctx, s)...)
 }
 
 func endpointModelOf(ctx context.Context, e mesh.Endpoint) (endpointModel, diag.Diagnostics) {
@@ -137,5 +142,6 @@ func endpointModelOf(ctx context.Context, e mesh.Endpoint) (endpointModel, diag.
 // sameService tells whether the record stays as it is.
 func (m *serviceModel) sameService(o *serviceModel) bool {
 	return m.Endpoints.Equal(o.Endpoints) && m.Scheduler.Equal(o.Scheduler) && m.SessionAffinity.Equal(o.SessionAffinity) &&
-		m.HealthCheck.Equal(o.HealthCheck) && m.DrainTimeout.Equal(o.DrainTimeout)
+		m.HealthCheck.Equal(o.HealthCheck) && m.DrainTimeout.Equal(o.DrainTimeout) &&
+		m.Networks.Equal(o.Networks) && m.EndpointMode.Equal(o.EndpointMode) && m.VIPPorts.Equal(o.VIPPorts)
 }

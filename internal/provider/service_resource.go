@@ -33,7 +33,7 @@ func (r *serviceResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 func serviceSubject(doing, id string) subject {
 	_, name, _ := mesh.SplitID(id)
 	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceRef(name),
-		attributes: []string{"cluster_id", "name", "endpoints", "scheduler", "session_affinity", "health_check", "drain_timeout"}}
+		attributes: []string{"cluster_id", "name", "endpoints", "scheduler", "session_affinity", "health_check", "drain_timeout", "networks", "endpoint_mode", "vip_ports"}}
 }
 
 func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -50,9 +50,8 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
-	if res != nil {
-		resp.Diagnostics.Append(r.note(ctx, resp.Private, res.Record)...)
-	}
+	plan.givenVIP(recordOf(res))
+	resp.Diagnostics.Append(r.note(ctx, resp.Private, recordOf(res))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
 }
@@ -114,12 +113,14 @@ func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest
 	r.know(ctx, cluster, req.Private)
 	r.holdToKnown()
 	if changed := !plan.sameService(&state); changed || plan.Drift.IsUnknown() {
-		_, err := r.put(ctx, &plan, false, &resp.Diagnostics)
+		res, err := r.put(ctx, &plan, false, &resp.Diagnostics)
 		if addChanged(&resp.Diagnostics, serviceSubject(changing(changed), state.ID.ValueString()), err) {
 			return
 		}
 		plan.Drift = leftUndone(err)
+		plan.givenVIP(recordOf(res))
 	}
+	plan.givenVIP(nil)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 

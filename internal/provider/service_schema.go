@@ -72,6 +72,13 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 			"health_check":     healthCheckAttribute(),
 			"drain_timeout": durationAttribute("How long the connections of an endpoint that is taken out may last (removed, or its node drains or leaves), in whole seconds up to `24h`; `0s` ends them at once. It gets no new ones meanwhile, and "+
 				"the apply waits for it. Default: `30s`. Changed in place.", new(mesh.DefaultDrain), time.Second, 0),
+			"networks":      networksAttribute(),
+			"endpoint_mode": endpointModeAttribute(),
+			"vip_ports":     vipPortsAttribute(),
+			"vip": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "Virtual IP of the service in its networks, the same on every node. It stays until the service leaves its last network or gets `endpoint_mode = \"dnsrr\"`. Null for those.",
+			},
 			"drift":    driftAttribute("What the nodes lack of the service itself (what they lack for its endpoints is drift of its published ports)"),
 			"timeouts": timeoutsAttribute(ctx),
 		},

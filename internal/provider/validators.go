@@ -71,6 +71,20 @@ func (r rule) verdict(at path.Path, v types.String) (diags diag.Diagnostics) {
 var (
 	nameRule = rule{"Invalid name", "a DNS label: 1–63 of a–z, 0–9 and -, not starting or ending with -", mesh.CheckName}
 
+	hostRule = rule{"Invalid name", "the name of a node, or * for every node", func(s string) error {
+		if s == mesh.EveryHost {
+			return nil
+		}
+		return mesh.CheckName(s)
+	}}
+
+	vipPortRule = rule{"Invalid port of a VIP", "PORT/PROTOCOL, as in 80/tcp", func(s string) error {
+		if _, err := mesh.ParsePortKey(s); err != nil {
+			return fmt.Errorf("%q is not a port and a protocol, as in 80/tcp or 53/udp", s)
+		}
+		return nil
+	}}
+
 	clusterIDRule = rule{"Invalid cluster id", "the id of a routingmesh_cluster, which is its name", func(s string) error {
 		if mesh.CheckName(s) != nil {
 			return fmt.Errorf("%q is not a valid cluster id. Pass routingmesh_cluster.….id, which is the cluster's name, as in demo", s)

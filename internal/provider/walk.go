@@ -23,9 +23,9 @@ type walk struct {
 
 	mu       sync.Mutex
 	clusters map[string]*plannedCluster
-	// vague is set once a node of an unknown cluster is planned: then no
-	// endpoint can be said to name an unknown node.
-	vague bool
+	// vague has the kinds of which something of an unknown cluster is planned: then nothing
+	// can be said to name a node or a network that does not exist.
+	vague map[mesh.RefKind]bool
 	fresh int
 }
 
@@ -39,7 +39,7 @@ type plannedCluster struct {
 	// be elsewhere.
 	created bool
 	// vague is as walk.vague, for this cluster.
-	vague bool
+	vague map[mesh.RefKind]bool
 	// owners has which instance holds an object, held the reverse.
 	owners map[mesh.Ref]string
 	held   map[string]mesh.Ref
@@ -53,7 +53,9 @@ type plannedCluster struct {
 	addresses map[string][]netip.Addr
 }
 
-func newWalk() *walk { return &walk{clusters: map[string]*plannedCluster{}} }
+func newWalk() *walk {
+	return &walk{clusters: map[string]*plannedCluster{}, vague: map[mesh.RefKind]bool{}}
+}
 
 // Placeholders where the cluster's settings are not known: a pool that holds
 // no node's address and has room for every node.
@@ -69,7 +71,7 @@ func (w *walk) cluster(name string) *plannedCluster {
 				Cluster: mesh.Cluster{Name: name, AddressPool: anyPool, NodePrefixLength: anyPrefixLength, PublishedPortRange: mesh.DefaultPortRange},
 				Nodes:   map[string]*mesh.Node{}, Services: map[string]*mesh.Service{}, Ports: map[mesh.PortKey]*mesh.PublishedPort{},
 			},
-			owners: map[mesh.Ref]string{}, held: map[string]mesh.Ref{}, leaving: map[mesh.Ref]bool{},
+			owners: map[mesh.Ref]string{}, held: map[string]mesh.Ref{}, leaving: map[mesh.Ref]bool{}, vague: map[mesh.RefKind]bool{},
 		}
 		w.clusters[name] = c
 	}
@@ -101,16 +103,22 @@ func (w *walk) leave(cluster string, o mesh.Ref) {
 	w.cluster(cluster).leaving[o] = true
 }
 
-// unknownNode says that a node is planned whose name or cluster ("") is not
+// unknown says that a node or a network is planned whose name or cluster ("") is not
 // known yet.
-func (w *walk) unknownNode(cluster string) {
+func (w *walk) unknown(cluster string, kind mesh.RefKind) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if cluster == "" {
-		w.vague = true
+		w.vague[kind] = true
 		return
 	}
-	w.cluster(cluster).vague = true
+	w.cluster(cluster).vague[kind] = true
+}
+
+// unseen says that not all of the cluster's nodes or networks are in sight, so that one
+// which is not seen may exist all the same. Called with mu held.
+func (w *walk) unseen(c *plannedCluster, kind mesh.RefKind) bool {
+	return w.vague[kind] || c.vague[kind] || !c.created && c.observed == nil
 }
 
 // instance is who plans: the id that the resource has in the state, or
@@ -151,6 +159,8 @@ func (c *plannedCluster) release(instance string) {
 		delete(c.planned.Nodes, o.Name)
 	case mesh.KindService:
 		delete(c.planned.Services, o.Name)
+	case mesh.KindNetwork:
+		delete(c.planned.Networks, o.Name)
 	case mesh.KindPort:
 		service, key, _ := strings.Cut(o.Name, "/")
 		if k, err := mesh.ParsePortKey(key); err == nil {
@@ -182,6 +192,37 @@ func (c *plannedCluster) nodes() map[string]*mesh.Node {
 		}
 	}
 	return nodes
+}
+
+// networks has the networks that are planned, and those that other states have put into
+// the record, but none that leaves.
+func (c *plannedCluster) networks() map[string]*mesh.Network {
+	if c.observed == nil || !c.observed.HasNetworks() {
+		return maps.Clone(c.planned.Networks)
+	}
+	networks := map[string]*mesh.Network{}
+	for name, n := range c.observed.Networks {
+		if c.observed.HasNetwork(name) && !c.leaving[mesh.NetworkRef(name)] {
+			networks[name] = n
+		}
+	}
+	maps.Copy(networks, c.planned.Networks)
+	return networks
+}
+
+// scratch is a record to ask mesh about a service or a network. What it gives out is kept in
+// planned.Addressing. In the walk of an apply that leaves the cluster as it is nobody says what
+// its pool is: then nothing is given out.
+func (c *plannedCluster) scratch() *mesh.Record {
+	r := &mesh.Record{Cluster: c.planned.Cluster, Nodes: c.nodes(), Services: c.planned.Services, Ports: c.planned.Ports,
+		Networks: c.networks(), Addressing: c.planned.Addressing}
+	if r.Addressing == nil && c.observed != nil {
+		r.Addressing = c.observed.Addressing
+	}
+	if !c.settings && c.observed == nil {
+		r.Cluster.NodePrefixLength = 0
+	}
+	return r
 }
 
 // service is the service as this walk plans it, or as it is, or with no more than its name.

@@ -78,8 +78,10 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 		}, ""},
 		"port with another key":    {func(w *walk) (string, error) { return w.planPort("demo", "", portOf("web", 8080)) }, "from = routingmesh_published_port.NAME"},
 		"node with another key":    {func(w *walk) (string, error) { return w.planNode("demo", "", node("n2", "192.0.2.12")) }, `has the node demo/n2 already`},
-		"service with another key": {func(w *walk) (string, error) { return w.planService("demo", "", mesh.Service{Name: "web"}) }, "from = routingmesh_service.NAME"},
-		"its own service":          {func(w *walk) (string, error) { return w.planService("demo", "demo/web", mesh.Service{Name: "web"}) }, ""},
+		"service with another key": {func(w *walk) (string, error) { return warned(w.planService("demo", "", mesh.Service{Name: "web"})) }, "from = routingmesh_service.NAME"},
+		"its own service": {func(w *walk) (string, error) {
+			return warned(w.planService("demo", "demo/web", mesh.Service{Name: "web"}))
+		}, ""},
 		"vxlan port": {func(w *walk) (string, error) {
 			c := recorded(t).Cluster
 			c.VXLANPort = 5000
@@ -106,6 +108,14 @@ func TestRecordConflictsAreWarnings(t *testing.T) {
 	}
 }
 
+func warned(warnings []planWarning, err error) (string, error) {
+	var texts []string
+	for _, w := range warnings {
+		texts = append(texts, w.attribute+": "+w.detail)
+	}
+	return strings.Join(texts, "\n"), err
+}
+
 func joined(warnings []*mesh.Error, err error) (string, error) {
 	var texts []string
 	for _, w := range warnings {
@@ -127,9 +137,9 @@ func TestUnknownNodes(t *testing.T) {
 		"the cluster is created":   {func(w *walk) { _, _ = w.planCluster("", settings, true, true) }, true},
 		"the cluster is changed":   {func(w *walk) { _, _ = w.planCluster("demo", settings, true, false) }, false},
 		"the node is planned":      {func(w *walk) { w.observe(recorded(t)); _, _ = w.planNode("demo", "", node("n9", "")) }, false},
-		"a node has no name yet":   {func(w *walk) { w.observe(recorded(t)); w.unknownNode("demo") }, false},
-		"a node of some cluster":   {func(w *walk) { w.observe(recorded(t)); w.unknownNode("") }, false},
-		"another cluster is vague": {func(w *walk) { w.observe(recorded(t)); w.unknownNode("prod") }, true},
+		"a node has no name yet":   {func(w *walk) { w.observe(recorded(t)); w.unknown("demo", mesh.KindNode) }, false},
+		"a node of some cluster":   {func(w *walk) { w.observe(recorded(t)); w.unknown("", mesh.KindNode) }, false},
+		"another cluster is vague": {func(w *walk) { w.observe(recorded(t)); w.unknown("prod", mesh.KindNode) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWalk()
@@ -190,5 +200,111 @@ func TestClusterTooSmallForItsNodes(t *testing.T) {
 	}
 	if _, err := w.planCluster("", recorded(t).Cluster, true, true); err == nil || !strings.Contains(err.Error(), "room for 2 nodes") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// inBackend is the service in the network backend, with aliases.
+func inBackend(name string, aliases ...string) mesh.Service {
+	return mesh.Service{Name: name, Networks: map[string]mesh.Membership{"backend": mesh.NewMembership(name, aliases)}}
+}
+
+// roomy is the cluster as a Read finds it, with four blocks: one of them is for VIPs.
+func roomy(t *testing.T) *mesh.Record {
+	t.Helper()
+	r := recorded(t)
+	r.Cluster.AddressPool = netip.MustParsePrefix("10.9.0.0/27")
+	return r
+}
+
+// withNetwork is the cluster as a Read finds it, with the network backend and db in it.
+func withNetwork(t *testing.T) *mesh.Record {
+	t.Helper()
+	r := roomy(t)
+	db := inBackend("db", "database")
+	for _, err := range []error{r.PutNetwork(&mesh.Network{Name: "backend"}), r.PutService(&db)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// TestUnknownNetworks: a network is unknown only where all are in sight, and one that leaves
+// or was removed is.
+func TestUnknownNetworks(t *testing.T) {
+	settings := roomy(t).Cluster
+	removed := withNetwork(t)
+	if err := removed.RemoveNetwork("backend"); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		prepare func(*walk)
+		unknown bool
+	}{
+		"nothing is known":             {func(*walk) {}, false},
+		"the record lacks it":          {func(w *walk) { w.observe(roomy(t)) }, true},
+		"the record has it":            {func(w *walk) { w.observe(withNetwork(t)) }, false},
+		"it leaves":                    {func(w *walk) { w.observe(withNetwork(t)); w.leave("demo", mesh.NetworkRef("backend")) }, true},
+		"it was removed":               {func(w *walk) { w.observe(removed) }, true},
+		"the cluster is created":       {func(w *walk) { _, _ = w.planCluster("", settings, true, true) }, true},
+		"the network is planned":       {func(w *walk) { w.observe(roomy(t)); _, _ = w.planNetwork("demo", "", mesh.Network{Name: "backend"}) }, false},
+		"a network has no name yet":    {func(w *walk) { w.observe(roomy(t)); w.unknown("demo", mesh.KindNetwork) }, false},
+		"a network of some cluster":    {func(w *walk) { w.observe(roomy(t)); w.unknown("", mesh.KindNetwork) }, false},
+		"a node that is not a network": {func(w *walk) { w.observe(roomy(t)); w.unknown("demo", mesh.KindNode) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWalk()
+			tc.prepare(w)
+			_, err := w.planService("demo", "", inBackend("api"))
+			var broken *mesh.Error
+			if errors.As(err, &broken) != tc.unknown || tc.unknown && broken.Attribute != "networks" {
+				t.Errorf("got %v, want an error: %v", err, tc.unknown)
+			}
+		})
+	}
+}
+
+// TestNetworkConflictsAreWarnings: what the record has may be destroyed, or leave the name,
+// further on in the same plan.
+func TestNetworkConflictsAreWarnings(t *testing.T) {
+	for name, tc := range map[string]struct {
+		plan func(*walk) (string, error)
+		want string // in the warning, "" for none
+	}{
+		"alias of another service": {func(w *walk) (string, error) { return warned(w.planService("demo", "", inBackend("api", "database"))) }, `networks: In network "backend" the name "database" is service "db"'s already`},
+		"name of another's alias":  {func(w *walk) (string, error) { return warned(w.planService("demo", "", inBackend("database"))) }, `the name "database" is service "db"'s already`},
+		"service that leaves": {func(w *walk) (string, error) {
+			w.leave("demo", mesh.ServiceRef("db"))
+			return warned(w.planService("demo", "", inBackend("api", "database")))
+		}, ""},
+		"service that leaves the name": {func(w *walk) (string, error) {
+			if _, err := w.planService("demo", "demo/db", inBackend("db")); err != nil {
+				return "", err
+			}
+			return warned(w.planService("demo", "", inBackend("api", "database")))
+		}, ""},
+		"its own alias": {func(w *walk) (string, error) {
+			return warned(w.planService("demo", "demo/db", inBackend("db", "database")))
+		}, ""},
+		"network with another key": {func(w *walk) (string, error) { return w.planNetwork("demo", "", mesh.Network{Name: "backend"}) }, "from = routingmesh_network.NAME"},
+		"its own network": {func(w *walk) (string, error) {
+			return w.planNetwork("demo", "demo/backend", mesh.Network{Name: "backend", Hosts: []string{"n1"}})
+		}, ""},
+		"a node beside VIPs": {func(w *walk) (string, error) { return w.planNode("demo", "", node("n3", "192.0.2.13")) }, ""},
+		"a node too many beside VIPs": {func(w *walk) (string, error) {
+			if _, err := w.planNode("demo", "", node("n3", "192.0.2.13")); err != nil {
+				return "", err
+			}
+			return w.planNode("demo", "", node("n4", "192.0.2.14"))
+		}, "room for 3 nodes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWalk()
+			w.observe(withNetwork(t))
+			warning, err := tc.plan(w)
+			if err != nil || tc.want == "" && warning != "" || !strings.Contains(warning, tc.want) {
+				t.Errorf("warning %q, error %v, want %q", warning, err, tc.want)
+			}
+		})
 	}
 }

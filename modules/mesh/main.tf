@@ -30,6 +30,7 @@ resource "routingmesh_cluster" "this" {
   health_address       = var.cluster.health_address
   metrics_address      = var.cluster.metrics_address
   mark_bit             = var.cluster.mark_bit
+  host_dns             = var.cluster.host_dns
   force_remove         = var.cluster.force_remove
   timeouts             = var.cluster.timeouts
 }
@@ -45,6 +46,16 @@ resource "routingmesh_node" "this" {
   availability = each.value.availability
   force_remove = each.value.force_remove
   timeouts     = each.value.timeouts
+}
+
+resource "routingmesh_network" "this" {
+  for_each = var.networks
+
+  cluster_id = routingmesh_cluster.this.id
+  name       = each.key
+  # By reference, so that Terraform makes the nodes first; "*" is none of them.
+  hosts    = each.value.hosts == null ? null : [for host in each.value.hosts : try(routingmesh_node.this[host].name, host)]
+  timeouts = each.value.timeouts
 }
 
 resource "routingmesh_service" "this" {
@@ -65,12 +76,20 @@ resource "routingmesh_service" "this" {
   session_affinity = each.value.session_affinity
   health_check     = each.value.health_check
   drain_timeout    = each.value.drain_timeout
-  timeouts         = each.value.timeouts
+  # By reference, so that Terraform makes a network before the services in it.
+  networks      = each.value.networks == null ? null : { for network, member in each.value.networks : routingmesh_network.this[network].name => member }
+  endpoint_mode = each.value.endpoint_mode
+  vip_ports     = each.value.vip_ports
+  timeouts      = each.value.timeouts
 
   lifecycle {
     precondition {
       condition     = alltrue([for endpoint in local.endpoints[each.key] : contains(keys(var.nodes), endpoint.node)])
       error_message = "services[\"${each.key}\"] has endpoints on ${join(", ", setsubtract([for endpoint in local.endpoints[each.key] : endpoint.node], keys(var.nodes)))}, which var.nodes does not have. Add the node, or take the endpoint out."
+    }
+    precondition {
+      condition     = alltrue([for network in keys(coalesce(each.value.networks, {})) : contains(keys(var.networks), network)])
+      error_message = "services[\"${each.key}\"] is in the networks ${join(", ", setsubtract(keys(coalesce(each.value.networks, {})), keys(var.networks)))}, which var.networks does not have. Add the network, or take it out of the service."
     }
   }
 }

@@ -43,3 +43,13 @@ output "published_ports" {
     }
   }
 }
+
+output "resolver" {
+  description = "Address at which containers in networks ask for names (`docker run --dns`, `dns:` of a Compose file); null without networks."
+  value       = try(values(routingmesh_network.this)[0].resolver, null)
+}
+
+output "service_vips" {
+  description = "Virtual IPs of the services in networks by name; null for those in none, and with `endpoint_mode = \"dnsrr\"`."
+  value       = tomap({ for name, service in routingmesh_service.this : name => service.vip })
+}

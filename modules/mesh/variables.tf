@@ -15,6 +15,7 @@ variable "cluster" {
     health_address       = optional(string)
     metrics_address      = optional(string)
     mark_bit             = optional(number)
+    host_dns             = optional(string)
     force_remove         = optional(bool)
     timeouts             = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
   })
@@ -60,6 +61,21 @@ variable "nodes" {
   }
 }
 
+variable "networks" {
+  description = "The overlay networks by name; `hosts` are the nodes whose own processes are members, or `[\"*\"]`. Services say by `networks` which they are in."
+  type = map(object({
+    hosts    = optional(set(string))
+    timeouts = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.networks) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))])
+    error_message = "The keys of networks must be DNS labels: 1–63 of a–z, 0–9 and -, not starting or ending with -."
+  }
+}
+
 variable "services" {
   description = "The services by name, with their published ports by a key of your choice each. `nodes` has an endpoint on each of them, named after the node; `endpoints` is for those with a port or a weight of their own, and for containers. The rest is as in `routingmesh_service` and `routingmesh_published_port`; a port without `published_port` gets the next free one."
   type = map(object({
@@ -92,6 +108,9 @@ variable "services" {
       on_unhealthy    = optional(string)
     }))
     drain_timeout = optional(string)
+    networks      = optional(map(object({ aliases = optional(set(string)) })))
+    endpoint_mode = optional(string)
+    vip_ports     = optional(map(number))
     timeouts      = optional(object({ create = optional(string), read = optional(string), update = optional(string), delete = optional(string) }))
     ports = optional(map(object({
       target_port      = optional(number)

@@ -23,3 +23,20 @@ resource "routingmesh_service" "api" {
     green = { node = routingmesh_node.this["n1"].name, port = 9002, weight = 1 }
   }
 }
+
+# Containers in two networks: shop is reached from outside, by its published ports, and reaches
+# db by name. Members of the network frontend alone do not reach db.
+resource "routingmesh_service" "shop" {
+  cluster_id = routingmesh_cluster.main.id
+  name       = "shop"
+  endpoints = {
+    for n in ["n1", "n2"] : n => {
+      node      = routingmesh_node.this[n].name
+      container = { labels = { "com.docker.compose.service" = "shop" }, slots = 2 }
+    }
+  }
+  networks = {
+    (routingmesh_network.frontend.name) = {}
+    (routingmesh_network.backend.name)  = { aliases = ["store"] }
+  }
+}

@@ -21,7 +21,13 @@ variables {
       endpoints = { a = { node = "n1", port = 5353 }, b = { node = "n1", port = 5354, weight = 2 } }
       ports     = { dns = { published_port = 53, target_port = 53, protocol = "udp" } }
     }
+    db = {
+      endpoints     = { c = { node = "n2", container = { name = "db" } } }
+      networks      = { back = { aliases = ["database"] } }
+      endpoint_mode = "dnsrr"
+    }
   }
+  networks = { front = { hosts = ["*"] }, back = { hosts = ["n1"] } }
 }
 
 run "whole_mesh" {
@@ -71,9 +77,33 @@ run "whole_mesh" {
   }
 }
 
+run "networks" {
+  assert {
+    condition     = routingmesh_network.this["back"].hosts == toset(["n1"]) && routingmesh_network.this["front"].hosts == toset(["*"]) && length(output.resolver) > 0
+    error_message = "Networks are not as asked for."
+  }
+  assert {
+    condition     = routingmesh_service.this["db"].networks["back"].aliases == toset(["database"]) && routingmesh_service.this["db"].endpoint_mode == "dnsrr" && routingmesh_service.this["web"].networks == null
+    error_message = "Services are not in their networks."
+  }
+  assert {
+    condition     = toset(keys(output.service_vips)) == toset(["web", "dns", "db"])
+    error_message = "VIPs are those of all services."
+  }
+}
+
+run "unknown_network" {
+  command = plan
+  variables { services = { web = { nodes = ["n1"], networks = { middle = {} } } } }
+  expect_failures = [routingmesh_service.this["web"]]
+}
+
 run "nodes_only" {
   command = plan
-  variables { services = {} }
+  variables {
+    services = {}
+    networks = {}
+  }
   assert {
     condition     = length(routingmesh_service.this) + length(routingmesh_published_port.this) == 0
     error_message = "There is nothing to serve."
@@ -92,8 +122,9 @@ run "bad_names" {
     cluster  = { name = "Demo" }
     nodes    = { n_1 = { address = "10.0.0.11" }, n2 = { address = "10.0.0.11" } }
     services = { Web = {} }
+    networks = { Back = {} }
   }
-  expect_failures = [var.cluster, var.nodes, var.services]
+  expect_failures = [var.cluster, var.nodes, var.services, var.networks]
 }
 
 run "bad_ports" {

@@ -1,0 +1,7 @@
+import {
+  to = routingmesh_network.backend
+  identity = {
+    cluster = "demo"
+    name    = "backend"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = routingmesh_network.backend
+  id = "demo/backend"
+}
