@@ -78,11 +78,8 @@ func (c *Client) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, c.judge(ctx, s, false)
 }
 
-// SnapshotNow is Snapshot of nodes that are asked again, whatever they said before.
-func (c *Client) SnapshotNow(ctx context.Context) (*Snapshot, error) {
-	c.cache.drop()
-	return c.Snapshot(ctx)
-}
+// AskAgain has the next Snapshot ask the nodes, whatever they have said before.
+func (c *Client) AskAgain() { c.cache.drop() }
 
 // judge is the snapshot's verdict, and that of the places that the state knows.
 func (c *Client) judge(ctx context.Context, s *Snapshot, force bool) error {
