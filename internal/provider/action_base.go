@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/meshclient"
 )
@@ -53,6 +54,15 @@ func actionTimeout(description string) actionschema.Attribute {
 // during bounds ctx by the action's timeout.
 func during(ctx context.Context, timeout timetypes.GoDuration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, durationOr(timeout, DefaultActionTimeout))
+}
+
+// configOf reads the config block into the model. Of an action that has none, Terraform
+// sends null, and the model stays as it is.
+func configOf(ctx context.Context, config tfsdk.Config, model any) diag.Diagnostics {
+	if config.Raw.IsNull() {
+		return nil
+	}
+	return config.Get(ctx, model)
 }
 
 // current is the cluster as the nodes say it now: what was asked before in this run is

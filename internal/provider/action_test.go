@@ -42,7 +42,10 @@ func (r *rpc) invoke(kind string, config map[string]tftypes.Value, seen func(mes
 		r.t.Fatalf("the provider has no action %s", kind)
 	}
 	typ := object(r.t, s.Schema.ValueType())
-	d := r.dynamic(typ, fill(typ, config))
+	d := r.dynamic(typ, tftypes.NewValue(typ, nil)) // as of an action without a config block
+	if config != nil {
+		d = r.dynamic(typ, fill(typ, config))
+	}
 	valid, err := actions.ValidateActionConfig(r.t.Context(), &tfprotov6.ValidateActionConfigRequest{ActionType: kind, Config: d})
 	r.ok(err, valid.Diagnostics)
 	planned, err := actions.PlanAction(r.t.Context(), &tfprotov6.PlanActionRequest{ActionType: kind, Config: d})

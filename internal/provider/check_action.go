@@ -45,7 +45,7 @@ func (a *checkAction) Schema(_ context.Context, _ action.SchemaRequest, resp *ac
 
 func (a *checkAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
 	var m checkModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
+	resp.Diagnostics.Append(configOf(ctx, req.Config, &m)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}

@@ -51,7 +51,7 @@ func (a *drainAction) Schema(_ context.Context, _ action.SchemaRequest, resp *ac
 
 func (a *drainAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
 	var m drainModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
+	resp.Diagnostics.Append(configOf(ctx, req.Config, &m)...)
 	ctx, cancel := during(ctx, m.Timeout)
 	defer cancel()
 	if resp.Diagnostics.HasError() {

@@ -55,7 +55,7 @@ func (a *repairAction) Schema(_ context.Context, _ action.SchemaRequest, resp *a
 
 func (a *repairAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
 	var m repairModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
+	resp.Diagnostics.Append(configOf(ctx, req.Config, &m)...)
 	ctx, cancel := during(ctx, m.Timeout)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
