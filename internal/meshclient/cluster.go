@@ -126,16 +126,20 @@ func newUID() string {
 
 // UpdateCluster changes the cluster's settings.
 func (c *Client) UpdateCluster(ctx context.Context, cl mesh.Cluster) (*Result, error) {
+	return c.updateCluster(ctx, cl.Name, func(r *mesh.Record) error { return r.PutCluster(cl) })
+}
+
+func (c *Client) updateCluster(ctx context.Context, name string, apply func(*mesh.Record) error) (*Result, error) {
 	if err := c.wakeKeepers(ctx); err != nil {
 		return nil, err
 	}
 	result, err := c.queue.submit(ctx, &operation{
 		objects: []mesh.Ref{mesh.ClusterRef}, voters: c.hostsAsVoters,
 		apply: func(r *mesh.Record) error {
-			if err := inCluster(r, cl.Name, mesh.ClusterRef); err != nil {
+			if err := inCluster(r, name, mesh.ClusterRef); err != nil {
 				return err
 			}
-			return r.PutCluster(cl)
+			return apply(r)
 		},
 	})
 	if err == nil {

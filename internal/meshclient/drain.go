@@ -46,22 +46,28 @@ func (c *Client) drained(ctx context.Context, result *Result, ours func(mesh.Dra
 		return
 	}
 	d := result.draining
-	left := c.waitDrained(ctx, d.members, longestDrain(d.before, d.after), ours)
+	left := c.waitDrained(ctx, d.members, longestDrain(d.before, d.after), ours, nil)
 	for _, text := range stillDraining(left, ctx.Err() != nil) {
 		result.Warnings = append(result.Warnings, notice(mesh.ProblemDraining, mesh.Ref{}, "The change is done. %s", text))
 	}
 }
 
 // waitDrained is drained for known nodes; it returns what they still drain. A
-// node that says nothing at all is given told.
-func (c *Client) waitDrained(ctx context.Context, members []*member, told time.Duration, ours func(mesh.Drain) bool) []leftDrain {
+// node that says nothing at all is given told. seen gets every answer; it may be nil.
+func (c *Client) waitDrained(ctx context.Context, members []*member, told time.Duration, ours func(mesh.Drain) bool, seen func(*member, *mesh.Drains)) []leftDrain {
 	ctx, cancel := c.whileOpen(ctx)
 	defer cancel()
 	var mu sync.Mutex
 	var left []leftDrain
 	each(members, func(_ int, m *member) {
 		w := drainWatch{
-			ask:  func(ctx context.Context) (*mesh.Drains, error) { return c.lastDrains(ctx, m.ep) },
+			ask: func(ctx context.Context) (*mesh.Drains, error) {
+				d, err := c.lastDrains(ctx, m.ep)
+				if err == nil && seen != nil {
+					seen(m, d)
+				}
+				return d, err
+			},
 			done: func(d *mesh.Drains) (time.Duration, bool) { return remaining(d, ours) },
 		}
 		if last, when := w.wait(ctx, told); last != nil {

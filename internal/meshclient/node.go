@@ -30,6 +30,12 @@ func (c *Client) putNode(ctx context.Context, cluster string, n mesh.Node, creat
 		}
 		return r.PutNode(&n)
 	}
+	return c.applyNode(ctx, n, apply)
+}
+
+// applyNode readies the node's host and commits what apply makes of the record, given
+// the node with what only its host knows.
+func (c *Client) applyNode(ctx context.Context, n mesh.Node, apply func(*mesh.Record, mesh.Node) error) (*Result, error) {
 	snap, err := c.startingPoint(ctx, false)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (l *leaving) drain(ctx context.Context, cluster string, snap *Snapshot) (dr
 			members = result.draining.members
 		}
 	}
-	l.waitDrained(ctx, members, longest, func(d mesh.Drain) bool { return d.Node == l.name })
+	l.waitDrained(ctx, members, longest, l.drains, nil)
 	if ctx.Err() == nil {
 		l.waitLeft(ctx, began, longest, snap.Record.Cluster.HealthAddress != "")
 	}
@@ -62,6 +62,9 @@ func (l *leaving) drain(ctx context.Context, cluster string, snap *Snapshot) (dr
 	}
 	return true, nil
 }
+
+// drains says that a drain is of an endpoint on the node.
+func (l *leaving) drains(d mesh.Drain) bool { return d.Node == l.name }
 
 // carries says that connections may lead to the node, or enter through it to a
 // service that has endpoints.
@@ -108,8 +111,8 @@ func (l *leaving) answering(snap *Snapshot) []*member {
 
 // waitLeft waits until nobody is connected through the node: as long as the
 // longest drain may take, from began on. Where a balancer may watch the health
-// address, it is given the time to turn away first.
-func (l *leaving) waitLeft(ctx context.Context, began time.Time, longest time.Duration, watched bool) {
+// address, it is given the time to turn away first. It returns how many still are.
+func (l *leaving) waitLeft(ctx context.Context, began time.Time, longest time.Duration, watched bool) (entering int) {
 	notice := time.Duration(0)
 	if watched {
 		notice = min(balancerNotice, longest)
@@ -119,10 +122,19 @@ func (l *leaving) waitLeft(ctx context.Context, began time.Time, longest time.Du
 	ctx, cancel := context.WithDeadline(open, began.Add(longest))
 	defer cancel()
 	w := drainWatch{
-		ask: func(ctx context.Context) (*mesh.Drains, error) { return l.agents.Drains(ctx, l.ep) },
+		ask: func(ctx context.Context) (*mesh.Drains, error) {
+			d, err := l.agents.Drains(ctx, l.ep)
+			if err == nil && l.entered != nil {
+				l.entered(d)
+			}
+			return d, err
+		},
 		done: func(d *mesh.Drains) (time.Duration, bool) {
 			return longest, d.Entering == 0 && time.Since(began) >= notice
 		},
 	}
-	w.wait(ctx, 0)
+	if last, _ := w.wait(ctx, 0); last != nil {
+		return last.Entering
+	}
+	return 0
 }

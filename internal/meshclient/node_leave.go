@@ -73,6 +73,8 @@ type leaving struct {
 	silent    error
 	elsewhere string
 	answers   bool // its agent does, and has the record as this node
+	// entered is told who still comes in through the node; nil for nobody.
+	entered func(*mesh.Drains)
 }
 
 // find tells whether there is anything to remove.

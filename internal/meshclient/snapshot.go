@@ -78,6 +78,9 @@ func (c *Client) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, c.judge(ctx, s, false)
 }
 
+// AskAgain has the next Snapshot ask the nodes, whatever they have said before.
+func (c *Client) AskAgain() { c.cache.drop() }
+
 // judge is the snapshot's verdict, and that of the places that the state knows.
 func (c *Client) judge(ctx context.Context, s *Snapshot, force bool) error {
 	if err := c.twins(s); err != nil {

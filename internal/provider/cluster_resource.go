@@ -102,14 +102,19 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	for _, w := range snap.Warnings {
 		resp.Diagnostics.AddWarning("The record is not the same everywhere", sentence(w))
 	}
-	state.fromMesh(snap.Record)
-	state.ForceRemove = settled(state.ForceRemove)
-	state.Drift = driftList(r.clusterDrift(snap))
+	r.read(&state, snap)
 	r.data.warnKeepers(&resp.Diagnostics, snap)
-	state.HostKeys = r.hostKeys(state.HostKeys, true)
 	resp.Diagnostics.Append(setMTUConfigured(ctx, resp.Private, snap.Record.Cluster.MTU != 0)...)
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// read is what a snapshot says of the cluster.
+func (r *clusterResource) read(state *clusterModel, snap *meshclient.Snapshot) {
+	state.fromMesh(snap.Record)
+	state.ForceRemove = settled(state.ForceRemove)
+	state.Drift = driftList(r.clusterDrift(snap))
+	state.HostKeys = r.hostKeys(state.HostKeys, true)
 }
 
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {

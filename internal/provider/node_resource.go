@@ -102,16 +102,23 @@ func (r *nodeResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if snap == nil {
 		return
 	}
-	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Nodes[name])...)
+	resp.Diagnostics.Append(state.read(ctx, cluster, snap.Record.Nodes[name], snap)...)
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
-	state.ForceRemove = settled(state.ForceRemove)
-	state.Drift = driftOf(snap, mesh.NodeRef(name))
-	if st := snap.Nodes[name].Status; st != nil {
-		state.observed(st)
-	} else {
+	if snap.Nodes[name].Status == nil {
 		r.data.warnSilent(&resp.Diagnostics, name, snap.Nodes[name].Err)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// read is what a snapshot says of the node, and leaves what only the node itself could say
+// as it was where it is silent.
+func (m *nodeModel) read(ctx context.Context, cluster string, n *mesh.Node, snap *meshclient.Snapshot) diag.Diagnostics {
+	m.ForceRemove = settled(m.ForceRemove)
+	m.Drift = driftOf(snap, mesh.NodeRef(n.Name))
+	if st := snap.Nodes[n.Name].Status; st != nil {
+		m.observed(st)
+	}
+	return m.fromMesh(ctx, cluster, n)
 }
 
 func (r *nodeResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {

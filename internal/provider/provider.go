@@ -76,7 +76,7 @@ func (p *meshProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		return
 	}
 	data := &providerData{walk: newWalk(), said: map[string]bool{}}
-	resp.ResourceData, resp.DataSourceData = data, data
+	resp.ResourceData, resp.DataSourceData, resp.ListResourceData, resp.ActionData = data, data, data, data
 	if model.unknown() {
 		tflog.Debug(ctx, "hosts or ssh are not known yet: reading nothing")
 		return

@@ -43,4 +43,21 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 	for name, s := range resp.DataSourceSchemas {
 		check("data "+name, s.Block.Attributes)
 	}
+	for name := range resp.ResourceSchemas {
+		s := resp.ListResourceSchemas[name]
+		if s == nil || len(s.Block.Description) < 30 {
+			t.Errorf("%s cannot be listed, or its list has no description", name)
+			continue
+		}
+		check("list "+name, s.Block.Attributes)
+	}
+	if len(resp.ActionSchemas) != 3 {
+		t.Errorf("%d actions, want 3", len(resp.ActionSchemas))
+	}
+	for name, s := range resp.ActionSchemas {
+		if len(s.Schema.Block.Description) < 30 {
+			t.Errorf("action %s has no description", name)
+		}
+		check("action "+name, s.Schema.Block.Attributes)
+	}
 }

@@ -37,4 +37,10 @@ func TestDump(t *testing.T) {
 	if f := p.Functions["haproxy_backend"]; f == nil || f.ReturnType.FriendlyName() != "string" || len(f.Parameters) != 4 || !f.Parameters[3].IsNullable {
 		t.Errorf("the function haproxy_backend: %+v", f)
 	}
+	if l := p.ListResourceSchemas["routingmesh_published_port"]; l == nil || l.Block.Attributes["service_id"] == nil {
+		t.Errorf("the list of published ports: %+v", l)
+	}
+	if a := p.ActionSchemas["routingmesh_drain"]; a == nil || !a.Block.Attributes["node"].Required {
+		t.Errorf("the action drain: %+v", a)
+	}
 }

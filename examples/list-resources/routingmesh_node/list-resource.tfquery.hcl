@@ -1,0 +1,4 @@
+list "routingmesh_node" "all" {
+  provider = routingmesh
+  limit    = 1000
+}

@@ -1,0 +1,8 @@
+list "routingmesh_service" "all" {
+  provider = routingmesh
+  limit    = 1000
+
+  config {
+    cluster_id = "demo"
+  }
+}
