@@ -44,7 +44,7 @@ func ContainerResolvers(ctx context.Context, proc string, of state.Process) ([]n
 	defer cancel()
 	select {
 	case a := <-read:
-		return parseResolvers(string(a.content)), a.err
+		return ParseResolvers(string(a.content)), a.err
 	case <-timed.Done():
 		return nil, timed.Err()
 	}
