@@ -19,7 +19,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 	if was == is {
 		return nil, true
 	}
-	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) || !sameNetworks(was, is) {
+	if was.PairsInUse() != is.PairsInUse() || !sameRanges(was, is) || !sameNetworks(was, is, node) {
 		return nil, false
 	}
 	services := map[string]bool{}
@@ -45,7 +45,7 @@ func ChangedPorts(was, is *mesh.Record, node string) (ports []mesh.PortKey, know
 // portsOf is ChangedPorts of two records the second of which the change has made of the
 // first, at the cost of the change.
 func portsOf(c *mesh.Change, was, is *mesh.Record, node string) (ports []mesh.PortKey, known bool) {
-	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) || changesNetworks(c, was, is) {
+	if was == nil || was.Nodes[node] == nil || is.Nodes[node] == nil || was.Cluster != is.Cluster || !samePairs(c, was, is) || changesRange(c, was) || changesNetworks(c, was, is, node) {
 		return nil, false
 	}
 	for name := range c.Nodes {
@@ -141,8 +141,9 @@ func (d *Desired) changed(rec *mesh.Record, node string, v state.KernelVersion, 
 	return slices.Compact(units), true
 }
 
-// sameNetworks says that networks, their addressing and services in networks are the same.
-func sameNetworks(was, is *mesh.Record) bool {
+// sameNetworks says that networks, their addressing, services in networks and the node's
+// slots are the same; also that there are no networks.
+func sameNetworks(was, is *mesh.Record, node string) bool {
 	if !was.HasNetworks() && !is.HasNetworks() {
 		return true
 	}
@@ -150,12 +151,12 @@ func sameNetworks(was, is *mesh.Record) bool {
 		return false
 	}
 	for name, s := range is.Services {
-		if changesMembers(was.Services[name], s) {
+		if changesMembers(was.Services[name], s, node) {
 			return false
 		}
 	}
 	for name, s := range was.Services {
-		if is.Services[name] == nil && len(s.Networks) > 0 {
+		if is.Services[name] == nil && changesMembers(s, nil, node) {
 			return false
 		}
 	}
@@ -163,21 +164,42 @@ func sameNetworks(was, is *mesh.Record) bool {
 }
 
 // changesNetworks is the reverse of sameNetworks for a change.
-func changesNetworks(c *mesh.Change, was, is *mesh.Record) bool {
+func changesNetworks(c *mesh.Change, was, is *mesh.Record, node string) bool {
+	if !was.HasNetworks() && !is.HasNetworks() {
+		return false
+	}
 	if len(c.Networks) > 0 || c.Addressing != nil && !sameAddressing(was.Addressing, is.Addressing) {
 		return true
 	}
 	for name := range c.Services {
-		if changesMembers(was.Services[name], is.Services[name]) {
+		if changesMembers(was.Services[name], is.Services[name], node) {
 			return true
 		}
 	}
 	return false
 }
 
-// changesMembers says that a service in networks, which may be new or gone, has changed.
-func changesMembers(was, is *mesh.Service) bool {
-	return (was != nil && len(was.Networks) > 0 || is != nil && len(is.Networks) > 0) && !sameService(was, is)
+// changesMembers says that a service in networks, which may be new or gone, has changed, or
+// that one in no network has other slots on the node.
+func changesMembers(was, is *mesh.Service, node string) bool {
+	if was != nil && len(was.Networks) > 0 || is != nil && len(is.Networks) > 0 {
+		return !sameService(was, is)
+	}
+	return was != is && !slices.Equal(slotsOn(was, node), slotsOn(is, node))
+}
+
+// slotsOn are the slots of the service on the node, sorted.
+func slotsOn(service *mesh.Service, node string) (slots []uint16) {
+	if service == nil {
+		return nil
+	}
+	for _, e := range service.Endpoints {
+		if e.Node == node && e.Container != nil {
+			slots = append(slots, e.Slots...)
+		}
+	}
+	slices.Sort(slots)
+	return slots
 }
 
 func sameNetwork(a, b *mesh.Network) bool { return a == b || slices.Equal(a.Hosts, b.Hosts) }

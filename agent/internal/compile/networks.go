@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -29,12 +30,7 @@ func addNetworks(s state.State, rec *mesh.Record, self *mesh.Node, now Condition
 	identities(s, rec, self, now)
 	s.Put(
 		state.Chain{NS: state.Mesh, Table: "mangle", Name: "PREROUTING", Rules: rules(identified(rec, self)...)},
-		// IPVS finds services of many ports by a mark, in the place of the identity.
-		state.Chain{NS: state.Mesh, Table: "mangle", Name: "OUTPUT", Rules: rules(
-			fmt.Sprintf("-s %s -m mark ! --mark 0x0/%#x -j SET --map-set %s src --map-mark", self.Block, uint32(mesh.HighMarks), state.IdentitySet),
-			// What is of nobody with an identity. The lower half of a VIP would be somebody's.
-			fmt.Sprintf("-m mark ! --mark 0x0/%#x -j MARK --set-xmark 0x0/0xffffffff", uint32(mesh.HighMarks)),
-		)},
+		state.Chain{NS: state.Mesh, Table: "mangle", Name: "OUTPUT", Rules: rules(identifiedAgain(rec, self)...)},
 		state.Chain{NS: state.Mesh, Table: "raw", Name: "OUTPUT", Rules: rules(forEach(rec.VIPBlocks(), "-s %s -j CT --notrack")...)},
 		state.Chain{NS: state.Mesh, Table: "filter", Name: "INPUT", Rules: rules(
 			refused(self, "-m mark ! --mark 0x0 -m conntrack --ctstate NEW ")...)},
@@ -65,6 +61,17 @@ func identified(rec *mesh.Record, self *mesh.Node) (lines []string) {
 			fmt.Sprintf("-s %s/32 -d %s%s", H, everySlot(rec, self), mapped))
 	}
 	return append(lines, forEach(rec.VIPBlocks(), "-s "+H.String()+"/32 -d %s"+mapped)...)
+}
+
+// identifiedAgain takes off the mark by which IPVS has found a service of many ports: what
+// came to a VIP gets its identity back. What is of nobody with one, or came to a range of
+// published ports, is a node's: the lower half of such a mark would be somebody's identity.
+func identifiedAgain(rec *mesh.Record, self *mesh.Node) (lines []string) {
+	for _, block := range rec.VIPBlocks() {
+		mask := mesh.VIPMark(netip.AddrFrom4([4]byte(net.CIDRMask(block.Bits(), block.Addr().BitLen()))))
+		lines = append(lines, fmt.Sprintf("-s %s -m mark --mark %#x/%#x -j SET --map-set %s src --map-mark", self.Block, mesh.VIPMark(block.Addr()), mask, state.IdentitySet))
+	}
+	return append(lines, fmt.Sprintf("-m mark ! --mark 0x0/%#x -j MARK --set-xmark 0x0/0xffffffff", uint32(mesh.HighMarks)))
 }
 
 // toMembers lets through what is for a member of this node and may reach it, and refuses the

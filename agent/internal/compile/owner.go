@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -10,7 +11,7 @@ import (
 
 // Owner names the part of the record that a kernel object on the node serves,
 // so that what is wrong with it reaches the resource at fault: a published port
-// for set members and IPVS, the other node for what leads to it, this node for
+// for set members and IPVS, the service for what its VIP and containers need, the other node for what leads to it, this node for
 // the rest. Objects that the record no longer asks for are attributed as well.
 func Owner(rec *mesh.Record, node string, o state.Object) mesh.Ref {
 	if owner := owners[o.Key().Kind]; owner != nil {
@@ -83,6 +84,12 @@ func neighOwner(rec *mesh.Record, node string, n state.Neigh) mesh.Ref {
 }
 
 func memberOwner(rec *mesh.Record, node string, m state.SetMember) mesh.Ref {
+	switch {
+	case m.NS == state.Mesh && m.Set == state.VIPSet:
+		return vipOwner(rec, node, m.Addr)
+	case m.NS == state.Mesh:
+		return slotOwner(rec, node, m.Addr)
+	}
 	if m.Set == hostModeSet {
 		return portOwner(string(mesh.TCP), m.Port, 0)
 	}
@@ -108,8 +115,22 @@ func portOwner(proto string, port uint16, pair uint8) mesh.Ref {
 	return mesh.PortRef(mesh.PortKey{Port: port, Protocol: mesh.Protocol(proto), VIP: pair})
 }
 
-// serverOwner is the port of an IPVS service; one at a foreign address counts as of pair 0.
+// vipOwner is the service whose VIP it is.
+func vipOwner(rec *mesh.Record, node string, vip netip.Addr) mesh.Ref {
+	if rec != nil {
+		if service := rec.VIPOf(vip); service != nil {
+			return mesh.ServiceRef(service.Name)
+		}
+	}
+	return Self(node)
+}
+
+// serverOwner is the service whose VIP an IPVS service is at, else its port; one at a foreign
+// address counts as of pair 0.
 func serverOwner(rec *mesh.Record, node, proto string, server netip.AddrPort) mesh.Ref {
+	if server.Port() == 0 || rec != nil && isVIP(rec, server.Addr()) {
+		return vipOwner(rec, node, server.Addr())
+	}
 	var pair uint8
 	if rec != nil && rec.Nodes[node] != nil {
 		pair, _ = rec.Nodes[node].PairOf(server.Addr())
@@ -132,9 +153,22 @@ func targetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint
 		}
 	}
 	if !found {
-		return Self(node)
+		return vipTargetOwner(rec, node, proto, target)
 	}
 	return mesh.PortRef(owner)
+}
+
+// vipTargetOwner finds the first service whose VIP leads to processes of the node on the port.
+func vipTargetOwner(rec *mesh.Record, node string, proto mesh.Protocol, target uint16) mesh.Ref {
+	for _, name := range slices.Sorted(maps.Keys(rec.Services)) {
+		for _, f := range vipFrontends(rec.Services[name]) {
+			leads := func(r mesh.PortRange) bool { return r.Has(target) }
+			if f.Port.Protocol == proto && slices.ContainsFunc(localTargets(rec, node, f.port(rec)), leads) {
+				return mesh.ServiceRef(name)
+			}
+		}
+	}
+	return Self(node)
 }
 
 func nodeOwner(rec *mesh.Record, node string, is func(*mesh.Node) bool) mesh.Ref {

@@ -18,18 +18,20 @@ type world struct {
 	tb  testing.TB
 	rec *mesh.Record
 	now Conditions
+	// networks says that there may be some.
+	networks bool
 }
 
 var worldNodes = []string{"n0", "n1", "n2", "n3"}
 
 func newWorld(tb testing.TB, seed uint64) *world {
-	return &world{rand.New(rand.NewPCG(seed, 1)), tb, newRecord(tb, worldNodes...), Conditions{}}
+	return &world{rand.New(rand.NewPCG(seed, 1)), tb, newRecord(tb, worldNodes...), Conditions{}, seed%2 == 0}
 }
 
 // step changes one thing of the record, or of the conditions.
 func (w *world) step() {
 	w.rec = w.rec.Next()
-	switch n := w.IntN(23); {
+	switch n := w.IntN(26); {
 	case n < 4:
 		w.putService()
 	case n < 6:
@@ -53,10 +55,19 @@ func (w *world) step() {
 		w.now.Unhealthy = nil
 	case n < 22:
 		w.fillSlots()
+	case n < 23 && w.networks:
+		w.putNetwork()
+	case n < 25 && w.networks:
+		w.connect()
+	case n < 25:
+		w.tweak()
 	default:
 		w.now.Draining = map[Frontend][]netip.AddrPort{}
 		for range w.IntN(3) {
 			key := Published(mesh.PortKey{Port: w.port(), Protocol: mesh.TCP})
+			if w.IntN(4) == 0 {
+				key = []Frontend{{VIP: w.service()}, {VIP: w.service(), Port: key.Port}}[w.IntN(2)]
+			}
 			w.now.Draining[key] = append(w.now.Draining[key], w.address())
 		}
 	}
@@ -148,6 +159,39 @@ func (w *world) fillSlots() {
 			}
 		}
 	}
+}
+
+// putNetwork makes a network, changes its hosts or removes it.
+func (w *world) putNetwork() {
+	name := fmt.Sprintf("net%d", w.IntN(2))
+	if w.IntN(3) == 0 {
+		_ = w.rec.RemoveNetwork(name) // a service may be in it
+		return
+	}
+	_ = w.rec.PutNetwork(&mesh.Network{Name: name, Hosts: [][]string{nil, {"n0"}, {"n1", "n2"}, {mesh.EveryHost}}[w.IntN(4)]}) // a node may be gone
+}
+
+// connect puts a service into networks, or takes it out; or a slot leaves.
+func (w *world) connect() {
+	if w.IntN(4) == 0 {
+		w.now.Leaving = map[netip.Addr]mesh.NetworkSet{netip.AddrFrom4([4]byte{10, 255, 1, byte(128 + w.IntN(4))}): []mesh.NetworkSet{"", "net0", "net1"}[w.IntN(3)]}
+		return
+	}
+	old := w.rec.Services[w.service()]
+	if old == nil {
+		return
+	}
+	s := *old
+	s.Networks, s.VIPPorts = map[string]mesh.Membership{}, nil
+	for i := range 2 {
+		if w.IntN(2) == 0 {
+			s.Networks[fmt.Sprintf("net%d", i)] = mesh.Membership{}
+		}
+	}
+	if w.IntN(2) == 0 {
+		s.VIPPorts = map[mesh.PortKey]uint16{{Port: w.port(), Protocol: w.protocol()}: 8000 + uint16(w.IntN(3))}
+	}
+	_ = w.rec.PutService(&s) // there may be no such network, or it has processes and no VIP ports
 }
 
 func (w *world) putPort() {

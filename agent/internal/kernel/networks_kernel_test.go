@@ -3,6 +3,10 @@
 package kernel_test
 
 import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -100,6 +104,11 @@ func (n *networked) sees(from *machine, proto string, to netip.AddrPort, client 
 	return name
 }
 
+// vip is a port of the service's VIP.
+func (n *networked) vip(service string, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(n.rec.Services[service].VIP, port)
+}
+
 func servicePort(proto string) uint16 {
 	if proto == "udp" {
 		return 53
@@ -139,6 +148,9 @@ func TestNetworks_Isolation(t *testing.T) {
 	for _, c := range clients {
 		for _, proto := range both {
 			for _, service := range []string{"web", "db"} {
+				if c.networks != service {
+					n.refused(c.machine, proto, n.vip(service, servicePort(proto)))
+				}
 				for _, to := range []string{service + "2", service + "3"} {
 					at := netip.AddrPortFrom(n.slot(to), servicePort(proto))
 					switch {
@@ -153,4 +165,245 @@ func TestNetworks_Isolation(t *testing.T) {
 		}
 	}
 	n.untracked()
+}
+
+// A VIP leads to every port, over all endpoints in turn, with the client's own address; the
+// client may be a container of any node, or a process of a host that is a member.
+func TestNetworks_VIP(t *testing.T) {
+	n := newNetworked(t)
+	n.service("job", "front", "back")
+	for _, name := range []string{"web2", "web3", "db2", "db3"} {
+		n.in[name].answers("tcp", ":4000")
+	}
+	n.settle()
+	for _, proto := range both {
+		ports := []uint16{servicePort(proto)}
+		if proto == "tcp" {
+			ports = append(ports, 4000)
+		}
+		for _, port := range ports {
+			for _, c := range []string{"job2", "job3"} {
+				for service, names := range map[string][]string{"web": {"web2", "web3"}, "db": {"db2", "db3"}} {
+					asked := map[string]bool{}
+					for range 4 {
+						asked[n.sees(n.in[c], proto, n.vip(service, port), n.slot(c), names...)] = true
+					}
+					if len(asked) != 2 {
+						t.Errorf("%s %d of %s from %s: in turn are asked %v", proto, port, service, c, asked)
+					}
+				}
+			}
+			asked := map[string]bool{}
+			for range 4 {
+				asked[n.sees(n.nodes["n1"], proto, n.vip("web", port), n.rec.Nodes["n1"].HostAddress(), "web2", "web3")] = true
+			}
+			if len(asked) != 2 {
+				t.Errorf("%s %d from n1 itself: in turn are asked %v", proto, port, asked)
+			}
+		}
+		n.refused(n.in["job2"], proto, n.vip("web", 4444)) // nobody serves it
+		n.refused(n.nodes["n1"], proto, n.vip("web", 4444))
+	}
+	if got := n.in["job2"].ask("tcp", n.vip("db", 80).String()); !strings.Contains(got, " sees ") {
+		t.Errorf("a large message: %q", got)
+	}
+	n.untracked()
+}
+
+// Endpoints that are gone are no destinations, and a VIP without any is refused: each time at
+// once, also many times in a row.
+func TestNetworks_VIPWithoutEndpoints(t *testing.T) {
+	n := newNetworked(t)
+	n.service("job", "front")
+	n.now.Absent = map[netip.Addr]bool{n.slot("web2"): true}
+	n.settle()
+	for range 4 {
+		n.sees(n.in["job2"], "tcp", n.vip("web", 80), n.slot("job2"), "web3")
+	}
+	n.now.Absent[n.slot("web3")] = true
+	n.settle()
+	for _, proto := range both {
+		for range 40 {
+			n.refused(n.in["job2"], proto, n.vip("web", servicePort(proto))) // by its own node
+			n.refused(n.in["job2"], proto, netip.AddrPortFrom(n.slot("db3"), servicePort(proto)))
+		}
+		n.refused(n.nodes["n1"], proto, n.vip("web", servicePort(proto)))
+	}
+}
+
+// A VIP with declared ports leads to the ports that processes and containers listen on, and to
+// nothing else.
+func TestNetworks_VIPPorts(t *testing.T) {
+	n := newNetworked(t)
+	n.service("job", "back")
+	must(t, n.rec.PutService(&mesh.Service{
+		Name: "api", Networks: map[string]mesh.Membership{"back": {}},
+		VIPPorts:  map[mesh.PortKey]uint16{{Port: 80, Protocol: mesh.TCP}: 8080, {Port: 53, Protocol: mesh.UDP}: 5300},
+		Endpoints: map[string]mesh.Endpoint{"n1": {Node: "n1"}, "n3": {Node: "n3"}},
+	}))
+	must(t, n.rec.PutNetwork(&mesh.Network{Name: "back", Hosts: []string{"n2"}}))
+	for _, node := range []string{"n1", "n3"} {
+		n.nodes[node].answers("tcp", ":8080")
+		n.nodes[node].answers("udp", ":5300")
+		n.nodes[node].answers("tcp", ":9999")
+	}
+	n.settle()
+	for _, proto := range both {
+		for _, c := range []string{"job2", "job3"} {
+			asked := map[string]bool{}
+			for range 4 {
+				asked[n.sees(n.in[c], proto, n.vip("api", servicePort(proto)), n.slot(c), "n1", "n3")] = true
+			}
+			if len(asked) != 2 {
+				t.Errorf("%s from %s: in turn are asked %v", proto, c, asked)
+			}
+			n.refused(n.in[c], "tcp", n.vip("api", 8080))
+		}
+		for range 2 {
+			n.sees(n.nodes["n2"], proto, n.vip("api", servicePort(proto)), n.rec.Nodes["n2"].HostAddress(), "n1", "n3")
+		}
+		n.refused(n.in["web2"], proto, n.vip("api", servicePort(proto)))
+	}
+	db := *n.rec.Services["db"]
+	db.VIPPorts = map[mesh.PortKey]uint16{{Port: 8000, Protocol: mesh.TCP}: 80}
+	must(t, n.rec.PutService(&db))
+	n.settle()
+	for range 2 {
+		n.sees(n.in["job2"], "tcp", n.vip("db", 8000), n.slot("job2"), "db2", "db3")
+	}
+	n.refused(n.in["job2"], "tcp", n.vip("db", 80))
+}
+
+// What is published, and checks, reach containers in networks as before, whatever the client's
+// networks are; nodes reach nothing else of them.
+func TestNetworks_Published(t *testing.T) {
+	n := newNetworked(t)
+	for _, p := range []mesh.PublishedPort{
+		{Published: tcpPort, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress},
+		{Published: udpPort, Target: 53, Protocol: mesh.UDP, Mode: mesh.Ingress},
+		{Published: hostModePort, Target: 80, Protocol: mesh.TCP, Mode: mesh.Host},
+	} {
+		p.Service = "db"
+		must(t, n.rec.PutPort(&p))
+	}
+	db := *n.rec.Services["db"]
+	db.HealthCheck = &mesh.HealthCheck{Type: mesh.CheckTCP, Port: 7000, IntervalMillis: 5000, TimeoutMillis: 2000, Rise: 2, Fall: 3, OnUnhealthy: mesh.KeepConnections}
+	must(t, n.rec.PutService(&db))
+	for _, name := range []string{"db2", "db3"} {
+		n.in[name].answers("tcp", ":7000")
+		n.in[name].answers("tcp", ":9999")
+	}
+	n.settle()
+	loopback := netip.MustParseAddr("127.0.0.1")
+	for entry, m := range n.nodes {
+		S := n.rec.Nodes[entry].MeshAddress()
+		for proto, port := range map[string]uint16{"tcp": tcpPort, "udp": udpPort} {
+			for range 2 {
+				n.sees(n.client, proto, n.at(entry, port), S, "db2", "db3")
+				n.sees(m, proto, n.at(entry, port), S, "db2", "db3")
+				n.sees(m, proto, netip.AddrPortFrom(loopback, port), S, "db2", "db3")
+			}
+		}
+		for _, name := range []string{"db2", "db3"} {
+			checked := netip.AddrPortFrom(n.slot(name), 7000)
+			if got := n.fromMesh(m, checked); got != name+" sees "+S.String() {
+				t.Errorf("a check of %s from %s: %q", name, entry, got)
+			}
+			if entry != "n1" { // whose processes are members of another network
+				n.sees(m, "tcp", checked, n.rec.Nodes[entry].HostAddress(), name)
+			}
+			n.refused(m, "tcp", netip.AddrPortFrom(n.slot(name), 9999))
+		}
+	}
+	for node, name := range map[string]string{"n2": "db2", "n3": "db3"} {
+		n.sees(n.client, "tcp", n.at(node, hostModePort), netip.MustParseAddr("192.168.77.100"), name)
+	}
+}
+
+// fromMesh asks from the mesh's own namespace, as checks do.
+func (n *networked) fromMesh(m *machine, to netip.AddrPort) (got string) {
+	n.t.Helper()
+	err := m.InMesh(func() (err error) {
+		got, err = exchange("tcp", to.String(), func(net.Conn, io.Reader) error { return nil })
+		return err
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return got
+}
+
+// A range of ports opens the containers to nodes, not to others.
+func TestNetworks_PublishedRange(t *testing.T) {
+	n := newNetworked(t)
+	must(t, n.rec.PutPort(&mesh.PublishedPort{Service: "db", Published: 10000, Last: 10099, Target: 20000, Protocol: mesh.TCP, Mode: mesh.Ingress}))
+	for _, name := range []string{"db2", "db3"} {
+		n.in[name].answers("tcp", ":20005")
+	}
+	n.settle()
+	for entry, m := range n.nodes {
+		for range 2 {
+			n.sees(n.client, "tcp", n.at(entry, 10005), n.rec.Nodes[entry].MeshAddress(), "db2", "db3")
+			n.sees(m, "tcp", n.at(entry, 10005), n.rec.Nodes[entry].MeshAddress(), "db2", "db3")
+		}
+	}
+	n.refused(n.in["web2"], "tcp", netip.AddrPortFrom(n.slot("db3"), 20005))
+	n.refused(n.in["web2"], "tcp", netip.AddrPortFrom(n.slot("db2"), 20005))
+}
+
+// A container sends with its own address, or nothing of it arrives, whatever it may do in its
+// own namespace.
+func TestNetworks_ForgedSources(t *testing.T) {
+	n := newNetworked(t)
+	n.service("job", "front")
+	n.settle()
+	in, n2, n3 := n.in["web2"], n.rec.Nodes["n2"], n.rec.Nodes["n3"]
+	own := n.slot("web2")
+	for to, friend := range map[string]string{"web3": "web2", "job2": "web2", "db2": "db3", "db3": "db2"} {
+		box := n.in[to].collects(9999)
+		at := netip.AddrPortFrom(n.slot(to), 9999)
+		for what, from := range map[string]netip.Addr{
+			"another slot of its node": n.slot("job2"), "another network's slot of its node": n.slot("db2"), "S": n2.MeshAddress(), "H": n2.HostAddress(),
+			"a VIP": n.vip("web", 0).Addr(), "another node's slot": n.slot("db3"), "another node's S": n3.MeshAddress(), "another node's H": n3.HostAddress(),
+			"an address outside": netip.MustParseAddr("8.8.8.8"),
+		} {
+			if from != at.Addr() {
+				in.sendsRaw(from, at, what)
+			}
+		}
+		in.sendsRaw(own, at, "itself")
+		n.in[friend].sendsRaw(n.slot(friend), at, "a friend")
+		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(fmt.Sprint(box.all()), "a friend") && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		}
+		want := []string{"a friend from " + n.slot(friend).String()}
+		if friend == "web2" {
+			want = append([]string{"itself from " + own.String()}, want...)
+		}
+		if got := box.all(); !slices.Equal(got, want) {
+			t.Errorf("%s hears %q, want %q", to, got, want)
+		}
+	}
+}
+
+// sendsRaw sends a datagram with any source, as a process with NET_RAW does.
+func (m *machine) sendsRaw(from netip.Addr, to netip.AddrPort, text string) {
+	m.t.Helper()
+	const ipHeader, udpHeader = 20, 8
+	packet := make([]byte, ipHeader+udpHeader, ipHeader+udpHeader+len(text))
+	source, target := from.As4(), to.Addr().As4()
+	packet[0], packet[8], packet[9] = 4<<4|ipHeader/4, 64, unix.IPPROTO_UDP // the kernel adds length and checksum
+	copy(packet[12:], source[:])
+	copy(packet[16:], target[:])
+	binary.BigEndian.PutUint16(packet[ipHeader:], 9998)
+	binary.BigEndian.PutUint16(packet[ipHeader+2:], to.Port())
+	binary.BigEndian.PutUint16(packet[ipHeader+4:], uint16(udpHeader+len(text)))
+	packet = append(packet, text...)
+	m.in(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: target})
+	})
 }

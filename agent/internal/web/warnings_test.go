@@ -13,6 +13,19 @@ func remote(rec *mesh.Record) {
 	rec.Services["web"].Endpoints["a"] = mesh.Endpoint{Node: "n2", Port: 81}
 }
 
+// besideMember moves web's endpoint off n1, which has one of a service that publishes nothing.
+func besideMember(rec *mesh.Record) {
+	remote(rec)
+	if err := rec.PutNetwork(&mesh.Network{Name: "back"}); err != nil {
+		panic(err)
+	}
+	if err := rec.PutService(&mesh.Service{Name: "db", Networks: map[string]mesh.Membership{"back": {}}, Endpoints: map[string]mesh.Endpoint{
+		"a": {Node: "n1", Container: &mesh.Container{Name: "db"}, Slots: make([]uint16, 1)},
+	}}); err != nil {
+		panic(err)
+	}
+}
+
 // twoPorts publishes a second port of web.
 func twoPorts(rec *mesh.Record) {
 	if err := rec.PutPort(&mesh.PublishedPort{Service: "web", Published: 8443, Target: 443, Protocol: mesh.TCP, Mode: mesh.Ingress}); err != nil {
@@ -42,6 +55,7 @@ func TestHealthz_Warnings(t *testing.T) {
 		{"one peer is lost", remote, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n2"), false)}, 200, 200},
 		{"the overlay is lost, endpoints are here", nil, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 200, 200},
 		{"the overlay is lost, endpoints are elsewhere", remote, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 503, 503},
+		{"the overlay is lost, the only endpoint here is not published", besideMember, nil, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 503, 503},
 		{"the overlay is lost, the endpoint here is sick", nil, sick, []mesh.Warning{warning(mesh.WarnOverlay, mesh.NodeRef("n1"), true)}, 503, 503},
 		{"every port of the service", nil, nil, []mesh.Warning{path}, 200, 503},
 		{"one of two ports", twoPorts, nil, []mesh.Warning{path}, 200, 200},
