@@ -279,6 +279,40 @@ func TestPreflight_Ranges(t *testing.T) {
 	}
 }
 
+// TestPreflight_Networks: the first network asks what the host lacks, others do not.
+func TestPreflight_Networks(t *testing.T) {
+	h := &Host{Proc: fakeProc(t), Networking: func(_ context.Context, port uint16) []string {
+		return []string{fmt.Sprintf("No networks at %d.", port)}
+	}}
+	with := func(names ...string) *mesh.Record {
+		rec := withPorts(t, "n1", nil)
+		for _, name := range names {
+			if err := rec.PutNetwork(&mesh.Network{Name: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return rec
+	}
+	for _, tt := range []struct {
+		name        string
+		current, to *mesh.Record
+		want        string
+	}{
+		{"none", nil, with(), "[]"},
+		{"a node that joins", nil, with("a"), "[No networks at 4788.]"},
+		{"the first", with(), with("a"), "[No networks at 4788.]"},
+		{"another one", with("a"), with("a", "b"), "[]"},
+	} {
+		got := []string{}
+		for _, p := range h.Preflight(t.Context(), tt.current, tt.to, "n1") {
+			got = append(got, p.Text)
+		}
+		if text := fmt.Sprint(got); text != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, text, tt.want)
+		}
+	}
+}
+
 func TestPreflightOfAnAddressThatIsNotTheHosts(t *testing.T) {
 	h := &Host{Proc: fakeProc(t)}
 	problems := h.Preflight(t.Context(), nil, cluster(t), "n2")

@@ -28,6 +28,9 @@ type Host struct {
 	// Ranging lists what the host lacks for ranges of ports, one sentence each; nil knows of
 	// nothing.
 	Ranging func(context.Context) []string
+	// Networking lists what the host lacks for networks, and what they cannot work beside at
+	// the overlay's port, one sentence each; nil knows of nothing.
+	Networking func(ctx context.Context, vxlanPort uint16) []string
 	// Taken lists what somebody else has under a name or a number that is the mesh's, one
 	// sentence each; nil knows of none.
 	Taken func(context.Context) ([]string, error)
@@ -67,6 +70,11 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 	}
 	if h.Ranging != nil && len(c.next.Ranges()) > 0 && (c.before == nil || len(c.current.Ranges()) == 0) {
 		for _, text := range h.Ranging(ctx) {
+			c.node(mesh.ProblemHostLacks, "", "%s", text)
+		}
+	}
+	if h.Networking != nil && c.next.HasNetworks() && (c.before == nil || !c.current.HasNetworks()) {
+		for _, text := range h.Networking(ctx, next.Cluster.VXLANPort) {
 			c.node(mesh.ProblemHostLacks, "", "%s", text)
 		}
 	}

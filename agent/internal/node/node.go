@@ -43,7 +43,7 @@ func OpenKernel(l layout.Layout, log *slog.Logger) (*kernel.Kernel, error) {
 
 // Host is what can be read of this host.
 func Host(l layout.Layout) *host.Host {
-	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements, Preserving: preserving, Ranging: ranging,
+	return &host.Host{Proc: l.Path("proc"), Root: l.Root, Requirements: requirements, Preserving: preserving, Ranging: ranging, Networking: networking,
 		Taken:      func(ctx context.Context) ([]string, error) { return kernel.Taken(ctx, l.Root) },
 		Translated: firewall.Translated}
 }
@@ -69,6 +69,15 @@ func preserving(ctx context.Context, mark uint32) []string {
 
 // ranging is requirements of ranges of ports.
 func ranging(ctx context.Context) []string { return lacking(kernel.RangeRequirements(ctx)) }
+
+// networking is requirements of networks.
+func networking(ctx context.Context, vxlanPort uint16) []string {
+	texts, err := kernel.OtherOverlays(vxlanPort)
+	if err != nil {
+		texts = append(texts, fmt.Sprintf("Whether another overlay uses the mesh's UDP port on this host cannot be read: %v.", err))
+	}
+	return append(texts, lacking(kernel.NetworkRequirements(ctx))...)
+}
 
 func lacking(missing []kernel.Missing) (texts []string) {
 	for _, m := range missing {
