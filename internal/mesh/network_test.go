@@ -112,6 +112,24 @@ func TestNetworks_VIPs(t *testing.T) {
 	}
 }
 
+// TestNetworks_MarksOfRangesAreNoVIPs: a VIP is its own mark.
+func TestNetworks_MarksOfRangesAreNoVIPs(t *testing.T) {
+	for pool, ok := range map[string]bool{"82.0.0.0/16": false, "80.0.0.0/6": false, "82.8.0.0/16": true, "10.0.0.0/7": true} {
+		c := demoCluster()
+		c.AddressPool, c.NodePrefixLength = netip.MustParsePrefix(pool), 24
+		r, err := NewRecord("u", c)
+		must(t, err)
+		if err := r.PutNetwork(&Network{Name: "back"}); (err == nil) != ok {
+			t.Errorf("networks in the pool %s: %v", pool, err)
+		}
+	}
+	for _, mark := range []uint32{0, 1, MaxIdentity, NoNetworks, 0x00ffffff, 0x7f000001, 0xffffffff, 0x52060001} {
+		if _, at, ok := ServerOfMark(mark); ok && at.Port() == 0 && mark < 1<<24 {
+			t.Errorf("%#x is taken for the mark of %s", mark, at)
+		}
+	}
+}
+
 // TestNetworks_VIPBlocksAndNodes: a pool's blocks are nodes' or VIPs', and each says when
 // there are no more.
 func TestNetworks_VIPBlocksAndNodes(t *testing.T) {

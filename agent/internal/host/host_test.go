@@ -236,37 +236,6 @@ func TestPreflight_Preserving(t *testing.T) {
 	}
 }
 
-// TestPreflight_Networking: what networks need is checked with the first of them.
-func TestPreflight_Networking(t *testing.T) {
-	h := &Host{Proc: fakeProc(t), Networking: func(context.Context) []string { return []string{"No nf_tables here."} }}
-	plain := withPorts(t, "n1", []mesh.PublishedPort{{Published: 18080, Target: 80, Protocol: mesh.TCP, Mode: mesh.Ingress}})
-	one := plain.Clone()
-	two := plain.Clone()
-	for rec, names := range map[*mesh.Record][]string{one: {"back"}, two: {"back", "front"}} {
-		for _, name := range names {
-			if err := rec.PutNetwork(&mesh.Network{Name: name}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for _, tt := range []struct {
-		name        string
-		current, to *mesh.Record
-		lacks       bool
-	}{
-		{"none", nil, plain, false},
-		{"the first one", plain, one, true},
-		{"another one", one, two, false},
-		{"a node that joins", nil, one, true},
-		{"the last one goes", one, plain, false},
-	} {
-		problems := h.Preflight(t.Context(), tt.current, tt.to, "n1")
-		if lacks := len(problems) == 1 && problems[0].Code == mesh.ProblemHostLacks; lacks != tt.lacks || len(problems) > 1 {
-			t.Errorf("%s: %+v", tt.name, problems)
-		}
-	}
-}
-
 // TestPreflight_Ranges: a range opens each of its numbers, and what it had before is not
 // looked at again. nginx listens on 8080.
 func TestPreflight_Ranges(t *testing.T) {
@@ -306,6 +275,41 @@ func TestPreflight_Ranges(t *testing.T) {
 		}
 		if !ok {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestPreflight_Networks: the first network asks what the host lacks, others do not.
+func TestPreflight_Networks(t *testing.T) {
+	h := &Host{Proc: fakeProc(t), Networking: func(_ context.Context, port uint16) []string {
+		return []string{fmt.Sprintf("No networks at %d.", port)}
+	}}
+	with := func(names ...string) *mesh.Record {
+		rec := withPorts(t, "n1", nil)
+		for _, name := range names {
+			if err := rec.PutNetwork(&mesh.Network{Name: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return rec
+	}
+	for _, tt := range []struct {
+		name        string
+		current, to *mesh.Record
+		want        string
+	}{
+		{"none", nil, with(), "[]"},
+		{"a node that joins", nil, with("a"), "[No networks at 4788.]"},
+		{"the first", with(), with("a"), "[No networks at 4788.]"},
+		{"another one", with("a"), with("a", "b"), "[]"},
+		{"the last one goes", with("a"), with(), "[]"},
+	} {
+		got := []string{}
+		for _, p := range h.Preflight(t.Context(), tt.current, tt.to, "n1") {
+			got = append(got, p.Text)
+		}
+		if text := fmt.Sprint(got); text != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, text, tt.want)
 		}
 	}
 }

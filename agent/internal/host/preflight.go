@@ -28,9 +28,9 @@ type Host struct {
 	// Ranging lists what the host lacks for ranges of ports, one sentence each; nil knows of
 	// nothing.
 	Ranging func(context.Context) []string
-	// Networking lists what the host lacks for networks, one sentence each; nil knows of
-	// nothing.
-	Networking func(context.Context) []string
+	// Networking lists what the host lacks for networks, and what they cannot work beside at
+	// the overlay's port, one sentence each; nil knows of nothing.
+	Networking func(ctx context.Context, vxlanPort uint16) []string
 	// Taken lists what somebody else has under a name or a number that is the mesh's, one
 	// sentence each; nil knows of none.
 	Taken func(context.Context) ([]string, error)
@@ -74,7 +74,7 @@ func (h *Host) Preflight(ctx context.Context, current, next *mesh.Record, node s
 		}
 	}
 	if h.Networking != nil && c.next.HasNetworks() && (c.before == nil || !c.current.HasNetworks()) {
-		for _, text := range h.Networking(ctx) {
+		for _, text := range h.Networking(ctx, next.Cluster.VXLANPort) {
 			c.node(mesh.ProblemHostLacks, "", "%s", text)
 		}
 	}

@@ -364,3 +364,24 @@ func TestKilled_AtAnyWriteOfPortsByAddress(t *testing.T) {
 		return r.PutPort(publishedPort(8080))
 	})
 }
+
+// The first network makes the overlay again, and the last one too: what does not go over it
+// works all the time, and each state on the way is one to go on from.
+func TestKilled_AtAnyWriteOfTheFirstNetworkAndTheLast(t *testing.T) {
+	k := newCrashMesh(t, false)
+	k.a.answers("tcp", ":80")
+	k.record = k.next(func(r *mesh.Record) error {
+		return r.PutService(&mesh.Service{Name: "web", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}})
+	})
+	k.a.agentRuns(k.record, "n1")
+	local := func() *client { return k.c.keepAsking("192.168.77.1:8080", "a sees 10.255.0.1") }
+	with := k.next(func(r *mesh.Record) error {
+		if err := r.PutNetwork(&mesh.Network{Name: "front", Hosts: []string{"n1"}}); err != nil {
+			return err
+		}
+		return r.PutService(&mesh.Service{Name: "api", Networks: map[string]mesh.Membership{"front": {}},
+			VIPPorts: map[mesh.PortKey]uint16{{Port: 80, Protocol: mesh.TCP}: 8080}, Endpoints: map[string]mesh.Endpoint{"b": {Node: "n2"}}})
+	})
+	dieAtEachWrite(t, k.a, with, "n1", local())
+	dieAtEachWrite(t, k.a, k.record, "n1", local())
+}

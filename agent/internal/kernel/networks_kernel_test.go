@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -406,4 +407,130 @@ func (m *machine) sendsRaw(from netip.Addr, to netip.AddrPort, text string) {
 		defer unix.Close(fd)
 		return unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: target})
 	})
+}
+
+// The overlay changes its flag with the first network of a cluster and with the last one: it is
+// made again, what is published works before and after, and connections go on.
+func TestNetworks_FirstAndLast(t *testing.T) {
+	p := newPreserving(t, "n3")
+	p.publish("")
+	p.serveAll("n3")
+	S := p.rec.Nodes["n1"].MeshAddress().String()
+	stays, err := connectFrom(p.client, "tcp", netip.AddrPort{}, p.at("n1", tcpPort))
+	must(t, err)
+	defer stays.Close()
+	p.line(stays)
+	works := func(when string, flag bool) {
+		t.Helper()
+		for name, m := range p.nodes {
+			m.reach(compile.Compile(p.rec, name, runningKernel(t), compile.Conditions{}), 3)
+			if got := strings.Contains(m.mesh("ip -d link show vx0"), " gbp "); got != flag {
+				t.Errorf("%s: the flag gbp of %s: %t", when, name, got)
+			}
+		}
+		for _, proto := range both {
+			port := map[string]uint16{"tcp": tcpPort, "udp": udpPort}[proto]
+			if got := p.client.greeting(proto, p.at("n1", port).String()); got != "n3 sees "+S {
+				t.Errorf("%s: %s: %q", when, proto, got)
+			}
+		}
+		if _, err := fmt.Fprintln(stays, when); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.line(stays); got != when {
+			t.Errorf("%s: an open connection says %q", when, got)
+		}
+	}
+	works("without networks", false)
+	before := p.nodes["n1"].observe()
+	must(t, p.rec.PutNetwork(&mesh.Network{Name: "front", Hosts: []string{"n1"}}))
+	works("with the first network", true)
+	must(t, p.rec.RemoveNetwork("front"))
+	works("after the last network", false)
+	if ops := state.Plan(before, p.nodes["n1"].observe()); len(ops) > 0 {
+		t.Errorf("the last network leaves:\n%s", text(ops))
+	}
+}
+
+// Whatever another program breaks of it is seen, and repaired.
+func TestNetworks_Faults(t *testing.T) {
+	n := newNetworked(t)
+	node := n.nodes["n2"]
+	want := compile.Compile(n.rec, "n2", runningKernel(t), n.now)
+	w := node.watch(t)
+	slot := n.slot("web2").String()
+	for name, breaks := range map[string]string{
+		"a chain is flushed":               "iptables -t mangle -F PREROUTING",
+		"a rule is gone":                   "iptables -D FORWARD 1",
+		"an identity is gone":              "ipset del routingmesh-id " + slot,
+		"a peer is gone":                   "ipset flush routingmesh-peer",
+		"a VIP is gone":                    "ipset flush routingmesh-vip",
+		"an address is open":               "ipset add routingmesh-open " + slot + ",tcp:1234",
+		"a VIP has another scheduler":      "true",
+		"an identity is another":           fmt.Sprintf("ipset add routingmesh-id %s skbmark 0x77 -exist", slot),
+		"a setting is another":             "sysctl -qw net.ipv4.fwmark_reflect=0",
+		"the VIPs are nobody's":            "ip route del local 10.255.255.0/24 dev lo table local",
+		"the overlay is another":           "ip link del vx0",
+		"a set of another program is ours": "ipset create routingmesh-else hash:ip",
+	} {
+		w.Cover(kernel.Full)
+		if name == "a VIP has another scheduler" {
+			b := want[state.VirtualServer{Addr: n.vip("web", 0)}.Key()].(state.VirtualServer)
+			b.Scheduler = "wrr"
+			node.apply([]state.Op{{Action: state.Change, Old: b, New: b}})
+		} else {
+			node.mesh(breaks)
+		}
+		if len(node.plan(want)) == 0 {
+			t.Errorf("%s: nothing is to be done", name)
+		}
+		if strings.Contains(name, " gone") || strings.Contains(name, "flushed") || strings.Contains(name, "open") {
+			until(t, repairedWithin, name+": the watch wakes", w.Pending)
+		}
+		node.reach(want, 3)
+	}
+	n.sees(n.in["web3"], "tcp", netip.AddrPortFrom(n.slot("web2"), 80), n.slot("web3"), "web2")
+	n.refused(n.in["db3"], "tcp", netip.AddrPortFrom(n.slot("web2"), 80))
+	if ops, err := node.Differences(t.Context(), kernel.Full, want); err != nil || len(ops) > 0 {
+		t.Errorf("%v:\n%s", err, text(ops))
+	}
+	part := state.State{}
+	for key, o := range want {
+		if kernel.InPart(key) {
+			part[key] = o
+		}
+	}
+	there, err := node.ObservePart(t.Context(), part)
+	must(t, err)
+	if ops := state.Plan(part, there); len(ops) > 0 {
+		t.Errorf("a part is observed as other:\n%s", text(ops))
+	}
+	node.reach(state.State{}, 1)
+}
+
+// A slot that has left the record goes on with what it has, and only nodes and its former
+// networks reach it.
+func TestNetworks_Leaving(t *testing.T) {
+	n := newNetworked(t)
+	n.service("job", "front")
+	n.settle()
+	leaves := n.slot("web2")
+	conn, err := connectFrom(n.in["web2"], "tcp", netip.AddrPort{}, netip.AddrPortFrom(n.slot("job3"), 80))
+	must(t, err)
+	defer conn.Close()
+	n.line(conn)
+	web := *n.rec.Services["web"]
+	web.Endpoints = map[string]mesh.Endpoint{"n3": web.Endpoints["n3"]}
+	must(t, n.rec.PutService(&web))
+	n.now.Leaving = map[netip.Addr]mesh.NetworkSet{leaves: "front"}
+	n.settle()
+	if _, err := fmt.Fprintln(conn, "still there"); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.line(conn); got != "still there" {
+		t.Errorf("an open connection says %q", got)
+	}
+	n.sees(n.in["job2"], "tcp", netip.AddrPortFrom(leaves, 80), n.slot("job2"), "web2")
+	n.sees(n.nodes["n3"], "tcp", netip.AddrPortFrom(leaves, 80), n.rec.Nodes["n3"].HostAddress(), "web2")
+	n.refused(n.in["db3"], "tcp", netip.AddrPortFrom(leaves, 80))
 }

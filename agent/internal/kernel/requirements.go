@@ -57,9 +57,22 @@ func RangeRequirements(ctx context.Context) []Missing {
 	})
 }
 
-// HairpinRequirements is Requirements for what only networks need, of nf_tables.
-func HairpinRequirements(ctx context.Context) []Missing {
+// NetworkRequirements is Requirements for what only networks need.
+func NetworkRequirements(ctx context.Context) []Missing {
 	return try(ctx, func(p *probes) {
+		if err := p.gbp(); err != nil {
+			p.lacks("VXLAN group policy (Linux 3.20)", "packets of members carry the identity of their networks", err, program.ExtraModules)
+		}
+		for _, set := range state.NetworkSets() {
+			if err := p.set(set)(); err != nil {
+				p.lacks("ipset of the type "+string(set.Type), "the members of networks", err, program.ExtraModules)
+			}
+		}
+		p.rules([]rule{
+			{"SET --map-set (xt_set, iptable_mangle)", "mangle", "-A PROBE -j SET --map-set " + state.IdentitySet + " src --map-mark"},
+			{"MARK, match mark (xt_mark)", "mangle", "-A PROBE -m mark ! --mark 0x0/0xffff0000 -j MARK --set-xmark 0x0/0xffffffff"},
+			{"REJECT (ipt_REJECT)", "filter", "-A PROBE -j REJECT --reject-with icmp-admin-prohibited"},
+		})
 		probe := state.Hairpin{Source: netip.MustParseAddr("192.0.2.1"), Members: "192.0.2.2"}
 		if err := hairpin.Put(p.scratch, probe); err != nil {
 			p.lacks("kernel module nf_tables", "packets that a container sends to itself by its service's VIP", err, program.ExtraModules)
@@ -158,6 +171,19 @@ func (p *probes) vxlan() error {
 	link := &netlink.Vxlan{LinkAttrs: netlink.NewLinkAttrs(), VxlanId: 1, Port: 4789}
 	link.Name = "probe2"
 	return p.scratch.Netlink.LinkAdd(link)
+}
+
+func (p *probes) gbp() error {
+	link := &netlink.Vxlan{LinkAttrs: netlink.NewLinkAttrs(), VxlanId: 1, Port: 4789, GBP: true}
+	link.Name = "probe3"
+	if err := p.scratch.Netlink.LinkAdd(link); err != nil {
+		return err
+	}
+	made, err := p.scratch.Link(link.Name)
+	if vx, ok := made.(*netlink.Vxlan); err == nil && (!ok || !vx.GBP) {
+		err = errors.New("the kernel makes the device without the flag gbp")
+	}
+	return err
 }
 
 func (p *probes) set(set state.Set) func() error {

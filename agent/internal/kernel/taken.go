@@ -76,6 +76,30 @@ func marksOfOthers(rules []netlink.Rule, mark uint32) (texts []string) {
 	return texts
 }
 
+// OtherOverlays says, in sentences, which other VXLAN devices of this host have the UDP port:
+// devices of one port must agree on the flag that networks need, and nobody else's has it. A
+// device in another namespace is only met when ours comes up.
+func OtherOverlays(port uint16) ([]string, error) {
+	ns, err := netns.Current()
+	if err != nil {
+		return nil, fmt.Errorf("open this network namespace: %w", err)
+	}
+	space, err := netns.NewSpace(ns)
+	if err != nil {
+		return nil, err
+	}
+	defer space.Close()
+	links, err := nlmsg.List("links", space.Netlink.LinkList)
+	var texts []string
+	for _, l := range links {
+		if vx, ok := l.(*netlink.Vxlan); ok && uint16(vx.Port) == port && !vx.GBP {
+			texts = append(texts, fmt.Sprintf("The VXLAN device %s of this host has UDP port %d too, without the flag gbp that networks need, and devices of one port must agree on it. "+
+				"Networks need another vxlan_port of the cluster.", vx.Name, port))
+		}
+	}
+	return texts, err
+}
+
 // holdings is what there is under our names and numbers.
 type holdings struct {
 	rules  []netlink.Rule          // all policy rules

@@ -71,7 +71,13 @@ func preserving(ctx context.Context, mark uint32) []string {
 func ranging(ctx context.Context) []string { return lacking(kernel.RangeRequirements(ctx)) }
 
 // networking is requirements of networks.
-func networking(ctx context.Context) []string { return lacking(kernel.HairpinRequirements(ctx)) }
+func networking(ctx context.Context, vxlanPort uint16) []string {
+	texts, err := kernel.OtherOverlays(vxlanPort)
+	if err != nil {
+		texts = append(texts, fmt.Sprintf("Whether another overlay uses the mesh's UDP port on this host cannot be read: %v.", err))
+	}
+	return append(texts, lacking(kernel.NetworkRequirements(ctx))...)
+}
 
 func lacking(missing []kernel.Missing) (texts []string) {
 	for _, m := range missing {

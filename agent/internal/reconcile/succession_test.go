@@ -182,3 +182,64 @@ func TestSuccession_UDPNeverDrains(t *testing.T) {
 		}
 	}
 }
+
+// TestSuccession_VIPs: destinations of VIPs drain as those of published ports do, and keep
+// their deadlines over a restart of the agent.
+func TestSuccession_VIPs(t *testing.T) {
+	vipPorts := map[mesh.PortKey]uint16{{Port: 80, Protocol: mesh.TCP}: 8080, {Port: 53, Protocol: mesh.UDP}: 53}
+	build := func(change func(*mesh.Record, *mesh.Service)) *mesh.Record {
+		rec := webOf(t, nil)
+		for _, name := range []string{"front", "back"} {
+			if err := rec.PutNetwork(&mesh.Network{Name: name, Hosts: []string{"n1"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := &mesh.Service{Name: "db", DrainSeconds: 30, Networks: map[string]mesh.Membership{"front": {}}, Endpoints: map[string]mesh.Endpoint{}}
+		for _, node := range []string{"n2", "n3"} {
+			s.Endpoints[node] = mesh.Endpoint{Node: node, Container: &mesh.Container{Name: "db"}, Slots: make([]uint16, 1)}
+		}
+		if change != nil {
+			change(rec, s)
+		}
+		if err := rec.PutService(s); err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}
+	byPort := func(_ *mesh.Record, s *mesh.Service) { s.VIPPorts = vipPorts }
+	for _, test := range []struct {
+		name          string
+		begin, change func(*mesh.Record, *mesh.Service)
+		want          string
+	}{
+		{"an endpoint is removed", nil, func(_ *mesh.Record, s *mesh.Service) { delete(s.Endpoints, "n3") }, "[10.255.2.128:0 of the VIP of db]"},
+		{"an endpoint of a port is removed", byPort, func(r *mesh.Record, s *mesh.Service) { byPort(r, s); delete(s.Endpoints, "n3") }, "[10.255.2.128:8080 of 80/tcp of the VIP of db]"},
+		{"nothing changes", byPort, byPort, "[]"},
+		{"its ports are declared", nil, byPort, "[]"},
+		{"it gives no time", func(_ *mesh.Record, s *mesh.Service) { s.DrainSeconds = 0 }, func(_ *mesh.Record, s *mesh.Service) { delete(s.Endpoints, "n3") }, "[]"},
+		{"this node is no member any more", nil, func(r *mesh.Record, s *mesh.Service) {
+			delete(s.Endpoints, "n3")
+			r.Networks["front"].Hosts = nil
+		}, "[]"},
+	} {
+		rec, next := build(test.begin), build(test.change)
+		drains := newSuccession(rec, next, "n1").drains(nil, servedBy(rec, compile.Conditions{}), midnight)
+		got := []string{}
+		for _, d := range drains.sorted() {
+			got = append(got, fmt.Sprintf("%s of %s", d.Address, d.frontend()))
+			now := compile.Conditions{Draining: drains.byFrontend()}
+			if o, ok := compile.Compile(next, "n1", debian12, now)[d.realServer(next, "n1")].(state.RealServer); !ok || o.Weight != 0 {
+				t.Errorf("%s: %s is %v in the kernel", test.name, d, o)
+			}
+			if err := d.check(); err != nil {
+				t.Errorf("%s: the next agent does not take %s: %v", test.name, d, err)
+			}
+		}
+		expect(t, test.name, fmt.Sprint(got), test.want)
+		file := drainFile{path: t.TempDir() + "/drains.json"}
+		if err := file.save(drains); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, test.name+": after a restart", fmt.Sprint(len(file.load(nil))), fmt.Sprint(len(drains)))
+	}
+}

@@ -1,6 +1,7 @@
 package ipset
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/vishvananda/netlink/nl"
@@ -56,4 +57,26 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, message []byte) {
 		parse(&state.Set{Name: "s"}, message, func(state.SetMember) {})
 	})
+}
+
+// What is written into a set of the mesh's namespace is read back the same.
+func TestMembersWithMarks(t *testing.T) {
+	a := netip.MustParseAddr("10.255.1.128")
+	for _, want := range []state.SetMember{
+		{NS: state.Mesh, Set: state.IdentitySet, Addr: a, Mark: 0x7ffe},
+		{NS: state.Mesh, Set: state.VIPSet, Addr: a, Mark: 0x0affff05},
+		{NS: state.Mesh, Set: state.PeerSet, Addr: a, Mark: 3}, {NS: state.Mesh, Set: state.PeerSet, Addr: a},
+		{NS: state.Mesh, Set: state.OpenSet, Addr: a, Port: 53, Proto: "udp"}, {NS: state.Mesh, Set: state.OpenSet, Addr: a, Port: 80, Proto: "tcp"},
+	} {
+		c := &Conn{conn: &nlmsg.Conn{}, ns: state.Mesh}
+		c.conn.Message(0, 0, unix.AF_INET, 0, 0, 0)
+		all := c.conn.Nest(nl.IPSET_ATTR_ADT | nested)
+		c.memberData(want)
+		c.conn.End(all)
+		var got []state.SetMember
+		parse(&state.Set{NS: state.Mesh, Name: want.Set}, c.conn.Bytes()[unix.SizeofNlMsghdr:], func(m state.SetMember) { got = append(got, m) })
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%+v is read back as %+v", want, got)
+		}
+	}
 }

@@ -33,7 +33,8 @@ func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "m
 
 func serviceOf(v state.VirtualServer) *moby.Service {
 	s := &moby.Service{AddressFamily: unix.AF_INET, SchedName: v.Scheduler, Netmask: netmask(32)}
-	if mark, byMark := mesh.ServerMark(v.Addr); byMark {
+	// Somebody else's service of one protocol and all ports of an address is by no mark.
+	if mark, byMark := mesh.ServerMark(v.Addr); byMark && (v.Proto == "" || v.Addr.Port() != 0) {
 		s.FWMark = mark
 	} else {
 		s.Protocol, s.Address, s.Port = protocolNumber(v.Proto), v.Addr.Addr().AsSlice(), v.Addr.Port()

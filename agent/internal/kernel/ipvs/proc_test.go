@@ -25,6 +25,8 @@ FWM  00000007 rr
   -> 0AFF0202:0000      Route   1      0          0         
 FWM  52012710 rr 
   -> 0AFF0202:0000      Masq    1      2          0         
+FWM  0AFFFF05 rr 
+  -> 0AFF0280:0000      Masq    1      3          1         
 `
 
 func TestParseDestinations(t *testing.T) {
@@ -39,9 +41,11 @@ func TestParseDestinations(t *testing.T) {
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{
+		" 10.255.255.5:0",
 		"IPVS 10.255.1.1:5353/udp destination 10.255.2.2:53 weight 70000, 0 active, 12 inactive",
 		"IPVS 10.255.1.1:8080/tcp destination 10.255.2.2:80 weight 1, 3 active, 0 inactive",
 		"IPVS 10.255.1.1:8080/tcp destination 10.255.3.2:8080 weight 1, not masquerading, 1 active, 0 inactive",
+		"IPVS 10.255.255.5 destination 10.255.2.128:0 weight 1, 3 active, 1 inactive",
 		"IPVS 244.1.39.16:10000/udp destination 10.255.2.2:0 weight 1, 2 active, 0 inactive",
 		"tcp 10.255.1.1:8080",
 		"tcp 10.255.1.1:8081",
@@ -109,7 +113,7 @@ func FuzzParseDestinations(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		known := false
 		_ = parseDestinations(strings.NewReader(text), func(proto string, addr netip.AddrPort) {
-			known = proto == "tcp" || proto == "udp"
+			known = proto == "tcp" || proto == "udp" || proto == "" && addr.Port() == 0
 			if !known || !addr.Addr().Is4() {
 				t.Errorf("service %s %s", proto, addr)
 			}

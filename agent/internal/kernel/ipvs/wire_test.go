@@ -56,6 +56,11 @@ func TestWire_ReadBack(t *testing.T) {
 	if got := virtualOf(&service); got != ranged || service.FWMark != 0x52012710 || service.Address != nil || !isOurs(&service) {
 		t.Errorf("%+v is read back as %+v", ranged, got)
 	}
+	vip := state.VirtualServer{Addr: netip.MustParseAddrPort("10.255.255.5:0"), Scheduler: "rr"} // of every port, by its mark too
+	service, _ = parseService(requestOf(func(w *wire) { w.service(newService, serviceOf(vip)) }))
+	if got := virtualOf(&service); got != vip || service.FWMark != 0x0affff05 || !isOurs(&service) {
+		t.Errorf("%+v is read back as %+v", vip, got)
+	}
 	r := state.RealServer{Proto: "udp", Server: v.Addr, Addr: netip.MustParseAddrPort("10.255.2.2:80"), Weight: 7}
 	s, d := destinationOf(r)
 	dest, _ := parseDest(requestOf(func(w *wire) { w.dest(newDest, s, d) }))
