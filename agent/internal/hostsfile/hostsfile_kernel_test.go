@@ -14,7 +14,7 @@ import (
 // onDisk moves the file to a file system that knows attributes: /tmp may be a tmpfs.
 func onDisk(t *testing.T) *File {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/lib", "routingmesh-test.*")
+	dir, err := os.MkdirTemp("/var/lib", "routingmesh-test.*") //nolint:usetesting // see above
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	f := file(t)

@@ -42,7 +42,7 @@ func New(rec *mesh.Record, node string) *Directory {
 	}
 	self := rec.Nodes[node]
 	d := &Directory{
-		rec: rec, host: self.HostAddress(), zone: rec.Cluster.Name + "." + private, pool: rec.Cluster.AddressPool, serial: uint32(rec.Generation), //nolint:gosec // it may wrap
+		rec: rec, host: self.HostAddress(), zone: rec.Cluster.Name + "." + private, pool: rec.Cluster.AddressPool, serial: uint32(rec.Generation), // it may wrap
 		askers: map[netip.Addr]*view{}, known: map[string]bool{}, addresses: map[netip.Addr]ref{},
 	}
 	views := map[mesh.NetworkSet]*view{}

@@ -1,9 +1,12 @@
 package reconcile
 
 import (
+	"context"
 	"testing"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -18,6 +21,17 @@ type fakeNames struct {
 
 func (f *fakeNames) Follow(rec *mesh.Record, node string, now compile.Conditions) {
 	f.rec, f.node, f.conditions, f.objects = rec, node, now, len(f.kernel.has)
+}
+
+// unreadKernel says when it is looked at.
+type unreadKernel struct {
+	*fakeKernel
+	read func()
+}
+
+func (k unreadKernel) Differences(ctx context.Context, scope kernel.Scope, desired state.State) ([]state.Op, error) {
+	k.read()
+	return k.fakeKernel.Differences(ctx, scope, desired)
 }
 
 // TestNames_FollowTheKernel: a name leads to a new VIP once the kernel has it, to what checks
@@ -36,6 +50,13 @@ func TestNames_FollowTheKernel(t *testing.T) {
 	if len(f.conditions.Unhealthy) != 1 {
 		t.Errorf("after a verdict: %v", f.conditions)
 	}
+	next, _, _, _, _ := checkedReconciler(Options{Names: f})
+	f.rec, next.Kernel = nil, unreadKernel{k, func() {
+		if f.rec != rec {
+			t.Error("an agent that starts answers nobody until its first pass is over")
+		}
+	}}
+	next.Resume(t.Context(), rec, "n1")
 	if _, err := r.Clear(t.Context()); err != nil || f.rec != nil || f.node != "" {
 		t.Errorf("after the host was left: %v, node %q", err, f.node)
 	}

@@ -103,7 +103,8 @@ type Options struct {
 
 // Names answers the members of networks.
 type Names interface {
-	// Follow has it answer by what the kernel was brought to. It is called after every pass.
+	// Follow has it answer by what the kernel was brought to. It is called after every pass,
+	// and once before the first.
 	Follow(rec *mesh.Record, node string, now compile.Conditions)
 }
 

@@ -109,6 +109,7 @@ func (r *Reconciler) Resume(ctx context.Context, rec *mesh.Record, node string) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keepTo(rec, node)
+	r.Names.Follow(rec, node, r.conditions.now) // queries wait, and names are those of before
 	whole := r.applied.resume(rec, node)
 	defer r.publish()
 	if whole {

@@ -170,7 +170,7 @@ func readStream(r io.Reader) ([]byte, error) {
 
 // writeStream writes a message with its length before it, in one piece.
 func writeStream(w io.Writer, raw []byte) error {
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(raw)), uint16(len(raw))) //nolint:gosec // a message has 65,535 bytes at most
+	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(raw)), uint16(len(raw)))
 	_, err := w.Write(append(framed, raw...))
 	return err
 }

@@ -220,7 +220,7 @@ func TestResolver_Disowns(t *testing.T) {
 	}
 	w.start(w.store.handOut(t))
 	w.Follow(nil, "", compile.Conditions{Absent: nil})
-	w.Follow(&*w.rec, "n9", compile.Conditions{})
+	w.Follow(w.rec, "n9", compile.Conditions{})
 	if got := w.store.names(); len(got) != 0 {
 		t.Errorf("stored are %v", got)
 	}

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"sync/atomic"
@@ -53,14 +52,14 @@ func (s *sockets) listen(ctx context.Context) error {
 	if s.datagrams == nil {
 		c, err := config.ListenPacket(ctx, "udp4", s.from.String())
 		if err != nil {
-			return fmt.Errorf("listen on UDP %s: %w", s.from, err)
+			return err
 		}
 		s.datagrams, _ = c.(*net.UDPConn)
 	}
 	if s.streams == nil {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", s.from.String())
 		if err != nil {
-			return fmt.Errorf("listen on TCP %s: %w", s.from, err)
+			return err
 		}
 		s.streams, _ = l.(*net.TCPListener)
 	}
