@@ -202,10 +202,11 @@ func (r *Record) networkSets(put *Service) []NetworkSet {
 		}
 		sets[s.NetworkSet()] = true
 		for _, e := range s.Endpoints {
+			if e.Container != nil {
+				continue
+			}
 			for network := range s.Networks {
-				if e.Container == nil {
-					member(e.Node, network)
-				}
+				member(e.Node, network)
 			}
 		}
 	}

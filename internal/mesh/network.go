@@ -74,6 +74,11 @@ func (r *Record) NetworkNames() []string { return slices.Sorted(maps.Keys(r.Netw
 
 // NetworkSet is the networks of the service.
 func (s *Service) NetworkSet() NetworkSet {
+	if len(s.Networks) == 1 { // as it mostly is, and asked of every service of a record
+		for name := range s.Networks {
+			return NetworkSet(name)
+		}
+	}
 	return NetworkSet(strings.Join(slices.Sorted(maps.Keys(s.Networks)), ","))
 }
 
