@@ -19,7 +19,7 @@ for cli in $clis; do
   host=registry.terraform.io
   case $cli in tofu-*) host=registry.opentofu.org ;; esac
   log=$out/$cli
-  if (cd internal/provider && TF_ACC_TERRAFORM_PATH=$path TF_ACC_PROVIDER_HOST=$host "$out/provider.test" -test.v -test.timeout=60m > "$log" 2>&1); then verdict=passed; else verdict=FAILED; fi
+  if (cd internal/provider && TF_ACC_TERRAFORM_PATH=$path TF_ACC_PROVIDER_HOST=$host "$out/provider.test" -test.v -test.parallel=4 -test.timeout=60m > "$log" 2>&1); then verdict=passed; else verdict=FAILED; fi
   count() { grep -c "^--- $1" "$log" || true; }
   grep -A40 '^ *--- FAIL\|^panic' "$log" || true
   [ "$verdict" = passed ] || failed=1
