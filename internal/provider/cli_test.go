@@ -24,6 +24,9 @@ func cliVersion(t *testing.T) (name string, v *version.Version) {
 	return name, v.Core()
 }
 
+// Provider functions.
+const functionsIn, functionsInTofu = "1.8", "1.7"
+
 // never is the version of a CLI that does not know a feature.
 const never = "999"
 

@@ -37,7 +37,7 @@ func (a *drainAction) Schema(_ context.Context, _ action.SchemaRequest, resp *ac
 	resp.Schema = actionschema.Schema{
 		MarkdownDescription: "Drains a node, as `availability = \"drain\"` of its `routingmesh_node` does, and waits until its connections are gone, so that its processes may be stopped, " +
 			"for maintenance or before the host is replaced. Connections to its endpoints that are left at the end of `timeout` fail the run. " +
-			"Then it waits until nobody comes in through the node any more, for no longer than the longest `drain_timeout`: who stays is served by endpoints on other nodes, and is a warning.\n\n" +
+			"Then it waits until nobody comes in through the node any more, for no longer than the longest `drain_timeout`: connections that stay are served by endpoints on other nodes, and are a warning.\n\n" +
 			"The node stays drained. The plan after that shows `availability` going back to what its resource says, which ends the maintenance." + actionsNeed,
 		Attributes: map[string]actionschema.Attribute{
 			"cluster_id": actionClusterID(),

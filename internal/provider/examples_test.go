@@ -21,6 +21,9 @@ func TestExamplesAreValid(t *testing.T) {
 			"data-sources/routingmesh_cluster/*.tf"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if strings.HasSuffix(name, "functions") {
+				needs(t, functionsIn, functionsInTofu)
+			}
 			var parts []string
 			for _, pattern := range patterns {
 				files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))

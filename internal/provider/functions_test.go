@@ -138,6 +138,7 @@ func TestParseID(t *testing.T) {
 // provider block, and shows what a wrong argument looks like.
 func TestFunctionsInTerraform(t *testing.T) {
 	t.Parallel()
+	needs(t, functionsIn, functionsInTofu)
 	w := newMesh(t, "n1").workspace()
 	w.write(`
 variable "address" { default = "192.168.200.10" }

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	fwlist "github.com/hashicorp/terraform-plugin-framework/list"
@@ -32,10 +33,10 @@ func (p *meshProvider) ListResources(context.Context) []func() fwlist.ListResour
 type listing[M any] struct {
 	base
 	kind string // of the resource: routingmesh_KIND
-	// what and example are for people: "the nodes of the cluster".
+	// what is for people: "the nodes of the cluster".
 	what string
 	more map[string]listschema.Attribute // filters besides cluster_id
-	find func(q *query) []listed[M]
+	find func(ctx context.Context, q *query) []listed[M]
 }
 
 // query is one question.
@@ -44,7 +45,6 @@ type query struct {
 	snap  *meshclient.Snapshot
 	diags diag.Diagnostics // of find; a warning is shown before the results
 
-	ctx    context.Context //nolint:containedctx // a query lives no longer than its call
 	config tfsdk.Config
 }
 
@@ -69,9 +69,7 @@ func (l *listing[M]) ListResourceConfigSchema(_ context.Context, _ fwlist.ListRe
 			Validators: []validator.String{clusterIDRule},
 		},
 	}
-	for name, a := range l.more {
-		attributes[name] = a
-	}
+	maps.Copy(attributes, l.more)
 	resp.Schema = listschema.Schema{
 		MarkdownDescription: "Lists " + l.what + ", also what other Terraform states have made, with the identity of each, so that `terraform query -generate-config-out=FILE` writes the configuration and " +
 			"the import blocks that adopt them: see the guide [Adopt a mesh that exists](../guides/adopt). It needs Terraform 1.14; OpenTofu has no `terraform query`. " +
@@ -81,11 +79,11 @@ func (l *listing[M]) ListResourceConfigSchema(_ context.Context, _ fwlist.ListRe
 }
 
 func (l *listing[M]) List(ctx context.Context, req fwlist.ListRequest, stream *fwlist.ListResultsStream) {
-	q := &query{base: &l.base, ctx: ctx, config: req.Config}
-	q.snap = l.clusterOf(ctx, q.text("cluster_id"), &q.diags)
+	q := &query{base: &l.base, config: req.Config}
+	q.snap = l.clusterOf(ctx, q.text(ctx, "cluster_id"), &q.diags)
 	var found []listed[M]
 	if q.snap != nil && q.snap.Record != nil {
-		found = l.find(q)
+		found = l.find(ctx, q)
 	}
 	stream.Results = func(push func(fwlist.ListResult) bool) {
 		if len(q.diags) > 0 && !push(fwlist.ListResult{Diagnostics: q.diags}) || q.diags.HasError() {
@@ -115,12 +113,12 @@ func (o *listed[M]) result(ctx context.Context, req fwlist.ListRequest) fwlist.L
 }
 
 // text is an attribute of the configuration, "" where it is not set.
-func (q *query) text(attribute string) string {
+func (q *query) text(ctx context.Context, attribute string) string {
 	if q.config.Raw.IsNull() {
 		return ""
 	}
 	var v types.String
-	q.diags.Append(q.config.GetAttribute(q.ctx, path.Root(attribute), &v)...)
+	q.diags.Append(q.config.GetAttribute(ctx, path.Root(attribute), &v)...)
 	return v.ValueString()
 }
 

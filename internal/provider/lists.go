@@ -17,7 +17,7 @@ import (
 )
 
 func newClusterList() fwlist.ListResource {
-	return &listing[clusterModel]{kind: "cluster", what: "the cluster of the provider's hosts, or nothing where they have none", find: func(q *query) []listed[clusterModel] {
+	return &listing[clusterModel]{kind: "cluster", what: "the cluster of the provider's hosts, or nothing where they have none", find: func(_ context.Context, q *query) []listed[clusterModel] {
 		r := &clusterResource{*q.base}
 		return []listed[clusterModel]{{
 			id: q.cluster(), identity: clusterIdentity{types.StringValue(q.cluster())},
@@ -30,7 +30,7 @@ func newClusterList() fwlist.ListResource {
 }
 
 func newNodeList() fwlist.ListResource {
-	return &listing[nodeModel]{kind: "node", what: "the nodes of the cluster", find: func(q *query) []listed[nodeModel] {
+	return &listing[nodeModel]{kind: "node", what: "the nodes of the cluster", find: func(_ context.Context, q *query) []listed[nodeModel] {
 		return members(q.cluster(), q.snap.Record.Nodes, mesh.NodeID, func(ctx context.Context, m *nodeModel, n *mesh.Node) diag.Diagnostics {
 			return m.read(ctx, q.cluster(), n, q.snap)
 		})
@@ -38,7 +38,7 @@ func newNodeList() fwlist.ListResource {
 }
 
 func newServiceList() fwlist.ListResource {
-	return &listing[serviceModel]{kind: "service", what: "the services of the cluster", find: func(q *query) []listed[serviceModel] {
+	return &listing[serviceModel]{kind: "service", what: "the services of the cluster", find: func(_ context.Context, q *query) []listed[serviceModel] {
 		return members(q.cluster(), q.snap.Record.Services, mesh.ServiceID, func(ctx context.Context, m *serviceModel, s *mesh.Service) diag.Diagnostics {
 			m.Drift = driftOf(q.snap, mesh.ServiceRef(s.Name))
 			return m.fromMesh(ctx, q.cluster(), s)
@@ -71,9 +71,9 @@ func newPublishedPortList() fwlist.ListResource {
 	}
 }
 
-func listedPorts(q *query) []listed[portModel] {
+func listedPorts(ctx context.Context, q *query) []listed[portModel] {
 	of := ""
-	if id := q.text("service_id"); id != "" {
+	if id := q.text(ctx, "service_id"); id != "" {
 		var cluster string
 		cluster, of, _ = mesh.SplitID(id)
 		if cluster != q.cluster() {

@@ -86,6 +86,7 @@ run "literal_that_no_mock_makes" {
 // other resources, and a literal that can only be a mistake does not.
 func TestMockProvider(t *testing.T) {
 	t.Parallel()
+	needs(t, "1.7", "1.8")
 	w := newMesh(t, "n1").workspace()
 	w.write(mocked)
 	if err := os.WriteFile(filepath.Join(w.dir, "mock.tftest.hcl"), []byte(mockedTest), 0o600); err != nil {
@@ -98,6 +99,7 @@ func TestMockProvider(t *testing.T) {
 // TestMockProvider_Example: the test that the documentation shows passes.
 func TestMockProvider_Example(t *testing.T) {
 	t.Parallel()
+	needs(t, functionsIn, "1.8")
 	w := newMesh(t, "n1").workspace()
 	w.write(cluster() + service("web") + published("http", "web", 0) + `output "port" { value = provider::routingmesh::parse_id(routingmesh_published_port.http.id).port }`)
 	example, err := os.ReadFile(filepath.Join("..", "..", "examples", "guides", "testing", "mesh.tftest.hcl"))

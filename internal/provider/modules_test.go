@@ -18,6 +18,7 @@ import (
 // the example that uses the modules.
 func TestModules(t *testing.T) {
 	t.Parallel()
+	needs(t, functionsIn, "1.8") // of the module haproxy; and mock_provider
 	w := newMesh(t, "n1").workspace()
 	for _, folder := range []string{"modules", filepath.Join("examples", "modules")} {
 		if err := os.CopyFS(filepath.Join(w.dir, folder), os.DirFS(filepath.Join("..", "..", folder))); err != nil {
