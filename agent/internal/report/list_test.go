@@ -39,10 +39,12 @@ func TestLists(t *testing.T) {
 later  rr         0          -           53/udp
 web    rr         2          1/2         8080/tcp
 `},
-		"service ps": {func(ctx context.Context, asJSON bool) error { return r.Endpoints(ctx, "", asJSON) }, `SERVICE  ENDPOINT  NODE  ADDRESS       STATE                                   CONTAINER
-web      a         n1    10.255.0.2    process, unhealthy: connection refused  -
-web      c         n2    10.255.1.128  filled, unhealthy: it answered 500      web (docker)
-web      c         n2    10.255.1.129  empty                                   -
+		"service ps": {func(ctx context.Context, asJSON bool) error { return r.Endpoints(ctx, "", asJSON) }, `SERVICE  ENDPOINT  NODE  ADDRESS       STATE                  CONTAINER
+web      a         n1    10.255.0.2    process, unhealthy:    -
+                                       connection refused
+web      c         n2    10.255.1.128  filled, unhealthy: it  web (docker)
+                                       answered 500
+web      c         n2    10.255.1.129  empty                  -
 `},
 		"node ls": {r.Nodes, `NAME  ADDRESS    OVERLAY        AVAILABILITY  ENDPOINTS
 n1 *  192.0.2.1  10.255.0.0/24  active        1

@@ -39,7 +39,8 @@ func TestStatus_Warnings(t *testing.T) {
 
 WARNINGS (3)
 firewall, node/n1
-  - The chain inet filter forward (policy drop) drops the mesh's packets. Run ` + "`nft insert rule inet filter forward\n    iifname rmesh0 accept`" + `.
+  - The chain inet filter forward (policy drop) drops the mesh's packets. Run
+    ` + "`nft insert rule inet filter forward iifname rmesh0 accept`" + `.
 host settings, node/n1
   - A route of the host leads 10.255.0.1 astray.
 path, port/8080/tcp
