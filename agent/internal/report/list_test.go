@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/agenttest"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -32,31 +30,17 @@ func TestLists(t *testing.T) {
 	}}
 	agenttest.Serve(t, r.Socket(), map[string]any{"GET " + mesh.PathStatus: st, "GET " + mesh.PathSlots: slots})
 	for name, test := range map[string]struct {
-		list func(ctx context.Context, asJSON bool) error
-		want string
+		list   func(ctx context.Context, asJSON bool) error
+		golden string
 	}{
-		"service ls": {r.Services, `NAME   SCHEDULER  ENDPOINTS  CONTAINERS  PORTS
-later  rr         0          -           53/udp
-web    rr         2          1/2         8080/tcp
-`},
-		"service ps": {func(ctx context.Context, asJSON bool) error { return r.Endpoints(ctx, "", asJSON) }, `SERVICE  ENDPOINT  NODE  ADDRESS       STATE                  CONTAINER
-web      a         n1    10.255.0.2    process, unhealthy:    -
-                                       connection refused
-web      c         n2    10.255.1.128  filled, unhealthy: it  web (docker)
-                                       answered 500
-web      c         n2    10.255.1.129  empty                  -
-`},
-		"node ls": {r.Nodes, `NAME  ADDRESS    OVERLAY        AVAILABILITY  ENDPOINTS
-n1 *  192.0.2.1  10.255.0.0/24  active        1
-n2    192.0.2.2  10.255.1.0/24  active        1
-`},
+		"service ls": {r.Services, "service-ls.golden"},
+		"service ps": {func(ctx context.Context, asJSON bool) error { return r.Endpoints(ctx, "", asJSON) }, "service-ps.golden"},
+		"node ls":    {r.Nodes, "node-ls.golden"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout.Reset()
 			agenttest.Must(t, test.list(t.Context(), false))
-			if diff := cmp.Diff(test.want, stdout.String()); diff != "" {
-				t.Error(diff)
-			}
+			golden(t, test.golden, stdout.String())
 			stdout.Reset()
 			agenttest.Must(t, test.list(t.Context(), true))
 			if !strings.HasPrefix(stdout.String(), "[\n  {") {
