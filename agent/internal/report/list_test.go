@@ -22,7 +22,7 @@ func TestLists(t *testing.T) {
 	st.Record = rec
 	st.Unhealthy = []mesh.EndpointHealth{
 		{Service: "web", Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.2:80"), Reason: "connection refused"},
-		{Service: "web", Endpoint: "c", Address: netip.MustParseAddrPort("10.255.1.128:80"), Reason: "it answered 500"},
+		{Service: "web", Endpoint: "c", Address: netip.MustParseAddrPort("10.255.1.128:80"), Reason: "status 500, not 200-399"},
 	}
 	slots := mesh.Slots{Slots: []mesh.Slot{
 		{Service: "web", Endpoint: "c", Node: "n2", Address: netip.MustParseAddr("10.255.1.128"), State: mesh.SlotFilled, Engine: "docker", Container: "web"},
