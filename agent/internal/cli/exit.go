@@ -39,7 +39,6 @@ func (p *program) usageError(cmd *cobra.Command, err error) int {
 }
 
 func (p *program) exitCode(cmd *cobra.Command, err error) int {
-	var absent *client.NotRunningError
 	var usage errUsage
 	switch {
 	case err == nil:
@@ -50,7 +49,7 @@ func (p *program) exitCode(cmd *cobra.Command, err error) int {
 		return p.usageError(cmd, err)
 	}
 	fmt.Fprintln(p.stderr, "routingmesh-agent:", p.words(err))
-	if errors.As(err, &absent) {
+	if _, absent := errors.AsType[*client.NotRunningError](err); absent {
 		return exitNotRunning
 	}
 	return exitFailed
@@ -58,8 +57,7 @@ func (p *program) exitCode(cmd *cobra.Command, err error) int {
 
 // words are those of an error that a command ended with.
 func (p *program) words(err error) string {
-	var absent *client.NotRunningError
-	if errors.As(err, &absent) { // without the HTTP client's words around it
+	if absent, ok := errors.AsType[*client.NotRunningError](err); ok { // without the HTTP client's words around it
 		return fmt.Sprintf("%v: %s", absent, p.WhereToLook())
 	}
 	return plaintext.Text(err.Error())

@@ -23,13 +23,13 @@ func Watch(ctx context.Context, screen func() Screen, draw func(ctx context.Cont
 		var drawn bytes.Buffer
 		to := s
 		to.Out = &drawn
-		if err := draw(ctx, to); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if first {
-				return err
-			}
+		err := draw(ctx, to)
+		switch {
+		case ctx.Err() != nil: // in the middle of a page
+			return nil //nolint:nilerr // Ctrl-C is how it ends
+		case err != nil && first:
+			return err
+		case err != nil:
 			p := On(to)
 			p.Fold([]Cell{{"Error: ", Bad}}, "", err.Error())
 			if err := p.Show(); err != nil {

@@ -103,8 +103,8 @@ func resources(t *testing.T) (all []attributes) {
 	p := provider.New("dev")()
 	var meta fwprovider.MetadataResponse
 	p.Metadata(t.Context(), fwprovider.MetadataRequest{}, &meta)
-	for _, make := range p.Resources(t.Context()) {
-		r := make()
+	for _, create := range p.Resources(t.Context()) {
+		r := create()
 		var name resource.MetadataResponse
 		r.Metadata(t.Context(), resource.MetadataRequest{ProviderTypeName: meta.TypeName}, &name)
 		var s resource.SchemaResponse
