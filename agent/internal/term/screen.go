@@ -4,6 +4,7 @@ package term
 import (
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -31,12 +32,15 @@ type Screen struct {
 }
 
 // Of is the screen of a file such as os.Stdout. getenv is os.Getenv: NO_COLOR and TERM=dumb
-// switch colours off.
+// switch colours off; COLUMNS is the width where no terminal has one, as for ls and ps.
 func Of(f *os.File, getenv func(string) string) Screen {
 	s := Screen{Out: f, Columns: Columns}
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
-		return s // a file, or a pipe
+		if n, err := strconv.Atoi(getenv("COLUMNS")); err == nil && n > 0 { // a file, or a pipe
+			s.Columns = max(n, minColumns)
+		}
+		return s
 	}
 	s.Terminal = getenv("TERM") != "dumb"
 	s.Color = s.Terminal && getenv("NO_COLOR") == ""

@@ -159,6 +159,11 @@ func TestOf(t *testing.T) {
 	if s := Of(file, func(string) string { return "" }); s.Color || s.Terminal || s.Columns != Columns || s.Rows != 0 {
 		t.Errorf("a file: %+v", s)
 	}
+	for columns, want := range map[string]int{"200": 200, "1": minColumns, "wide": Columns, "-3": Columns} {
+		if s := Of(file, func(string) string { return columns }); s.Columns != want {
+			t.Errorf("COLUMNS=%s: %d columns", columns, s.Columns)
+		}
+	}
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
