@@ -99,7 +99,7 @@ func TestAccLabContainers(t *testing.T) {
 		}
 	}
 	again := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
-	status := "routingmesh-agent status 2>&1 || true"
+	status := "COLUMNS=200 routingmesh-agent status 2>&1 || true"
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){"routingmesh": providerserver.NewProtocol6WithError(New("lab")())},
 		Steps: []resource.TestStep{
@@ -109,7 +109,7 @@ func TestAccLabContainers(t *testing.T) {
 				if got := l.run("client", fmt.Sprintf("curl -sS -m 10 http://%s:8081/", l.Nodes[podman].Address)); got != "web3 sees "+client {
 					t.Errorf("in host mode: %q, want web3 to see %s", got, client)
 				}
-				if got := l.run(docker, "routingmesh-agent trace 8080"); !strings.Contains(got, "to the container of process") && !strings.Contains(got, "→ the container of process") {
+				if got := l.run(docker, "COLUMNS=200 routingmesh-agent trace 8080"); !strings.Contains(got, "to the container of process") && !strings.Contains(got, "→ the container of process") {
 					t.Errorf("a trace:\n%s", got)
 				}
 				for _, node := range l.names()[:3] {

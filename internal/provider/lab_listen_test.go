@@ -53,14 +53,14 @@ func TestAccLabListenAddresses(t *testing.T) {
 			{PreConfig: func() {
 				answered(both, api, api)()
 				for address, want := range map[string]string{public: "service web", private: "service api"} {
-					if got := l.run(first, "routingmesh-agent trace "+address+":8080"); !strings.Contains(got, want) || !strings.Contains(got, "among them: "+address) {
+					if got := l.run(first, "COLUMNS=200 routingmesh-agent trace "+address+":8080"); !strings.Contains(got, want) || !strings.Contains(got, "among them: "+address) {
 						t.Errorf("a trace of %s:\n%s", address, got)
 					}
 				}
-				if got := l.run(first, "routingmesh-agent trace 8080 2>&1 || true"); !strings.Contains(got, "several services publish port 8080/tcp") {
+				if got := l.run(first, "COLUMNS=200 routingmesh-agent trace 8080 2>&1 || true"); !strings.Contains(got, "several services publish port 8080/tcp") {
 					t.Errorf("a trace of both:\n%s", got)
 				}
-				if got := l.run(first, "routingmesh-agent status"); !strings.Contains(got, "ingress, at 198.51.100.0/24") || !strings.Contains(got, "ingress, at 127.0.0.0/8 192.168.200.0/24") {
+				if got := l.run(first, "COLUMNS=200 routingmesh-agent status"); !strings.Contains(got, "ingress, at 198.51.100.0/24") || !strings.Contains(got, "ingress, at 127.0.0.0/8 192.168.200.0/24") {
 					t.Errorf("the status:\n%s", got)
 				}
 			}, Config: before, ConfigPlanChecks: again},

@@ -69,10 +69,10 @@ func TestAccLabPortRange(t *testing.T) {
 			{PreConfig: func() {
 				answered(10000, 10500, 10999)
 				closed(9999, 11000)
-				if got := l.run(first, "routingmesh-agent trace 10500"); !strings.Contains(got, "the port becomes 20500") || !strings.Contains(got, ":20500, weight 1: endpoint "+backends[0]+" on node "+backends[0]) {
+				if got := l.run(first, "COLUMNS=200 routingmesh-agent trace 10500"); !strings.Contains(got, "the port becomes 20500") || !strings.Contains(got, ":20500, weight 1: endpoint "+backends[0]+" on node "+backends[0]) {
 					t.Errorf("a trace:\n%s", got)
 				}
-				if got := l.run(first, "routingmesh-agent status"); !strings.Contains(got, "10000-10999/tcp") || !strings.Contains(got, backends[0]+":20000-20999") {
+				if got := l.run(first, "COLUMNS=200 routingmesh-agent status"); !strings.Contains(got, "10000-10999/tcp") || !strings.Contains(got, backends[0]+":20000-20999") {
 					t.Errorf("the status:\n%s", got)
 				}
 				// A hole in a range is found and closed by the agent.

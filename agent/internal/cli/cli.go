@@ -13,6 +13,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/installer"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/report"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	plaintext "github.com/routingmesh/terraform-provider-routingmesh/internal/plain"
 )
 
@@ -62,7 +63,18 @@ func (p *program) installer() *installer.Installer {
 	return &installer.Installer{Layout: p.Layout, Version: p.version, Stdout: p.stdout, Stderr: p.stderr, Log: p.log}
 }
 
-func (p *program) reporter() *report.Reporter {
-	// Names of processes, comments of rules, answers of peers: what is shown may be others' words.
-	return &report.Reporter{Layout: p.Layout, Stdout: plaintext.Writer(p.stdout), Stderr: plaintext.Writer(p.stderr), Log: p.log}
+func (p *program) reporter() *report.Reporter { return p.reporterOn(p.screen()) }
+
+// reporterOn shows what it has to say on a screen.
+func (p *program) reporterOn(s term.Screen) *report.Reporter {
+	// Names of processes, comments of rules, answers of peers: what is shown may be others' words. The screen cleans them, too.
+	return &report.Reporter{Layout: p.Layout, Stdout: s, Stderr: plaintext.Writer(p.stderr), Log: p.log}
+}
+
+// screen is where stdout is shown, as it is now.
+func (p *program) screen() term.Screen {
+	if f, ok := p.stdout.(*os.File); ok {
+		return term.Of(f, os.Getenv)
+	}
+	return term.Screen{Out: p.stdout, Columns: term.Columns}
 }

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"flag"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -39,11 +41,12 @@ func TestUsageErrors(t *testing.T) {
 		{"unknown command with a flag", "start --json", `unknown command "start"`, rootUsage},
 		{"flag before the command", "--json status", "unknown flag: --json", rootUsage},
 		{"argument of version", "--version now", `unknown command "now"`, rootUsage},
-		{"unknown flag", "status --yaml", "unknown flag: --yaml", "routingmesh-agent status [--json]"},
+		{"unknown flag", "status --yaml", "unknown flag: --yaml", "routingmesh-agent status [--watch] [--json]"},
 		{"flag of another command", "install --json", "unknown flag: --json", "routingmesh-agent install"},
-		{"not a bool", "check --json=perhaps", `invalid argument "perhaps"`, "routingmesh-agent check [--json]"},
+		{"not a bool", "check --json=perhaps", `invalid argument "perhaps"`, "routingmesh-agent check [--watch] [--json]"},
+		{"watched by a program", "status --watch --json", "--watch is for people", "routingmesh-agent status [--watch] [--json]"},
 		{"argument of run", "run now", "run takes no arguments", "routingmesh-agent run"},
-		{"argument of check", "check now", "check takes no arguments", "routingmesh-agent check [--json]"},
+		{"argument of check", "check now", "check takes no arguments", "routingmesh-agent check [--watch] [--json]"},
 		{"argument of dial-stdio", "dial-stdio x", "dial-stdio takes no arguments", "routingmesh-agent dial-stdio"},
 		{"trace without a port", "trace --json", "trace takes one argument", "routingmesh-agent trace [ADDRESS:]PORT[/udp] [--from ADDRESS] [--json]"},
 		{"trace of two ports", "trace 80 81", "trace takes one argument", "routingmesh-agent trace [ADDRESS:]PORT[/udp] [--from ADDRESS] [--json]"},
@@ -210,4 +213,34 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("exit code %d is not in the help (%q) or not in the guide's table", code, line)
 		}
 	}
+}
+
+// TestWatch: what is shown is shown again until Ctrl-C, which is no failure; what is wrong from the start is one.
+func TestWatch(t *testing.T) {
+	for _, args := range []string{"status --watch", "service ls --watch", "service ps web --watch", "node ls --watch"} {
+		p, stdout, stderr := newProgram(t, "")
+		answers := statusOf(t, true)
+		answers["GET "+mesh.PathSlots] = mesh.Slots{}
+		agenttest.Serve(t, p.Socket(), answers)
+		ctx, stop := context.WithCancel(t.Context())
+		p.stdout = &stopping{to: stdout, stop: stop}
+		if code := p.main(ctx, strings.Fields(args)); code != exitOK || !strings.HasPrefix(stdout.String(), "--- ") || strings.Count(stdout.String(), "\n") < 3 || stderr.Len() > 0 {
+			t.Errorf("%s: exit code %d, %q %q", args, code, stdout, stderr)
+		}
+	}
+	p, stdout, stderr := newProgram(t, "")
+	if code := p.main(t.Context(), []string{"status", "--watch"}); code != exitNotRunning || stdout.Len() > 0 || !strings.Contains(stderr.String(), "not installed here") {
+		t.Errorf("without an agent: exit code %d, %q %q", code, stdout, stderr)
+	}
+}
+
+// stopping is a stdout whose reader presses Ctrl-C when it has seen the first page.
+type stopping struct {
+	to   io.Writer
+	stop func()
+}
+
+func (s *stopping) Write(p []byte) (int, error) {
+	defer s.stop()
+	return s.to.Write(p)
 }

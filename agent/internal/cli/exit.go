@@ -39,7 +39,6 @@ func (p *program) usageError(cmd *cobra.Command, err error) int {
 }
 
 func (p *program) exitCode(cmd *cobra.Command, err error) int {
-	var absent *client.NotRunningError
 	var usage errUsage
 	switch {
 	case err == nil:
@@ -48,11 +47,18 @@ func (p *program) exitCode(cmd *cobra.Command, err error) int {
 		return exitBroken
 	case errors.As(err, &usage):
 		return p.usageError(cmd, err)
-	case errors.As(err, &absent): // without the HTTP client's words around it
-		fmt.Fprintf(p.stderr, "routingmesh-agent: %v: %s\n", absent, p.WhereToLook())
-		return exitNotRunning
-	default:
-		fmt.Fprintln(p.stderr, "routingmesh-agent:", plaintext.Text(err.Error()))
-		return exitFailed
 	}
+	fmt.Fprintln(p.stderr, "routingmesh-agent:", p.words(err))
+	if _, absent := errors.AsType[*client.NotRunningError](err); absent {
+		return exitNotRunning
+	}
+	return exitFailed
+}
+
+// words are those of an error that a command ended with.
+func (p *program) words(err error) string {
+	if absent, ok := errors.AsType[*client.NotRunningError](err); ok { // without the HTTP client's words around it
+		return fmt.Sprintf("%v: %s", absent, p.WhereToLook())
+	}
+	return plaintext.Text(err.Error())
 }

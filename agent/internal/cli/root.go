@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/report"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 )
 
 // Groups of the help.
@@ -68,6 +71,36 @@ func withJSON(cmd *cobra.Command, what string, run func(ctx context.Context, arg
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args, *asJSON) }
 	return cmd
 }
+
+// withWatch gives a command that shows something to people the flags --json and --watch.
+func (p *program) withWatch(cmd *cobra.Command, what string, show func(ctx context.Context, r *report.Reporter, args []string, asJSON bool) error) *cobra.Command {
+	watch := cmd.Flags().Bool("watch", false, fmt.Sprintf("show the %s again every %s, until Ctrl-C", what, term.Every))
+	cmd.Use += " [--watch]"
+	return withJSON(cmd, what, func(ctx context.Context, args []string, asJSON bool) error {
+		switch {
+		case !*watch:
+			return show(ctx, p.reporter(), args, asJSON)
+		case asJSON:
+			return errUsage{errors.New("--watch is for people: it does not go with --json")}
+		}
+		return term.Watch(ctx, p.screen, func(ctx context.Context, to term.Screen) error {
+			err := show(ctx, p.reporterOn(to), args, false)
+			if err == nil || errors.Is(err, report.ErrBroken) { // the page says what is broken
+				return nil
+			}
+			return worded{err, p.words(err)}
+		})
+	})
+}
+
+// worded is an error in the words that people see.
+type worded struct {
+	error
+	text string
+}
+
+func (w worded) Error() string { return w.text }
+func (w worded) Unwrap() error { return w.error }
 
 // noArguments is cobra.NoArgs, which takes the argument for a command.
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -51,6 +51,9 @@ type nodeRow struct {
 	Self         bool   `json:"self"`
 	Endpoints    int    `json:"endpoints"`
 }
+
+// active is the availability of a node that the record has no other for.
+const active = "active"
 
 // known is what the lists are made of.
 type known struct {
@@ -118,6 +121,14 @@ func (r *Reporter) Endpoints(ctx context.Context, service string, asJSON bool) e
 			container = fmt.Sprintf("%s (%s)", e.Container, e.Engine)
 		}
 		return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", e.Service, e.Endpoint, e.Node, e.Address, e.State, container)
+	}, func(e endpointRow) (int, term.Style) {
+		switch {
+		case strings.Contains(e.State, unhealthy):
+			return 4, term.Bad
+		case e.State == string(mesh.SlotEmpty) || e.State == string(mesh.SlotSilent):
+			return 4, term.Worth
+		}
+		return 4, term.Plain
 	})
 }
 
@@ -134,19 +145,32 @@ func (r *Reporter) Nodes(ctx context.Context, asJSON bool) error {
 	return writeTable(r.Stdout, "NAME\tADDRESS\tOVERLAY\tAVAILABILITY\tENDPOINTS", rows, func(n nodeRow) string {
 		name := n.Name
 		if n.Self {
-			name += " *"
+			name += term.Together + "*"
 		}
 		return fmt.Sprintf("%s\t%s\t%s\t%s\t%d", name, n.Address, n.Block, n.Availability, n.Endpoints)
+	}, func(n nodeRow) (int, term.Style) {
+		if n.Availability != active {
+			return 3, term.Worth
+		}
+		return 3, term.Plain
 	})
 }
 
-func writeTable[R any](out io.Writer, head string, rows []R, line func(R) string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, head)
+// writeTable shows rows, whose cells a tab separates. state says which cell has the row's state, and how it is shown.
+func writeTable[R any](out io.Writer, head string, rows []R, line func(R) string, state ...func(R) (cell int, style term.Style)) error {
+	columns := strings.Split(head, "\t")
+	var cells [][]term.Cell
 	for _, row := range rows {
-		fmt.Fprintln(w, line(row))
+		texts := term.Cells(strings.SplitN(line(row), "\t", len(columns))...)
+		for _, of := range state {
+			cell, style := of(row)
+			texts[cell].Style = style
+		}
+		cells = append(cells, texts)
 	}
-	return w.Flush()
+	page := term.On(out)
+	page.Table(columns, cells)
+	return page.Show()
 }
 
 func (k known) services() []serviceRow {
@@ -205,11 +229,14 @@ func (k known) endpoint(s *mesh.Service, key string) (rows []endpointRow) {
 	return rows
 }
 
+// unhealthy stands between the state of an endpoint and why it fails.
+const unhealthy = ", unhealthy: "
+
 // state adds that this node's checks of the endpoint, or of its container at an address, fail.
 func (k known) state(service, endpoint, state string, at ...string) string {
 	for _, u := range k.Unhealthy {
 		if u.Service == service && u.Endpoint == endpoint && (len(at) == 0 || u.Address.Addr().String() == at[0]) {
-			return state + ", unhealthy: " + u.Reason
+			return state + unhealthy + u.Reason
 		}
 	}
 	return state
@@ -219,7 +246,7 @@ func (k known) nodes() []nodeRow {
 	rows := []nodeRow{}
 	for _, name := range k.Record.NodeNames() {
 		n := k.Record.Nodes[name]
-		row := nodeRow{Name: name, Address: n.Address.String(), Block: n.Block.String(), Availability: cmp.Or(string(n.Availability), "active"), Self: name == k.Node}
+		row := nodeRow{Name: name, Address: n.Address.String(), Block: n.Block.String(), Availability: cmp.Or(string(n.Availability), active), Self: name == k.Node}
 		for _, s := range k.Record.Services {
 			for _, e := range s.Endpoints {
 				if e.Node == name {

@@ -25,7 +25,7 @@ func TestLists(t *testing.T) {
 	st.Record = rec
 	st.Unhealthy = []mesh.EndpointHealth{
 		{Service: "web", Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.2:80"), Reason: "connection refused"},
-		{Service: "web", Endpoint: "c", Address: netip.MustParseAddrPort("10.255.1.128:80"), Reason: "it answered 500"},
+		{Service: "web", Endpoint: "c", Address: netip.MustParseAddrPort("10.255.1.128:80"), Reason: "status 500, not 200-399"},
 	}
 	slots := mesh.Slots{Slots: []mesh.Slot{
 		{Service: "web", Endpoint: "c", Node: "n2", Address: netip.MustParseAddr("10.255.1.128"), State: mesh.SlotFilled, Engine: "docker", Container: "web"},
@@ -33,29 +33,17 @@ func TestLists(t *testing.T) {
 	}}
 	agenttest.Serve(t, r.Socket(), map[string]any{"GET " + mesh.PathStatus: st, "GET " + mesh.PathSlots: slots})
 	for name, test := range map[string]struct {
-		list func(ctx context.Context, asJSON bool) error
-		want string
+		list   func(ctx context.Context, asJSON bool) error
+		golden string
 	}{
-		"service ls": {r.Services, `NAME   SCHEDULER  ENDPOINTS  CONTAINERS  PORTS
-later  rr         0          -           53/udp
-web    rr         2          1/2         8080/tcp
-`},
-		"service ps": {func(ctx context.Context, asJSON bool) error { return r.Endpoints(ctx, "", asJSON) }, `SERVICE  ENDPOINT  NODE  ADDRESS       STATE                                   CONTAINER
-web      a         n1    10.255.0.2    process, unhealthy: connection refused  -
-web      c         n2    10.255.1.128  filled, unhealthy: it answered 500      web (docker)
-web      c         n2    10.255.1.129  empty                                   -
-`},
-		"node ls": {r.Nodes, `NAME  ADDRESS    OVERLAY        AVAILABILITY  ENDPOINTS
-n1 *  192.0.2.1  10.255.0.0/24  active        1
-n2    192.0.2.2  10.255.1.0/24  active        1
-`},
+		"service ls": {r.Services, "service-ls.golden"},
+		"service ps": {func(ctx context.Context, asJSON bool) error { return r.Endpoints(ctx, "", asJSON) }, "service-ps.golden"},
+		"node ls":    {r.Nodes, "node-ls.golden"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout.Reset()
 			agenttest.Must(t, test.list(t.Context(), false))
-			if diff := cmp.Diff(test.want, stdout.String()); diff != "" {
-				t.Error(diff)
-			}
+			golden(t, test.golden, stdout.String())
 			stdout.Reset()
 			agenttest.Must(t, test.list(t.Context(), true))
 			if !strings.HasPrefix(stdout.String(), "[\n  {") {

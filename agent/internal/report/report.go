@@ -88,23 +88,30 @@ func (r *report) failed() (n int) {
 // write shows a report to a person.
 func (r *report) write(w io.Writer) error {
 	const nameWidth = 17
-	var b strings.Builder
+	page := term.On(w)
 	for _, f := range r.Findings {
-		mark := string(f.Outcome)
-		if f.Outcome == failed {
-			mark = "FAIL"
-		}
-		term.Fold(&b, fmt.Sprintf("%-4s  %-*s", mark, nameWidth, f.Check), strings.Repeat(" ", 6+nameWidth), f.Text)
+		page.Fold([]term.Cell{f.Outcome.mark(), {Text: fmt.Sprintf("  %-*s", nameWidth, f.Check)}}, strings.Repeat(" ", 6+nameWidth), f.Text)
 	}
-	b.WriteString("\n")
+	page.Line(term.Plain, "")
 	switch n := r.failed(); {
 	case n == 1:
-		b.WriteString("1 check failed.\n")
+		page.Line(term.Bad, "1 check failed.")
 	case n > 1:
-		fmt.Fprintf(&b, "%d checks failed.\n", n)
+		page.Line(term.Bad, fmt.Sprintf("%d checks failed.", n))
 	default:
-		b.WriteString("All is well.\n")
+		page.Line(term.Good, "All is well.")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return page.Show()
+}
+
+// mark is the outcome as the first word of a line.
+func (o outcome) mark() term.Cell {
+	switch o {
+	case failed:
+		return term.Cell{Text: "FAIL", Style: term.Bad}
+	case unsure:
+		return term.Cell{Text: "warn", Style: term.Worth}
+	default:
+		return term.Cell{Text: "ok  ", Style: term.Good}
+	}
 }

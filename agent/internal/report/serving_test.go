@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/agenttest"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -32,16 +33,20 @@ func TestStatusOfWhoGetsNoNewConnections(t *testing.T) {
 Endpoints that fail their check:
 SERVICE  ENDPOINT  ADDRESS        REASON
 web      a         10.255.0.2:80  connection refused
-web      b         10.255.1.2:81  no answer within 2s; all of its port fail, so all are used
+web      b         10.255.1.2:81  no answer within 2s; all of its port fail, so
+                                  all are used
 
 Endpoints that drain:
 PORT      SERVICE  ENDPOINT  ADDRESS        CONNECTIONS   ENDS WITHIN
 8080/tcp  web      old       10.255.1.2:82  3, 1 closing  25s
 
-PORT      MODE                   SERVICE                    ENDPOINTS
-53/udp    host                   later                      none: connections are refused
-54/udp    ingress, one_packet    later                      none: connections are refused
-8080/tcp  ingress, prefer_local  web (wlc, affinity 10m0s)  n1:80(weight 3) n2:81(node drains)
+PORT      MODE                   SERVICE             ENDPOINTS
+53/udp    host                   later               none: connections are
+                                                     refused
+54/udp    ingress, one_packet    later               none: connections are
+                                                     refused
+8080/tcp  ingress, prefer_local  web (wlc, affinity  n1:80(weight 3)
+                                 10m0s)              n2:81(node drains)
 `
 	if got != want {
 		t.Error(cmp.Diff(want, got))
@@ -61,10 +66,12 @@ func TestCheckOfEndpoints(t *testing.T) {
 	agenttest.Must(t, c.agent(t.Context()))
 	c.endpoints()
 	want := `ok    agent            version 1.2.3 runs
-warn  endpoints        Service web: endpoint a (10.255.0.2:80) fails this node's health check: connection refused.
-                       It gets no new connections from here.
-FAIL  endpoints        Service web: endpoint b (10.255.1.2:81) fails this node's health check: no answer within 2s.
-                       So do all others of a port of the service, so all are used as if they did not.
+warn  endpoints        Service web: endpoint a (10.255.0.2:80) fails this node's
+                       health check: connection refused. It gets no new
+                       connections from here.
+FAIL  endpoints        Service web: endpoint b (10.255.1.2:81) fails this node's
+                       health check: no answer within 2s. So do all others of a
+                       port of the service, so all are used as if they did not.
 
 1 check failed.
 `
@@ -112,7 +119,9 @@ func TestWritePorts_Range(t *testing.T) {
 	agenttest.Must(t, rec.PutService(&mesh.Service{Name: "media", Endpoints: map[string]mesh.Endpoint{"a": {Node: "n1"}}}))
 	agenttest.Must(t, rec.PutPort(&mesh.PublishedPort{Service: "media", Published: 6000, Last: 6999, Target: 7000, Protocol: mesh.UDP, Mode: mesh.Ingress}))
 	var out bytes.Buffer
-	agenttest.Must(t, writePorts(&out, rec))
+	page := term.On(&out)
+	writePorts(page, rec)
+	agenttest.Must(t, page.Show())
 	if !strings.Contains(out.String(), "6000-6999/udp  ingress  media    n1:7000-7999") {
 		t.Errorf("ports:\n%s", &out)
 	}

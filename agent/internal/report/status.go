@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
@@ -24,40 +21,36 @@ func (r *Reporter) Status(ctx context.Context, asJSON bool) error {
 	}
 	var leaving mesh.Drains
 	unknown := r.agent().Ask(ctx, http.MethodGet, mesh.PathDrains, nil, &leaving)
-	if err := errors.Join(writeStatus(r.Stdout, st, leaving.Drains), unknown); err != nil {
+	page := term.On(r.Stdout)
+	writeStatus(page, st, leaving.Drains)
+	fine := unknown != nil || writeVerdict(page, st)
+	switch err := errors.Join(page.Show(), unknown); {
+	case err != nil:
 		return err
+	case !fine:
+		return ErrBroken
 	}
-	return writeVerdict(r.Stdout, st)
+	return nil
 }
 
 // writeStatus shows a status, and what drains, to a person.
-func writeStatus(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Agent\t%s (%.12s), Linux %s %s\n", st.Version, st.BinarySHA256, st.Host.KernelRelease, st.Host.Arch)
+func writeStatus(page *term.Page, st *mesh.Status, drains []mesh.Drain) {
+	rows := [][]term.Cell{term.Cells("Agent", fmt.Sprintf("%s (%.12s), Linux %s %s", st.Version, st.BinarySHA256, st.Host.KernelRelease, st.Host.Arch))}
 	if st.Record == nil {
-		fmt.Fprintf(w, "Cluster\tnone: this host has no record\n")
+		rows = append(rows, term.Cells("Cluster", "none: this host has no record"))
 	} else {
-		writeRecord(w, st)
+		rows = append(rows, recordRows(st)...)
 	}
 	if len(st.Problems) == 0 && st.Record != nil {
-		fmt.Fprintf(w, "Kernel\tas the record asks%s\n", yet(st.Warnings))
+		rows = append(rows, term.Cells("Kernel", "as the record asks"+yet(st.Warnings)))
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	page.Table(nil, rows)
+	writeProblems(page, st.Problems)
+	writeWarnings(page, st.Warnings)
+	writeServing(page, st, drains)
+	if st.Record != nil && len(st.Record.Ports) > 0 {
+		writePorts(page, st.Record)
 	}
-	if err := writeProblems(out, st.Problems); err != nil {
-		return err
-	}
-	if err := writeWarnings(out, st.Warnings); err != nil {
-		return err
-	}
-	if err := writeServing(out, st, drains); err != nil {
-		return err
-	}
-	if st.Record == nil || len(st.Record.Ports) == 0 {
-		return nil
-	}
-	return writePorts(out, st.Record)
 }
 
 // yet tells a kernel that is as the record asks from traffic that flows.
@@ -69,38 +62,38 @@ func yet(warnings []mesh.Warning) string {
 }
 
 // writeProblems shows what differs, the sentences of each object together.
-func writeProblems(out io.Writer, problems []mesh.Problem) error {
-	var b strings.Builder
+func writeProblems(page *term.Page, problems []mesh.Problem) {
 	for i, p := range problems {
 		if i == 0 {
-			fmt.Fprintf(&b, "\nPROBLEMS (%d)\n", len(problems))
+			page.Line(term.Plain, "")
+			page.Line(term.Bad, fmt.Sprintf("PROBLEMS (%d)", len(problems)))
 		}
 		if i == 0 || problems[i-1].Object != p.Object {
-			fmt.Fprintf(&b, "%s\n", p.Object)
+			page.Line(term.Head, p.Object.String())
 		}
-		term.Fold(&b, "  - ", "    ", p.Text)
+		page.Fold(term.Cells("  - "), "    ", p.Text)
 	}
-	_, err := io.WriteString(out, b.String())
-	return err
 }
 
-func writeRecord(w io.Writer, st *mesh.Status) {
+func recordRows(st *mesh.Status) [][]term.Cell {
 	rec := st.Record
-	fmt.Fprintf(w, "Cluster\t%s (%s), %d nodes\n", rec.Cluster.Name, rec.UID, len(rec.Nodes))
+	rows := [][]term.Cell{term.Cells("Cluster", fmt.Sprintf("%s (%s), %d nodes", rec.Cluster.Name, rec.UID, len(rec.Nodes)))}
 	if n := rec.Nodes[st.Node]; n != nil {
-		fmt.Fprintf(w, "Node\t%s, %s, overlay %s\n", n.Name, n.Address, n.Block)
+		rows = append(rows, term.Cells("Node", fmt.Sprintf("%s, %s, overlay %s", n.Name, n.Address, n.Block)))
 	} else {
-		fmt.Fprintf(w, "Node\tnone: this host only keeps the record\n")
+		rows = append(rows, term.Cells("Node", "none: this host only keeps the record"))
 	}
 	applied := "applied"
 	if st.AppliedGeneration != st.Generation {
 		applied = fmt.Sprintf("last applied whole: %d", st.AppliedGeneration)
 	}
-	fmt.Fprintf(w, "Generation\t%d (%.12s), %s\n", st.Generation, st.Hash, applied)
 	how := "automatic: what something else breaks is repaired at once"
 	if rec.Cluster.Repair == mesh.RepairReport {
 		how = "report: what something else breaks is only reported; terraform apply repairs it"
 	}
-	fmt.Fprintf(w, "Repair\t%s\n", how)
-	fmt.Fprintf(w, "Repairs\t%d since the agent was installed\n", st.Repairs)
+	return append(rows,
+		term.Cells("Generation", fmt.Sprintf("%d (%.12s), %s", st.Generation, st.Hash, applied)),
+		term.Cells("Repair", how),
+		term.Cells("Repairs", fmt.Sprintf("%d since the agent was installed", st.Repairs)),
+	)
 }

@@ -1,57 +1,62 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
-// writeServing shows who gets no new connections on this node for the moment, and
-// why: endpoints that fail their checks, and such as are on their way out.
-func writeServing(out io.Writer, st *mesh.Status, drains []mesh.Drain) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if len(st.Unhealthy) > 0 {
-		fmt.Fprintf(w, "\nEndpoints that fail their check:\nSERVICE\tENDPOINT\tADDRESS\tREASON\n")
-	}
+// writeServing shows what gets no new connections on this node for the moment, and
+// why: endpoints that fail their checks, and those that drain.
+func writeServing(page *term.Page, st *mesh.Status, drains []mesh.Drain) {
+	var rows [][]term.Cell
 	for _, e := range st.Unhealthy {
 		reason := e.Reason
 		if e.Health == mesh.UnhealthyKept {
 			reason += "; all of its port fail, so all are used"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Service, e.Endpoint, e.Address, reason)
+		rows = append(rows, append(term.Cells(e.Service, e.Endpoint, e.Address.String()), term.Cell{Text: reason, Style: term.Bad}))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if len(drains) > 0 {
-		fmt.Fprintf(w, "\nEndpoints that drain:\nPORT\tSERVICE\tENDPOINT\tADDRESS\tCONNECTIONS\tENDS WITHIN\n")
-	}
+	section(page, "Endpoints that fail their check:", "SERVICE\tENDPOINT\tADDRESS\tREASON", rows)
+	rows = nil
 	for _, d := range drains {
 		remaining := (time.Duration(d.RemainingMillis) * time.Millisecond).Round(time.Second)
 		address := d.Address.String()
 		if d.Address.Port() == 0 { // all ports of a range
 			address = d.Address.Addr().String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d, %d closing\t%s\n", d.Port.Plain(), d.Service, d.Endpoint, address, d.Active, d.Inactive, remaining)
+		rows = append(rows, term.Cells(d.Port.Plain().String(), d.Service, d.Endpoint, address, fmt.Sprintf("%d, %d closing", d.Active, d.Inactive), remaining.String()))
 	}
-	return w.Flush()
+	section(page, "Endpoints that drain:", "PORT\tSERVICE\tENDPOINT\tADDRESS\tCONNECTIONS\tENDS WITHIN", rows)
 }
 
-func writePorts(out io.Writer, rec *mesh.Record) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "\nPORT\tMODE\tSERVICE\tENDPOINTS\n")
+// section is a table with a title; none without rows.
+func section(page *term.Page, title, head string, rows [][]term.Cell) {
+	if len(rows) == 0 {
+		return
+	}
+	page.Line(term.Plain, "")
+	page.Line(term.Head, title)
+	page.Table(strings.Split(head, "\t"), rows)
+}
+
+func writePorts(page *term.Page, rec *mesh.Record) {
+	var rows [][]term.Cell
 	for _, key := range slices.SortedFunc(maps.Keys(rec.Ports), mesh.PortKey.Compare) {
 		port := rec.Ports[key]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", port.Name(), modeOf(port), balanceOf(rec.Services[port.Service]), endpoints(rec, port))
+		live := term.Cell{Text: endpoints(rec, port)}
+		if live.Text == "" {
+			live = term.Cell{Text: "none: connections are refused", Style: term.Worth}
+		}
+		rows = append(rows, append(term.Cells(port.Name(), modeOf(port), balanceOf(rec.Services[port.Service])), live))
 	}
-	return w.Flush()
+	page.Line(term.Plain, "")
+	page.Table([]string{"PORT", "MODE", "SERVICE", "ENDPOINTS"}, rows)
 }
 
 // modeOf adds to the mode what is not the default.
@@ -93,6 +98,7 @@ func balanceOf(service *mesh.Service) string {
 	return fmt.Sprintf("%s (%s)", service.Name, strings.Join(how, ", "))
 }
 
+// endpoints is where a port leads, "" for nowhere.
 func endpoints(rec *mesh.Record, port *mesh.PublishedPort) string {
 	service := rec.Services[port.Service]
 	var live []string
@@ -103,12 +109,12 @@ func endpoints(rec *mesh.Record, port *mesh.PublishedPort) string {
 			text = fmt.Sprintf("%s:%s", e.Node, port.TargetRange())
 		}
 		if e.Share() != mesh.DefaultWeight {
-			text += fmt.Sprintf("(weight %d)", e.Share())
+			text += fmt.Sprintf("(weight%s%d)", term.Together, e.Share())
 		}
 		if !rec.Nodes[e.Node].Serving() {
-			text += "(node drains)"
+			text += "(node" + term.Together + "drains)"
 		}
 		live = append(live, text)
 	}
-	return cmp.Or(strings.Join(live, " "), "none: connections are refused")
+	return strings.Join(live, " ")
 }

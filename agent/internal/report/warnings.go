@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -11,23 +10,21 @@ import (
 )
 
 // writeWarnings shows what keeps traffic from flowing and no apply can repair.
-func writeWarnings(out io.Writer, warnings []mesh.Warning) error {
-	var b strings.Builder
+func writeWarnings(page *term.Page, warnings []mesh.Warning) {
 	for i, w := range warnings {
 		if i == 0 {
-			fmt.Fprintf(&b, "\nWARNINGS (%d)\n", len(warnings))
+			page.Line(term.Plain, "")
+			page.Line(term.Bad, fmt.Sprintf("WARNINGS (%d)", len(warnings)))
 		}
 		if i == 0 || warnings[i-1].Code != w.Code || warnings[i-1].Object != w.Object {
-			fmt.Fprintf(&b, "%s, %s\n", checkOfWarning(w.Code), w.Object)
+			page.Line(term.Head, fmt.Sprintf("%s, %s", checkOfWarning(w.Code), w.Object))
 		}
-		term.Fold(&b, "  - ", "    ", w.Text)
+		page.Fold(term.Cells("  - "), "    ", w.Text)
 	}
-	_, err := io.WriteString(out, b.String())
-	return err
 }
 
-// writeVerdict ends a status that is not fine.
-func writeVerdict(out io.Writer, st *mesh.Status) error {
+// writeVerdict ends a status that is not fine, and says whether it is.
+func writeVerdict(page *term.Page, st *mesh.Status) (fine bool) {
 	var what []string
 	for _, w := range []struct {
 		n    int
@@ -41,12 +38,11 @@ func writeVerdict(out io.Writer, st *mesh.Status) error {
 		}
 	}
 	if len(what) == 0 {
-		return nil
+		return true
 	}
-	if _, err := fmt.Fprintf(out, "\nNot all is well: %s.\n", strings.Join(what, ", ")); err != nil {
-		return err
-	}
-	return ErrBroken
+	page.Line(term.Plain, "")
+	page.Line(term.Bad, fmt.Sprintf("Not all is well: %s.", strings.Join(what, ", ")))
+	return false
 }
 
 // checkOfWarning is under which check a warning is reported.

@@ -34,26 +34,7 @@ func TestStatus_Warnings(t *testing.T) {
 	if err := r.Status(t.Context(), false); !errors.Is(err, ErrBroken) {
 		t.Errorf("%v", err)
 	}
-	_, got, _ := strings.Cut(stdout.String(), "installed\n")
-	want := `Kernel      as the record asks; traffic is disturbed all the same, see WARNINGS
-
-WARNINGS (3)
-firewall, node/n1
-  - The chain inet filter forward (policy drop) drops the mesh's packets. Run ` + "`nft insert rule inet filter forward\n    iifname rmesh0 accept`" + `.
-host settings, node/n1
-  - A route of the host leads 10.255.0.1 astray.
-path, port/8080/tcp
-  - Port 8080/tcp does not answer.
-
-PORT      MODE     SERVICE  ENDPOINTS
-53/udp    host     later    none: connections are refused
-8080/tcp  ingress  web      n1:80 n2:81
-
-Not all is well: 3 warnings.
-`
-	if got != want {
-		t.Error(cmp.Diff(want, got))
-	}
+	golden(t, "status-warnings.golden", stdout.String())
 	stdout.Reset()
 	agenttest.Must(t, r.Status(t.Context(), true))
 	var back mesh.Status

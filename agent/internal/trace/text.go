@@ -11,31 +11,32 @@ import (
 
 // Write shows a trace to a person.
 func (t *Trace) Write(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Port %s on %s", t.Port.Plain(), cmp.Or(t.Node, "this host"))
+	page := term.On(w)
+	title := fmt.Sprintf("Port %s on %s", t.Port.Plain(), cmp.Or(t.Node, "this host"))
 	if t.Service != "" {
-		fmt.Fprintf(&b, ": service %s, %s mode", t.Service, t.Mode)
+		title += fmt.Sprintf(": service %s, %s mode", t.Service, t.Mode)
 	}
-	b.WriteString("\n")
+	page.Fold(term.Cells(""), "  ", title)
 	space := ""
 	for i := range t.Steps {
 		s := &t.Steps[i]
 		if s.Space != space {
 			space = s.Space
-			fmt.Fprintf(&b, "\n%s\n", titles()[space])
+			page.Line(term.Plain, "")
+			page.Line(term.Head, titles()[space])
 		}
-		s.write(&b)
+		s.write(page)
 	}
 	for i, warning := range t.Warnings {
 		if i == 0 {
-			b.WriteString("\nWarnings of the agent\n")
+			page.Line(term.Plain, "")
+			page.Line(term.Head, "Warnings of the agent")
 		}
-		term.Fold(&b, "  - ", "    ", warning.Text)
+		page.Fold(term.Cells("  - "), "    ", warning.Text)
 	}
-	b.WriteString("\n")
-	term.Fold(&b, "", "", t.verdict())
-	_, err := io.WriteString(w, b.String())
-	return err
+	page.Line(term.Plain, "")
+	page.Fold(term.Cells(""), "", t.verdict())
+	return page.Show()
 }
 
 func titles() map[string]string {
@@ -46,24 +47,24 @@ func titles() map[string]string {
 	}
 }
 
-func (s *Step) write(b *strings.Builder) {
-	mark := "ok"
+func (s *Step) write(page *term.Page) {
+	mark := term.Cell{Text: "ok  ", Style: term.Good}
 	if s.Broken != "" {
-		mark = "FAIL"
+		mark = term.Cell{Text: "FAIL", Style: term.Bad}
 	}
-	term.Fold(b, fmt.Sprintf("%3d  %-4s  ", s.Number, mark), indent, s.Text)
+	page.Fold([]term.Cell{{Text: fmt.Sprintf("%3d  ", s.Number)}, mark, {Text: "  "}}, indent, s.Text)
 	var counts []string
 	for _, c := range s.Counted {
 		counts = append(counts, fmt.Sprintf("%d %s", c.Value, c.Name))
 	}
 	if len(counts) > 0 {
-		term.Fold(b, indent, indent, strings.Join(counts, ", "))
+		page.Fold(term.Cells(indent), indent, strings.Join(counts, ", "))
 	}
 	for _, d := range s.Details {
-		term.Fold(b, indent, indent, d)
+		page.Fold(term.Cells(indent), indent, d)
 	}
 	if s.Broken != "" {
-		term.Fold(b, indent, indent, s.Broken)
+		page.Fold(term.Cells(indent), indent, s.Broken)
 	}
 }
 

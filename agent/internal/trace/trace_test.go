@@ -3,7 +3,6 @@ package trace
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/compile"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/term"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
 
@@ -176,30 +176,32 @@ func TestTraceText(t *testing.T) {
 		{"a preserved client address", "8081/tcp", func(f *Facts) { *f = *preservedFacts(t) }},
 		{"a preserved client address, udp", "8081/udp", func(f *Facts) { *f = *preservedFacts(t) }},
 	}
-	var got strings.Builder
 	for _, tt := range tests {
-		fmt.Fprintf(&got, "===== %s\n", tt.name)
-		f := facts(t)
-		if tt.spoil != nil {
-			tt.spoil(f)
-		}
-		key, err := mesh.ParsePortKey(tt.port)
-		must(t, err)
-		must(t, Of(f, key).Write(&got))
-	}
-	for line := range strings.Lines(got.String()) {
-		if n := utf8.RuneCountInString(line); n > 121 {
-			t.Errorf("%d columns: %s", n, line)
-		}
-	}
-	path := filepath.Join("testdata", "trace.golden")
-	if *update {
-		must(t, os.WriteFile(path, []byte(got.String()), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	must(t, err)
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Error(diff)
+		t.Run(tt.name, func(t *testing.T) {
+			f := facts(t)
+			if tt.spoil != nil {
+				tt.spoil(f)
+			}
+			key, err := mesh.ParsePortKey(tt.port)
+			must(t, err)
+			var got strings.Builder
+			must(t, Of(f, key).Write(&got))
+			for line := range strings.Lines(got.String()) {
+				if n := utf8.RuneCountInString(line); n > term.Columns+1 {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
+			// A file each, because the guides show some of them.
+			path := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "").Replace(tt.name)+".golden")
+			if *update {
+				must(t, os.WriteFile(path, []byte(got.String()), 0o644))
+			}
+			want, err := os.ReadFile(path)
+			must(t, err)
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -2,12 +2,15 @@ package web
 
 import (
 	"errors"
+	"flag"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -101,6 +104,34 @@ routingmesh_warnings{code="path"} 2
 	}
 	if n := testutil.CollectAndCount(&collector{f}); n != 7+6+2+5+2*9 {
 		t.Errorf("%d metrics", n)
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestMetrics_Golden: a page with every metric that there is. tools/monitoring checks the alert rules and the dashboard of
+// examples/monitoring by it.
+func TestMetrics_Golden(t *testing.T) {
+	f, _ := newFront(t, measured())
+	f.Follow(record(t, nil), "n1")
+	_, got, _ := strings.Cut(scrape(f), "\n")
+	const file = "testdata/metrics.golden"
+	if *update {
+		must(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (go test -update writes it):\n%s", file, diff)
+	}
+	all := make(chan *prometheus.Desc, 100)
+	(&collector{f}).Describe(all)
+	close(all)
+	for d := range all {
+		name := strings.Split(d.String(), `"`)[1]
+		if !strings.Contains(got, "\n# TYPE "+name+" ") {
+			t.Errorf("the page lacks %s: it cannot be checked who asks for it", name)
+		}
 	}
 }
 
