@@ -94,11 +94,11 @@ func (r *Reporter) Services(ctx context.Context, asJSON bool) error {
 		if s.Slots > 0 {
 			containers = fmt.Sprintf("%d/%d", s.Filled, s.Slots)
 		}
-		cells := [][]string{{s.Name}, {s.Scheduler}, {strconv.Itoa(s.Endpoints)}, {containers}, {strings.Join(s.Ports, " ")}}
+		cells := []string{s.Name, s.Scheduler, strconv.Itoa(s.Endpoints), containers, strings.Join(s.Ports, " ")}
 		if networks {
-			cells = slices.Replace(cells, 1, 2, []string{s.vip()}, folded(s.Networks, 16))
+			cells = slices.Replace(cells, 1, 2, s.vip(), listed(s.Networks))
 		}
-		return lines(cells)
+		return strings.Join(cells, "\t")
 	})
 }
 

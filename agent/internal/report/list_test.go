@@ -91,18 +91,17 @@ func TestLists_Networks(t *testing.T) {
 		list func(ctx context.Context, asJSON bool) error
 		want string
 	}{
-		"network ls": {r.Networks, `NAME   IDENTITY  HERE  EVERYWHERE  HOSTS  SERVICES
-back   1         1     3           n1,n2  orders,postgresql,
-                                          process,web
-front  3         1     2           *      orders,web
-none   4         0     1           -      orders
+		"network ls": {r.Networks, `NAME   IDENTITY  HERE  EVERYWHERE  HOSTS   SERVICES
+back   1         1     3           n1, n2  orders, postgresql, process, web
+front  3         1     2           *       orders, web
+none   4         0     1           -       orders
 `},
-		"service ls": {r.Services, `NAME        VIP           NETWORKS         ENDPOINTS  CONTAINERS  PORTS
-later       -             -                0          -           53/udp
-orders      10.255.255.3  back,front,none  1          1/2         
-postgresql  dnsrr         back             1          1/2         
-process     10.255.255.4  back             1          -           
-web         10.255.255.2  back,front       1          1/2         8080/tcp
+		"service ls": {r.Services, `NAME        VIP           NETWORKS           ENDPOINTS  CONTAINERS  PORTS
+later       -             -                  0          -           53/udp
+orders      10.255.255.3  back, front, none  1          1/2
+postgresql  dnsrr         back               1          1/2
+process     10.255.255.4  back               1          -
+web         10.255.255.2  back, front        1          1/2         8080/tcp
 `},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -32,8 +33,7 @@ func (r *Reporter) Networks(ctx context.Context, asJSON bool) error {
 		return r.writeJSON(rows)
 	}
 	return writeTable(r.Stdout, "NAME\tIDENTITY\tHERE\tEVERYWHERE\tHOSTS\tSERVICES", rows, func(n networkRow) string {
-		counts := [][]string{{n.Name}, {strconv.Itoa(int(n.Identity))}, {strconv.Itoa(n.Here)}, {strconv.Itoa(n.Everywhere)}}
-		return lines(append(counts, folded(n.Hosts, 16), folded(n.Services, 24)))
+		return strings.Join([]string{n.Name, strconv.Itoa(int(n.Identity)), strconv.Itoa(n.Here), strconv.Itoa(n.Everywhere), listed(n.Hosts), listed(n.Services)}, "\t")
 	})
 }
 
@@ -80,38 +80,5 @@ func (s serviceRow) vip() string {
 	return "-"
 }
 
-// folded joins words by commas, in lines of at most so many columns where words allow it; "-"
-// for none.
-func folded(words []string, width int) []string {
-	if len(words) == 0 {
-		return []string{"-"}
-	}
-	lines := []string{words[0]}
-	for _, word := range words[1:] {
-		last := &lines[len(lines)-1]
-		*last += ","
-		if len(*last)+len(word) >= width {
-			lines = append(lines, word)
-			continue
-		}
-		*last += word
-	}
-	return lines
-}
-
-// lines are those of a row of a table with cells of one line or more.
-func lines(cells [][]string) string {
-	var all []string
-	for i := 0; ; i++ {
-		row, more := make([]string, len(cells)), false
-		for at, cell := range cells {
-			if i < len(cell) {
-				row[at], more = cell[i], true
-			}
-		}
-		if !more {
-			return strings.Join(all, "\n")
-		}
-		all = append(all, strings.Join(row, "\t"))
-	}
-}
+// listed is words with commas between them, "-" for none.
+func listed(words []string) string { return cmp.Or(strings.Join(words, ", "), "-") }
