@@ -534,3 +534,22 @@ func TestNetworks_Leaving(t *testing.T) {
 	n.sees(n.nodes["n3"], "tcp", netip.AddrPortFrom(leaves, 80), n.rec.Nodes["n3"].HostAddress(), "web2")
 	n.refused(n.in["db3"], "tcp", netip.AddrPortFrom(leaves, 80))
 }
+
+// The rules are the same where iptables is the legacy one.
+func TestNetworks_LegacyTables(t *testing.T) {
+	useLegacy(t)
+	n := newNetworked(t)
+	for _, m := range n.nodes { // its firewall is of nf_tables
+		m.run("iptables -P INPUT ACCEPT; iptables -P FORWARD ACCEPT")
+	}
+	n.service("job", "front")
+	n.settle()
+	n.sees(n.in["job2"], "tcp", n.vip("web", 80), n.slot("job2"), "web2", "web3")
+	n.sees(n.nodes["n1"], "udp", n.vip("web", 53), n.rec.Nodes["n1"].HostAddress(), "web2", "web3")
+	n.refused(n.in["job2"], "tcp", n.vip("db", 80))
+	n.refused(n.in["job2"], "udp", netip.AddrPortFrom(n.slot("db3"), 53))
+	w := n.nodes["n2"].watch(t)
+	w.Cover(kernel.Full)
+	n.nodes["n2"].mesh("/usr/sbin/iptables-legacy -F FORWARD")
+	until(t, repairedWithin, "a flush wakes", w.Pending)
+}

@@ -53,7 +53,8 @@ func (o Op) Sentence() string {
 // kinds, then the other removals in reverse: a port is closed before its
 // service goes, a new destination serves before an old one is taken away, or loses
 // its weight. What lets a port in goes only after what takes its place in another set, or at
-// other addresses: the port is open all the time.
+// other addresses: the port is open all the time. What members of networks may reach is
+// known before the chains that ask for it, and until after them (isKnown).
 func Plan(desired, observed State) []Op {
 	var closing, building, quiescing, removing []*keyed
 	observed = align(desired, observed)
@@ -64,6 +65,8 @@ func Plan(desired, observed State) []Op {
 		}
 		op := &keyed{k, Op{Action: Remove, Old: old}}
 		switch m, member := old.(SetMember); {
+		case member && m.isKnown():
+			removing = append(removing, op)
 		case member && replaced.has(m):
 			quiescing = append(quiescing, op)
 		case member:
@@ -166,7 +169,7 @@ func loses(was, is Chain) bool {
 
 // compareKeys looks at the next field only where all before it are equal.
 func compareKeys(a, b *Key) int {
-	if c := cmp.Compare(a.Kind, b.Kind); c != 0 {
+	if c := cmp.Compare(a.rank(), b.rank()); c != 0 {
 		return c
 	}
 	if c := cmp.Compare(a.NS, b.NS); c != 0 {
@@ -191,6 +194,15 @@ func compareKeys(a, b *Key) int {
 		return c
 	}
 	return cmp.Compare(a.Sub, b.Sub)
+}
+
+// rank is the place of the object among all kinds: that of its kind, but that members which
+// chains ask for come right after the sets.
+func (k *Key) rank() int {
+	if k.Kind == KindSetMember && known(k.NS, k.Name) {
+		return 2*int(KindSet) + 1
+	}
+	return 2 * int(k.Kind)
 }
 
 // compareRoutes puts the narrower route first: the kernel takes a route via a

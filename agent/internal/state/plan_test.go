@@ -3,6 +3,7 @@ package state
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -116,5 +117,33 @@ func TestSettingsFitTheKernel(t *testing.T) {
 		if global := m.NS == Host && m.Name == "net.ipv4.ip_forward"; m.Global() != global {
 			t.Errorf("%s is global: %t", m.Sysctl, m.Global())
 		}
+	}
+}
+
+// The chains of networks refuse what they do not know: so it is known before them, and until
+// after them. A VIP's mark leads packets to IPVS: it comes last, and goes first.
+func TestPlan_NetworksKnowBeforeTheyRefuse(t *testing.T) {
+	a := netip.MustParseAddr("10.255.1.2")
+	vip := netip.MustParseAddr("10.255.255.2")
+	s := State{}
+	s.Put(Chain{NS: Mesh, Table: "filter", Name: "FORWARD", Rules: "-j REJECT"}, VirtualServer{Addr: netip.AddrPortFrom(vip, 0), Scheduler: "rr"},
+		Set{NS: Mesh, Name: PeerSet, Type: HashIPMark}, SetMember{NS: Mesh, Set: PeerSet, Addr: a}, SetMember{NS: Mesh, Set: VIPSet, Addr: vip, Mark: 1})
+	var made, gone []string
+	for _, op := range Plan(s, State{}) {
+		made = append(made, op.Object().String())
+	}
+	for _, op := range Plan(State{}, s) {
+		gone = append(gone, op.Object().String())
+	}
+	want := []string{
+		"ipset routingmesh-peer (hash:ip,mark) (mesh)", "address 10.255.1.2 mark 0x0 in ipset routingmesh-peer", "chain filter FORWARD (mesh)", "IPVS 10.255.255.2 rr",
+		"address 10.255.255.2 mark 0x1 in ipset routingmesh-vip",
+	}
+	if !slices.Equal(made, want) {
+		t.Errorf("made in the order\n%s", strings.Join(made, "\n"))
+	}
+	slices.Reverse(want)
+	if !slices.Equal(gone, want) {
+		t.Errorf("removed in the order\n%s", strings.Join(gone, "\n"))
 	}
 }

@@ -34,6 +34,12 @@ func (m SetMember) Key() Key {
 	return Key{Kind: KindSetMember, NS: m.NS, Name: m.Set, A: netip.AddrPortFrom(m.Addr, m.Port), Sub: sub}
 }
 
+// isKnown says that the member does not lead packets anywhere, but says what a chain lets
+// through: without it the chain refuses.
+func (m SetMember) isKnown() bool { return known(m.NS, m.Set) }
+
+func known(ns NS, set string) bool { return ns == Mesh && set != VIPSet }
+
 // BothProtocols says that members of the set are of tcp or of udp, each as it says itself.
 func BothProtocols(set string) bool {
 	_, both := PairOfSet(set)
