@@ -127,9 +127,7 @@ func (r *Resolver) Warnings() []mesh.Warning {
 		say("Members of networks on this node find no names: the agent cannot answer at %s in the network namespace %s: %s.", *r.at.Load(), state.Namespace, explain(err))
 	}
 	switch servers, listed, alive := r.forwarder.upstream.alive(); {
-	case alive:
-	case listed == 0:
-		say("Members of networks on this node find no names but the cluster's: the host's %s lists no nameserver to ask for others. Put one there.", r.forwarder.upstream.path)
+	case alive, listed == 0: // a host that lists none finds no other names itself
 	case len(servers) == 0:
 		say("Members of networks on this node find no names but the cluster's: the host's %s lists no nameserver but the mesh's own, which asks the host's. Put another one there.", r.forwarder.upstream.path)
 	default:
