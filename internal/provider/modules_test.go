@@ -49,6 +49,7 @@ func TestModules(t *testing.T) {
 // the record has what the variables say.
 func TestModules_MeshOnHosts(t *testing.T) {
 	t.Parallel()
+	needs(t, functionsIn, "1.8") // of the module haproxy
 	m := newMesh(t)
 	w := m.workspace()
 	if err := os.CopyFS(filepath.Join(w.dir, "modules"), os.DirFS(filepath.Join("..", "..", "modules"))); err != nil {
