@@ -25,7 +25,7 @@ var (
 )
 
 func (p *meshProvider) ListResources(context.Context) []func() fwlist.ListResource {
-	return []func() fwlist.ListResource{newClusterList, newNodeList, newServiceList, newPublishedPortList}
+	return []func() fwlist.ListResource{newClusterList, newNodeList, newServiceList, newPublishedPortList, newNetworkList}
 }
 
 // listing lists what the cluster has of one kind of resource, whose model is M, for

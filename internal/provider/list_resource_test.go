@@ -80,6 +80,9 @@ func listMesh(t *testing.T) *testMesh {
 	for _, n := range m.All() {
 		apply("routingmesh_node", map[string]tftypes.Value{"cluster_id": str("demo"), "name": str(n.Name), "address": str(n.Address.String()), "ssh": r.sshOf(m, n.Name)})
 	}
+	for _, name := range []string{"front", "back"} {
+		apply("routingmesh_network", map[string]tftypes.Value{"cluster_id": str("demo"), "name": str(name)})
+	}
 	for _, name := range []string{"web", "api"} {
 		apply("routingmesh_service", map[string]tftypes.Value{"cluster_id": str("demo"), "name": str(name), "endpoints": r.endpoints("n1", "n2")})
 	}
@@ -100,6 +103,7 @@ func TestList_EveryResource(t *testing.T) {
 	want := map[string][]string{
 		"routingmesh_cluster":        {"demo"},
 		"routingmesh_node":           {"demo/n1", "demo/n2", "demo/n3"},
+		"routingmesh_network":        {"demo/back", "demo/front"},
 		"routingmesh_service":        {"demo/api", "demo/web"},
 		"routingmesh_published_port": {"demo/api/9090/tcp", "demo/web/8080/tcp", "demo/web/8081/tcp"},
 	}

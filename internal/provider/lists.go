@@ -46,6 +46,18 @@ func newServiceList() fwlist.ListResource {
 	}}
 }
 
+func newNetworkList() fwlist.ListResource {
+	return &listing[networkModel]{kind: "network", what: "the networks of the cluster", find: func(_ context.Context, q *query) []listed[networkModel] {
+		networks := maps.Clone(q.snap.Record.Networks)
+		maps.DeleteFunc(networks, func(name string, _ *mesh.Network) bool { return !q.snap.Record.HasNetwork(name) })
+		return members(q.cluster(), networks, mesh.NetworkID, func(_ context.Context, m *networkModel, n *mesh.Network) diag.Diagnostics {
+			m.fromMesh(q.snap.Record, n)
+			m.Drift = driftOf(q.snap, mesh.NetworkRef(n.Name))
+			return nil
+		})
+	}}
+}
+
 // members lists what has a name of its own in the cluster.
 func members[M, O any](cluster string, objects map[string]*O, idOf func(cluster, name string) string, fill func(context.Context, *M, *O) diag.Diagnostics) []listed[M] {
 	found := make([]listed[M], 0, len(objects))

@@ -1,0 +1,4 @@
+list "routingmesh_network" "all" {
+  provider = routingmesh
+  limit    = 1000
+}
