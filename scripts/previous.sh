@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # The last commit that has landed before what the checkout adds, or was released: CONTRIBUTING.md says when it moves.
-commit=90425287e8eb023d326e998986900ceb614af65f
+commit=9042528de8eb023d326e998986900ceb614af65f
 if [ "$(git rev-parse --is-shallow-repository)" = true ] && ! git cat-file -e "$commit" 2>/dev/null; then commit=$(git rev-parse HEAD); fi
 out=$PWD/bin/previous
 if [ "$(cat "$out/commit" 2>/dev/null)" = "$commit" ]; then exit 0; fi

@@ -71,7 +71,7 @@ func TestContainerResolvers(t *testing.T) {
 }
 
 func TestLeadToMesh(t *testing.T) {
-	a := func(text string) netip.Addr { return netip.MustParseAddr(text) }
+	a := netip.MustParseAddr
 	for _, test := range []struct {
 		nameservers []netip.Addr
 		want        bool

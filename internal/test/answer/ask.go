@@ -23,22 +23,26 @@ func get(url, times string) {
 	}
 	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for range n {
-		resp, err := client.Get(url)
+		body, err := getOnce(&client, url)
 		if err != nil {
 			fmt.Println(why(err))
 			continue
 		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		fmt.Println(strings.TrimSpace(string(body)), errText(err))
+		fmt.Println(strings.TrimSpace(string(body)))
 	}
 }
 
-func errText(err error) string {
-	if err == nil {
-		return ""
+func getOnce(client *http.Client, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
 	}
-	return why(err)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // why names the error of a request.
