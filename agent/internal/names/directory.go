@@ -69,7 +69,7 @@ func New(rec *mesh.Record, node string) *Directory {
 	return d
 }
 
-// note keeps that the service has names and addresses, whoever may see them.
+// note keeps the names and addresses of the service, whichever members see them.
 func (d *Directory) note(s *mesh.Service) {
 	add := func(name string) { d.known[name], d.known[tasks+"."+name] = true, true }
 	add(s.Name)

@@ -21,7 +21,7 @@ func get(url, times string) {
 		fmt.Println(err)
 		return
 	}
-	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	for range n {
 		body, err := getOnce(&client, url)
 		if err != nil {
@@ -59,7 +59,7 @@ func why(err error) string {
 
 // lookup prints the IPv4 addresses of a name, sorted.
 func lookup(name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, name)
 	if err != nil {
