@@ -72,7 +72,7 @@ func (a *repairAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 	}
 	objects := a.repairable(snap, node, &resp.Diagnostics)
 	if len(objects) == 0 {
-		say("Nothing to repair: %s at generation %d.", scopeOf(snap, node), snap.Record.Generation)
+		say("Nothing to repair at generation %d.", snap.Record.Generation)
 		return
 	}
 	say("Repairing %s.", wordsOf(objects))
@@ -98,13 +98,6 @@ func (a *repairAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 func addNoNode(diags *diag.Diagnostics, snap *meshclient.Snapshot, node string) {
 	s := subject{attributes: []string{"node"}}
 	s.add(diags, mesh.Ref{}, "node", "No such node", "The cluster "+snap.Record.Cluster.Name+" has no node "+node+". It has "+strings.Join(snap.Record.NodeNames(), ", ")+".")
-}
-
-func scopeOf(snap *meshclient.Snapshot, node string) string {
-	if node != "" {
-		return "node " + node + " is in sync"
-	}
-	return "the cluster " + snap.Record.Cluster.Name + " is in sync"
 }
 
 // repairable are the objects that have drift, without the nodes that cannot be asked:
