@@ -15,7 +15,7 @@ func TestChanges_EveryFieldIsComparedOrNotCompiled(t *testing.T) {
 	t.Parallel()
 	everyField(t, sameNode, "SSH", "Labels", "NextSlot")               // where to look for a free slot next
 	everyField(t, sameService, "Name", "DrainSeconds", "EndpointMode") // the name is the key; drains are announced; a mode is for names, and changes the VIP
-	everyField(t, sameNetwork, "Name", "Removed") // it is in force until the last service leaves it
+	everyField(t, sameNetwork, "Name", "Removed")                      // it is in force until the last service leaves it
 	everyField(t, sameAddressing, "NextIdentity", "NextVIP")
 	everyField(t, func(a, b *mesh.Endpoint) bool { return sameEndpoint(*a, *b) })
 	everyField(t, func(a, b *mesh.PublishedPort) bool { return *a == *b })
