@@ -184,7 +184,7 @@ func (l *lab) areApart() {
 // those that stay fails.
 func (l *lab) namesOutliveRestarts(docker string) {
 	l.t.Helper()
-	l.run(docker, "(while [ ! -e /tmp/asked.stop ]; do nsenter -t $(cat /tmp/acc-pid-web1) -n -m /answer get http://db/ 5; done > /tmp/asked.names 2>&1; touch /tmp/asked.ended) </dev/null >/dev/null 2>&1 &")
+	l.run(docker, "rm -f /tmp/asked.stop; (while [ ! -e /tmp/asked.stop ]; do nsenter -t $(cat /tmp/acc-pid-web1) -n -m /answer get http://db/ 5; done > /tmp/asked.names 2>&1; touch /tmp/asked.ended) </dev/null >/dev/null 2>&1 &")
 	l.t.Cleanup(func() { l.run(docker, "touch /tmp/asked.stop; rm -f /tmp/asked.names /tmp/asked.ended") })
 	for _, node := range l.names()[:3] {
 		l.run(node, "systemctl restart routingmesh-agent && kill -9 $(systemctl show -P MainPID routingmesh-agent)")
