@@ -70,7 +70,7 @@ func TestPlanRefuses(t *testing.T) {
 			web(`{ a = { node = routingmesh_node.n1.name } }`, `networks = { (routingmesh_network.backend.name) = {} }`, `endpoint_mode = "dnsrr"`)),
 		m.refused(`takes? one block of the address pool 10.9.0.0/28 for the VIPs|has room for 2 nodes of /29 each`,
 			cluster(`address_pool = "10.9.0.0/28"`, "node_prefix_length = 29"), m.node("n1"), m.node("n2"), network("backend")),
-		m.refused(`A cluster with networks has an address pool of /8 at most`, cluster(`address_pool = "8.0.0.0/7"`, "node_prefix_length = 24"), network("backend")),
+		m.refused(`A cluster with networks cannot have addresses of 82.0.0.0/13 in its pool`, cluster(`address_pool = "82.0.0.0/16"`, "node_prefix_length = 24"), network("backend")),
 		// nodes
 		m.refused(`Two resources of this configuration are the node n1 of the cluster demo`, mesh, node("n1", "192.0.2.50")),
 		m.refused(`Node n1 already has the underlay address 192.0.2.11`, mesh, node("n9", "192.0.2.11")),
