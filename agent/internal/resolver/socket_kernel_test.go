@@ -106,6 +106,8 @@ func (w *world) askIn(n namespace, network string) string {
 // before are forgotten.
 func TestResolver_Namespaces(t *testing.T) {
 	// On 127.0.0.0/8 every address would be local.
+	slot, at := slotA, resolverAt
+	t.Cleanup(func() { slotA, resolverAt = slot, at }) // the parallel tests come after this one
 	slotA, resolverAt = addr("10.255.0.128"), addr("10.255.255.1")
 	w := newWorld(t)
 	w.rec.Cluster.AddressPool = netip.MustParsePrefix("10.255.0.0/16")
