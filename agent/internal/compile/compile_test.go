@@ -93,14 +93,7 @@ func TestGolden(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := render(Compile(tt.record, tt.node, tt.version, Conditions{}))
 			path := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(tt.name)+".golden")
-			if *update {
-				must(t, os.WriteFile(path, []byte(got), 0o644))
-			}
-			want, err := os.ReadFile(path)
-			must(t, err)
-			if got != string(want) {
-				t.Errorf("differs from %s (go test -update writes it anew):\n%s", path, got)
-			}
+			sameGolden(t, path, got)
 		})
 	}
 }
@@ -176,5 +169,18 @@ func TestNoTwoObjectsShareAKey(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("two names of one process make %d destinations, want 1", n)
+	}
+}
+
+// sameGolden compares a text with a golden file.
+func sameGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		must(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update writes it again):\n%s", path, got)
 	}
 }

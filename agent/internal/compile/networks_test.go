@@ -3,7 +3,6 @@ package compile
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,14 +40,7 @@ func TestNetworks_Golden(t *testing.T) {
 		Leaving: map[netip.Addr]mesh.NetworkSet{slot(1, 140): "front"},
 	}
 	got, path := render(Compile(rec, "n2", debian12, now)), filepath.Join("testdata", "networks.golden")
-	if *update {
-		must(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	must(t, err)
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update writes it again):\n%s", path, got)
-	}
+	sameGolden(t, path, got)
 }
 
 // TestNetworks_NothingWithout: what networks need goes with the last one.

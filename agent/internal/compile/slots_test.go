@@ -3,7 +3,6 @@ package compile
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -30,14 +29,7 @@ func TestContainers_Golden(t *testing.T) {
 	rec := withContainers(t)
 	now := Conditions{Containers: map[netip.Addr]state.Process{slot(1, 128): {PID: 4711, Start: 99}}, Absent: map[netip.Addr]bool{slot(1, 129): true}}
 	got, path := render(Compile(rec, "n2", debian12, now)), filepath.Join("testdata", "containers.golden")
-	if *update {
-		must(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	must(t, err)
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update writes it again):\n%s", path, got)
-	}
+	sameGolden(t, path, got)
 }
 
 // TestContainers_Absent: an empty slot is no destination, whatever the others do; one whose

@@ -25,11 +25,7 @@ import (
 // mesh's: it would be taken for ours, and changed or removed. What an earlier mesh has left
 // is ours, and is none of it. root is Options.Root.
 func Taken(ctx context.Context, root string) ([]string, error) {
-	ns, err := netns.Current()
-	if err != nil {
-		return nil, fmt.Errorf("open this network namespace: %w", err)
-	}
-	space, err := netns.NewSpace(ns)
+	space, err := thisSpace()
 	if err != nil {
 		return nil, err
 	}
@@ -44,14 +40,19 @@ func Taken(ctx context.Context, root string) ([]string, error) {
 	return h.taken(), err
 }
 
-// MarkTaken says, in sentences, which policy rules of others look at the mark that the mesh
-// would set: they would lead its packets elsewhere.
-func MarkTaken(mark uint32) ([]string, error) {
+// thisSpace opens the network namespace that the program runs in.
+func thisSpace() (*netns.Space, error) {
 	ns, err := netns.Current()
 	if err != nil {
 		return nil, fmt.Errorf("open this network namespace: %w", err)
 	}
-	space, err := netns.NewSpace(ns)
+	return netns.NewSpace(ns)
+}
+
+// MarkTaken says, in sentences, which policy rules of others look at the mark that the mesh
+// would set: they would lead its packets elsewhere.
+func MarkTaken(mark uint32) ([]string, error) {
+	space, err := thisSpace()
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +81,7 @@ func marksOfOthers(rules []netlink.Rule, mark uint32) (texts []string) {
 // devices of one port must agree on the flag that networks need, and nobody else's has it. A
 // device in another namespace is only met when ours comes up.
 func OtherOverlays(port uint16) ([]string, error) {
-	ns, err := netns.Current()
-	if err != nil {
-		return nil, fmt.Errorf("open this network namespace: %w", err)
-	}
-	space, err := netns.NewSpace(ns)
+	space, err := thisSpace()
 	if err != nil {
 		return nil, err
 	}
