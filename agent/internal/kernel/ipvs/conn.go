@@ -13,6 +13,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/program"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/refusal"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
@@ -52,8 +53,7 @@ func (c *Conn) PutVirtual(ctx context.Context, v state.VirtualServer) error {
 	err := c.do(ctx, func(h *moby.Handle) error { return h.NewService(s) })
 	if errors.Is(err, unix.EEXIST) {
 		// Never removed to be recreated: its connections would go with it.
-		err = c.do(ctx, func(h *moby.Handle) error { return h.UpdateService(s) })
-		if err == nil && hashes(v.Scheduler) {
+		if err = c.update(ctx, s); err == nil && hashes(v.Scheduler) {
 			return c.order(ctx, s)
 		}
 	}
@@ -61,6 +61,26 @@ func (c *Conn) PutVirtual(ctx context.Context, v state.VirtualServer) error {
 		return fmt.Errorf("the kernel has no IPVS scheduler %s (modprobe ip_vs_%s; %s): %w", v.Scheduler, v.Scheduler, program.ExtraModules, err)
 	}
 	return err
+}
+
+// update changes a service. Between two schedulers the kernel has none, and waits for a grace
+// period (ip_vs_edit_service): what comes in these milliseconds has no destination.
+func (c *Conn) update(ctx context.Context, s *moby.Service) error {
+	var found *moby.Service
+	err := c.do(ctx, func(h *moby.Handle) (err error) {
+		found, err = h.GetService(s)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	change := func() error {
+		return c.do(ctx, func(h *moby.Handle) error { return h.UpdateService(s) })
+	}
+	if found.SchedName == s.SchedName {
+		return change()
+	}
+	return refusal.Withhold(c.space, change)
 }
 
 // RemoveVirtual removes a service that may be gone.
