@@ -195,7 +195,7 @@ type Service struct {
 	Task *Task `json:"task,omitempty"`
 	// Previous is what tasks still run that an update has not come to, nil otherwise.
 	Previous *Task `json:"previous,omitempty"`
-	// Replicas is how many tasks there are; with Global there is one on each node instead.
+	// Replicas is how many tasks there are to be; with Global there is one on each node instead.
 	Replicas  int           `json:"replicas,omitempty"`
 	Global    bool          `json:"global,omitempty"`
 	Placement *Placement    `json:"placement,omitempty"`

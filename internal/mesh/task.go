@@ -91,7 +91,8 @@ type UpdatePolicy struct {
 	// Parallelism is how many at a time, 0 is 1.
 	Parallelism  int `json:"parallelism,omitempty"`
 	DelaySeconds int `json:"delay_seconds,omitempty"`
-	// Order is "" for start-first, or "stop-first".
+	// Order is "start-first" or "stop-first"; "" is stop-first for a task that mounts a volume,
+	// else start-first.
 	Order string `json:"order,omitempty"`
 	// MonitorSeconds is for how long a new task has to run to count as good, nil is 5.
 	MonitorSeconds *int `json:"monitor_seconds,omitempty"`
