@@ -363,7 +363,20 @@ func (t *Task) canonical() *Task {
 	c.Restart.DelaySeconds = unless(c.Restart.DelaySeconds, DefaultRestartDelay)
 	c.StopGraceSeconds = unless(c.StopGraceSeconds, DefaultStopGrace)
 	c.CapAdd, c.CapDrop = canonicalCaps(c.CapAdd), canonicalCaps(c.CapDrop)
+	c.Entrypoint, c.Command, c.Mounts = noneIfEmpty(c.Entrypoint), noneIfEmpty(c.Command), noneIfEmpty(c.Mounts)
+	for _, m := range []*map[string]string{&c.Env, &c.Labels, &c.Sysctls, &c.LogOptions} {
+		if len(*m) == 0 {
+			*m = nil
+		}
+	}
 	return c
+}
+
+func noneIfEmpty[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // unless is nil for what is the default.
@@ -386,7 +399,7 @@ func canonicalCaps(names []string) []string {
 func (s *Service) canonicalTask() {
 	s.Task, s.Previous = s.Task.canonical(), s.Previous.canonical()
 	if p := s.Placement; p != nil {
-		c := Placement{Spread: slices.Clone(p.Spread), MaxPerNode: p.MaxPerNode}
+		c := Placement{Spread: noneIfEmpty(slices.Clone(p.Spread)), MaxPerNode: p.MaxPerNode}
 		for _, text := range p.Constraints {
 			if normal, err := NormalConstraint(text); err == nil {
 				text = normal
@@ -456,3 +469,6 @@ func (s *Service) UpdateDelay() time.Duration {
 
 // FailureAction says what a failing update leads to.
 func (s *Service) FailureAction() string { return s.policy().FailureAction }
+
+// Canonical is the service as a record has it: without what is the default.
+func (s *Service) Canonical() *Service { return s.clone().canonical() }
