@@ -1,6 +1,7 @@
 package meshclient
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,10 +45,30 @@ func (s *Snapshot) drifts() map[mesh.Ref][]string {
 			}
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.Record.Services)) {
+		if text := s.unfinished(s.Record.Services[name]); text != "" {
+			all[mesh.ServiceRef(name)] = append(all[mesh.ServiceRef(name)], text)
+		}
+	}
 	if found := slices.Concat(all[mesh.ClusterRef], s.keepers(s.hash), s.Warnings); len(found) > 0 {
 		all[mesh.ClusterRef] = found
 	}
 	return all
+}
+
+// unfinished says what of the service's tasks the record has yet to bring about, "" for nothing.
+func (s *Snapshot) unfinished(service *mesh.Service) string {
+	if service.Task == nil {
+		return ""
+	}
+	if err, ok := errors.AsType[*mesh.Error](s.Record.Unplaced(service)); ok {
+		return fmt.Sprintf("service %s: %s", service.Name, err.Detail)
+	}
+	if service.Previous == nil {
+		return ""
+	}
+	done, of := service.Updated()
+	return fmt.Sprintf("service %s: its update is not finished, %d of %d tasks are updated; the next apply goes on with it.", service.Name, done, of)
 }
 
 // reports lists what the agent of the node ("" for a host that is none) reports
