@@ -56,7 +56,7 @@ type Options struct {
 	// health check does not let pass. nil is for none.
 	Holds func(id string) bool
 	Log   *slog.Logger
-	Now      func() time.Time // nil is time.Now
+	Now   func() time.Time // nil is time.Now
 }
 
 // Keeper fills the slots of the node.

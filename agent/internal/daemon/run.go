@@ -169,7 +169,7 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 	store := server.NewStore(d.StateDir())
 	foreign := &firewall.Foreign{Firewalld: firewalld, Record: firewalld.Kept}
 	a := &agent{health: health.New(health.Options{Spaces: k, File: d.Health(), Version: d.Version, Log: d.Log})}
-	a.tasks = tasks.New(tasks.Options{Root: d.Path(""), Log: d.Log, Held: func() { a.containers.Again() }})
+	a.tasks = tasks.New(tasks.Options{Root: d.Path(""), Log: d.Log, Marker: d.Tasks(), Held: func() { a.containers.Again() }})
 	a.containers = containers.New(containers.Options{
 		Engines:  engine.New(engine.Options{Root: d.Path(""), Log: d.Log}),
 		Holds:    a.tasks.Holds,

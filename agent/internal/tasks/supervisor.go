@@ -11,8 +11,11 @@ package tasks
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +32,8 @@ type Options struct {
 	// Root is a prefix of /run, /proc and root's home, for tests: "" is "/".
 	Root string
 	Log  *slog.Logger
+	// Marker is a file that is there while containers of tasks may be: without it no engine is asked.
+	Marker string
 	// Held is called when Holds may say something else. It may be nil.
 	Held func()
 }
@@ -46,11 +51,15 @@ type Supervisor struct {
 	node    string
 	workers map[string]*worker // by the container's name
 	run     func(*worker)      // starts a worker; nil before Run
+	marked  bool               // the marker is there
+	clean   map[string]bool    // sockets of engines that have no container of the cluster
 }
 
 // New returns a Supervisor that has no record yet, and runs nothing.
 func New(o Options) *Supervisor {
-	s := &Supervisor{Options: o, now: time.Now, changed: make(chan struct{}, 1), workers: map[string]*worker{}}
+	s := &Supervisor{Options: o, now: time.Now, changed: make(chan struct{}, 1), workers: map[string]*worker{}, clean: map[string]bool{}}
+	_, err := os.Lstat(o.Marker)
+	s.marked = err == nil
 	s.engines = s.sockets()
 	s.ends = endOf
 	return s
@@ -85,6 +94,8 @@ func (s *Supervisor) Keep(rec *mesh.Record, node string) {
 	before, now := s.rec, s.now()
 	s.rec, s.node = rec, node
 	wants := wantsOf(rec, node)
+	clear(s.clean)
+	s.mark(len(wants) > 0)
 	for name, w := range s.workers {
 		if wants[name] == nil {
 			w.assign(nil, s.until(before, w, now), now)
@@ -185,39 +196,76 @@ type sweeper struct {
 // all asks each engine that is not still being asked.
 func (sw *sweeper) all(ctx context.Context, running *sync.WaitGroup) {
 	s := sw.s
-	s.mu.Lock()
-	rec := s.rec
-	s.mu.Unlock()
+	engines := s.engines()
+	rec := s.sweeps(engines)
 	if rec == nil {
 		return
 	}
-	for _, c := range s.engines() {
-		sw.mu.Lock()
-		busy := sw.busy[c.Socket()]
-		sw.busy[c.Socket()] = true
-		sw.mu.Unlock()
-		if busy {
+	for _, c := range engines {
+		if !sw.take(c.Socket()) {
 			continue
 		}
 		running.Go(func() {
-			listed, err := c.List(ctx, mesh.LabelCluster, rec.UID)
-			if err == nil {
-				s.adopt(rec.UID, listed)
+			defer sw.give(c.Socket())
+			if listed, err := c.List(ctx, mesh.LabelCluster, rec.UID); err == nil {
+				s.adopt(rec, c, listed)
 			}
-			sw.mu.Lock()
-			defer sw.mu.Unlock()
-			sw.busy[c.Socket()] = false
 		})
 	}
 }
 
-// adopt gives each container of the cluster somebody who looks after it.
-func (s *Supervisor) adopt(uid string, listed []engine.Listed) {
+func (sw *sweeper) take(socket string) bool {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	busy := sw.busy[socket]
+	sw.busy[socket] = true
+	return !busy
+}
+
+func (sw *sweeper) give(socket string) {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	sw.busy[socket] = false
+}
+
+// sweeps returns the record whose containers are to be searched for, nil if there is nothing to
+// search: no engine is woken for a cluster without tasks.
+func (s *Supervisor) sweeps(engines []*engine.Control) *mesh.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rec.UID != uid {
+	if s.rec == nil || !s.marked {
+		return nil
+	}
+	unclean := slices.ContainsFunc(engines, func(c *engine.Control) bool { return !s.clean[c.Socket()] })
+	if len(s.workers) > 0 || unclean || len(engines) == 0 {
+		return s.rec
+	}
+	if err := os.Remove(s.Marker); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Log.Warn("cannot note that no tasks are left", "error", err)
+	}
+	s.marked = false
+	return nil
+}
+
+// mark notes that there may be containers, before the first is made. It is called with mu held.
+func (s *Supervisor) mark(wanted bool) {
+	if !wanted || s.marked {
 		return
 	}
+	s.marked = true
+	if err := os.WriteFile(s.Marker, nil, 0o600); err != nil {
+		s.Log.Warn("cannot note that tasks run here: what a crash leaves of them may stay", "error", err)
+	}
+}
+
+// adopt gives each container of the cluster that an engine has somebody who looks after it.
+func (s *Supervisor) adopt(rec *mesh.Record, from *engine.Control, listed []engine.Listed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rec != rec { // another sweep follows
+		return
+	}
+	s.clean[from.Socket()] = len(listed) == 0
 	for _, c := range listed {
 		s.worker(c.Name, keyOf(c.Labels))
 	}
