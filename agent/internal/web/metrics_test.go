@@ -115,6 +115,9 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestMetrics_Golden(t *testing.T) {
 	f, _ := newFront(t, measured())
 	f.options.Queries = func() map[string]uint64 { return map[string]uint64{"answered": 12, "failed": 3} }
+	f.options.Tasks = func() []mesh.TaskStatus {
+		return []mesh.TaskStatus{{State: mesh.TaskRunning}, {State: mesh.TaskRunning}, {State: mesh.TaskRejected}}
+	}
 	f.Follow(record(t, nil), "n1")
 	_, got, _ := strings.Cut(scrape(f), "\n")
 	const file = "testdata/metrics.golden"
