@@ -88,7 +88,7 @@ func (l *taskLab) statuses(h labHost) (all []mesh.TaskStatus) {
 // until waits for something of a node's tasks.
 func (l *taskLab) until(what string, h labHost, ok func([]mesh.TaskStatus) bool) {
 	l.Helper()
-	deadline := time.Now().Add(4 * time.Minute)
+	deadline := time.Now().Add(6 * time.Minute)
 	for {
 		all := l.statuses(h)
 		if ok(all) {

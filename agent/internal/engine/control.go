@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
 )
 
@@ -30,8 +30,9 @@ type Control struct {
 	source source
 	api    *client
 
-	mu      sync.Mutex
-	version apiVersion // of the last negotiation, the null value after a call that failed
+	// turn is held to read and to negotiate the version, which is the null value until then.
+	turn    chan struct{}
+	version apiVersion
 }
 
 // Deadlines of calls, beside that of the client for those that only read. What an engine does
@@ -49,7 +50,7 @@ func Controls(root string) (all []*Control) {
 	e := &Engines{root: root}
 	for _, s := range e.sources() {
 		if s.uid == anyUser {
-			all = append(all, &Control{source: s, api: newClient(root, s, usualTimes.request)})
+			all = append(all, &Control{source: s, api: newClient(root, s, usualTimes.request), turn: make(chan struct{}, 1)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *Control) int { return cmp.Compare(a.source.name, b.source.name) })
@@ -100,9 +101,6 @@ func (c *Control) told(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	}
-	c.mu.Lock()
-	c.version = apiVersion{}
-	c.mu.Unlock()
 	return &Unreachable{c.source.name, fmt.Sprintf("%s cannot be asked on %s: %v. %s", c.source.name, c.source.path, err, advice(c.source, err))}
 }
 
@@ -122,6 +120,7 @@ func (c *Control) do(ctx context.Context, limit time.Duration, method, path stri
 	}
 	answer, err := c.api.send(ctx, method, "/v"+v.String()+path, query, header, data)
 	if err != nil {
+		c.forget(err)
 		if ctx.Err() != nil {
 			err = errTimeout
 		}
@@ -145,20 +144,34 @@ func (c *Control) do(ctx context.Context, limit time.Duration, method, path stri
 	return c.told(err)
 }
 
-func (c *Control) negotiated(ctx context.Context) (apiVersion, error) {
-	c.mu.Lock()
-	v := c.version
-	c.mu.Unlock()
-	if v != (apiVersion{}) {
-		return v, nil
+// negotiated returns the version to speak. One call at a time asks for it: Podman takes long to tell.
+func (c *Control) negotiated(ctx context.Context) (v apiVersion, err error) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return v, errTimeout
 	}
-	v, err := c.api.negotiate(ctx)
-	if err == nil {
-		c.mu.Lock()
-		c.version = v
-		c.mu.Unlock()
+	defer func() { <-c.turn }()
+	if c.version == (apiVersion{}) {
+		c.version, err = c.api.pinged(ctx)
 	}
-	return v, err
+	return c.version, err
+}
+
+// forget has the version negotiated again after an engine has gone, or does not take it any more:
+// it may be another one when it comes back.
+func (c *Control) forget(err error) {
+	r, refused := errors.AsType[*refusal](err)
+	_, gone := errors.AsType[syscall.Errno](err)
+	if !gone && !(refused && r.status == http.StatusBadRequest) {
+		return
+	}
+	select {
+	case c.turn <- struct{}{}:
+		c.version = apiVersion{}
+		<-c.turn
+	default: // it is being negotiated
+	}
 }
 
 // Listed is a container that runs or has ended.
