@@ -206,5 +206,6 @@ func (g *grid) nodes() {
 	g.plot("Last change", "How long the last change took to reach the kernel.", "s", 12, [2]string{`routingmesh_last_apply_seconds` + of, "{{instance}}"})
 	g.plot("Since the last change", "Age of what the kernel has.", "s", 12, [2]string{`time() - routingmesh_last_apply_timestamp_seconds` + of, "{{instance}}"})
 	g.plot("Queries for names", "By members of networks on the node, by what became of them.", "qps", 12, [2]string{`sum by (outcome) (rate(routingmesh_name_queries_total{job="$job"}[$__rate_interval]))`, "{{outcome}}"})
+	g.plot("Tasks", "Containers that the agents run, by state.", "short", 12, [2]string{`sum by (state) (routingmesh_tasks{job="$job"})`, "{{state}}"})
 	g.plot("Agents, by version", "", "none", 12, [2]string{`count by (version) (routingmesh_agent_info` + of + `)`, "{{version}}"})
 }

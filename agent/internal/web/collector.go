@@ -48,8 +48,9 @@ var (
 	lastApplySeconds  = describe("last_apply_seconds", "How long the last commit took to reach the kernel.")
 	lastApplyAt       = describe("last_apply_timestamp_seconds", "When the last commit reached the kernel.")
 	problems          = describe("problems", "What the last look at the kernel found that is not as the record asks.")
-	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names.", "code")
+	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names, task.", "code")
 	repairs           = describe("repairs_total", "Objects that the agent has repaired because something else had broken them, since it was installed.")
+	taskStates        = describe("tasks", "Tasks of services on this node, by state: preparing, starting, running, failed, complete, rejected, stopping.", "state")
 	nameQueries       = describe("name_queries_total", "Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded; of those forwarded also failed, overload.", "outcome")
 )
 
@@ -65,7 +66,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		activeConnections, inactiveConnections, weight, drainingEndpoint, healthy,
-		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs, nameQueries,
+		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs, nameQueries, taskStates,
 	} {
 		ch <- d
 	}
@@ -111,10 +112,26 @@ func (c *collector) agent(s sink, at *place) {
 			s.counter(nameQueries, n, outcome)
 		}
 	}
+	if c.options.Tasks != nil {
+		for state, n := range countTasks(c.options.Tasks()) {
+			s.gauge(taskStates, float64(n), string(state))
+		}
+	}
 	if !stats.LastApplyAt.IsZero() {
 		s.gauge(lastApplySeconds, stats.LastApply.Seconds())
 		s.gauge(lastApplyAt, float64(stats.LastApplyAt.UnixMilli())/1000)
 	}
+}
+
+// countTasks counts tasks by state, with 0 for states that none is in.
+func countTasks(all []mesh.TaskStatus) map[mesh.TaskState]int {
+	n := map[mesh.TaskState]int{
+		mesh.TaskPreparing: 0, mesh.TaskStarting: 0, mesh.TaskRunning: 0, mesh.TaskFailed: 0, mesh.TaskComplete: 0, mesh.TaskRejected: 0, mesh.TaskStopping: 0,
+	}
+	for _, t := range all {
+		n[t.State]++
+	}
+	return n
 }
 
 // ports tells of what the record publishes. While a port changes its mode there may

@@ -84,7 +84,7 @@ routingmesh_record_generation 7
 # HELP routingmesh_repairs_total Objects that the agent has repaired because something else had broken them, since it was installed.
 # TYPE routingmesh_repairs_total counter
 routingmesh_repairs_total 12
-# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names.
+# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names, task.
 # TYPE routingmesh_warnings gauge
 routingmesh_warnings{code="containers"} 0
 routingmesh_warnings{code="firewall"} 0
@@ -92,6 +92,7 @@ routingmesh_warnings{code="host"} 0
 routingmesh_warnings{code="names"} 0
 routingmesh_warnings{code="overlay"} 0
 routingmesh_warnings{code="path"} 2
+routingmesh_warnings{code="task"} 0
 `
 	var names []string
 	for line := range strings.Lines(want) {
@@ -102,7 +103,7 @@ routingmesh_warnings{code="path"} 2
 	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(&collector{f}); n != 7+6+2+5+2*9 {
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+7+2+5+2*9 {
 		t.Errorf("%d metrics", n)
 	}
 }
@@ -114,6 +115,9 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestMetrics_Golden(t *testing.T) {
 	f, _ := newFront(t, measured())
 	f.options.Queries = func() map[string]uint64 { return map[string]uint64{"answered": 12, "failed": 3} }
+	f.options.Tasks = func() []mesh.TaskStatus {
+		return []mesh.TaskStatus{{State: mesh.TaskRunning}, {State: mesh.TaskRunning}, {State: mesh.TaskRejected}}
+	}
 	f.Follow(record(t, nil), "n1")
 	_, got, _ := strings.Cut(scrape(f), "\n")
 	const file = "testdata/metrics.golden"
