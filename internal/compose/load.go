@@ -26,6 +26,9 @@ var quiet = sync.OnceFunc(func() { logrus.SetOutput(io.Discard) })
 // load reads the text with the variables. It returns the attributes that are not among supported.
 func load(text, project string, variables map[string]string) (*types.Project, []loader.UnsupportedAttribute, error) {
 	quiet()
+	if err := checkCycles(text); err != nil {
+		return nil, nil, err
+	}
 	details := types.ConfigDetails{
 		WorkingDir:  "/",
 		ConfigFiles: []types.ConfigFile{{Filename: fileName, Content: []byte(text)}},

@@ -61,6 +61,7 @@ func TestRead_Refused(t *testing.T) {
 		"volume without a name":  {"services: {web: {image: nginx, volumes: [/data]}}", "has no name"},
 		"one of many ports":      {"services: {web: {image: nginx, ports: [{target: 80, published: '8000-8010'}]}}", `"8000-8010" is not one port`},
 		"restart":                {"services: {web: {image: nginx, restart: sometimes}}", "sometimes"},
+		"anchor in itself":       {"x-a: &a {b: {<<: *a}}\nservices: {web: {image: nginx}}", `line 1: the anchor "a" is part of itself`},
 		"unknown network":        {"services: {web: {image: nginx, networks: [nowhere]}}", "nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
