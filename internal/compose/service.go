@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -73,7 +74,7 @@ func (r *reader) deploy(s types.ServiceConfig, ours *Service) {
 // task is what each container of the service is.
 func (r *reader) task(s types.ServiceConfig) (Task, error) {
 	t := Task{
-		Image: s.Image, Entrypoint: s.Entrypoint, Command: s.Command, Env: map[string]string{},
+		Image: s.Image, Entrypoint: s.Entrypoint, Command: s.Command,
 		User: text(s.User), WorkDir: text(s.WorkingDir), StopGracePeriod: span(s.StopGracePeriod), StopSignal: text(s.StopSignal),
 		Labels: s.Labels, CapAdd: s.CapAdd, CapDrop: s.CapDrop, Sysctls: s.Sysctls,
 		Limits: limits(s), HealthCheck: healthCheck(s.HealthCheck),
@@ -86,10 +87,13 @@ func (r *reader) task(s types.ServiceConfig) (Task, error) {
 			r.note("services.%s.environment.%s has no value: give it in env", s.Name, name)
 			continue
 		}
+		if t.Env == nil {
+			t.Env = map[string]string{}
+		}
 		t.Env[name] = *value
 	}
 	if l := s.Logging; l != nil {
-		t.Log = &Log{Driver: text(l.Driver), Options: l.Options}
+		t.LogDriver, t.LogOptions = text(l.Driver), l.Options
 	}
 	var err error
 	if t.Restart, err = restart(s); err != nil {
@@ -251,11 +255,13 @@ func text(s string) *string {
 	return &s
 }
 
+// span is a time in whole seconds, at least one: those of tasks are.
 func span(d *types.Duration) *string {
-	if d == nil || *d == 0 {
+	if d == nil || *d <= 0 {
 		return nil
 	}
-	return new(d.String())
+	seconds := (time.Duration(*d) + time.Second - 1).Truncate(time.Second)
+	return new(seconds.String())
 }
 
 func positive(n int64) *int64 {
@@ -273,12 +279,6 @@ func bytes(n types.UnitBytes) *string {
 }
 
 // decimal is what the user wrote, which a float32 has rounded.
-func decimal(f float32) *float64 {
-	exact, err := strconv.ParseFloat(strconv.FormatFloat(float64(f), 'g', -1, 32), 64)
-	if err != nil {
-		return nil
-	}
-	return &exact
-}
+func decimal(f float32) *string { return new(strconv.FormatFloat(float64(f), 'f', -1, 32)) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

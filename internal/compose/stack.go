@@ -71,8 +71,9 @@ type Task struct {
 	CapDrop         []string          `tfsdk:"cap_drop"`
 	ReadOnly        *bool             `tfsdk:"read_only"`
 	Sysctls         map[string]string `tfsdk:"sysctls"`
-	Log             *Log              `tfsdk:"log"`
-	HealthCheck     *HealthCheck      `tfsdk:"healthcheck"`
+	LogDriver       *string           `tfsdk:"log_driver"`
+	LogOptions      map[string]string `tfsdk:"log_options"`
+	HealthCheck     *HealthCheck      `tfsdk:"health_check"`
 }
 
 // Mount is a path of the node, a volume of the engine, or memory.
@@ -85,9 +86,9 @@ type Mount struct {
 
 // Limits of a task.
 type Limits struct {
-	CPUs   *float64 `tfsdk:"cpus"`
-	Memory *string  `tfsdk:"memory"`
-	PIDs   *int64   `tfsdk:"pids"`
+	CPUs   *string `tfsdk:"cpus"`
+	Memory *string `tfsdk:"memory"`
+	PIDs   *int64  `tfsdk:"pids"`
 }
 
 // Restart is what happens when a task ends.
@@ -95,12 +96,6 @@ type Restart struct {
 	Condition   *string `tfsdk:"condition"`
 	Delay       *string `tfsdk:"delay"`
 	MaxAttempts *int64  `tfsdk:"max_attempts"`
-}
-
-// Log is the engine's log driver.
-type Log struct {
-	Driver  *string           `tfsdk:"driver"`
-	Options map[string]string `tfsdk:"options"`
 }
 
 // HealthCheck is the engine's HEALTHCHECK.

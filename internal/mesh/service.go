@@ -64,6 +64,7 @@ func (r *Record) placeService(s *Service, everyTask bool) (*Service, error) {
 			"A cluster with node_prefix_length = %d or less has room for them. It cannot be changed of a cluster that exists.", r.Cluster.NodePrefixLength, slotBits)
 	}
 	put.canonical()
+	put.Task.Names = len(put.Networks) > 0
 	before := r.succeed(put, r.Services[s.Name])
 	var missing []string
 	put.Endpoints, missing = r.Place(put, before)

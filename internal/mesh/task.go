@@ -35,6 +35,9 @@ type Task struct {
 	LogDriver   string            `json:"log_driver,omitempty"`
 	LogOptions  map[string]string `json:"log_options,omitempty"`
 	HealthCheck *TaskHealthCheck  `json:"health_check,omitempty"`
+	// Names says that the container asks the mesh for names (Record.Resolver). PutService sets it for
+	// a service in networks: an engine knows that when it makes a container, and not later.
+	Names bool `json:"names,omitempty"`
 }
 
 // TaskMount is a folder or file of the node, a volume of the engine, or memory.

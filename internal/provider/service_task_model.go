@@ -162,10 +162,20 @@ func (m *serviceModel) taskFromMesh(ctx context.Context, s *mesh.Service) (diags
 		*into, ds = types.ObjectValueFrom(ctx, object.AttrTypes, value)
 		diags.Append(ds...)
 	}
-	read(&m.Task, reflect.DeepEqual(was.Task, s.Task), taskAttribute().GetType(), taskModelOf(s.Task))
+	read(&m.Task, reflect.DeepEqual(was.Task, asked(s.Task)), taskAttribute().GetType(), taskModelOf(s.Task))
 	read(&m.Placement, reflect.DeepEqual(was.Placement, s.Placement), placementAttribute().GetType(), placementModelOf(s.Placement))
 	read(&m.Update, reflect.DeepEqual(was.Update, s.Update), updateAttribute().GetType(), updateModelOf(s.Update))
 	return diags
+}
+
+// asked is the task without what PutService has added.
+func asked(t *mesh.Task) *mesh.Task {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Names = false
+	return &c
 }
 
 func taskModelOf(t *mesh.Task) *taskModel {
@@ -241,6 +251,10 @@ func (m *serviceModel) givenTasks(ctx context.Context, r *mesh.Record, diags *di
 
 // sameTasks says that no task is to start, stop or move.
 func (m *serviceModel) sameTasks(o *serviceModel) bool {
+	networked := func(m *serviceModel) bool { return len(m.Networks.Elements()) > 0 }
+	if m.Networks.IsUnknown() || networked(m) != networked(o) { // which says whom tasks ask for names
+		return false
+	}
 	return m.Task.Equal(o.Task) && m.Replicas.Equal(o.Replicas) && m.Global.Equal(o.Global) && m.Placement.Equal(o.Placement) && m.Update.Equal(o.Update)
 }
 
