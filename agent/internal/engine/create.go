@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -63,12 +65,26 @@ const defaultGrace = 10
 // Create makes a container of a task. The name is a lock: IsTaken tells an error of one that is
 // there. The engine starts it never by itself: the agent does.
 func (c *Control) Create(ctx context.Context, name string, t *mesh.Task, labels map[string]string) error {
-	return c.do(ctx, changeTime, http.MethodPost, "/containers/create", url.Values{"name": {name}}, nil, specOf(t, labels), func(r io.Reader) error {
+	err := c.do(ctx, changeTime, http.MethodPost, "/containers/create", url.Values{"name": {name}}, nil, specOf(t, labels), func(r io.Reader) error {
 		var answer struct {
 			ID string `json:"Id"`
 		}
 		return decode(io.LimitReader(r, maxInspect), &answer)
 	})
+	if r, ok := errors.AsType[*Refused](err); ok {
+		return &Refused{r.Status, withoutValues(r.text, t.Env)}
+	}
+	return err
+}
+
+// withoutValues is an engine's text that quotes no value of a variable: one may be a secret.
+func withoutValues(text string, env map[string]string) string {
+	for _, value := range env {
+		if len(value) >= 4 {
+			text = strings.ReplaceAll(text, value, "…")
+		}
+	}
+	return text
 }
 
 func specOf(t *mesh.Task, labels map[string]string) wireSpec {
