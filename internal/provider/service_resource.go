@@ -142,7 +142,11 @@ func (r *serviceResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if err == nil {
 		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
 		r.know(ctx, cluster, req.Private)
-		r.holdToKnown()
+		// Terraform does not give the private state of a resource that is tainted (a creation whose
+		// tasks have failed): the creation that follows takes in keys at first sight, too.
+		if keys, _ := req.Private.GetKey(ctx, hostKeysKey); keys != nil {
+			r.holdToKnown()
+		}
 		res, err = client.RemoveService(ctx, cluster, name)
 	}
 	addError(&resp.Diagnostics, serviceSubject("destroying", state.ID.ValueString()), err)

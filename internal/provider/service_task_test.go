@@ -24,11 +24,13 @@ func tasked(task string, more ...string) string {
 	return block("routingmesh_service", "web", append(lines, more...))
 }
 
-// places are the tasks, by name: node and address.
-func places(triples ...string) knownvalue.Check {
+// places are the nodes of the tasks "1", "2", …. Which block a node has depends on who joined first.
+func places(slot int, nodes ...string) knownvalue.Check {
 	all := map[string]knownvalue.Check{}
-	for i := 0; i < len(triples); i += 3 {
-		all[triples[i]] = knownvalue.ObjectExact(map[string]knownvalue.Check{"node": wanted(triples[i+1]), "address": wanted(triples[i+2])})
+	for i, node := range nodes {
+		all[fmt.Sprint(i+1)] = knownvalue.ObjectExact(map[string]knownvalue.Check{
+			"node": wanted(node), "address": knownvalue.StringRegexp(regexp.MustCompile(fmt.Sprintf(`^10\.255\.[0-2]\.%d$`, slot))),
+		})
 	}
 	return knownvalue.MapExact(all)
 }
@@ -51,18 +53,18 @@ func TestTask(t *testing.T) {
 			Config:           one,
 			ConfigPlanChecks: unknownTasks(resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}),
 			ConfigStateChecks: []statecheck.StateCheck{
-				is(theService, "replicas", 1), is(theService, "endpoints", nil), is(theService, "global", nil), is(theService, "tasks", places("1", "n1", "10.255.0.128")),
+				is(theService, "replicas", 1), is(theService, "endpoints", nil), is(theService, "global", nil), is(theService, "tasks", places(128, "n1")),
 			},
 		},
 		{
 			Config: three, ConfigPlanChecks: unknownTasks(actions(theService, update)),
-			ConfigStateChecks: []statecheck.StateCheck{is(theService, "tasks", places("1", "n1", "10.255.0.128", "2", "n2", "10.255.1.128", "3", "n3", "10.255.2.128"))},
+			ConfigStateChecks: []statecheck.StateCheck{is(theService, "tasks", places(128, "n1", "n2", "n3"))},
 		},
 		unchanged(theService, three),
 		{
 			Config: updated, ConfigPlanChecks: unknownTasks(actions(theService, update, thePort, noop)),
 			ConfigStateChecks: []statecheck.StateCheck{
-				is(theService, "tasks", places("1", "n1", "10.255.0.129", "2", "n2", "10.255.1.129", "3", "n3", "10.255.2.129")),
+				is(theService, "tasks", places(129, "n1", "n2", "n3")),
 				m.has(func(s *mesh.Service) bool {
 					return s.Previous == nil && s.Task.Image == "nginx:2" && len(s.Endpoints) == 3
 				}),
@@ -96,7 +98,7 @@ func TestTask_EveryAttribute(t *testing.T) {
 	steps := []resource.TestStep{{
 		Config: config,
 		ConfigStateChecks: []statecheck.StateCheck{
-			is(theService, "task.limits.memory", "512MiB"), is(theService, "task.restart.delay", "1m"), is(theService, "tasks", places("1", "n3", "10.255.2.128", "2", "n3", "10.255.2.129")),
+			is(theService, "task.limits.memory", "512MiB"), is(theService, "task.restart.delay", "1m"), is(theService, "tasks.1.node", "n3"), is(theService, "tasks.2.node", "n3"),
 			m.has(func(s *mesh.Service) bool {
 				t := s.Task
 				return t.Limits == mesh.TaskLimits{MilliCPUs: 500, MemoryBytes: 512 << 20, PIDs: 100} && *t.StopGraceSeconds == 60 && len(t.Mounts) == 3 &&
@@ -196,7 +198,7 @@ func TestTask_PlanRefuses(t *testing.T) {
 		m.refused(`leave replicas out`, rest, tasked(`{ image = "nginx" }`, "global = true", "replicas = 2")),
 		m.refused(`which is nothing of a node`, rest, tasked(`{ image = "nginx" }`, `placement = { constraints = ["node.role==manager"] }`)),
 		m.refused(`source of a bind mount`, rest, tasked(`{ image = "nginx", mounts = [{ type = "bind", source = "x", target = "/x" }] }`)),
-		m.refused(`limits.memory`, rest, tasked(`{ image = "nginx", limits = { memory = "1k" } }`)),
+		m.refused(`Limits.memory`, rest, tasked(`{ image = "nginx", limits = { memory = "1k" } }`)),
 		m.refused(`(?s)Invalid duration`, rest, tasked(`{ image = "nginx", stop_grace_period = "500ms" }`)),
 	)
 }
