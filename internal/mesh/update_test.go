@@ -181,3 +181,31 @@ func TestUpdate_NodeLeaves(t *testing.T) {
 		t.Errorf("%v", revisions(web))
 	}
 }
+
+// A service that comes into networks has its tasks replaced: an engine knows whom a container
+// asks for names when it makes it, and not later.
+func TestUpdate_IntoNetworks(t *testing.T) {
+	t.Parallel()
+	r := placeRecord(t, 3)
+	if err := r.PutNetwork(&Network{Name: "back"}); err != nil {
+		t.Fatal(err)
+	}
+	putTask(t, r, taskService(2))
+	s := taskService(2)
+	s.Networks = map[string]Membership{"back": {}}
+	putTask(t, r, s)
+	web := r.Services["web"]
+	if !web.Task.Names || web.Previous == nil || web.Previous.Names || web.NextStep() == nil {
+		t.Fatalf("%+v, %+v", web.Task, web.Previous)
+	}
+	for web.NextStep() != nil {
+		takeStep(t, r)
+		web = r.Services["web"]
+	}
+	again := taskService(2)
+	again.Networks = map[string]Membership{"back": {Aliases: []string{"shop"}}}
+	putTask(t, r, again)
+	if r.Services["web"].NextStep() != nil {
+		t.Error("another alias replaces tasks")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,7 +82,7 @@ func TestControl_Calls(t *testing.T) {
 			if err := c.Remove(ctx, "web"); err != nil {
 				t.Error(err)
 			}
-			if err := c.Create(ctx, "web", &mesh.Task{Image: "i"}, nil); !IsTaken(err) {
+			if err := c.Create(ctx, "web", &mesh.Task{Image: "i"}, nil, netip.Addr{}); !IsTaken(err) {
 				t.Error(err)
 			}
 			if has, err := c.HasImage(ctx, "reg:5000/a/b:1"); has || err != nil {
@@ -112,7 +113,7 @@ func TestSpecOf(t *testing.T) {
 		CapAdd: []string{"NET_ADMIN"}, CapDrop: []string{"ALL"}, ReadOnly: true, Sysctls: map[string]string{"net.core.somaxconn": "9"},
 		LogDriver: "json-file", LogOptions: map[string]string{"max-size": "1m"},
 		HealthCheck: &mesh.TaskHealthCheck{Test: []string{"CMD", "x"}, IntervalSeconds: 5, TimeoutSeconds: 2, StartPeriodSeconds: 1, Retries: 3},
-	}, map[string]string{mesh.LabelCluster: "u"})
+	}, map[string]string{mesh.LabelCluster: "u"}, netip.MustParseAddr("10.255.0.1"))
 	got, err := json.MarshalIndent(spec, "", "  ")
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ type (
 		ReadonlyRootfs bool              `json:",omitempty"`
 		Sysctls        map[string]string `json:",omitempty"`
 		LogConfig      *wireLog          `json:",omitempty"`
+		DNS            []string          `json:"Dns,omitempty"`
 	}
 	wireMount struct {
 		Type     string
@@ -62,10 +64,10 @@ type (
 // defaultGrace is that of a task that names none, in seconds.
 const defaultGrace = 10
 
-// Create makes a container of a task. The name is a lock: IsTaken tells an error of one that is
+// Create makes a container of a task, which asks dns for names: if that is not valid, its engine's. The name is a lock: IsTaken tells an error of one that is
 // there. The engine starts it never by itself: the agent does.
-func (c *Control) Create(ctx context.Context, name string, t *mesh.Task, labels map[string]string) error {
-	err := c.do(ctx, changeTime, http.MethodPost, "/containers/create", url.Values{"name": {name}}, nil, specOf(t, labels), func(r io.Reader) error {
+func (c *Control) Create(ctx context.Context, name string, t *mesh.Task, labels map[string]string, dns netip.Addr) error {
+	err := c.do(ctx, changeTime, http.MethodPost, "/containers/create", url.Values{"name": {name}}, nil, specOf(t, labels, dns), func(r io.Reader) error {
 		var answer struct {
 			ID string `json:"Id"`
 		}
@@ -87,7 +89,7 @@ func withoutValues(text string, env map[string]string) string {
 	return text
 }
 
-func specOf(t *mesh.Task, labels map[string]string) wireSpec {
+func specOf(t *mesh.Task, labels map[string]string, dns netip.Addr) wireSpec {
 	spec := wireSpec{
 		Image: t.Image, Entrypoint: t.Entrypoint, Cmd: t.Command, User: t.User, WorkingDir: t.WorkDir,
 		Labels: map[string]string{}, StopSignal: t.StopSignal, StopTimeout: defaultGrace,
@@ -109,6 +111,9 @@ func specOf(t *mesh.Task, labels map[string]string) wireSpec {
 	}
 	if t.LogDriver != "" || len(t.LogOptions) > 0 {
 		spec.HostConfig.LogConfig = &wireLog{t.LogDriver, t.LogOptions}
+	}
+	if dns.IsValid() {
+		spec.HostConfig.DNS = []string{dns.String()}
 	}
 	if h := t.HealthCheck; h != nil {
 		const second = 1e9

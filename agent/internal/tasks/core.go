@@ -3,6 +3,7 @@ package tasks
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/engine"
@@ -34,6 +35,7 @@ type want struct {
 	endpoint string
 	task     *mesh.Task
 	labels   map[string]string
+	dns      netip.Addr // whom it asks for names, not valid for its engine's own
 }
 
 // action is what is to be done next.

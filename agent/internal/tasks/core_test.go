@@ -25,7 +25,7 @@ func newRig(t *testing.T, policy mesh.TaskRestart) *rig {
 }
 
 func (r *rig) want(policy mesh.TaskRestart) *want {
-	return &want{"1", &mesh.Task{Image: "web", Restart: policy}, map[string]string{mesh.LabelCluster: "u", mesh.LabelService: "web"}}
+	return &want{endpoint: "1", task: &mesh.Task{Image: "web", Restart: policy}, labels: map[string]string{mesh.LabelCluster: "u", mesh.LabelService: "web"}}
 }
 
 // container is the task's, in a state of a run.

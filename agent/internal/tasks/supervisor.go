@@ -147,11 +147,22 @@ func wantsOf(rec *mesh.Record, node string) map[string]*want {
 	for name, service := range rec.Services {
 		for endpoint, e := range service.Endpoints {
 			if task := service.TaskOf(e); task != nil && e.Node == node {
-				wants[ContainerName(rec.Cluster.Name, name, e.Task, e.Revision)] = &want{endpoint, task, rec.TaskLabels(name, e.Task, e.Revision)}
+				wants[ContainerName(rec.Cluster.Name, name, e.Task, e.Revision)] = newWant(rec, name, endpoint)
 			}
 		}
 	}
 	return wants
+}
+
+// newWant is a task of the service.
+func newWant(rec *mesh.Record, service, endpoint string) *want {
+	s := rec.Services[service]
+	e := s.Endpoints[endpoint]
+	w := &want{endpoint: endpoint, task: s.TaskOf(e), labels: rec.TaskLabels(service, e.Task, e.Revision)}
+	if w.task.Names {
+		w.dns = rec.Resolver()
+	}
+	return w
 }
 
 // ContainerName is that of a task's container.

@@ -148,14 +148,11 @@ func (w *worker) with(do func(*core, time.Time) time.Duration) time.Duration {
 // act has the state machine decide, and does it.
 func (w *worker) act(ctx context.Context, c *engine.Control, f *found) (wait time.Duration, gone bool) {
 	var do action
-	var task *mesh.Task
-	var labels map[string]string
+	var wanted *want
 	var last bool
 	wait = w.with(func(core *core, now time.Time) (wait time.Duration) {
 		do, wait = core.step(now, f)
-		if core.want != nil {
-			task, labels = core.want.task, core.want.labels
-		}
+		wanted = core.want
 		last, core.lines = core.lines && f != nil, false
 		return wait
 	})
@@ -170,7 +167,7 @@ func (w *worker) act(ctx context.Context, c *engine.Control, f *found) (wait tim
 	case end:
 		return pollEnded, w.s.left(w)
 	case create:
-		err = w.create(ctx, c, task, labels)
+		err = w.create(ctx, c, wanted)
 	case start:
 		w.s.Log.Info(fmt.Sprintf("task %s: starting the container %s of %s", w.label(), w.name, c.Name()))
 		err = c.Start(ctx, f.ID)
@@ -190,7 +187,8 @@ func (w *worker) act(ctx context.Context, c *engine.Control, f *found) (wait tim
 }
 
 // create pulls the image if the engine does not have it, and makes the container.
-func (w *worker) create(ctx context.Context, c *engine.Control, task *mesh.Task, labels map[string]string) error {
+func (w *worker) create(ctx context.Context, c *engine.Control, wanted *want) error {
+	task := wanted.task
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	w.mu.Lock()
@@ -207,7 +205,7 @@ func (w *worker) create(ctx context.Context, c *engine.Control, task *mesh.Task,
 	if !w.wanted(task) { // the record may have changed while the image was pulled
 		return nil
 	}
-	return c.Create(ctx, w.name, task, labels)
+	return c.Create(ctx, w.name, task, wanted.labels, wanted.dns)
 }
 
 func (w *worker) wanted(task *mesh.Task) bool {
