@@ -16,7 +16,7 @@ func Read(text, project string, variables map[string]string) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{project: p}
+	r := &reader{project: p, notes: []string{}}
 	s := &Stack{Networks: map[string]Network{}, Services: map[string]Service{}, Ports: map[string]Port{}}
 	for _, name := range sortedKeys(p.Services) {
 		of := p.Services[name]
