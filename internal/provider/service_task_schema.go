@@ -27,8 +27,8 @@ func taskAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "The container that the nodes' agents run for each task of the service, in place of `endpoints`: Terraform decides on which nodes, the agents start it, keep it running and stop it. " +
-			"Exactly one of `task` and `endpoints`. See the guide [Tasks](../guides/tasks). A change is a rolling update, as `update` says. " +
-			"The values are part of the state and of the cluster's record on every node: keep secrets in files, and mount those.",
+			"Exactly one of `task` and `endpoints`. See the guide [Tasks](../guides/tasks). " +
+			"The values are part of the state and of the cluster's record on every node: keep secrets in files, and mount those. Changed in place: a change is a rolling update, as `update` says.",
 		Attributes: map[string]schema.Attribute{
 			"image":      schema.StringAttribute{Required: true, MarkdownDescription: "Image, with a tag or a digest: `docker.io/library/nginx:1.27`. A node that does not have it pulls it, with its engine's own credentials. What a tag means is each node's to find out when it pulls: a digest means the same everywhere.", Validators: []validator.String{stringvalidator.LengthAtLeast(1)}},
 			"engine":     optionalText("Engine that runs it: `docker` or `podman`. Default: what the node has, `docker` if both.", stringvalidator.OneOf(mesh.EngineDocker, mesh.EnginePodman)),
@@ -110,8 +110,8 @@ func placementAttribute() schema.SingleNestedAttribute {
 func updateAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "How a change of `task` replaces the tasks that run. The apply takes as long as the update, and an apply that is cut off is continued by the next one. " +
-			"Increase `timeouts.update` for long ones.",
+		MarkdownDescription: "How tasks give way to new ones when `task` changes. The apply takes as long as the update, and an apply that is cut off is continued by the next one. " +
+			"Increase `timeouts.update` for long ones. Changed in place: it holds from the next update on.",
 		Attributes: map[string]schema.Attribute{
 			"parallelism": optionalCount("How many tasks at a time. Default: 1.", mesh.Parallelisms),
 			"delay":       optionalDuration("Pause after each of these batches, in whole seconds. Default: `0s`."),
@@ -137,7 +137,7 @@ func replicasAttribute() schema.Attribute {
 func globalAttribute() schema.Attribute {
 	return schema.BoolAttribute{
 		Optional:            true,
-		MarkdownDescription: "Whether one task runs on each node that fits, in place of `replicas`, under the node's name. A node that joins gets its task with that. Default: `false`.",
+		MarkdownDescription: "Whether one task runs on each node that fits, in place of `replicas`, under the node's name. A node that joins gets its task with that. Default: `false`. Changed in place.",
 	}
 }
 
