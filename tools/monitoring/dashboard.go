@@ -180,6 +180,11 @@ func (g *grid) traffic() {
 		[2]string{`sum by (service) (rate(routingmesh_port_out_packets_total` + of, "{{service}} out"})
 	g.plot("Connections per second, by entry node", "Through which node clients come in: how even the load balancer in front is.", "cps", 12,
 		[2]string{`sum by (instance) (rate(routingmesh_port_connections_total` + of, "{{instance}}"})
+	g.plot("Connections per second inside networks", "New connections of members to the VIPs of services, by service and port.", "cps", 12,
+		[2]string{`sum by (service, port) (rate(routingmesh_vip_connections_total` + of, "{{service}} {{port}}"})
+	g.plot("Bytes per second inside networks", "From members (in) and to them (out), by service whose VIP they ask.", "Bps", 12,
+		[2]string{`sum by (service) (rate(routingmesh_vip_in_bytes_total` + of, "{{service}} in"},
+		[2]string{`sum by (service) (rate(routingmesh_vip_out_bytes_total` + of, "{{service}} out"})
 }
 
 func (g *grid) endpoints() {

@@ -37,6 +37,11 @@ func measured() *world {
 			}},
 			{Port: eight}, // the port changes its mode
 			{Port: mesh.PortKey{Port: 9, Protocol: mesh.UDP}}, // not in the record any more
+		}, VIPs: []mesh.VIPCounters{
+			{Service: "db", Traffic: traffic, Endpoints: []mesh.EndpointCounters{
+				{Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.9:0"), Weight: 1, Active: 4, Traffic: traffic},
+			}},
+			{Service: "web", Port: eight, Endpoints: []mesh.EndpointCounters{{Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.2:80"), Weight: 1}}},
 		}},
 	}
 }
@@ -103,7 +108,7 @@ routingmesh_warnings{code="task"} 0
 	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(&collector{f}); n != 7+7+2+5+2*9 {
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+7+2+5+2*9+2*(5+9) {
 		t.Errorf("%d metrics", n)
 	}
 }
@@ -192,7 +197,7 @@ func TestMetrics_Queries(t *testing.T) {
 	}
 	queries = map[string]uint64{"answered": 12, "failed": 3}
 	want := `
-# HELP routingmesh_name_queries_total Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded; of those forwarded also failed, overload.
+# HELP routingmesh_name_queries_total Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded, limited (dropped: an asker's 2,000 a second are used up); of those forwarded also failed, overload.
 # TYPE routingmesh_name_queries_total counter
 routingmesh_name_queries_total{outcome="answered"} 12
 routingmesh_name_queries_total{outcome="failed"} 3
