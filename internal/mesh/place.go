@@ -26,11 +26,22 @@ func (r *Record) Place(s *Service, before map[string]Endpoint) (placed map[strin
 		p.move(key, before[key])
 	}
 	for _, task := range p.wanted() {
-		if !p.has(task) {
+		if _, stopping := s.Stopping[task]; !stopping && !p.has(task) {
 			p.add(task)
 		}
 	}
 	return p.placed, p.missing
+}
+
+// keepStopping forgets tasks that were stopped and are not to be started where they were.
+func (r *Record) keepStopping(s *Service) {
+	p := r.newPlacing(s)
+	maps.DeleteFunc(s.Stopping, func(task, node string) bool {
+		return !p.wants(Endpoint{Node: node, Task: task, Revision: p.revision}) || r.Nodes[node] == nil || r.excludes(r.Nodes[node], p.rules) != ""
+	})
+	if len(s.Stopping) == 0 {
+		s.Stopping = nil
+	}
 }
 
 // placing is the search for places of one service's tasks.
@@ -52,6 +63,12 @@ func (r *Record) newPlacing(s *Service) *placing {
 	p := &placing{
 		r: r, s: s, revision: s.Task.Revision(), names: r.NodeNames(), rules: s.rules(), placed: map[string]Endpoint{},
 		used: map[string]bool{}, tasks: map[string]map[string]bool{}, load: map[string]int{}, slots: map[string]int{},
+	}
+	for task, node := range s.Stopping {
+		if p.tasks[node] == nil {
+			p.tasks[node] = map[string]bool{}
+		}
+		p.tasks[node][task] = true
 	}
 	for name, other := range r.Services {
 		if name == s.Name {
@@ -315,7 +332,8 @@ func (r *Record) replaceTasks() {
 			continue
 		}
 		put := s.clone()
-		if put.Endpoints, _ = r.Place(put, s.Endpoints); reflect.DeepEqual(put.Endpoints, s.Endpoints) {
+		r.keepStopping(put)
+		if put.Endpoints, _ = r.Place(put, s.Endpoints); reflect.DeepEqual(put.Endpoints, s.Endpoints) && len(put.Stopping) == len(s.Stopping) {
 			continue
 		}
 		if r.allocateSlots(put) == nil {

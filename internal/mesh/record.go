@@ -195,6 +195,9 @@ type Service struct {
 	Task *Task `json:"task,omitempty"`
 	// Previous is what tasks still run that an update has not come to, nil otherwise.
 	Previous *Task `json:"previous,omitempty"`
+	// Stopping are tasks that an update has stopped, and starts again when they have ended, by
+	// name: the node of each.
+	Stopping map[string]string `json:"stopping,omitempty"`
 	// Replicas is how many tasks there are to be; with Global there is one on each node instead.
 	Replicas  int           `json:"replicas,omitempty"`
 	Global    bool          `json:"global,omitempty"`

@@ -55,7 +55,7 @@ func (r *Record) putService(s *Service, everyTask bool) error {
 // placeService returns the service with its tasks as endpoints.
 func (r *Record) placeService(s *Service, everyTask bool) (*Service, error) {
 	put := s.clone()
-	put.Endpoints, put.Previous = map[string]Endpoint{}, nil
+	put.Endpoints, put.Previous, put.Stopping = map[string]Endpoint{}, nil, nil
 	if err := put.check(map[process]string{}); err != nil {
 		return nil, err
 	}
@@ -66,6 +66,7 @@ func (r *Record) placeService(s *Service, everyTask bool) (*Service, error) {
 	put.canonical()
 	put.Task.Names = len(put.Networks) > 0
 	before := r.succeed(put, r.Services[s.Name])
+	r.keepStopping(put)
 	var missing []string
 	put.Endpoints, missing = r.Place(put, before)
 	if everyTask {
@@ -142,7 +143,7 @@ func (s *Service) clone() *Service {
 		h := *s.HealthCheck
 		c.HealthCheck = &h
 	}
-	c.Task, c.Previous = s.Task.clone(), s.Previous.clone()
+	c.Task, c.Previous, c.Stopping = s.Task.clone(), s.Previous.clone(), maps.Clone(s.Stopping)
 	if s.Placement != nil {
 		p := *s.Placement
 		p.Constraints, p.Spread = slices.Clone(p.Constraints), slices.Clone(p.Spread)

@@ -56,7 +56,7 @@ var (
 func (s *Service) checkTask() error {
 	if s.Task == nil {
 		switch {
-		case s.Previous != nil:
+		case s.Previous != nil || len(s.Stopping) > 0:
 			return s.fail("task", "A service without a task has none before it either.")
 		case s.Replicas != 0:
 			return s.fail("replicas", "Replicas are of a service with a task: without one its endpoints say where it runs.")
@@ -80,6 +80,9 @@ func (s *Service) checkTask() error {
 			return s.fail("task", "The task and the one before it are the same.")
 		}
 	}
+	if err := s.checkStopping(); err != nil {
+		return err
+	}
 	if err := Replicas.Check("replicas", int64(s.Replicas)); err != nil {
 		return s.fail("replicas", "%s.", capitalized(err))
 	}
@@ -91,6 +94,24 @@ func (s *Service) checkTask() error {
 	}
 	if err := s.Update.check(); err != nil {
 		return s.fail("update", "%s.", capitalized(err))
+	}
+	return nil
+}
+
+// checkStopping has the rules of tasks that are between two revisions.
+func (s *Service) checkStopping() error {
+	if len(s.Stopping) > 0 && s.Previous == nil {
+		return s.fail("task", "Tasks are stopped for an update, and there is none.")
+	}
+	for task, node := range s.Stopping {
+		if CheckName(task) != nil || CheckName(node) != nil {
+			return s.fail("task", "Task %.80q is stopped on node %.80q, which are not their names.", task, node)
+		}
+		for _, e := range s.Endpoints {
+			if e.Task == task {
+				return s.fail("task", "Task %s is stopped, and has an endpoint.", task)
+			}
+		}
 	}
 	return nil
 }

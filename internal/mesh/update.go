@@ -11,8 +11,10 @@ import (
 
 // UpdateStep is the next commit of an update.
 type UpdateStep struct {
-	// Start are the tasks of which the new revision is started: beside the old one, or in its
-	// place with the order stop-first.
+	// Empty are tasks that are stopped, to be started again on the same node when they have
+	// ended: the order stop-first (Service.Stopping).
+	Empty []string
+	// Start are the tasks of which the new revision is started: beside the old one, or after it.
 	Start []string
 	// Stop are the tasks whose new revision is good, and whose old one goes.
 	Stop []string
@@ -35,11 +37,16 @@ func (s *Service) NextStep() *UpdateStep {
 			left = append(left, task)
 		}
 	}
+	batch := left[:min(len(left), s.policy().Parallelism)]
 	switch {
 	case len(step.Stop) > 0:
-		step.Finish = len(left) == 0
+		step.Finish = len(left) == 0 && len(s.Stopping) == 0
+	case len(s.Stopping) > 0:
+		step.Start = slices.SortedFunc(maps.Keys(s.Stopping), compareTasks)
+	case len(left) > 0 && s.policy().Order == StopFirst:
+		step.Empty = batch
 	case len(left) > 0:
-		step.Start = left[:min(len(left), s.policy().Parallelism)]
+		step.Start = batch
 	default:
 		step.Finish = true
 	}
@@ -52,10 +59,11 @@ func (s *Service) Updated() (done, of int) {
 	for _, e := range s.Endpoints {
 		tasks[e.Task] = true
 	}
+	of = len(tasks) + len(s.Stopping)
 	if s.Previous == nil {
-		return len(tasks), len(tasks)
+		return of, of
 	}
-	return len(tasks) - len(s.tasksOf(s.Previous.Revision())), len(tasks)
+	return len(tasks) - len(s.tasksOf(s.Previous.Revision())), of
 }
 
 // tasksOf are the tasks that have an endpoint of the revision, in order.
@@ -87,10 +95,13 @@ func (r *Record) TakeStep(service, revision string, step *UpdateStep) (ok bool, 
 			put.dropTask(task, previous)
 		}
 	}
+	for _, task := range step.Empty {
+		put.empty(task, previous)
+	}
 	for _, task := range step.Start {
 		r.startNew(put, task, revision)
 	}
-	if step.Finish && len(put.tasksOf(previous)) == 0 {
+	if step.Finish && len(put.Stopping) == 0 && len(put.tasksOf(previous)) == 0 {
 		put.Previous = nil
 	}
 	if err := r.allocateSlots(put); err != nil {
@@ -109,15 +120,31 @@ func (r *Record) startNew(s *Service, task, revision string) {
 	if slices.Contains(s.tasksOf(revision), task) {
 		return
 	}
-	for key, e := range s.Endpoints {
-		if e.Task != task {
-			continue
+	node := s.Stopping[task]
+	for _, e := range s.Endpoints {
+		if e.Task == task {
+			node = e.Node
 		}
-		if s.policy().Order == StopFirst {
+	}
+	delete(s.Stopping, task)
+	if len(s.Stopping) == 0 {
+		s.Stopping = nil
+	}
+	if node != "" {
+		s.Endpoints[newTaskKey(used, task, revision)] = r.taskEndpoint(s.Name, node, task, revision)
+	}
+}
+
+// empty stops what the task runs of the revision, and remembers where.
+func (s *Service) empty(task, revision string) {
+	for key, e := range s.Endpoints {
+		if e.Task == task && e.Revision == revision {
+			if s.Stopping == nil {
+				s.Stopping = map[string]string{}
+			}
+			s.Stopping[task] = e.Node
 			delete(s.Endpoints, key)
 		}
-		s.Endpoints[newTaskKey(used, task, revision)] = r.taskEndpoint(s.Name, e.Node, task, revision)
-		return
 	}
 }
 
@@ -128,11 +155,12 @@ func (s *Service) dropTask(task, revision string) {
 // succeed makes s, which is to replace old, go on from what old runs: it says what the task
 // before is, and returns the endpoints to go on with.
 func (r *Record) succeed(s, old *Service) map[string]Endpoint {
-	s.Previous = nil
+	s.Previous, s.Stopping = nil, nil
 	if old == nil || old.Task == nil {
 		return nil
 	}
 	from := old.clone()
+	s.Stopping = from.Stopping
 	wanted, current := s.Task.Revision(), old.Task.Revision()
 	previous := ""
 	if old.Previous != nil {
@@ -157,8 +185,12 @@ func (r *Record) succeed(s, old *Service) map[string]Endpoint {
 	// On to a third one: what the update has replaced already is replaced again, at once.
 	s.Previous = old.Previous
 	for _, task := range from.tasksOf(current) {
-		from.Task = s.Task
-		r.replaceNow(from, task, current, wanted)
+		if s.policy().Order == StopFirst {
+			from.empty(task, current)
+			s.Stopping = from.Stopping
+		} else {
+			r.replaceNow(from, task, current, wanted)
+		}
 	}
 	return from.Endpoints
 }

@@ -105,16 +105,34 @@ func TestUpdate_StopFirst(t *testing.T) {
 		t.Errorf("it is the default: %+v", r.Services["web"].Update)
 	}
 	old := r.Services["web"].Endpoints["1"]
+	if step := takeStep(t, r); !slices.Equal(step.Empty, []string{"1"}) || len(r.Services["web"].Endpoints) != 1 || r.Services["web"].Stopping["1"] != old.Node {
+		t.Fatalf("%+v, %+v", step, r.Services["web"])
+	}
+	addNode(t, r, 4) // where nothing runs yet, and the task is not started
+	putTask(t, r, with("db:2", ""))
+	if web := r.Services["web"]; len(web.Endpoints) != 1 || web.Stopping["1"] != old.Node {
+		t.Fatalf("%+v", web)
+	}
 	takeStep(t, r)
-	fresh := r.Services["web"].Endpoints["1."+r.Services["web"].Task.Revision()]
+	fresh := r.Services["web"].Endpoints["1"]
 	if len(r.Services["web"].Endpoints) != 2 || fresh.Node != old.Node || slices.Equal(fresh.Slots, old.Slots) {
 		t.Errorf("%+v", r.Services["web"].Endpoints)
 	}
 	takeStep(t, r)
+	takeStep(t, r)
 	if step := takeStep(t, r); !step.Finish || r.Services["web"].Previous != nil {
 		t.Errorf("%+v", step)
 	}
-	putTask(t, r, with("db:3", StartFirst))
+	putTask(t, r, with("db:3", ""))
+	takeStep(t, r)
+	r.RemoveNode(old.Node) // on which it was to be started: it is elsewhere, at once
+	if web := r.Services["web"]; len(web.Stopping) != 0 || len(web.Endpoints) != 2 || len(web.tasksOf(web.Task.Revision())) != 1 || r.Validate() != nil {
+		t.Fatalf("%+v, %v", web, r.Validate())
+	}
+	for r.Services["web"].NextStep() != nil {
+		takeStep(t, r)
+	}
+	putTask(t, r, with("db:4", StartFirst))
 	if takeStep(t, r); len(r.Services["web"].Endpoints) != 3 {
 		t.Errorf("%+v", r.Services["web"].Endpoints)
 	}

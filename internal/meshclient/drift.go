@@ -44,6 +44,11 @@ func (s *Snapshot) drifts() map[mesh.Ref][]string {
 				all[self] = append(all[self], text)
 			}
 		}
+		for _, w := range v.Status.Warnings {
+			if s.ofTask(w) {
+				all[w.Object] = append(all[w.Object], who+prose.Sentence(w.Text))
+			}
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Record.Services)) {
 		if text := s.unfinished(s.Record.Services[name]); text != "" {
@@ -54,6 +59,12 @@ func (s *Snapshot) drifts() map[mesh.Ref][]string {
 		all[mesh.ClusterRef] = found
 	}
 	return all
+}
+
+// ofTask says that the warning is of a task that does not run, of a service of the record. It
+// is drift of that service: an apply waits for the task, and says what became of it.
+func (s *Snapshot) ofTask(w mesh.Warning) bool {
+	return s.Record != nil && w.Code == mesh.WarningCode(mesh.ProblemTask) && w.Object.Kind == mesh.KindService && s.Record.Has(w.Object)
 }
 
 // unfinished says what of the service's tasks the record has yet to bring about, "" for nothing.

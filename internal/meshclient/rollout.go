@@ -76,7 +76,11 @@ func (o *rollout) run(ctx context.Context, before *mesh.Service) error {
 		if step == nil {
 			return nil
 		}
-		if len(step.Start) > 0 && begun {
+		if len(s.Stopping) > 0 {
+			if err := o.awaitEnd(ctx, s); err != nil {
+				return err
+			}
+		} else if len(step.Start)+len(step.Empty) > 0 && begun {
 			if err := o.pauseBetween(ctx, s); err != nil {
 				return err
 			}

@@ -71,7 +71,7 @@ func TestRollout_Update(t *testing.T) {
 	}
 }
 
-// The order stop-first never has two of a task, and commits once for each batch.
+// The order stop-first stops a batch, and starts it when it has ended.
 func TestRollout_StopFirst(t *testing.T) {
 	t.Parallel()
 	policy := mesh.UpdatePolicy{Order: mesh.StopFirst, Parallelism: 2}
@@ -79,7 +79,7 @@ func TestRollout_StopFirst(t *testing.T) {
 	before, most := sameRecord(t, f).Generation, 0
 	f.Node("n1").SetTasks(func(*mesh.TaskStatus, *mesh.Task) { most++ }) // once for each of its tasks
 	must(t)(c.PutService(deadline(t), "demo", app("nginx:2", 3, policy), false))
-	if r := sameRecord(t, f); !maps.Equal(images(r), all("nginx:2")) || r.Generation-before != 4 || most != 1 {
+	if r := sameRecord(t, f); !maps.Equal(images(r), all("nginx:2")) || r.Generation-before != 6 || most != 1 {
 		t.Errorf("%v after %d commits, n1 has said %d times that a task runs", images(r), r.Generation-before, most)
 	}
 }
@@ -219,6 +219,20 @@ func TestRollout_Cut(t *testing.T) {
 		if r := sameRecord(t, f); !maps.Equal(images(r), all("nginx:2")) || len(r.Services["app"].Endpoints) != 3 {
 			t.Errorf("cut at %d: %v", cut, images(r))
 		}
+	}
+}
+
+// A task that does not keep running is drift of its service, and no warning beside it.
+func TestRollout_CrashLoopIsDrift(t *testing.T) {
+	t.Parallel()
+	f, _, _ := tasked(t, mesh.UpdatePolicy{})
+	f.Node("n2").SetWarnings(mesh.Warning{Code: "task", Object: mesh.ServiceRef("app"), Text: "Task app.2 does not keep running: exit code 3"})
+	snap, err := newClient(t, f.ClientConfig()).Snapshot(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drift := snap.Drift(mesh.ServiceRef("app")); !slices.Equal(drift, []string{"node n2: Task app.2 does not keep running: exit code 3."}) || len(snap.TrafficWarnings()) != 0 {
+		t.Errorf("%q, %v", drift, snap.TrafficWarnings())
 	}
 }
 

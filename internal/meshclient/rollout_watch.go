@@ -228,6 +228,48 @@ func (w *taskWatch) standing() string {
 	return text
 }
 
+// awaitEnd waits until the containers of the tasks that were stopped have ended, as the order
+// stop-first promises: they drain, and have their grace.
+func (o *rollout) awaitEnd(ctx context.Context, s *mesh.Service) error {
+	var stopping []*taskWatch
+	began := time.Now()
+	for task, node := range s.Stopping {
+		stopping = append(stopping, &taskWatch{watched: watched{task, node, ""}, task: task, heard: began})
+	}
+	for {
+		said, now := o.askTasks(ctx, stopping), time.Now()
+		var failed []TaskFailure
+		stopping = slices.DeleteFunc(stopping, func(w *taskWatch) bool {
+			if err := said[w.node].err; err != nil {
+				w.why = "its node cannot be asked: it " + silence(err)
+				if now.Sub(w.heard) > silentPatience {
+					failed = append(failed, *w.failure(s, nil, "is not known to have ended, for "+w.why))
+				}
+				return false
+			}
+			w.heard, w.why = now, ""
+			return !slices.ContainsFunc(said[w.node].tasks, func(t mesh.TaskStatus) bool { return t.Service == s.Name && t.Task == w.task })
+		})
+		if len(stopping) == 0 {
+			return nil
+		}
+		w := stopping[0]
+		if w.state = mesh.TaskStopping; now.Sub(began) > s.Drain()+taskPatience && len(failed) == 0 {
+			failed = append(failed, *w.failure(s, nil, "does not end"))
+		}
+		done, of := s.Updated()
+		if len(failed) > 0 {
+			return &TasksError{Service: s.Name, Failed: failed, Done: done, Of: of, Updating: true, Back: o.back}
+		}
+		o.tell(ctx, "%s: %d of %d updated, waiting for %s.%s on %s to end (%s)", s.Name, done, of, s.Name, w.task, w.node, w.standing())
+		select {
+		case <-time.After(taskPoll):
+		case <-ctx.Done():
+			return &TasksError{Service: s.Name, Done: done, Of: of, Updating: true, Err: context.Cause(ctx)}
+		}
+	}
+}
+
 // tellWaiting logs what is waited for.
 func (o *rollout) tellWaiting(ctx context.Context, s *mesh.Service, waiting []*taskWatch) {
 	w := waiting[0]
