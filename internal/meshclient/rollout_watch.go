@@ -18,8 +18,8 @@ import (
 const (
 	// taskPoll is from one look at the tasks to the next.
 	taskPoll = 250 * time.Millisecond
-	// taskPatience is how long a task may stay in one state on its way: an image that is
-	// pulled, a container that is not healthy yet.
+	// taskPatience is how long a task may stay in one state on its way, as one that is not
+	// healthy yet. How long an image may be pulled is for the caller's deadline to say.
 	taskPatience = 5 * time.Minute
 	// silentPatience is how long a node that is to start a task may not answer.
 	silentPatience = 30 * time.Second
@@ -55,6 +55,9 @@ func (o *rollout) watch(ctx context.Context, s *mesh.Service, before map[string]
 	var failed []TaskFailure
 	for len(waiting) > 0 {
 		said := o.askTasks(ctx, waiting)
+		if ctx.Err() != nil { // which is no answer of the nodes
+			return append(failed, timeOver(s, waiting)...)
+		}
 		now := time.Now()
 		waiting = slices.DeleteFunc(waiting, func(w *taskWatch) bool {
 			good, failure := w.judge(said[w.node], s, now)
@@ -71,11 +74,15 @@ func (o *rollout) watch(ctx context.Context, s *mesh.Service, before map[string]
 		select {
 		case <-time.After(taskPoll):
 		case <-ctx.Done():
-			for _, w := range waiting {
-				failed = append(failed, *w.failure(s, nil, "does not run yet: "+w.standing()))
-			}
-			return failed
 		}
+	}
+	return failed
+}
+
+// timeOver says of each task that it does not run yet.
+func timeOver(s *mesh.Service, waiting []*taskWatch) (failed []TaskFailure) {
+	for _, w := range waiting {
+		failed = append(failed, *w.failure(s, nil, "does not run yet: "+w.standing()))
 	}
 	return failed
 }
@@ -95,8 +102,11 @@ func (o *rollout) watches(s *mesh.Service, before map[string]mesh.Endpoint) []*t
 			once: s.Task.Restart.Condition != "", since: now, heard: now,
 		}
 		w.settled = w.existed && !o.updating
-		if w.existed || o.updating {
+		switch restart := s.Task.Restart; {
+		case w.existed || o.updating || restart.Condition == mesh.RestartNone:
 			w.crashes = 1
+		case restart.MaxAttempts > 0:
+			w.crashes = min(w.crashes, restart.MaxAttempts)
 		}
 		all = append(all, w)
 	}
@@ -200,7 +210,7 @@ func (w *taskWatch) tooLong(s *mesh.Service, t *mesh.TaskStatus, now time.Time) 
 	if t.State != w.state {
 		w.state, w.since = t.State, now
 	}
-	if now.Sub(w.since) < taskPatience {
+	if t.State == mesh.TaskPreparing || now.Sub(w.since) < taskPatience {
 		return nil
 	}
 	return w.failure(s, t, fmt.Sprintf("has been %s for %s", t.State, taskPatience))
@@ -238,6 +248,10 @@ func (o *rollout) awaitEnd(ctx context.Context, s *mesh.Service) error {
 	}
 	for {
 		said, now := o.askTasks(ctx, stopping), time.Now()
+		if ctx.Err() != nil {
+			done, of := s.Updated()
+			return &TasksError{Service: s.Name, Done: done, Of: of, Updating: true, Err: context.Cause(ctx)}
+		}
 		var failed []TaskFailure
 		stopping = slices.DeleteFunc(stopping, func(w *taskWatch) bool {
 			if err := said[w.node].err; err != nil {
@@ -265,7 +279,6 @@ func (o *rollout) awaitEnd(ctx context.Context, s *mesh.Service) error {
 		select {
 		case <-time.After(taskPoll):
 		case <-ctx.Done():
-			return &TasksError{Service: s.Name, Done: done, Of: of, Updating: true, Err: context.Cause(ctx)}
 		}
 	}
 }

@@ -2,7 +2,6 @@
 resource "routingmesh_service" "db" {
   cluster_id = routingmesh_cluster.main.id
   name       = "db"
-  networks   = { (routingmesh_network.backend.name) = {} }
   task = {
     image = "docker.io/library/postgres:17"
     env   = { POSTGRES_PASSWORD_FILE = "/run/secrets/pg" }
