@@ -8,8 +8,7 @@ trap 'rm -f "$schemas"' EXIT
 
 "$(command -v terraform || command -v tofu)" fmt -recursive examples
 "$(command -v terraform || command -v tofu)" fmt -recursive modules
-go run -C tools/modules .
-go test -count=1 ./internal/test/changesdocs -update
+go test -count=1 ./internal/test/moduledocs ./internal/test/changesdocs -update
 go run -C tools/monitoring . > "$schemas" && cat "$schemas" > examples/monitoring/dashboard.json
 go run -buildvcs=false ./internal/test/schemajson > "$schemas"
 docs() { go tool -modfile=tools/go.mod tfplugindocs "$1" --provider-name routingmesh --providers-schema "$schemas" "${@:2}"; }
