@@ -64,7 +64,7 @@ func (s *Snapshot) drifts() map[mesh.Ref][]string {
 // ofTask says that the warning is of a task that does not run, of a service of the record. It
 // is drift of that service: an apply waits for the task, and says what became of it.
 func (s *Snapshot) ofTask(w mesh.Warning) bool {
-	return s.Record != nil && w.Code == mesh.WarningCode(mesh.ProblemTask) && w.Object.Kind == mesh.KindService && s.Record.Has(w.Object)
+	return s.Record != nil && w.Code == mesh.WarnTask && w.Object.Kind == mesh.KindService && s.Record.Has(w.Object)
 }
 
 // unfinished says what of the service's tasks the record has yet to bring about, "" for nothing.

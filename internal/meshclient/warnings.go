@@ -125,7 +125,7 @@ func newWarnings(sent []answer, reach []Notice) map[string][]mesh.Warning {
 			continue
 		}
 		for _, w := range a.warnings {
-			if !a.warnedBefore(w) && !saidOf(reach, w) && (w.Code != mesh.WarningCode(mesh.ProblemTask) || w.Object.Kind != mesh.KindService) {
+			if !a.warnedBefore(w) && !saidOf(reach, w) && (w.Code != mesh.WarnTask || w.Object.Kind != mesh.KindService) {
 				fresh[a.node] = append(fresh[a.node], w)
 			}
 		}
