@@ -24,7 +24,7 @@ const fileName = "compose.yaml"
 var quiet = sync.OnceFunc(func() { logrus.SetOutput(io.Discard) })
 
 // load reads the text with the variables. It returns the attributes that are not among supported.
-func load(text, project string, variables map[string]string) (*types.Project, []loader.UnsupportedAttribute, error) {
+func load(ctx context.Context, text, project string, variables map[string]string) (*types.Project, []loader.UnsupportedAttribute, error) {
 	quiet()
 	if err := checkCycles(text); err != nil {
 		return nil, nil, err
@@ -43,7 +43,7 @@ func load(text, project string, variables map[string]string) (*types.Project, []
 		pure(o)
 		o.SkipInterpolation, o.SkipExtends, o.SkipValidation, o.SkipNormalization, o.SkipConsistencyCheck, o.SkipDefaultValues = true, true, true, true, true, true
 	}
-	model, err := loader.LoadModelWithContext(context.Background(), details, raw)
+	model, err := loader.LoadModelWithContext(ctx, details, raw)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +51,7 @@ func load(text, project string, variables map[string]string) (*types.Project, []
 		return nil, nil, err
 	}
 	var unsupported []loader.UnsupportedAttribute
-	p, err := loader.LoadWithContext(context.Background(), details, pure,
+	p, err := loader.LoadWithContext(ctx, details, pure,
 		loader.WithSupportedAttributes(supported(), func(found []loader.UnsupportedAttribute) { unsupported = found }))
 	return p, unsupported, err
 }

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,8 +12,8 @@ import (
 
 // Read turns the text of a Compose file into a stack of the project, whose variables have these values.
 // Services that a profile holds back are part of it. An error names the attribute.
-func Read(text, project string, variables map[string]string) (*Stack, error) {
-	p, unsupported, err := load(text, project, variables)
+func Read(ctx context.Context, text, project string, variables map[string]string) (*Stack, error) {
+	p, unsupported, err := load(ctx, text, project, variables)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (r *reader) alias(service, name string) string {
 func label(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 
 // reasons are what there is to do instead, by the attribute of a service.
-var reasons = map[string]string{
+var reasons = map[string]string{ //nolint:gosec // "secrets" is an attribute of Compose
 	"build":          "the nodes build no images; `image` has to be in a registry that they reach",
 	"depends_on":     "all services start at once, and restart until what they need answers",
 	"env_file":       "a function of Terraform reads no files; use `environment`, or the output of `docker compose config`",

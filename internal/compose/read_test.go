@@ -23,7 +23,7 @@ func TestRead_Golden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := Read(string(text), "shop", map[string]string{"TAG": "1.27"})
+			s, err := Read(t.Context(), string(text), "shop", map[string]string{"TAG": "1.27"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,7 @@ func TestRead_Refused(t *testing.T) {
 		"unknown network":        {"services: {web: {image: nginx, networks: [nowhere]}}", "nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := Read(test.text, "shop", nil)
+			s, err := Read(t.Context(), test.text, "shop", nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%+v, error %v, want one with %q", s, err, test.want)
 			}
@@ -80,7 +80,7 @@ func TestRead_EachAttribute(t *testing.T) {
 		"extra_hosts": "['a:1.2.3.4']", "ulimits": "{nofile: 1024}", "security_opt": "['no-new-privileges:true']", "tty": "true", "platform": "linux/amd64",
 		"network_mode": "host", "mac_address": "02:42:ac:11:65:43", "group_add": "[mail]", "userns_mode": "host", "oom_score_adj": "100", "volumes_from": "[other]",
 	} {
-		s, err := Read("services: {web: {image: nginx, "+attribute+": "+value+"}, other: {image: nginx}}", "shop", nil)
+		s, err := Read(t.Context(), "services: {web: {image: nginx, "+attribute+": "+value+"}, other: {image: nginx}}", "shop", nil)
 		if err != nil {
 			t.Errorf("%s: %v", attribute, err)
 			continue
@@ -102,7 +102,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add("services: {web: {image: nginx, ports: ['80'], deploy: {}, healthcheck: {}}}")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Read(text, "shop", map[string]string{"TAG": "1"})
+		s, err := Read(t.Context(), text, "shop", map[string]string{"TAG": "1"})
 		if err != nil {
 			return
 		}

@@ -58,7 +58,7 @@ func (r *reader) deploy(s types.ServiceConfig, ours *Service) {
 	}
 	ours.EndpointMode = text(d.EndpointMode)
 	if p := d.Placement; len(p.Constraints) > 0 || len(p.Preferences) > 0 || p.MaxReplicas > 0 {
-		ours.Placement = &Placement{Constraints: p.Constraints, MaxPerNode: positive(int64(p.MaxReplicas))} //nolint:gosec // a number of containers
+		ours.Placement = &Placement{Constraints: p.Constraints, MaxPerNode: positive(int64(p.MaxReplicas))}
 		for _, preference := range p.Preferences {
 			ours.Placement.Spread = append(ours.Placement.Spread, preference.Spread)
 		}
@@ -66,7 +66,7 @@ func (r *reader) deploy(s types.ServiceConfig, ours *Service) {
 	if u := d.UpdateConfig; u != nil {
 		ours.Update = &Update{Delay: span(&u.Delay), Order: text(u.Order), Monitor: span(&u.Monitor), FailureAction: text(u.FailureAction)}
 		if u.Parallelism != nil {
-			ours.Update.Parallelism = new(int64(*u.Parallelism)) //nolint:gosec // a number of containers
+			ours.Update.Parallelism = new(int64(*u.Parallelism))
 		}
 	}
 }
@@ -134,7 +134,7 @@ func restart(s types.ServiceConfig) (*Restart, error) {
 		p := d.RestartPolicy
 		r := &Restart{Condition: text(p.Condition), Delay: span(p.Delay)}
 		if p.MaxAttempts != nil {
-			r.MaxAttempts = positive(int64(*p.MaxAttempts)) //nolint:gosec // a number of attempts
+			r.MaxAttempts = positive(int64(*p.MaxAttempts))
 		}
 		return r, nil
 	}
@@ -153,7 +153,7 @@ func restart(s types.ServiceConfig) (*Restart, error) {
 			if err != nil {
 				return nil, fmt.Errorf("services.%s.restart: %q is not a number of attempts", s.Name, attempts)
 			}
-			r.MaxAttempts = positive(int64(n)) //nolint:gosec // 31 bits
+			r.MaxAttempts = positive(int64(n))
 		}
 		return r, nil
 	}
@@ -207,7 +207,7 @@ func healthCheck(h *types.HealthCheckConfig) *HealthCheck {
 	}
 	ours := &HealthCheck{Test: h.Test, Interval: span(h.Interval), Timeout: span(h.Timeout), StartPeriod: span(h.StartPeriod)}
 	if h.Retries != nil {
-		ours.Retries = positive(int64(*h.Retries)) //nolint:gosec // a number of attempts
+		ours.Retries = positive(int64(*h.Retries))
 	}
 	return ours
 }
@@ -228,7 +228,7 @@ func (r *reader) ports(s types.ServiceConfig, into map[string]Port) error {
 			if err != nil || n == 0 {
 				return fmt.Errorf("services.%s.ports: %q is not one port, 1–65535: for several, write LOW-HIGH:LOW-HIGH", s.Name, p.Published)
 			}
-			ours.PublishedPort = new(int64(n)) //nolint:gosec // 16 bits
+			ours.PublishedPort = new(int64(n))
 			at = fmt.Sprintf("%s/%d/%s", s.Name, n, ours.Protocol)
 		}
 		if p.HostIP != "" && p.HostIP != "0.0.0.0" {

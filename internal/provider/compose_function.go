@@ -54,7 +54,7 @@ func (composeFunction) Run(ctx context.Context, req function.RunRequest, resp *f
 		resp.Error = badArgument(1, "%w", err)
 		return
 	}
-	stack, err := compose.Read(text, project, env)
+	stack, err := compose.Read(ctx, text, project, env)
 	if err != nil {
 		resp.Error = badArgument(0, "%w", err)
 		return

@@ -95,6 +95,9 @@ func TestAccLabTasks(t *testing.T) {
 				answered("at first", 2)
 				broken("docker", docker)
 				broken("podman", podman)
+				for _, host := range []string{docker, podman} { // a task counts as one that keeps running after a minute
+					l.eventually("no task is warned of", host, `routingmesh-agent status --json | grep -c '"code": *"task"'; true`, func(out string) bool { return strings.TrimSpace(out) == "0" })
+				}
 			}, Config: l.tasks(2), ConfigPlanChecks: again},
 			{PreConfig: func() { l.asking(client) }, Config: l.tasks(3)},
 			{PreConfig: func() { answered("after a scale up", 3) }, Config: l.tasks(1)},

@@ -163,7 +163,7 @@ func (c *Control) negotiated(ctx context.Context) (v apiVersion, err error) {
 func (c *Control) forget(err error) {
 	r, refused := errors.AsType[*refusal](err)
 	_, gone := errors.AsType[syscall.Errno](err)
-	if !gone && !(refused && r.status == http.StatusBadRequest) {
+	if !gone && (!refused || r.status != http.StatusBadRequest) {
 		return
 	}
 	select {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,7 +222,7 @@ func frame(stream byte, text string) []byte {
 	head := make([]byte, 8)
 	head[0] = stream
 	binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
-	return append(head, text...)
+	return slices.Concat(head, []byte(text))
 }
 
 func TestDemultiplex(t *testing.T) {

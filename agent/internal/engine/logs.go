@@ -42,7 +42,7 @@ func (f *frames) Read(p []byte) (int, error) {
 		return f.r.Read(p)
 	}
 	n, err := f.r.Read(p[:min(uint64(len(p)), uint64(f.left))])
-	f.left -= uint32(n) //nolint:gosec // at most left
+	f.left -= uint32(n)
 	return n, err
 }
 

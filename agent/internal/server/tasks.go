@@ -49,7 +49,7 @@ func (s *Server) taskLogs(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if _, err := w.Write(text); err != nil {
+	if _, err := w.Write(text); err != nil { //nolint:gosec // text, and no browser asks
 		s.Log.Warn("cannot answer", "error", err)
 	}
 }

@@ -80,8 +80,8 @@ func TestCore_CrashLoop(t *testing.T) {
 	r := newRig(t, mesh.TaskRestart{})
 	r.up("run 0")
 	run := "run 0"
-	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
-		want *= time.Second
+	for _, seconds := range []int{5, 10, 20, 40, 80, 160, 300, 300} {
+		want := time.Duration(seconds) * time.Second
 		r.is(container("exited", run, code(3)), nothing, mesh.TaskFailed)
 		r.errorHas("exit code 3")
 		if !r.core.lines {

@@ -18,7 +18,7 @@ func endOf(pid int) <-chan struct{} {
 		_ = unix.Close(fd)
 		return nil
 	}
-	f := os.NewFile(uintptr(fd), "pidfd") //nolint:gosec // an fd is not negative
+	f := os.NewFile(uintptr(fd), "pidfd")
 	raw, err := f.SyscallConn()
 	if err != nil {
 		f.Close()
@@ -28,13 +28,13 @@ func endOf(pid int) <-chan struct{} {
 	go func() {
 		defer f.Close()
 		defer close(ended)
-		_ = raw.Read(func(fd uintptr) bool { return isReadable(int(fd)) }) //nolint:gosec // it was an int
+		_ = raw.Read(func(fd uintptr) bool { return isReadable(int(fd)) })
 	}()
 	return ended
 }
 
 // isReadable says that a pidfd's process has ended.
 func isReadable(fd int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // fds are small
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 	return err == nil && n > 0
 }
