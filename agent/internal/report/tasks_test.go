@@ -25,6 +25,7 @@ func TestTasks(t *testing.T) {
 		}
 	}
 	agenttest.Must(t, rec.PutService(s))
+	rec.Services["shop"].Endpoints = s.Endpoints // else they are where the scheduler puts them
 	st.Record = rec
 	slot := func(number, node string, state mesh.SlotState) mesh.Slot {
 		return mesh.Slot{Service: "shop", Endpoint: number, Node: node, Address: netip.MustParseAddr("10.255.0.128"), State: state}

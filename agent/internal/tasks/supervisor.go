@@ -27,6 +27,10 @@ import (
 // sweepEvery is how often containers are searched for that no task is.
 const sweepEvery = 20 * time.Second
 
+// lag is for how much longer a task that goes runs than its connections may last: another node may
+// have applied the record a little later.
+const lag = 3 * time.Second
+
 // Options are what a Supervisor works with.
 type Options struct {
 	// Root is a prefix of /run, /proc and root's home, for tests: "" is "/".
@@ -113,7 +117,7 @@ func (s *Supervisor) until(before *mesh.Record, w *worker, now time.Time) time.T
 		return time.Time{}
 	}
 	if service := before.Services[w.key.service]; service != nil {
-		return now.Add(service.Drain())
+		return now.Add(service.Drain() + lag)
 	}
 	return time.Time{}
 }
