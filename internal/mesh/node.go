@@ -8,12 +8,17 @@ import (
 )
 
 // PutNode joins or changes a node. A Block that is not set is allocated (and
-// written to n); a node that is already there keeps its own.
+// written to n); a node that is already there keeps its own. Tasks that may not stay on it
+// move, and global services get one on it.
 func (r *Record) PutNode(n *Node) error {
 	if !n.Address.IsValid() {
 		return n.addressMissing()
 	}
-	return r.PlanNode(n)
+	if err := r.PlanNode(n); err != nil {
+		return err
+	}
+	r.replaceTasks()
+	return nil
 }
 
 // PlanNode is PutNode for a record that is only planned: the address may be the zero one,
@@ -102,10 +107,13 @@ func (n *Node) addressTaken(other *Node) error {
 		Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
 }
 
-// RemoveNode takes a node out. Endpoints on it stay in their services and are
-// passed over: Terraform destroys a node before it updates the services that
-// named it, and their update then removes them.
-func (r *Record) RemoveNode(name string) { delete(r.Nodes, name) }
+// RemoveNode takes a node out. Its tasks move. Other endpoints on it stay in their services and
+// are passed over: Terraform destroys a node before it updates the services that named it, and
+// their update then removes them.
+func (r *Record) RemoveNode(name string) {
+	delete(r.Nodes, name)
+	r.replaceTasks()
+}
 
 func (r *Record) allocateBlock(n *Node) error {
 	used := make(map[netip.Prefix]bool, len(r.Nodes))

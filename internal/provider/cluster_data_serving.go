@@ -17,6 +17,9 @@ type serviceData struct {
 	EndpointMode    string                  `tfsdk:"endpoint_mode"`
 	VIPPorts        map[string]int64        `tfsdk:"vip_ports"`
 	VIP             *string                 `tfsdk:"vip"`
+	Image           *string                 `tfsdk:"image"`
+	Replicas        *int64                  `tfsdk:"replicas"`
+	Global          bool                    `tfsdk:"global"`
 	Endpoints       map[string]endpointData `tfsdk:"endpoints"`
 }
 
@@ -64,6 +67,8 @@ type endpointData struct {
 	Port      *int64         `tfsdk:"port"`
 	Weight    int64          `tfsdk:"weight"`
 	Container *containerData `tfsdk:"container"`
+	Task      *string        `tfsdk:"task"`
+	Image     *string        `tfsdk:"image"`
 	Addresses []string       `tfsdk:"addresses"`
 }
 
@@ -106,8 +111,18 @@ func serviceDataOf(r *mesh.Record, s *mesh.Service) serviceData {
 	if s.VIP.IsValid() {
 		d.VIP = new(s.VIP.String())
 	}
+	if s.Task != nil {
+		d.Image, d.Global = &s.Task.Image, s.Global
+	}
+	if s.Task != nil && !s.Global {
+		d.Replicas = new(int64(s.Replicas))
+	}
 	for key, e := range s.Endpoints {
-		d.Endpoints[key] = endpointDataOf(r, e)
+		endpoint := endpointDataOf(r, e)
+		if task := s.TaskOf(e); task != nil {
+			endpoint.Task, endpoint.Image = new(e.Task), &task.Image
+		}
+		d.Endpoints[key] = endpoint
 	}
 	return d
 }

@@ -136,3 +136,41 @@ func TestReadLeavesABrokenRecordAlone(t *testing.T) {
 		t.Errorf("%q, %v", data, err)
 	}
 }
+
+// TestCounters_VIPs: VIPs have counters as ports have, under the names of their endpoints, with what drains and what fails.
+func TestCounters_VIPs(t *testing.T) {
+	a, f := inspected(t)
+	rec := cluster(t, "u", "n1", "n2")
+	check(t, rec.PutNetwork(&mesh.Network{Name: "back"}))
+	in := map[string]mesh.Membership{"back": {}}
+	endpoints := map[string]mesh.Endpoint{"a": {Node: "n1"}, "b": {Node: "n2", Port: 81}}
+	key := mesh.PortKey{Port: 5432, Protocol: mesh.TCP}
+	check(t, rec.PutService(&mesh.Service{Name: "db", Endpoints: endpoints, Networks: in, VIPPorts: map[mesh.PortKey]uint16{key: 5432}}))
+	a.has(t, "n1", rec)
+	vip := rec.Services["db"].VIP
+	at := netip.AddrPortFrom
+	gone := at(rec.Nodes["n2"].HostAddress(), 99)
+	f.servers = []kernel.Server{
+		{Proto: mesh.TCP, Addr: at(vip, 5432), Traffic: mesh.Traffic{Connections: 9}, Destinations: []kernel.Destination{
+			{Addr: at(rec.Nodes["n1"].HostAddress(), 5432), Weight: 1, Active: 2, Traffic: mesh.Traffic{Connections: 3}}, {Addr: gone},
+		}},
+		{Proto: mesh.TCP, Addr: at(vip.Next(), 5432)}, // nobody's VIP
+	}
+	a.reconciler.draining = []mesh.Drain{
+		{Port: key, Service: "db", Endpoint: "port", Address: gone}, // of a published port with the same number
+		{Port: key, VIP: true, Service: "db", Endpoint: "old", Address: gone},
+	}
+	var c mesh.Counters
+	if code, refusal := a.call(t, "GET", mesh.PathCounters, "", &c); code != http.StatusOK {
+		t.Fatalf("%d %s", code, refusal.Text)
+	}
+	var got []string
+	for _, v := range c.VIPs {
+		for _, e := range v.Endpoints {
+			got = append(got, fmt.Sprint(v.Service, " ", v.Port, " ", v.Connections, " ", e.Endpoint, " ", e.Active, " ", e.Draining))
+		}
+	}
+	if want := "[db 5432/tcp 9 a 2 false db 5432/tcp 9 old 0 true]"; fmt.Sprint(got) != want || len(c.Ports) != 0 || len(c.VIPs) != 1 {
+		t.Errorf("got  %s, ports %+v\nwant %s", got, c.Ports, want)
+	}
+}
