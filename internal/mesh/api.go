@@ -151,8 +151,6 @@ const (
 	WarnContainers WarningCode = "containers"
 	// WarnNames: the members of networks do not find names, the cluster's or others.
 	WarnNames WarningCode = "names"
-	// WarnTask: a task of the node does not run, or does not keep running.
-	WarnTask WarningCode = "task"
 )
 
 // SortWarnings puts warnings into the order of Status.Warnings.

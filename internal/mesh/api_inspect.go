@@ -41,17 +41,6 @@ type PeerProbe struct {
 // kernel brings traffic up to date every 2 s; active and inactive are live.
 type Counters struct {
 	Ports []PortCounters `json:"ports"`
-	// VIPs are of services in networks, on nodes with a member of one of these.
-	VIPs []VIPCounters `json:"vips,omitempty"`
-}
-
-// VIPCounters counts a service's VIP on one node: connections of members that run there.
-type VIPCounters struct {
-	Service string `json:"service"`
-	// Port is zero for a VIP that leads to every port.
-	Port PortKey `json:"port,omitzero"`
-	Traffic
-	Endpoints []EndpointCounters `json:"endpoints"`
 }
 
 // PortCounters counts one published port on one node.
@@ -61,7 +50,7 @@ type PortCounters struct {
 	Endpoints []EndpointCounters `json:"endpoints"`
 }
 
-// EndpointCounters counts one destination of a published port or a VIP on one node.
+// EndpointCounters counts one destination of a published port on one node.
 type EndpointCounters struct {
 	// Endpoint is its name in the service, "" when the record has none such.
 	Endpoint string         `json:"endpoint"`

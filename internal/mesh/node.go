@@ -8,17 +8,12 @@ import (
 )
 
 // PutNode joins or changes a node. A Block that is not set is allocated (and
-// written to n); a node that is already there keeps its own. Tasks that may not stay on it
-// move, and global services get one on it.
+// written to n); a node that is already there keeps its own.
 func (r *Record) PutNode(n *Node) error {
 	if !n.Address.IsValid() {
 		return n.addressMissing()
 	}
-	if err := r.PlanNode(n); err != nil {
-		return err
-	}
-	r.replaceTasks()
-	return nil
+	return r.PlanNode(n)
 }
 
 // PlanNode is PutNode for a record that is only planned: the address may be the zero one,
@@ -107,13 +102,10 @@ func (n *Node) addressTaken(other *Node) error {
 		Detail: fmt.Sprintf("Node %s already has the underlay address %s.", other.Name, n.Address)}
 }
 
-// RemoveNode takes a node out. Its tasks move. Other endpoints on it stay in their services and
-// are passed over: Terraform destroys a node before it updates the services that named it, and
-// their update then removes them.
-func (r *Record) RemoveNode(name string) {
-	delete(r.Nodes, name)
-	r.replaceTasks()
-}
+// RemoveNode takes a node out. Endpoints on it stay in their services and are
+// passed over: Terraform destroys a node before it updates the services that
+// named it, and their update then removes them.
+func (r *Record) RemoveNode(name string) { delete(r.Nodes, name) }
 
 func (r *Record) allocateBlock(n *Node) error {
 	used := make(map[netip.Prefix]bool, len(r.Nodes))

@@ -56,9 +56,6 @@ const (
 	ProblemKernelUnread ProblemCode = "kernel-unread"
 	// ProblemRecordUnread: the record on disk cannot be read.
 	ProblemRecordUnread ProblemCode = "record-unread"
-	// ProblemTask: a task of the node fails again and again, or cannot be started. It is the
-	// task's own fault or the image's: no change is to blame for it, and none repairs it.
-	ProblemTask ProblemCode = "task"
 	// ProblemListener: the agent cannot listen on an address of the cluster's settings.
 	ProblemListener ProblemCode = "listener"
 )

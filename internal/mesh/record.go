@@ -191,18 +191,6 @@ type Service struct {
 	VIPPorts map[PortKey]uint16 `json:"vip_ports,omitempty"`
 	// VIP is the address that the service's name leads to, which PutService finds.
 	VIP netip.Addr `json:"vip,omitzero"`
-	// Task is what the agents run for the service, nil for one whose endpoints the user names.
-	Task *Task `json:"task,omitempty"`
-	// Previous is what tasks still run that an update has not come to, nil otherwise.
-	Previous *Task `json:"previous,omitempty"`
-	// Stopping are tasks that an update has stopped, and starts again when they have ended, by
-	// name: the node of each.
-	Stopping map[string]string `json:"stopping,omitempty"`
-	// Replicas is how many tasks there are to be; with Global there is one on each node instead.
-	Replicas  int           `json:"replicas,omitempty"`
-	Global    bool          `json:"global,omitempty"`
-	Placement *Placement    `json:"placement,omitempty"`
-	Update    *UpdatePolicy `json:"update,omitempty"`
 }
 
 // Endpoint is what answers on a node: a process that listens there, or containers.
@@ -218,11 +206,6 @@ type Endpoint struct {
 	// Slots are the places of the containers in the node's block (Node.SlotAddress), 0 for one
 	// that PutService is to find.
 	Slots []uint16 `json:"slots,omitempty"`
-	// Task is which task of the service this is, "1", "2", …, or its node's name in a global
-	// service; "" is an endpoint that the user names. Revision is that of what it runs. Its
-	// containers are those with TaskLabels, and it has one slot.
-	Task     string `json:"task,omitempty"`
-	Revision string `json:"revision,omitempty"`
 }
 
 // NewRecord returns the record of a cluster without nodes, at generation 0:

@@ -7,22 +7,8 @@ import (
 	"strings"
 )
 
-// PutService creates a service or changes it. The endpoints of one with a task are not those
-// of s: they follow from what there was (Place).
-func (r *Record) PutService(s *Service) error { return r.putService(s, true) }
-
-// PlanService is PutService for a record that is only planned: not all nodes may be in sight,
-// so that tasks without a node are left out.
-func (r *Record) PlanService(s *Service) error { return r.putService(s, false) }
-
-func (r *Record) putService(s *Service, everyTask bool) error {
-	if s.Task != nil {
-		placed, err := r.placeService(s, everyTask)
-		if err != nil {
-			return err
-		}
-		s = placed
-	}
+// PutService creates a service or changes its endpoints.
+func (r *Record) PutService(s *Service) error {
 	if err := s.check(map[process]string{}); err != nil {
 		return err
 	}
@@ -52,29 +38,6 @@ func (r *Record) putService(s *Service, everyTask bool) error {
 	return nil
 }
 
-// placeService returns the service with its tasks as endpoints.
-func (r *Record) placeService(s *Service, everyTask bool) (*Service, error) {
-	put := s.clone()
-	put.Endpoints, put.Previous, put.Stopping = map[string]Endpoint{}, nil, nil
-	if err := put.check(map[process]string{}); err != nil {
-		return nil, err
-	}
-	if r.Cluster.NodePrefixLength != 0 && r.Cluster.slots() == 0 {
-		return nil, s.fail("task", "A task is a container, and a node's block of the address pool is too small for those: /%d. "+
-			"A cluster with node_prefix_length = %d or less has room for them. It cannot be changed of a cluster that exists.", r.Cluster.NodePrefixLength, slotBits)
-	}
-	put.canonical()
-	put.Task.Names = len(put.Networks) > 0
-	before := r.succeed(put, r.Services[s.Name])
-	r.keepStopping(put)
-	var missing []string
-	put.Endpoints, missing = r.Place(put, before)
-	if everyTask {
-		return put, r.unplaced(put, put.Endpoints, missing)
-	}
-	return put, nil
-}
-
 func (s *Service) fail(attr, format string, args ...any) error {
 	return &Error{Object: ServiceRef(s.Name), Attribute: attr, Detail: fmt.Sprintf(format, args...)}
 }
@@ -96,9 +59,6 @@ func (s *Service) check(seen map[process]string) error {
 		return err
 	}
 	if err := s.checkNetworks(); err != nil {
-		return err
-	}
-	if err := s.checkTask(); err != nil {
 		return err
 	}
 	clear(seen)
@@ -125,7 +85,7 @@ func (s *Service) check(seen map[process]string) error {
 		}
 		seen[this] = key
 	}
-	return s.checkTaskEndpoints()
+	return nil
 }
 
 // maxEndpointName is that of a Linux file name.
@@ -143,16 +103,6 @@ func (s *Service) clone() *Service {
 		h := *s.HealthCheck
 		c.HealthCheck = &h
 	}
-	c.Task, c.Previous, c.Stopping = s.Task.clone(), s.Previous.clone(), maps.Clone(s.Stopping)
-	if s.Placement != nil {
-		p := *s.Placement
-		p.Constraints, p.Spread = slices.Clone(p.Constraints), slices.Clone(p.Spread)
-		c.Placement = &p
-	}
-	if s.Update != nil {
-		u := *s.Update
-		c.Update = &u
-	}
 	return &c
 }
 
@@ -169,7 +119,6 @@ func (s *Service) canonical() *Service {
 		}
 	}
 	s.canonicalNetworks()
-	s.canonicalTask()
 	return s
 }
 

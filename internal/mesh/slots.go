@@ -155,9 +155,6 @@ func (e Endpoint) SameAs(o Endpoint) bool {
 
 // HasContainers says that an endpoint of the service is a container.
 func (s *Service) HasContainers() bool {
-	if s.Task != nil {
-		return true
-	}
 	for _, e := range s.Endpoints {
 		if e.Container != nil {
 			return true

@@ -48,9 +48,6 @@ func (r *Record) Validate() error {
 			return err
 		}
 	}
-	if err := r.validateTasks(); err != nil {
-		return err
-	}
 	if err := r.validateSlots(); err != nil {
 		return err
 	}

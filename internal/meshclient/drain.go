@@ -2,7 +2,6 @@ package meshclient
 
 import (
 	"context"
-	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -28,14 +27,14 @@ type draining struct {
 	members       []*member // that drain something, whoever's it is
 }
 
-// portsDrained is drained for what a change took out of the ports that are asked for, a
-// published one or one of a VIP. A change that took out nothing waits for nobody.
+// portsDrained is drained for what a change took out of the ports that are
+// asked for. A change that took out nothing waits for nobody.
 func (c *Client) portsDrained(ctx context.Context, result *Result, of func(*mesh.PublishedPort) bool) {
 	if result == nil || result.draining == nil || len(result.draining.members) == 0 {
 		return
 	}
 	if out := result.draining.caused(of); len(out) > 0 {
-		c.drained(ctx, result, func(d mesh.Drain) bool { return out[destinationOf(d)] })
+		c.drained(ctx, result, func(d mesh.Drain) bool { return out[destination{d.Port, d.Address}] })
 	}
 }
 
@@ -162,44 +161,10 @@ func longestDrain(records ...*mesh.Record) time.Duration {
 	return longest
 }
 
-// frontend is a published port, or with the service's name a port of its VIP, zero for every port.
-type frontend struct {
-	vip  string
-	port mesh.PortKey
-}
-
-// destination is where a frontend leads.
+// destination is where a published port leads.
 type destination struct {
-	frontend
+	port    mesh.PortKey
 	address netip.AddrPort
-}
-
-func destinationOf(d mesh.Drain) destination {
-	f := frontend{port: d.Port}
-	if d.VIP {
-		f.vip = d.Service
-	}
-	return destination{f, d.Address}
-}
-
-// frontends are all that the record has, each as the published port that leads to the same.
-func frontends(r *mesh.Record) map[frontend]*mesh.PublishedPort {
-	all := map[frontend]*mesh.PublishedPort{}
-	for k, p := range r.Ports {
-		all[frontend{port: k}] = p
-	}
-	for name, s := range r.Services {
-		switch {
-		case !s.VIP.IsValid():
-		case !s.VIPByPort():
-			all[frontend{vip: name}] = &mesh.PublishedPort{Service: name, Last: math.MaxUint16}
-		default:
-			for k, target := range s.VIPPorts {
-				all[frontend{name, k}] = &mesh.PublishedPort{Service: name, Target: target, Protocol: k.Protocol}
-			}
-		}
-	}
-	return all
 }
 
 // caused lists what the commit took out of the ports that are asked for: what
@@ -209,14 +174,13 @@ func (d *draining) caused(of func(*mesh.PublishedPort) bool) map[destination]boo
 	if d == nil || d.before == nil {
 		return out
 	}
-	afterwards := frontends(d.after)
-	for f, p := range frontends(d.before) {
-		if after := afterwards[f]; after != nil && of(p) {
+	for k, p := range d.before.Ports {
+		if after := d.after.Ports[k]; after != nil && of(p) {
 			for address := range targets(d.before, p) {
-				out[destination{f, address}] = true
+				out[destination{k, address}] = true
 			}
 			for address := range targets(d.after, after) {
-				delete(out, destination{f, address})
+				delete(out, destination{k, address})
 			}
 		}
 	}

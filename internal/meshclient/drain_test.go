@@ -101,39 +101,6 @@ func TestChangesWaitForWhatTheyDrain(t *testing.T) {
 	}
 }
 
-// TestDrains_VIP: what a VIP does not lead to any more is waited for as what a published port does not.
-func TestDrains_VIP(t *testing.T) {
-	t.Parallel()
-	key := mesh.PortKey{Port: 5432, Protocol: mesh.TCP}
-	db := func(endpoints ...string) mesh.Service {
-		s := slow(endpoints...)
-		s.Name, s.Networks, s.VIPPorts = "db", map[string]mesh.Membership{"back": {}}, map[mesh.PortKey]uint16{key: 5432}
-		return s
-	}
-	f, c := cluster(t, three)
-	must(t)(c.PutNetwork(deadline(t), "demo", mesh.Network{Name: "back"}, true))
-	must(t)(c.PutService(deadline(t), "demo", db("n1", "n2"), true))
-	n1 := f.Node("n1")
-	n2 := n1.Record().Nodes["n2"]
-	d := mesh.Drain{
-		Port: key, VIP: true, Service: "db", Endpoint: "on-n2", Node: "n2",
-		Address: netip.AddrPortFrom(n2.HostAddress(), 5432), Active: 1, RemainingMillis: 60_000,
-	}
-	// A published port with the number of the VIP's, of before.
-	other := d
-	other.VIP = false
-	n1.SetDrains(mesh.Drains{Drains: []mesh.Drain{d, other}}, 0)
-	f.ResetRequests()
-	it := begin(func() (*meshclient.Result, error) { return c.PutService(deadline(t), "demo", db("n1"), false) })
-	eventually(t, "looks at the drains", func() bool { return n1.Count(mesh.PathDrains) > 1 || it.over() })
-	if it.over() {
-		t.Error("the change was over while the VIP had a connection to what it took out")
-	}
-	n1.SetDrains(mesh.Drains{Drains: []mesh.Drain{other}}, 0)
-	<-it.done
-	must(t)(it.result, it.err)
-}
-
 // TestDrainsOfOthers: what an earlier change drains is not this one's to wait for.
 func TestDrainsOfOthers(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package meshclient
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,42 +43,11 @@ func (s *Snapshot) drifts() map[mesh.Ref][]string {
 				all[self] = append(all[self], text)
 			}
 		}
-		for _, w := range v.Status.Warnings {
-			if s.ofTask(w) {
-				all[w.Object] = append(all[w.Object], who+prose.Sentence(w.Text))
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Record.Services)) {
-		if text := s.unfinished(s.Record.Services[name]); text != "" {
-			all[mesh.ServiceRef(name)] = append(all[mesh.ServiceRef(name)], text)
-		}
 	}
 	if found := slices.Concat(all[mesh.ClusterRef], s.keepers(s.hash), s.Warnings); len(found) > 0 {
 		all[mesh.ClusterRef] = found
 	}
 	return all
-}
-
-// ofTask says that the warning is of a task that does not run, of a service of the record. It
-// is drift of that service: an apply waits for the task, and says what became of it.
-func (s *Snapshot) ofTask(w mesh.Warning) bool {
-	return s.Record != nil && w.Code == mesh.WarnTask && w.Object.Kind == mesh.KindService && s.Record.Has(w.Object)
-}
-
-// unfinished says what of the service's tasks the record has yet to bring about, "" for nothing.
-func (s *Snapshot) unfinished(service *mesh.Service) string {
-	if service.Task == nil {
-		return ""
-	}
-	if err, ok := errors.AsType[*mesh.Error](s.Record.Unplaced(service)); ok {
-		return fmt.Sprintf("service %s: %s", service.Name, err.Detail)
-	}
-	if service.Previous == nil {
-		return ""
-	}
-	done, of := service.Updated()
-	return fmt.Sprintf("service %s: its update is not finished, %d of %d tasks are updated; the next apply goes on with it.", service.Name, done, of)
 }
 
 // reports lists what the agent of the node ("" for a host that is none) reports

@@ -80,13 +80,13 @@ func repairs(snap *Snapshot, ops []*operation, members []*member) (errands []*er
 	return errands, broken
 }
 
-// reportsOn lists what the member reported about the operation's objects, and could repair.
+// reportsOn lists what the member reported about the operation's objects.
 func (s *Snapshot) reportsOn(op *operation, m *member) []mesh.Problem {
 	var found []mesh.Problem
 	for _, o := range op.objects {
 		found = append(found, s.reports(m.node, m.view.Status, o)...)
 	}
-	return slices.DeleteFunc(found, func(p mesh.Problem) bool { return p.Code == mesh.ProblemTask })
+	return found
 }
 
 // unrepaired is what the operation asked for in vain.
@@ -103,7 +103,7 @@ func unrepaired(snap *Snapshot, op *operation, errands []*errand) []NodeProblem 
 			continue
 		}
 		for _, p := range e.left {
-			if p.Code != mesh.ProblemTask && slices.ContainsFunc(asked, func(a mesh.Problem) bool { return a.Object == p.Object }) {
+			if slices.ContainsFunc(asked, func(a mesh.Problem) bool { return a.Object == p.Object }) {
 				problems = append(problems, NodeProblem{e.name(), p})
 			}
 		}

@@ -224,9 +224,6 @@ func (r *commitRun) deliver(p *proposal, sent []answer, reach []Notice) {
 			continue
 		}
 		for _, problem := range a.problems {
-			if problem.Code == mesh.ProblemTask {
-				continue // whoever waits for the task says it
-			}
 			owners := p.owners(a.member, problem)
 			for _, op := range owners {
 				blame(op, NodeProblem{a.name(), problem})

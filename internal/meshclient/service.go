@@ -9,9 +9,7 @@ import (
 
 // PutService creates or changes a service. With create it is an *mesh.Error
 // that there already is one of the name. It returns when nothing leads any more
-// to the endpoints that were taken out, or Result.Warnings says what does. Of a
-// service with a task it makes the commits of the update, too, and returns when
-// the tasks run; else it is a *TasksError.
+// to the endpoints that were taken out, or Result.Warnings says what does.
 func (c *Client) PutService(ctx context.Context, cluster string, s mesh.Service, create bool) (*Result, error) {
 	return c.afterRemoval(ctx, func() (*Result, error) { return c.putService(ctx, cluster, s, create) })
 }
@@ -22,7 +20,6 @@ func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service,
 	if !create { // it may leave names in a network that another service waits for
 		left = c.removals.attempt(object, "")
 	}
-	var before *mesh.Service
 	result, err := c.queue.submit(ctx, &operation{
 		objects: []mesh.Ref{object},
 		apply: func(r *mesh.Record) error {
@@ -33,16 +30,12 @@ func (c *Client) putService(ctx context.Context, cluster string, s mesh.Service,
 				return exists(object, "name", "service", mesh.ServiceID(cluster, s.Name))
 			}
 			copied := s
-			before = r.Services[s.Name]
 			return r.PutService(&copied)
 		},
 	})
 	left(err == nil)
-	o := &rollout{Client: c, cluster: cluster, service: s.Name, results: []*Result{result}}
-	if err == nil && s.Task != nil {
-		err = o.run(ctx, before)
-	}
-	return o.result(ctx), err
+	c.portsDrained(ctx, result, func(p *mesh.PublishedPort) bool { return p.Service == s.Name })
+	return result, err
 }
 
 // RemoveService removes a service; one that is not there is no error.

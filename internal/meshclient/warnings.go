@@ -40,12 +40,11 @@ func (s *Snapshot) TrafficWarnings() []Warning {
 		if v.Status == nil {
 			continue
 		}
-		said := slices.DeleteFunc(slices.Clone(v.Status.Warnings), s.ofTask)
 		if v.Status.SelfTest == nil { // an agent that tests nothing by itself
-			by[name] = s.reachable(said)
+			by[name] = s.reachable(v.Status.Warnings)
 			continue
 		}
-		by[name] = slices.DeleteFunc(said, func(w mesh.Warning) bool { return w.Code == mesh.WarnOverlay })
+		by[name] = slices.DeleteFunc(slices.Clone(v.Status.Warnings), func(w mesh.Warning) bool { return w.Code == mesh.WarnOverlay })
 	}
 	return groupWarnings(by)
 }
@@ -125,7 +124,7 @@ func newWarnings(sent []answer, reach []Notice) map[string][]mesh.Warning {
 			continue
 		}
 		for _, w := range a.warnings {
-			if !a.warnedBefore(w) && !saidOf(reach, w) && (w.Code != mesh.WarnTask || w.Object.Kind != mesh.KindService) {
+			if !a.warnedBefore(w) && !saidOf(reach, w) {
 				fresh[a.node] = append(fresh[a.node], w)
 			}
 		}

@@ -17,9 +17,6 @@ type serviceData struct {
 	EndpointMode    string                  `tfsdk:"endpoint_mode"`
 	VIPPorts        map[string]int64        `tfsdk:"vip_ports"`
 	VIP             *string                 `tfsdk:"vip"`
-	Image           *string                 `tfsdk:"image"`
-	Replicas        *int64                  `tfsdk:"replicas"`
-	Global          bool                    `tfsdk:"global"`
 	Endpoints       map[string]endpointData `tfsdk:"endpoints"`
 }
 
@@ -67,8 +64,6 @@ type endpointData struct {
 	Port      *int64         `tfsdk:"port"`
 	Weight    int64          `tfsdk:"weight"`
 	Container *containerData `tfsdk:"container"`
-	Task      *string        `tfsdk:"task"`
-	Image     *string        `tfsdk:"image"`
 	Addresses []string       `tfsdk:"addresses"`
 }
 
@@ -111,18 +106,8 @@ func serviceDataOf(r *mesh.Record, s *mesh.Service) serviceData {
 	if s.VIP.IsValid() {
 		d.VIP = new(s.VIP.String())
 	}
-	if s.Task != nil {
-		d.Image, d.Global = &s.Task.Image, s.Global
-	}
-	if s.Task != nil && !s.Global {
-		d.Replicas = new(int64(s.Replicas))
-	}
 	for key, e := range s.Endpoints {
-		endpoint := endpointDataOf(r, e)
-		if task := s.TaskOf(e); task != nil {
-			endpoint.Task, endpoint.Image = new(e.Task), &task.Image
-		}
-		d.Endpoints[key] = endpoint
+		d.Endpoints[key] = endpointDataOf(r, e)
 	}
 	return d
 }

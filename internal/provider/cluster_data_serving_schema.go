@@ -37,11 +37,8 @@ func serviceDataSchema() map[string]schema.Attribute {
 		"endpoint_mode": readText("What its name leads to in its networks: `vip` or `dnsrr`."),
 		"vip_ports":     schema.MapAttribute{ElementType: types.Int64Type, Computed: true, MarkdownDescription: "Ports of its VIP, and the ports of the endpoints that they lead to; empty for all."},
 		"vip":           readText("Its virtual IP. Null for a service in no network, and with `dnsrr`."),
-		"image":         readText("Image that its tasks run, or are being updated to. Null for a service without a task."),
-		"replicas":      readNumber("How many tasks it is to have. Null without a task, and where it is global."),
-		"global":        schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it has one task on each node that fits."},
 		"endpoints": schema.MapNestedAttribute{
-			Computed: true, MarkdownDescription: "The endpoints of the service, by their names in it. Of a service with a task they are its tasks; one that is being updated may be there twice.",
+			Computed: true, MarkdownDescription: "The endpoints of the service, by their names in it.",
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"node":   readText("Node on which the process listens, or the containers run."),
 				"port":   readNumber("Port on which it listens, null where it is the published port's `target_port`."),
@@ -53,8 +50,6 @@ func serviceDataSchema() map[string]schema.Attribute {
 						"labels": schema.MapAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Labels that the containers have. Null where the name tells."},
 					},
 				},
-				"task":      readText("Task of the service that it is: its number, or its node's name in a global service. Null for an endpoint that the configuration names."),
-				"image":     readText("Image that the task runs. Null for an endpoint that is no task."),
 				"addresses": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Its overlay addresses: the node's own for a process, one for each slot of containers. Empty where its node has left."},
 			}},
 		},

@@ -42,10 +42,7 @@ func addError(diags *diag.Diagnostics, s subject, err error) {
 	}
 	var broken *mesh.Error
 	var problems *meshclient.ProblemsError
-	var tasks *meshclient.TasksError
 	switch {
-	case errors.As(err, &tasks):
-		s.add(diags, mesh.ServiceRef(tasks.Service), "task", tasksSummary(tasks), tasks.Error())
 	case errors.As(err, &broken):
 		s.add(diags, broken.Object, broken.Attribute, ruleSummary(broken), broken.Detail)
 	case errors.As(err, &problems):
@@ -54,16 +51,6 @@ func addError(diags *diag.Diagnostics, s subject, err error) {
 		summary, detail := explain(err)
 		s.add(diags, mesh.Ref{}, "", summary, detail)
 	}
-}
-
-func tasksSummary(e *meshclient.TasksError) string {
-	switch {
-	case e.RolledBack:
-		return "Update rolled back"
-	case e.Updating:
-		return "Update not finished"
-	}
-	return "Tasks do not run"
 }
 
 // add points at the attribute where it is one of this resource.

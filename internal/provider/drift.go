@@ -48,9 +48,6 @@ func driftOf(snap *meshclient.Snapshot, o mesh.Ref) types.List { return driftLis
 
 // leftUndone is the drift after a change: what err says is missing.
 func leftUndone(err error) types.List {
-	if tasks, ok := errors.AsType[*meshclient.TasksError](err); ok {
-		return driftList(tasks.Sentences())
-	}
 	if problems, ok := errors.AsType[*meshclient.ProblemsError](err); ok {
 		return driftList(sentences(problems))
 	}

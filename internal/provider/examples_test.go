@@ -16,7 +16,6 @@ func TestExamplesAreValid(t *testing.T) {
 		"the guide on serving, and functions": {"guides/serving/*.tf", "functions/*/function.tf", "data-sources/routingmesh_nodes/*.tf"},
 		"a cluster":                           {"resources/routingmesh_cluster/resource.tf"},
 		"the guide on networks":               {"guides/serving/mesh.tf", "guides/networks/*.tf"},
-		"the guide on tasks":                  {"guides/serving/mesh.tf", "guides/tasks/*.tf"},
 		"the others": {"resources/routingmesh_node/resource.tf", "resources/routingmesh_service/resource.tf", "resources/routingmesh_published_port/resource.tf",
 			"resources/routingmesh_network/resource.tf",
 			"data-sources/routingmesh_cluster/*.tf"},

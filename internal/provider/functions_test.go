@@ -134,25 +134,6 @@ func TestParseID(t *testing.T) {
 	}
 }
 
-func TestCompose(t *testing.T) {
-	t.Parallel()
-	env := types.MapValueMust(types.StringType, map[string]attr.Value{"TAG": types.StringValue("1")})
-	v, failed := call(t, newCompose(), types.StringValue("services: {web: {image: 'nginx:${TAG}', ports: ['80'], init: true}}"), types.StringValue("shop"), env)
-	if failed != nil {
-		t.Fatal(failed)
-	}
-	for _, want := range []string{`"image":"nginx:1"`, `"name":"shop-web"`, `"published_port":<null>`, `"unsupported":["services.web.init"]`, `"networks":{"shop-default":{"name":"shop-default"}}`} {
-		if !strings.Contains(v.String(), want) {
-			t.Errorf("no %s in %s", want, v)
-		}
-	}
-	for project, text := range map[string]string{"Shop": "services: {web: {image: nginx}}", "shop": "services: {web: {}}"} {
-		if v, failed := call(t, newCompose(), types.StringValue(text), types.StringValue(project), env); failed == nil {
-			t.Errorf("project %q, %s: %v", project, text, v)
-		}
-	}
-}
-
 // TestFunctionsInTerraform calls all of them once, in a configuration that has no
 // provider block, and shows what a wrong argument looks like.
 func TestFunctionsInTerraform(t *testing.T) {
@@ -163,7 +144,6 @@ func TestFunctionsInTerraform(t *testing.T) {
 variable "address" { default = "192.168.200.10" }
 output "id" { value = provider::routingmesh::parse_id("demo/web/8080/tcp") }
 output "haproxy" { value = provider::routingmesh::haproxy_backend("web", 8080, { n1 = var.address, n2 = "n2.example.com" }, ":10256") }
-output "compose" { value = provider::routingmesh::compose("services: {web: {image: nginx}}", "shop", {}).services["web"].name }
 output "nginx" { value = provider::routingmesh::nginx_upstream("web", 8080, { n1 = var.address }, "") }
 `)
 	w.apply()

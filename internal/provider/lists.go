@@ -41,9 +41,7 @@ func newServiceList() fwlist.ListResource {
 	return &listing[serviceModel]{kind: "service", what: "the services of the cluster", find: func(_ context.Context, q *query) []listed[serviceModel] {
 		return members(q.cluster(), q.snap.Record.Services, mesh.ServiceID, func(ctx context.Context, m *serviceModel, s *mesh.Service) diag.Diagnostics {
 			m.Drift = driftOf(q.snap, mesh.ServiceRef(s.Name))
-			diags := m.fromMesh(ctx, q.cluster(), s)
-			m.Tasks = tasksOf(ctx, q.snap.Record, s.Name, &diags)
-			return diags
+			return m.fromMesh(ctx, q.cluster(), s)
 		})
 	}}
 }

@@ -70,9 +70,6 @@ func sentences(problems *meshclient.ProblemsError) []string {
 // committed tells whether the change is in the record in spite of err: then
 // what was created is in the state, too. Every other error comes before.
 func committed(err error) bool {
-	if tasks, ok := errors.AsType[*meshclient.TasksError](err); ok {
-		return !tasks.RolledBack
-	}
 	var problems *meshclient.ProblemsError
 	return errors.As(err, &problems) && problems.Committed
 }

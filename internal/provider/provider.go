@@ -110,5 +110,5 @@ func (p *meshProvider) DataSources(context.Context) []func() datasource.DataSour
 }
 
 func (p *meshProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{newParseID, newCompose, newHAProxyBackend, newNginxUpstream}
+	return []func() function.Function{newParseID, newHAProxyBackend, newNginxUpstream}
 }

@@ -27,12 +27,6 @@ type serviceModel struct {
 	EndpointMode    types.String         `tfsdk:"endpoint_mode"`
 	VIPPorts        types.Map            `tfsdk:"vip_ports"`
 	VIP             types.String         `tfsdk:"vip"`
-	Task            types.Object         `tfsdk:"task"`
-	Replicas        types.Int64          `tfsdk:"replicas"`
-	Global          types.Bool           `tfsdk:"global"`
-	Placement       types.Object         `tfsdk:"placement"`
-	Update          types.Object         `tfsdk:"update"`
-	Tasks           types.Map            `tfsdk:"tasks"`
 	Drift           types.List           `tfsdk:"drift"`
 	Timeouts        timeouts.Value       `tfsdk:"timeouts"`
 }
@@ -68,7 +62,6 @@ func (m *serviceModel) toMesh(ctx context.Context) (mesh.Service, diag.Diagnosti
 		DrainSeconds: int(durationOr(m.DrainTimeout, mesh.DefaultDrain) / time.Second),
 	}
 	m.networksToMesh(ctx, &s, &diags)
-	m.taskToMesh(ctx, &s, &diags)
 	for key, v := range m.Endpoints.Elements() {
 		object, ok := v.(types.Object)
 		if !ok || object.IsUnknown() || object.IsNull() {
@@ -121,9 +114,6 @@ func (m *serviceModel) fromMesh(ctx context.Context, cluster string, s *mesh.Ser
 		endpoints[key], ds = endpointModelOf(ctx, e)
 		diags.Append(ds...)
 	}
-	if s.Task != nil {
-		endpoints = nil // they are its tasks
-	}
 	m.Scheduler, m.DrainTimeout = types.StringValue(s.SchedulerName()), durationValue(s.Drain())
 	m.Endpoints, ds = types.MapValueFrom(ctx, endpointType, endpoints)
 	diags.Append(ds...)
@@ -131,7 +121,6 @@ func (m *serviceModel) fromMesh(ctx context.Context, cluster string, s *mesh.Ser
 	diags.Append(ds...)
 	m.HealthCheck, ds = types.ObjectValueFrom(ctx, healthCheckTypes, healthCheckModelOf(s.HealthCheck))
 	diags.Append(ds...)
-	diags.Append(m.taskFromMesh(ctx, s)...)
 	return append(diags, m.networksFromMesh(ctx, s)...)
 }
 
@@ -154,5 +143,5 @@ func endpointModelOf(ctx context.Context, e mesh.Endpoint) (endpointModel, diag.
 func (m *serviceModel) sameService(o *serviceModel) bool {
 	return m.Endpoints.Equal(o.Endpoints) && m.Scheduler.Equal(o.Scheduler) && m.SessionAffinity.Equal(o.SessionAffinity) &&
 		m.HealthCheck.Equal(o.HealthCheck) && m.DrainTimeout.Equal(o.DrainTimeout) &&
-		m.Networks.Equal(o.Networks) && m.EndpointMode.Equal(o.EndpointMode) && m.VIPPorts.Equal(o.VIPPorts) && m.sameTasks(o)
+		m.Networks.Equal(o.Networks) && m.EndpointMode.Equal(o.EndpointMode) && m.VIPPorts.Equal(o.VIPPorts)
 }

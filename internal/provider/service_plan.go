@@ -32,7 +32,6 @@ func (r *serviceResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		walk.leave(oldCluster, mesh.ServiceRef(oldName))
 	}
 	r.planVIP(ctx, &plan, req, resp)
-	r.planTasks(ctx, &plan, req, resp)
 	if plan.ClusterID.IsUnknown() || plan.Name.IsUnknown() {
 		return
 	}
@@ -42,7 +41,7 @@ func (r *serviceResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 
 	s, diags := plan.toMesh(ctx)
 	resp.Diagnostics.Append(diags...)
-	plan.assumeUnknown(ctx, &s)
+	plan.assumeUnknown(&s)
 	warnings, err := walk.planService(cluster, instance, s)
 	addError(&resp.Diagnostics, serviceSubject("", id), err)
 	for _, w := range warnings {
@@ -68,28 +67,8 @@ func (r *serviceResource) planVIP(ctx context.Context, plan *serviceModel, req r
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("vip"), vip)...)
 }
 
-// planTasks plans where the tasks are: where they were, unless some are to start, stop or move.
-func (r *serviceResource) planTasks(ctx context.Context, plan *serviceModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	tasks := types.MapUnknown(taskPlaceType)
-	switch {
-	case plan.Task.IsUnknown():
-	case plan.Task.IsNull():
-		tasks = types.MapNull(taskPlaceType)
-	case !req.State.Raw.IsNull():
-		var state serviceModel
-		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-		if plan.sameTasks(&state) && !plan.Drift.IsUnknown() && !state.Tasks.IsNull() {
-			tasks = state.Tasks
-		}
-	}
-	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("tasks"), tasks)...)
-}
-
 // assumeUnknown fills in what is not known yet, so that it is not what fails.
-func (m *serviceModel) assumeUnknown(ctx context.Context, s *mesh.Service) {
-	if !m.Task.IsNull() && !fullyKnown(ctx, m.Task) {
-		s.Task, s.Endpoints = &mesh.Task{Image: "unknown"}, map[string]mesh.Endpoint{}
-	}
+func (m *serviceModel) assumeUnknown(s *mesh.Service) {
 	switch {
 	case m.Networks.IsUnknown():
 		s.EndpointMode, s.VIPPorts = mesh.EndpointVIP, nil
@@ -127,14 +106,11 @@ func (w *walk) planService(cluster, instance string, s mesh.Service) (warnings [
 	if w.unseen(c, mesh.KindNetwork) {
 		r.Networks = withNetworksOf(r.Networks, &s)
 	}
-	if err := r.PlanService(&s); err != nil {
+	if err := r.PutService(&s); err != nil {
 		return nil, err
 	}
 	if c.planned.Addressing = r.Addressing; c.observed == nil {
 		return nil, nil
-	}
-	if unplaced, ok := errors.AsType[*mesh.Error](r.Unplaced(r.Services[s.Name])); ok && !w.unseen(c, mesh.KindNode) {
-		warnings = append(warnings, planWarning{unplaced.Attribute, unplaced.Summary, unplaced.Detail})
 	}
 	if text := c.nameInUse(r, &s); text != "" {
 		warnings = append(warnings, planWarning{"networks", "Name is in use in the network", text})

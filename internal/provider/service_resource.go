@@ -33,8 +33,7 @@ func (r *serviceResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 func serviceSubject(doing, id string) subject {
 	_, name, _ := mesh.SplitID(id)
 	return subject{doing: doing, what: "the service " + id, object: mesh.ServiceRef(name),
-		attributes: []string{"cluster_id", "name", "endpoints", "scheduler", "session_affinity", "health_check", "drain_timeout", "networks", "endpoint_mode", "vip_ports",
-			"task", "replicas", "global", "placement", "update"}}
+		attributes: []string{"cluster_id", "name", "endpoints", "scheduler", "session_affinity", "health_check", "drain_timeout", "networks", "endpoint_mode", "vip_ports"}}
 }
 
 func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -52,7 +51,6 @@ func (r *serviceResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	plan.ID, plan.Drift = types.StringValue(id), leftUndone(err)
 	plan.givenVIP(recordOf(res))
-	plan.givenTasks(ctx, recordOf(res), &resp.Diagnostics)
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, recordOf(res))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, memberIdentityOf(id))...)
@@ -96,7 +94,6 @@ func (r *serviceResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	resp.Diagnostics.Append(state.fromMesh(ctx, cluster, snap.Record.Services[name])...)
-	state.Tasks = tasksOf(ctx, snap.Record, name, &resp.Diagnostics)
 	state.Drift = driftOf(snap, mesh.ServiceRef(name))
 	resp.Diagnostics.Append(r.note(ctx, resp.Private, snap.Record)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -122,10 +119,8 @@ func (r *serviceResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 		plan.Drift = leftUndone(err)
 		plan.givenVIP(recordOf(res))
-		plan.givenTasks(ctx, recordOf(res), &resp.Diagnostics)
 	}
 	plan.givenVIP(nil)
-	plan.givenTasks(ctx, nil, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -142,11 +137,7 @@ func (r *serviceResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if err == nil {
 		cluster, name, _ := mesh.SplitID(state.ID.ValueString())
 		r.know(ctx, cluster, req.Private)
-		// Terraform does not give the private state of a resource that is tainted (a creation whose
-		// tasks have failed): the creation that follows takes in keys at first sight, too.
-		if keys, _ := req.Private.GetKey(ctx, hostKeysKey); keys != nil {
-			r.holdToKnown()
-		}
+		r.holdToKnown()
 		res, err = client.RemoveService(ctx, cluster, name)
 	}
 	addError(&resp.Diagnostics, serviceSubject("destroying", state.ID.ValueString()), err)

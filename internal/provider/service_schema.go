@@ -35,10 +35,10 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			},
 			"endpoints": schema.MapNestedAttribute{
-				Optional: true,
-				MarkdownDescription: "The endpoints, by a name of your choice each; may be empty. Exactly one of `endpoints` and `task`. New connections are balanced over them as `scheduler` says. " +
+				Required: true,
+				MarkdownDescription: "The endpoints, by a name of your choice each; may be empty. New connections are balanced over them as `scheduler` says. " +
 					"Changed in place, one endpoint at a time: the others keep their connections. The apply waits until one that is removed has none any more, `drain_timeout` at most.",
-				Validators: []validator.Map{mapvalidator.ExactlyOneOf(path.MatchRoot("task")), mapvalidator.NoNullValues(), mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
+				Validators: []validator.Map{mapvalidator.NoNullValues(), mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"node": schema.StringAttribute{
 						Required:            true,
@@ -79,14 +79,8 @@ func (r *serviceResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				Computed:            true,
 				MarkdownDescription: "Virtual IP of the service in its networks, the same on every node. It stays until the service leaves its last network or gets `endpoint_mode = \"dnsrr\"`. Null for those.",
 			},
-			"task":      taskAttribute(),
-			"replicas":  replicasAttribute(),
-			"global":    globalAttribute(),
-			"placement": placementAttribute(),
-			"update":    updateAttribute(),
-			"tasks":     tasksAttribute(),
-			"drift":     driftAttribute("What the nodes lack of the service itself (what they lack for its endpoints is drift of its published ports)"),
-			"timeouts":  timeoutsAttribute(ctx),
+			"drift":    driftAttribute("What the nodes lack of the service itself (what they lack for its endpoints is drift of its published ports)"),
+			"timeouts": timeoutsAttribute(ctx),
 		},
 	}
 }

@@ -120,11 +120,11 @@ func TestHealthInTheDataSource(t *testing.T) {
 	same(t, "drift", it["drift"], []string{})
 	same(t, "the settings' health_address", it["settings"].(values)["health_address"], ":10256")
 	same(t, "the service", it["services"].(values)["web"], values{
-		"scheduler": "wlc", "image": nil, "replicas": nil, "global": false, "drain_timeout": "1m", "networks": values{}, "endpoint_mode": "vip", "vip_ports": values{}, "vip": nil, "session_affinity": values{"timeout": "10m", "netmask": 32},
+		"scheduler": "wlc", "drain_timeout": "1m", "networks": values{}, "endpoint_mode": "vip", "vip_ports": values{}, "vip": nil, "session_affinity": values{"timeout": "10m", "netmask": 32},
 		"health_check": values{"type": "http", "port": nil, "path": "/", "host": nil, "expected_status": "200-399", "interval": "1s", "timeout": "1s", "rise": 2, "fall": 3, "on_unhealthy": "drain"},
 		"endpoints": values{
-			"a": values{"node": "n1", "port": nil, "weight": 7, "container": nil, "image": nil, "task": nil, "addresses": []any{address("n1").Addr().String()}},
-			"b": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "image": nil, "task": nil, "addresses": []any{address("n2").Addr().String()}},
+			"a": values{"node": "n1", "port": nil, "weight": 7, "container": nil, "addresses": []any{address("n1").Addr().String()}},
+			"b": values{"node": "n2", "port": nil, "weight": 1, "container": nil, "addresses": []any{address("n2").Addr().String()}},
 		},
 	})
 	seen := func(weight int, health, reason any, draining bool, active int) values {

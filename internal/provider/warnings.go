@@ -108,8 +108,6 @@ func trafficSummary(w meshclient.Warning) string {
 		return "Endpoints have no container on " + at
 	case mesh.WarnNames:
 		return "Members of networks do not find names on " + at
-	case mesh.WarnTask:
-		return "Tasks do not run on " + at
 	}
 	return "Traffic may not flow on " + at
 }

@@ -63,8 +63,8 @@ resource "routingmesh_service" "this" {
 
   cluster_id = routingmesh_cluster.this.id
   name       = each.key
-  # By reference, so that Terraform makes a node before its endpoints, and all nodes before tasks.
-  endpoints = each.value.task != null ? null : {
+  # By reference, so that Terraform makes a node before its endpoints.
+  endpoints = {
     for key, endpoint in local.endpoints[each.key] : key => {
       node      = routingmesh_node.this[endpoint.node].name
       port      = endpoint.port
@@ -72,11 +72,6 @@ resource "routingmesh_service" "this" {
       container = endpoint.container
     }
   }
-  task             = each.value.task
-  replicas         = each.value.replicas
-  global           = each.value.global
-  placement        = each.value.placement
-  update           = each.value.update
   scheduler        = each.value.scheduler
   session_affinity = each.value.session_affinity
   health_check     = each.value.health_check

@@ -77,7 +77,7 @@ variable "networks" {
 }
 
 variable "services" {
-  description = "The services by name, with their published ports by a key of your choice each. `nodes` has an endpoint on each of them, named after the node; `endpoints` is for those with a port or a weight of their own, and for containers; a service with a `task` has neither. The rest is as in `routingmesh_service` and `routingmesh_published_port`; a port without `published_port` gets the next free one."
+  description = "The services by name, with their published ports by a key of your choice each. `nodes` has an endpoint on each of them, named after the node; `endpoints` is for those with a port or a weight of their own, and for containers. The rest is as in `routingmesh_service` and `routingmesh_published_port`; a port without `published_port` gets the next free one."
   type = map(object({
     nodes = optional(set(string), [])
     endpoints = optional(map(object({
@@ -90,53 +90,6 @@ variable "services" {
         slots  = optional(number)
       }))
     })), {})
-    task = optional(object({
-      image      = string
-      engine     = optional(string)
-      entrypoint = optional(list(string))
-      command    = optional(list(string))
-      env        = optional(map(string))
-      user       = optional(string)
-      workdir    = optional(string)
-      mounts = optional(list(object({
-        type      = string
-        source    = optional(string)
-        target    = string
-        read_only = optional(bool)
-      })))
-      limits            = optional(object({ cpus = optional(string), memory = optional(string), pids = optional(number) }))
-      restart           = optional(object({ condition = optional(string), delay = optional(string), max_attempts = optional(number) }))
-      stop_grace_period = optional(string)
-      stop_signal       = optional(string)
-      labels            = optional(map(string))
-      cap_add           = optional(set(string))
-      cap_drop          = optional(set(string))
-      read_only         = optional(bool)
-      sysctls           = optional(map(string))
-      log_driver        = optional(string)
-      log_options       = optional(map(string))
-      health_check = optional(object({
-        test         = list(string)
-        interval     = optional(string)
-        timeout      = optional(string)
-        start_period = optional(string)
-        retries      = optional(number)
-      }))
-    }))
-    replicas = optional(number)
-    global   = optional(bool)
-    placement = optional(object({
-      constraints  = optional(list(string))
-      spread       = optional(list(string))
-      max_per_node = optional(number)
-    }))
-    update = optional(object({
-      parallelism    = optional(number)
-      delay          = optional(string)
-      order          = optional(string)
-      monitor        = optional(string)
-      failure_action = optional(string)
-    }))
     scheduler = optional(string)
     session_affinity = optional(object({
       timeout = string
@@ -184,10 +137,6 @@ variable "services" {
   validation {
     condition     = alltrue([for service in var.services : length(setintersection(service.nodes, keys(service.endpoints))) == 0])
     error_message = "A key of endpoints is also in nodes of the same service. Give that endpoint another key, or take it out of one of them."
-  }
-  validation {
-    condition     = alltrue([for service in var.services : service.task == null || length(service.nodes) + length(service.endpoints) == 0])
-    error_message = "A service with a task has no nodes and no endpoints: placement says where its tasks may run."
   }
   validation {
     condition = alltrue(flatten([

@@ -141,10 +141,6 @@ var cases = map[string]struct {
 		[]string{`routingmesh_warnings{job="routingmesh", instance="n1:9096", code="names"} 1x60`}, 6 * time.Minute, "networks on n1:9096",
 		[]string{`routingmesh_warnings{job="routingmesh", instance="n1:9096", code="names"} 0 1x3 0x60`}, // a restart
 	},
-	"RoutingMeshTasksFail": {
-		[]string{`routingmesh_warnings{job="routingmesh", instance="n1:9096", code="task"} 1x60`}, 6 * time.Minute, "Tasks on n1:9096",
-		[]string{`routingmesh_warnings{job="routingmesh", instance="n1:9096", code="task"} 0 1x3 0x60`}, // a restart
-	},
 	"RoutingMeshNotApplied": {
 		[]string{`routingmesh_record_generation` + n1 + ` 7x60`, `routingmesh_applied_generation` + n1 + ` 6x60`}, 6 * time.Minute, "kernel of n1:9096",
 		[]string{`routingmesh_record_generation` + n1 + ` 7 8x60`, `routingmesh_applied_generation` + n1 + ` 7 7 8x60`},

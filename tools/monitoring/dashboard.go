@@ -180,32 +180,19 @@ func (g *grid) traffic() {
 		[2]string{`sum by (service) (rate(routingmesh_port_out_packets_total` + of, "{{service}} out"})
 	g.plot("Connections per second, by entry node", "Through which node clients come in: how even the load balancer in front is.", "cps", 12,
 		[2]string{`sum by (instance) (rate(routingmesh_port_connections_total` + of, "{{instance}}"})
-	g.plot("Connections per second inside networks", "New connections of members to the VIPs of services, by service and port.", "cps", 12,
-		[2]string{`sum by (service, port) (rate(routingmesh_vip_connections_total` + of, "{{service}} {{port}}"})
-	g.plot("Bytes per second inside networks", "From members (in) and to them (out), by service whose VIP they ask.", "Bps", 12,
-		[2]string{`sum by (service) (rate(routingmesh_vip_in_bytes_total` + of, "{{service}} in"},
-		[2]string{`sum by (service) (rate(routingmesh_vip_out_bytes_total` + of, "{{service}} out"})
-	g.plot("Packets per second inside networks", "As the bytes. Packets in and none out are connections that nobody answers.", "pps", 12,
-		[2]string{`sum by (service) (rate(routingmesh_vip_in_packets_total` + of, "{{service}} in"},
-		[2]string{`sum by (service) (rate(routingmesh_vip_out_packets_total` + of, "{{service}} out"})
 }
 
 func (g *grid) endpoints() {
 	g.title("Endpoints")
-	const of, inside = `{job="$job", service=~"$service"}`, "{{service}} {{endpoint}} by VIP"
+	const of = `{job="$job", service=~"$service"}`
 	g.states("Health checks", "An endpoint passes where every node's checks of it do.", `min by (service, endpoint, address) (routingmesh_endpoint_healthy`+of+`)`, "{{service}} {{endpoint}} {{address}}")
 	g.plot("Connections per second, by endpoint", "How evenly the scheduler spreads new connections.", "cps", 12,
-		[2]string{`sum by (service, endpoint) (rate(routingmesh_endpoint_connections_total{job="$job", service=~"$service"}[$__rate_interval]))`, "{{service}} {{endpoint}}"},
-		[2]string{`sum by (service, endpoint) (rate(routingmesh_vip_endpoint_connections_total{job="$job", service=~"$service"}[$__rate_interval]))`, inside})
-	g.plot("Open connections", "Established connections, by endpoint.", "short", 12, [2]string{`sum by (service, endpoint) (routingmesh_endpoint_active_connections` + of + `)`, "{{service}} {{endpoint}}"},
-		[2]string{`sum by (service, endpoint) (routingmesh_vip_endpoint_active_connections` + of + `)`, inside})
+		[2]string{`sum by (service, endpoint) (rate(routingmesh_endpoint_connections_total{job="$job", service=~"$service"}[$__rate_interval]))`, "{{service}} {{endpoint}}"})
+	g.plot("Open connections", "Established connections, by endpoint.", "short", 12, [2]string{`sum by (service, endpoint) (routingmesh_endpoint_active_connections` + of + `)`, "{{service}} {{endpoint}}"})
 	g.plot("Connections that open or close", "For udp: all. Many of them beside few that are established are clients that are not answered.", "short", 12,
-		[2]string{`sum by (service, endpoint) (routingmesh_endpoint_inactive_connections` + of + `)`, "{{service}} {{endpoint}}"},
-		[2]string{`sum by (service, endpoint) (routingmesh_vip_endpoint_inactive_connections` + of + `)`, inside})
-	g.plot("Draining", "On how many nodes an endpoint is on its way out.", "short", 12, [2]string{`sum by (service, endpoint) (routingmesh_endpoint_draining` + of + `)`, "{{service}} {{endpoint}}"},
-		[2]string{`sum by (service, endpoint) (routingmesh_vip_endpoint_draining` + of + `)`, inside})
-	g.plot("Weight", "The lowest weight that a node gives an endpoint; 0 gets no new connections.", "short", 12, [2]string{`min by (service, endpoint) (routingmesh_endpoint_weight` + of + `)`, "{{service}} {{endpoint}}"},
-		[2]string{`min by (service, endpoint) (routingmesh_vip_endpoint_weight` + of + `)`, inside})
+		[2]string{`sum by (service, endpoint) (routingmesh_endpoint_inactive_connections` + of + `)`, "{{service}} {{endpoint}}"})
+	g.plot("Draining", "On how many nodes an endpoint is on its way out.", "short", 12, [2]string{`sum by (service, endpoint) (routingmesh_endpoint_draining` + of + `)`, "{{service}} {{endpoint}}"})
+	g.plot("Weight", "The lowest weight that a node gives an endpoint; 0 gets no new connections.", "short", 12, [2]string{`min by (service, endpoint) (routingmesh_endpoint_weight` + of + `)`, "{{service}} {{endpoint}}"})
 }
 
 func (g *grid) nodes() {
@@ -219,6 +206,5 @@ func (g *grid) nodes() {
 	g.plot("Last change", "How long the last change took to reach the kernel.", "s", 12, [2]string{`routingmesh_last_apply_seconds` + of, "{{instance}}"})
 	g.plot("Since the last change", "Age of what the kernel has.", "s", 12, [2]string{`time() - routingmesh_last_apply_timestamp_seconds` + of, "{{instance}}"})
 	g.plot("Queries for names", "By members of networks on the node, by what became of them.", "qps", 12, [2]string{`sum by (outcome) (rate(routingmesh_name_queries_total{job="$job"}[$__rate_interval]))`, "{{outcome}}"})
-	g.plot("Tasks", "Containers that the agents run, by state.", "short", 12, [2]string{`sum by (state) (routingmesh_tasks{job="$job"})`, "{{state}}"})
 	g.plot("Agents, by version", "", "none", 12, [2]string{`count by (version) (routingmesh_agent_info` + of + `)`, "{{version}}"})
 }

@@ -19,7 +19,7 @@ func (p *program) serviceCommand() *cobra.Command {
 		})
 	ps := plain("", "ps [SERVICE]", "list the endpoints of a service, or of all",
 		"List the endpoints of a service, or of all: processes, and the slots of containers with who has them.\n\n"+
-			"The container's name is known on its own node. A slot is empty where none fits, silent where\nits node's agent is not heard.\n\nTasks have a table of their own: what each runs, whether it is to run, its state with its age,\nand what failed last. That is known on their own node; of others' only whether one runs.\n\nIt asks the running agent.", nil)
+			"The container's name is known on its own node. A slot is empty where none fits, silent where\nits node's agent is not heard. It asks the running agent.", nil)
 	ps.Args = atMostOneService
 	ps.Example = "  routingmesh-agent service ps web\n  routingmesh-agent service ps --json"
 	cmd.AddCommand(ls, p.withWatch(ps, "list", func(ctx context.Context, r *report.Reporter, args []string, asJSON bool) error {
@@ -28,7 +28,7 @@ func (p *program) serviceCommand() *cobra.Command {
 			service = args[0]
 		}
 		return r.Endpoints(ctx, service, asJSON)
-	}), p.logsCommand())
+	}))
 	return cmd
 }
 

@@ -22,22 +22,6 @@ func New(socket string) *Client { return &Client{socket} }
 // Ask calls the agent's API on its socket and reads the answer into into. A
 // refusal is a *mesh.Refusal; no agent there is a *NotRunningError.
 func (c *Client) Ask(ctx context.Context, method, path string, body, into any) error {
-	answer, err := c.text(ctx, method, path, body)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("read the agent's answer: %w", err)
-	}
-	return nil
-}
-
-// Text gets an answer that is no JSON.
-func (c *Client) Text(ctx context.Context, path string) ([]byte, error) {
-	return c.text(ctx, http.MethodGet, path, nil)
-}
-
-func (c *Client) text(ctx context.Context, method, path string, body any) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
@@ -46,30 +30,33 @@ func (c *Client) text(ctx context.Context, method, path string, body any) ([]byt
 	if body != nil {
 		var err error
 		if content, err = json.Marshal(body); err != nil {
-			return nil, fmt.Errorf("ask the agent: %w", err)
+			return fmt.Errorf("ask the agent: %w", err)
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(content))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, fmt.Errorf("read the agent's answer: %w", err)
+		return fmt.Errorf("read the agent's answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		var refusal mesh.Refusal
 		if json.Unmarshal(answer, &refusal) == nil && refusal.Text != "" {
-			return nil, &refusal
+			return &refusal
 		}
-		return nil, fmt.Errorf("the agent answered %s", resp.Status)
+		return fmt.Errorf("the agent answered %s", resp.Status)
 	}
-	return answer, nil
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
+	}
+	return nil
 }
 
 // Status is what the agent says of its node.

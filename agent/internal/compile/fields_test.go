@@ -14,11 +14,10 @@ import (
 func TestChanges_EveryFieldIsComparedOrNotCompiled(t *testing.T) {
 	t.Parallel()
 	everyField(t, sameNode, "SSH", "Labels", "NextSlot")               // where to look for a free slot next
-	everyField(t, sameService, "Name", "DrainSeconds", "EndpointMode", // the name is the key; drains are announced; a mode is for names, and changes the VIP
-		"Task", "Previous", "Stopping", "Replicas", "Global", "Placement", "Update") // they lead to endpoints; package tasks runs what those are
-	everyField(t, sameNetwork, "Name", "Removed") // it is in force until the last service leaves it
+	everyField(t, sameService, "Name", "DrainSeconds", "EndpointMode") // the name is the key; drains are announced; a mode is for names, and changes the VIP
+	everyField(t, sameNetwork, "Name", "Removed")                      // it is in force until the last service leaves it
 	everyField(t, sameAddressing, "NextIdentity", "NextVIP")
-	everyField(t, func(a, b *mesh.Endpoint) bool { return sameEndpoint(*a, *b) }, "Task", "Revision") // its container's labels have both
+	everyField(t, func(a, b *mesh.Endpoint) bool { return sameEndpoint(*a, *b) })
 	everyField(t, func(a, b *mesh.PublishedPort) bool { return *a == *b })
 	everyField(t, func(a, b *mesh.Cluster) bool { return *a == *b })
 }

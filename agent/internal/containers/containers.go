@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -52,11 +51,8 @@ type Options struct {
 	Engines  Engines
 	Presence Presence
 	Kernel   Kernel
-	// Holds says that a container is not to get connections yet: it is that of a task which its
-	// health check does not let pass. nil is for none.
-	Holds func(id string) bool
-	Log   *slog.Logger
-	Now   func() time.Time // nil is time.Now
+	Log      *slog.Logger
+	Now      func() time.Time // nil is time.Now
 }
 
 // Keeper fills the slots of the node.
@@ -103,9 +99,6 @@ type leaving struct {
 func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.Holds == nil {
-		o.Holds = func(string) bool { return false }
 	}
 	return &Keeper{Options: o, changed: make(chan struct{}, 1), filled: map[netip.Addr]tenant{}, leaving: map[netip.Addr]leaving{}, since: map[endpointKey]time.Time{}}
 }
@@ -227,14 +220,6 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Again is to be called when Holds may say something else.
-func (k *Keeper) Again() {
-	k.mu.Lock()
-	k.fill()
-	k.mu.Unlock()
-	k.news()
-}
-
 // expire is when a drain is over.
 func (k *Keeper) expire() {
 	k.mu.Lock()
@@ -261,12 +246,11 @@ func (k *Keeper) fill() {
 		return
 	}
 	was := k.filled
-	running := slices.DeleteFunc(k.Engines.Running(), func(c engine.Container) bool { return k.Holds(c.ID) })
 	if k.ready = k.Engines.Ready(); k.ready {
-		k.filled = assign(k.places, was, running)
+		k.filled = assign(k.places, was, k.Engines.Running())
 	} else {
 		known := k.attached(was)
-		k.filled = assign(k.places, known, running)
+		k.filled = assign(k.places, known, k.Engines.Running())
 		for address, t := range known {
 			if _, placed := k.filled[address]; !placed && t.id == "" {
 				k.filled[address] = t

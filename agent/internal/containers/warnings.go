@@ -2,7 +2,6 @@ package containers
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ func (k *Keeper) Warnings() []mesh.Warning {
 	say := func(o mesh.Ref, format string, args ...any) {
 		all = append(all, mesh.Warning{Code: mesh.WarnContainers, Object: o, Text: fmt.Sprintf(format, args...)})
 	}
-	if k.misses() { // else nobody misses what an engine would say
+	if len(k.filled) < len(k.places) { // else nobody misses what an engine would say
 		for _, f := range k.Engines.Faults() {
 			say(mesh.NodeRef(k.node), "%s", f.Text)
 		}
@@ -35,7 +34,6 @@ func (k *Keeper) Warnings() []mesh.Warning {
 		since, empty := k.since[key]
 		fit, hostNetwork := k.fitting(e.Container)
 		switch {
-		case e.Task != "": // why it does not run, package tasks says better
 		case empty && now.Sub(since) < emptyFor:
 		case empty && hostNetwork != "":
 			say(mesh.ServiceRef(key.service), "Endpoint %q of service %q is the %s, and the one that runs (%s) is in the host's network, where it answers as a process: leave container out of that endpoint.",
@@ -49,14 +47,6 @@ func (k *Keeper) Warnings() []mesh.Warning {
 		}
 	}
 	return all
-}
-
-// misses says that a slot is empty that no task of the cluster is to fill.
-func (k *Keeper) misses() bool {
-	return slices.ContainsFunc(k.places, func(p place) bool {
-		_, filled := k.filled[p.address]
-		return !filled && k.rec.Services[p.service].Endpoints[p.endpoint].Task == ""
-	})
 }
 
 // fitting counts the containers that fit, and names one that cannot be attached.

@@ -32,7 +32,6 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/selftest"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/tasks"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/web"
 	"github.com/routingmesh/terraform-provider-routingmesh/internal/mesh"
 )
@@ -95,7 +94,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 	go d.newWatchdog(a).run(ctx)
 	go a.health.Run(ctx)
 	go a.containers.Run(ctx)
-	go a.tasks.Run(ctx)
 	go a.selftest.Run(ctx)
 	if watch != nil {
 		go watch.Run(ctx)
@@ -150,7 +148,6 @@ type agent struct {
 	reconciler *reconcile.Reconciler
 	health     *health.Checker
 	containers *containers.Keeper
-	tasks      *tasks.Supervisor
 	selftest   *selftest.Tester
 	front      *web.Front
 	resolver   *resolver.Resolver
@@ -169,10 +166,8 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 	store := server.NewStore(d.StateDir())
 	foreign := &firewall.Foreign{Firewalld: firewalld, Record: firewalld.Kept}
 	a := &agent{health: health.New(health.Options{Spaces: k, File: d.Health(), Version: d.Version, Log: d.Log})}
-	a.tasks = tasks.New(tasks.Options{Root: d.Path(""), Log: d.Log, Marker: d.Tasks(), Held: func() { a.containers.Again() }})
 	a.containers = containers.New(containers.Options{
 		Engines:  engine.New(engine.Options{Root: d.Path(""), Log: d.Log}),
-		Holds:    a.tasks.Holds,
 		Presence: presence.New(presence.Options{Kernel: k, Log: d.Log}),
 		Kernel:   k, Log: d.Log,
 	})
@@ -196,7 +191,6 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Counters: func(ctx context.Context) (mesh.Counters, error) { return a.server.Counters(ctx) },
 		Warnings: func() []mesh.Warning { return a.server.Warned() },
 		Queries:  a.resolver.Queries,
-		Tasks:    a.tasks.Statuses,
 	})
 	address := &host.AddressWatch{Facts: node.Host(d.Layout).Facts, Current: func() (*mesh.Record, string) { return a.server.Current() }}
 	routing := &host.Warner{Node: func() string { _, name := a.server.Current(); return name }, Proc: d.Path("proc")}
@@ -207,8 +201,8 @@ func (d *Daemon) newAgent(k *kernel.Kernel, watch *kernel.Watch, firewalld *fire
 		Health: a.health, Front: a.front, Metrics: a.front.Metrics(),
 		Host:      node.Host(d.Layout),
 		Inspector: inspector{k, prober},
-		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings, a.tasks.Warnings, a.resolver.Warnings, hosts.Warnings},
-		SelfTest:  a.selftest, Slots: a.containers.Slots, Tasks: a.tasks,
+		Warnings:  []func() []mesh.Warning{a.selftest.Warnings, firewalld.Warnings, foreign.Warnings, address.Warnings, routing.Warnings, a.containers.Warnings, a.resolver.Warnings, hosts.Warnings},
+		SelfTest:  a.selftest, Slots: a.containers.Slots,
 		Log: d.Log, Version: d.Version, BinarySHA256: digest, Now: time.Now,
 	})
 	return a, err

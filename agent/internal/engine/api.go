@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -90,32 +88,22 @@ func (t *throttled) Read(p []byte) (int, error) {
 
 // request sends a GET. The caller closes the body of an answer without error.
 func (c *client) request(ctx context.Context, path string, query url.Values) (*http.Response, error) {
-	return c.send(ctx, http.MethodGet, path, query, nil, nil)
-}
-
-// send sends a request. The caller closes the body of an answer without error.
-func (c *client) send(ctx context.Context, method, path string, query url.Values, header http.Header, body []byte) (*http.Response, error) {
 	u := url.URL{Scheme: "http", Host: "localhost", Path: path, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "routingmesh-agent")
-	if len(body) > 0 {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	answer, err := c.http.Do(req)
 	if err != nil {
 		return nil, reason(err)
 	}
-	switch answer.StatusCode {
-	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
-		return answer, nil
+	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+		return nil, &refusal{answer.StatusCode, message(text)}
 	}
-	defer answer.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
-	return nil, &refusal{answer.StatusCode, message(text)}
+	return answer, nil
 }
 
 // get has the body of an answer read by parse, which is not given more than limit. The whole

@@ -97,22 +97,6 @@ func (c *client) negotiate(ctx context.Context) (v apiVersion, err error) {
 	return o.choose()
 }
 
-// pinged is negotiate at a lower price: the head of a ping has the newest version. Podman runs
-// programs for its answer to /version. Only an engine that is newer than wantedAPI may not speak that.
-func (c *client) pinged(ctx context.Context) (apiVersion, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	answer, err := c.request(ctx, "/_ping", nil)
-	if err != nil {
-		return apiVersion{}, err
-	}
-	defer answer.Body.Close()
-	if v, ok := parseAPIVersion(answer.Header.Get("Api-Version")); ok && !wantedAPI.less(v) && !v.less(oldestAPI) {
-		return v, nil
-	}
-	return c.negotiate(ctx)
-}
-
 // decode reads one JSON value.
 func decode(r io.Reader, into any) error {
 	begin := &beginning{r: r}

@@ -14,9 +14,7 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/node"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/reconcile"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/server"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
-	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/tasks"
 )
 
 // Uninstall takes everything of the mesh off the host: the service, the kernel
@@ -37,9 +35,6 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	}
 	if err := i.nobodyRuns(); err != nil {
 		return err
-	}
-	if err := i.removeTasks(ctx); err != nil {
-		return fmt.Errorf("remove the containers of the cluster's tasks (run it again after repairing this): %w", err)
 	}
 	removed, err := i.clearKernel(ctx)
 	if err != nil {
@@ -71,22 +66,6 @@ func (i *Installer) nobodyRuns() error {
 	}
 	release()
 	return nil
-}
-
-// removeTasks removes the containers that the agent has made. Volumes with a name stay.
-func (i *Installer) removeTasks(ctx context.Context) error {
-	if _, err := os.Lstat(i.Tasks()); err != nil {
-		return nil //nolint:nilerr // there are none
-	}
-	stored, err := server.NewStore(i.StateDir()).Read()
-	if err != nil || stored.Record == nil {
-		return nil //nolint:nilerr // without a record nobody knows which containers are the cluster's
-	}
-	removed, err := tasks.RemoveAll(ctx, i.Path(""), stored.Record.UID)
-	if removed > 0 {
-		i.report("containers of tasks: %d removed", removed)
-	}
-	return err
 }
 
 func (i *Installer) clearKernel(ctx context.Context) (int, error) {

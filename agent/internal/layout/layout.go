@@ -55,12 +55,9 @@ func (l Layout) InstallLock() string   { return l.Path("run/routingmesh/install.
 func (l Layout) Applied() string       { return l.Path("run/routingmesh/applied.json") }
 func (l Layout) Repairs() string       { return l.Path("var/lib/routingmesh/repairs.json") }
 func (l Layout) Drains() string        { return l.Path("var/lib/routingmesh/drains.json") }
-
-// Tasks is there while the host may have containers of tasks.
-func (l Layout) Tasks() string   { return l.Path("var/lib/routingmesh/tasks") }
-func (l Layout) Health() string  { return l.Path("run/routingmesh/health.json") }
-func (l Layout) PIDFile() string { return l.Path("run/routingmesh/agent.pid") }
-func (l Layout) LogFile() string { return l.Path("run/routingmesh/agent.log") }
+func (l Layout) Health() string        { return l.Path("run/routingmesh/health.json") }
+func (l Layout) PIDFile() string       { return l.Path("run/routingmesh/agent.pid") }
+func (l Layout) LogFile() string       { return l.Path("run/routingmesh/agent.log") }
 
 // WhereToLook is what to do where no agent answers, as the end of a sentence.
 func (l Layout) WhereToLook() string {

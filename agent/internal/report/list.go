@@ -40,8 +40,6 @@ type endpointRow struct {
 	State     string `json:"state"`
 	Container string `json:"container,omitempty"`
 	Engine    string `json:"engine,omitempty"`
-	// Task is what runs there, nil for an endpoint that is no task.
-	Task *taskRow `json:"task,omitempty"`
 }
 
 // nodeRow is a node.
@@ -61,7 +59,6 @@ const active = "active"
 type known struct {
 	*mesh.Status
 	slots []mesh.Slot
-	tasks []mesh.TaskStatus // of this node
 }
 
 // know asks the agent.
@@ -74,11 +71,8 @@ func (r *Reporter) know(ctx context.Context) (known, error) {
 		return known{}, errors.New("this host has no record: it is not part of a cluster")
 	}
 	var slots mesh.Slots
-	if err := r.agent().Ask(ctx, http.MethodGet, mesh.PathSlots, nil, &slots); err != nil {
-		return known{}, err
-	}
-	tasks, err := r.tasks(ctx, st.Record)
-	return known{st, slots.Slots, tasks}, err
+	err = r.agent().Ask(ctx, http.MethodGet, mesh.PathSlots, nil, &slots)
+	return known{st, slots.Slots}, err
 }
 
 // Services lists the services.
@@ -120,14 +114,6 @@ func (r *Reporter) Endpoints(ctx context.Context, service string, asJSON bool) e
 	rows := all.endpoints(service)
 	if asJSON {
 		return r.writeJSON(rows)
-	}
-	tasks := slices.DeleteFunc(slices.Clone(rows), func(e endpointRow) bool { return e.Task == nil })
-	rows = slices.DeleteFunc(rows, func(e endpointRow) bool { return e.Task != nil })
-	if len(tasks) > 0 {
-		if err := writeTasks(r.Stdout, tasks, r.Now()); err != nil || len(rows) == 0 {
-			return err
-		}
-		fmt.Fprintln(r.Stdout)
 	}
 	return writeTable(r.Stdout, "SERVICE\tENDPOINT\tNODE\tADDRESS\tSTATE\tCONTAINER", rows, func(e endpointRow) string {
 		container := "-"
@@ -222,14 +208,11 @@ func (k known) endpoints(service string) []endpointRow {
 			rows = append(rows, k.endpoint(s, key)...)
 		}
 	}
-	return append(rows, k.leavingTasks(service)...)
+	return rows
 }
 
 func (k known) endpoint(s *mesh.Service, key string) (rows []endpointRow) {
 	e := s.Endpoints[key]
-	if e.Task != "" {
-		return []endpointRow{k.task(s, key)}
-	}
 	if e.Container == nil {
 		return []endpointRow{{
 			Service: s.Name, Endpoint: key, Node: e.Node, Address: k.Record.Nodes[e.Node].HostAddress().String(), State: k.state(s.Name, key, "process"),

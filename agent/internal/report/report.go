@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/client"
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/layout"
@@ -25,16 +24,6 @@ type Reporter struct {
 	layout.Layout
 	Stdout, Stderr io.Writer
 	Log            *slog.Logger
-	// Clock is time.Now where it is nil.
-	Clock func() time.Time
-}
-
-// Now is the time of the report.
-func (r *Reporter) Now() time.Time {
-	if r.Clock != nil {
-		return r.Clock()
-	}
-	return time.Now()
 }
 
 func (r *Reporter) agent() *client.Client { return client.New(r.Socket()) }

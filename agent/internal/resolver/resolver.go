@@ -59,7 +59,6 @@ type Resolver struct {
 	store     Store
 	now       func() time.Time
 	forwarder *forwarder
-	newBudget func() *budget                 // the function of the name but in tests
 	port      uint16                         // dnsPort but in tests
 	spaceOf   func(syscall.Conn) (id uint64) // the function of the name but in tests
 
@@ -109,7 +108,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		kernel: o.Kernel, log: o.Log, store: o.Store, now: o.Now, port: dnsPort, spaceOf: spaceOf, inherited: o.Inherited,
 		wake: make(chan struct{}, 1), unkept: rate.Sometimes{Interval: time.Hour},
-		forwarder: newForwarder(&upstream{path: o.Resolv, port: dnsPort, now: o.Now}), newBudget: newBudget,
+		forwarder: newForwarder(&upstream{path: o.Resolv, port: dnsPort, now: o.Now}),
 	}
 	return r
 }

@@ -29,15 +29,11 @@ const (
 func (r *Resolver) serveDatagrams(s *sockets, reading, answering context.Context, handlers *sync.WaitGroup) {
 	defer s.broken.Store(true) // run then opens others
 	defer context.AfterFunc(reading, func() { _ = s.datagrams.SetReadDeadline(time.Unix(1, 0)) })()
-	buf, budget := make([]byte, maxMessage), r.newBudget()
+	buf := make([]byte, maxMessage)
 	for {
 		n, from, err := s.datagrams.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return
-		}
-		if !budget.take(asker(from), r.now()) {
-			r.stats.limited.Add(1) // no answer: it would cost what the budget saves
-			continue
 		}
 		answer, q := r.decide(buf[:n], asker(from), false)
 		if q != nil && r.forwarder.enter(asker(from)) {

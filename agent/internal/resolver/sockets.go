@@ -15,7 +15,7 @@ const (
 	datagramName = "dns-udp"
 	streamName   = "dns-tcp"
 	// receiveBuffer holds what is asked while the agent restarts, in bytes.
-	receiveBuffer = 16 << 20
+	receiveBuffer = 4 << 20
 )
 
 // sockets are those at R.

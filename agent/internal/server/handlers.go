@@ -127,7 +127,6 @@ func (s *Server) commit(w http.ResponseWriter, req *http.Request) {
 	s.lease = lease{}
 	s.Front.Follow(next.Record, next.Node) // a balancer hears of a drain before anything else changes
 	problems := withFront(s.Front.Problems(), s.Reconciler.Commit(ctx, next.Record, next.Node))
-	s.Tasks.Keep(next.Record, next.Node) // a task that goes ends after its connections have begun to drain
 	s.logApplied(next, problems)
 	s.answer(w, mesh.CommitResponse{Problems: notNil(problems), Drains: s.Reconciler.Draining(), Warnings: s.Warned()})
 }

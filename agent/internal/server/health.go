@@ -65,43 +65,44 @@ func nameUnhealthy(c *mesh.Counters, rec *mesh.Record, verdicts map[compile.Chec
 		key := endpoint{check.Service, verdicts[check].endpoint}
 		checks[key] = append(checks[key], check)
 	}
-	for f, e := range counted(c) {
-		service := f.Service(rec)
-		if service == nil {
+	for i := range c.Ports {
+		port := rec.Ports[c.Ports[i].Port]
+		if port == nil {
 			continue
 		}
-		for _, check := range checks[endpoint{service.Name, e.Endpoint}] {
-			if v := verdicts[check]; !e.Draining && decides(service, f, check, e.Address) && (e.Health == "" || e.Health == mesh.Healthy) {
-				e.Health, e.Reason = v.health, v.reason
+		for j := range c.Ports[i].Endpoints {
+			e := &c.Ports[i].Endpoints[j]
+			for _, check := range checks[endpoint{port.Service, e.Endpoint}] {
+				if v := verdicts[check]; !e.Draining && decides(rec, port, check, e.Address) && (e.Health == "" || e.Health == mesh.Healthy) {
+					e.Health, e.Reason = v.health, v.reason
+				}
 			}
 		}
 	}
 }
 
-// decides says that the frontend's destination goes by the check. Of udp, and of a VIP that leads
-// to every port, it goes by each.
-func decides(service *mesh.Service, f compile.Frontend, check compile.Check, destination netip.AddrPort) bool {
-	h := service.HealthCheck
-	return h != nil && (h.Port != 0 || f.Port.Protocol != mesh.TCP || check.Addr == destination)
+// decides says that the port's destination goes by the check.
+func decides(rec *mesh.Record, port *mesh.PublishedPort, check compile.Check, destination netip.AddrPort) bool {
+	h := rec.Services[port.Service].HealthCheck
+	return h != nil && (h.Port != 0 || port.Protocol == mesh.UDP || check.Addr == destination)
 }
 
 // nameDraining marks what is on its way out, and gives it the name that it had.
 func nameDraining(c *mesh.Counters, draining []mesh.Drain) {
 	type destination struct {
-		frontend compile.Frontend
-		address  netip.AddrPort
+		port    mesh.PortKey
+		address netip.AddrPort
 	}
 	names := map[destination]string{}
 	for _, d := range draining {
-		f := compile.Published(d.Port)
-		if d.VIP {
-			f.VIP = d.Service
-		}
-		names[destination{f, d.Address}] = d.Endpoint
+		names[destination{d.Port, d.Address}] = d.Endpoint
 	}
-	for f, e := range counted(c) {
-		if name, ok := names[destination{f, e.Address}]; ok {
-			e.Endpoint, e.Draining = name, true
+	for i := range c.Ports {
+		for j := range c.Ports[i].Endpoints {
+			e := &c.Ports[i].Endpoints[j]
+			if name, ok := names[destination{c.Ports[i].Port, e.Address}]; ok {
+				e.Endpoint, e.Draining = name, true
+			}
 		}
 	}
 }

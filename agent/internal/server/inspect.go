@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"net/http"
-	"net/netip"
 	"os"
 	"time"
 
@@ -94,61 +92,30 @@ func (s *Server) drains(w http.ResponseWriter, req *http.Request) {
 	s.answer(w, draining)
 }
 
-// countersOf gives the servers of a node the names of the record. A server that is neither
-// a published port's nor a VIP's is not ours to tell about.
+// countersOf gives the servers of a node the names of the record. A server at
+// another address than a VIP is not ours to tell about.
 func countersOf(rec *mesh.Record, node string, servers []kernel.Server) mesh.Counters {
 	c := mesh.Counters{Ports: []mesh.PortCounters{}}
 	if rec == nil || rec.Nodes[node] == nil {
 		return c
 	}
+	self := rec.Nodes[node]
 	for _, server := range servers {
-		f, ok := compile.FrontendAt(rec, node, string(server.Proto), server.Addr)
+		key, ok := self.PortKeyAt(server.Proto, server.Addr)
 		if !ok {
 			continue
 		}
-		endpoints := endpointCounters(server, compile.EndpointNames(rec, node, f))
-		if f.VIP != "" {
-			c.VIPs = append(c.VIPs, mesh.VIPCounters{Service: f.VIP, Port: f.Port, Traffic: server.Traffic, Endpoints: endpoints})
-			continue
+		names := compile.EndpointNames(rec, node, compile.Published(key))
+		port := mesh.PortCounters{Port: key, Traffic: server.Traffic, Endpoints: []mesh.EndpointCounters{}}
+		for _, d := range server.Destinations {
+			port.Endpoints = append(port.Endpoints, mesh.EndpointCounters{
+				Endpoint: names[d.Addr], Address: d.Addr, Weight: d.Weight,
+				Active: d.Active, Inactive: d.Inactive, Traffic: d.Traffic,
+			})
 		}
-		c.Ports = append(c.Ports, mesh.PortCounters{Port: f.Port, Traffic: server.Traffic, Endpoints: endpoints})
+		c.Ports = append(c.Ports, port)
 	}
 	return c
-}
-
-func endpointCounters(server kernel.Server, names map[netip.AddrPort]string) []mesh.EndpointCounters {
-	endpoints := []mesh.EndpointCounters{}
-	for _, d := range server.Destinations {
-		endpoints = append(endpoints, mesh.EndpointCounters{
-			Endpoint: names[d.Addr], Address: d.Addr, Weight: d.Weight,
-			Active: d.Active, Inactive: d.Inactive, Traffic: d.Traffic,
-		})
-	}
-	return endpoints
-}
-
-// counted is every endpoint's counters, with the frontend that they are of.
-func counted(c *mesh.Counters) iter.Seq2[compile.Frontend, *mesh.EndpointCounters] {
-	return func(yield func(compile.Frontend, *mesh.EndpointCounters) bool) {
-		of := func(f compile.Frontend, endpoints []mesh.EndpointCounters) bool {
-			for i := range endpoints {
-				if !yield(f, &endpoints[i]) {
-					return false
-				}
-			}
-			return true
-		}
-		for _, p := range c.Ports {
-			if !of(compile.Published(p.Port), p.Endpoints) {
-				return
-			}
-		}
-		for _, v := range c.VIPs {
-			if !of(compile.Frontend{VIP: v.Service, Port: v.Port}, v.Endpoints) {
-				return
-			}
-		}
-	}
 }
 
 // Read returns what is stored without touching it, for who only looks; the zero

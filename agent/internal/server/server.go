@@ -90,8 +90,6 @@ type Options struct {
 	Warnings []func() []mesh.Warning
 	// Slots lists the slots of containers; nil for none.
 	Slots func() []mesh.Slot
-	// Tasks may be nil: then none run here.
-	Tasks Tasks
 	// SelfTest may be nil: then nothing is tested. Its warnings are among Warnings.
 	SelfTest SelfTest
 	Log      *slog.Logger
@@ -138,9 +136,6 @@ func New(o Options) (*Server, error) {
 	if o.Front == nil {
 		o.Front = noFront{}
 	}
-	if o.Tasks == nil {
-		o.Tasks = noTasks{}
-	}
 	s := &Server{Options: o, instance: rand.Text(), stored: stored, warning: warning}
 	if isNewer {
 		s.newer = fmt.Sprintf("This agent (version %s) cannot read the record that the host has, generation %d: %v. A newer version has written it. The record stays, "+
@@ -182,7 +177,6 @@ func (s *Server) resume(ctx context.Context) {
 		return
 	}
 	s.Front.Follow(stored.Record, stored.Node)
-	s.Tasks.Keep(stored.Record, stored.Node)
 	problems := s.Reconciler.Resume(ctx, stored.Record, stored.Node)
 	s.logApplied(stored, problems)
 }
@@ -213,8 +207,6 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+mesh.PathCounters, s.counters)
 	mux.HandleFunc("GET "+mesh.PathDrains, s.drains)
 	mux.HandleFunc("GET "+mesh.PathSlots, s.slots)
-	mux.HandleFunc("GET "+mesh.PathTasks, s.tasks)
-	mux.HandleFunc("GET "+mesh.PathTaskLogs, s.taskLogs)
 	if s.Metrics != nil {
 		mux.Handle("GET "+mesh.PathMetrics, s.Metrics)
 	}

@@ -29,39 +29,12 @@ func describeTraffic(of, to string, labels ...string) traffic {
 	}
 }
 
-// endpointMetrics are what is told of a destination.
-type endpointMetrics struct {
-	traffic
-	active, inactive, weight, draining *prometheus.Desc
-}
-
-// everyPort is the label of a VIP that leads to every port.
-const everyPort = "all"
-
 var (
 	portLabels     = []string{"service", "port"}
 	endpointLabels = []string{"service", "port", "endpoint", "address"}
 
 	portTraffic     = describeTraffic("port", "for a published port", portLabels...)
 	endpointTraffic = describeTraffic("endpoint", "for a published port and sent to an endpoint", endpointLabels...)
-
-	vipTraffic         = describeTraffic("vip", "for the VIP of a service", portLabels...)
-	vipEndpointTraffic = describeTraffic("vip_endpoint", "for the VIP of a service and sent to an endpoint", endpointLabels...)
-
-	ofPorts = endpointMetrics{
-		traffic:  endpointTraffic,
-		active:   activeConnections,
-		inactive: inactiveConnections,
-		weight:   weight,
-		draining: drainingEndpoint,
-	}
-	ofVIPs = endpointMetrics{
-		traffic:  vipEndpointTraffic,
-		active:   describe("vip_endpoint_active_connections", "Established connections of an endpoint that came in on this node for the VIP of its service.", endpointLabels...),
-		inactive: describe("vip_endpoint_inactive_connections", "Connections that are opening or closing, for udp all, of an endpoint that came in on this node for the VIP of its service.", endpointLabels...),
-		weight:   describe("vip_endpoint_weight", "Weight of an endpoint behind the VIP of its service in this node's IPVS; 0 gets no new connections.", endpointLabels...),
-		draining: describe("vip_endpoint_draining", "Whether an endpoint behind the VIP of its service is on its way out on this node (1) or not (0).", endpointLabels...),
-	}
 
 	activeConnections   = describe("endpoint_active_connections", "Established connections of an endpoint that came in on this node.", endpointLabels...)
 	inactiveConnections = describe("endpoint_inactive_connections", "Connections that are opening or closing, for udp all, of an endpoint that came in on this node.", endpointLabels...)
@@ -75,10 +48,9 @@ var (
 	lastApplySeconds  = describe("last_apply_seconds", "How long the last commit took to reach the kernel.")
 	lastApplyAt       = describe("last_apply_timestamp_seconds", "When the last commit reached the kernel.")
 	problems          = describe("problems", "What the last look at the kernel found that is not as the record asks.")
-	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names, task.", "code")
+	warnings          = describe("warnings", "What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names.", "code")
 	repairs           = describe("repairs_total", "Objects that the agent has repaired because something else had broken them, since it was installed.")
-	taskStates        = describe("tasks", "Tasks of services on this node, by state: preparing, starting, running, failed, complete, rejected, stopping.", "state")
-	nameQueries       = describe("name_queries_total", "Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded, limited (dropped: an asker's 2,000 a second are used up); of those forwarded also failed, overload.", "outcome")
+	nameQueries       = describe("name_queries_total", "Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded; of those forwarded also failed, overload.", "outcome")
 )
 
 // collector asks for the numbers whenever it is asked.
@@ -86,15 +58,14 @@ type collector struct{ *Front }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, t := range []traffic{portTraffic, endpointTraffic, vipTraffic, vipEndpointTraffic} {
+	for _, t := range []traffic{portTraffic, endpointTraffic} {
 		for _, d := range []*prometheus.Desc{t.connections, t.inBytes, t.outBytes, t.inPackets, t.outPackets} {
 			ch <- d
 		}
 	}
 	for _, d := range []*prometheus.Desc{
 		activeConnections, inactiveConnections, weight, drainingEndpoint, healthy,
-		ofVIPs.active, ofVIPs.inactive, ofVIPs.weight, ofVIPs.draining,
-		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs, nameQueries, taskStates,
+		agentInfo, recordGeneration, appliedGeneration, lastApplySeconds, lastApplyAt, problems, warnings, repairs, nameQueries,
 	} {
 		ch <- d
 	}
@@ -119,7 +90,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ports(s, at.rec, counters.Ports)
-	vips(s, counters.VIPs)
 }
 
 func (c *collector) agent(s sink, at *place) {
@@ -141,26 +111,10 @@ func (c *collector) agent(s sink, at *place) {
 			s.counter(nameQueries, n, outcome)
 		}
 	}
-	if c.options.Tasks != nil {
-		for state, n := range countTasks(c.options.Tasks()) {
-			s.gauge(taskStates, float64(n), string(state))
-		}
-	}
 	if !stats.LastApplyAt.IsZero() {
 		s.gauge(lastApplySeconds, stats.LastApply.Seconds())
 		s.gauge(lastApplyAt, float64(stats.LastApplyAt.UnixMilli())/1000)
 	}
-}
-
-// countTasks counts tasks by state, with 0 for states that none is in.
-func countTasks(all []mesh.TaskStatus) map[mesh.TaskState]int {
-	n := map[mesh.TaskState]int{
-		mesh.TaskPreparing: 0, mesh.TaskStarting: 0, mesh.TaskRunning: 0, mesh.TaskFailed: 0, mesh.TaskComplete: 0, mesh.TaskRejected: 0, mesh.TaskStopping: 0,
-	}
-	for _, t := range all {
-		n[t.State]++
-	}
-	return n
 }
 
 // ports tells of what the record publishes. While a port changes its mode there may
@@ -175,21 +129,7 @@ func ports(s sink, rec *mesh.Record, all []mesh.PortCounters) {
 		seen[p.Port] = true
 		s.traffic(portTraffic, p.Traffic, port.Service, p.Port.String())
 		for _, e := range p.Endpoints {
-			s.endpoint(ofPorts, e, port.Service, p.Port.String(), e.Endpoint, e.Address.String())
-		}
-	}
-}
-
-// vips tells of the VIPs, which have the record's names.
-func vips(s sink, all []mesh.VIPCounters) {
-	for _, v := range all {
-		port := everyPort
-		if v.Port != (mesh.PortKey{}) {
-			port = v.Port.String()
-		}
-		s.traffic(vipTraffic, v.Traffic, v.Service, port)
-		for _, e := range v.Endpoints {
-			s.endpoint(ofVIPs, e, v.Service, port, e.Endpoint, e.Address.String())
+			s.endpoint(e, port.Service, p.Port.String(), e.Endpoint, e.Address.String())
 		}
 	}
 }
@@ -213,12 +153,12 @@ func (s sink) traffic(d traffic, t mesh.Traffic, labels ...string) {
 	s.counter(d.outPackets, t.PacketsOut, labels...)
 }
 
-func (s sink) endpoint(m endpointMetrics, e mesh.EndpointCounters, labels ...string) {
-	s.traffic(m.traffic, e.Traffic, labels...)
-	s.gauge(m.active, float64(e.Active), labels...)
-	s.gauge(m.inactive, float64(e.Inactive), labels...)
-	s.gauge(m.weight, float64(e.Weight), labels...)
-	s.gauge(m.draining, number(e.Draining), labels...)
+func (s sink) endpoint(e mesh.EndpointCounters, labels ...string) {
+	s.traffic(endpointTraffic, e.Traffic, labels...)
+	s.gauge(activeConnections, float64(e.Active), labels...)
+	s.gauge(inactiveConnections, float64(e.Inactive), labels...)
+	s.gauge(weight, float64(e.Weight), labels...)
+	s.gauge(drainingEndpoint, number(e.Draining), labels...)
 }
 
 func number(b bool) float64 {

@@ -45,8 +45,6 @@ type Options struct {
 	// Queries counts the queries for names by what became of them; nil is for none. It may be
 	// nil itself.
 	Queries func() map[string]uint64
-	// Tasks are those of this node; nil is for none. It may be called at any time.
-	Tasks func() []mesh.TaskStatus
 	// Version is the agent's.
 	Version string
 	Log     *slog.Logger

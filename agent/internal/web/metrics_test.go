@@ -37,11 +37,6 @@ func measured() *world {
 			}},
 			{Port: eight}, // the port changes its mode
 			{Port: mesh.PortKey{Port: 9, Protocol: mesh.UDP}}, // not in the record any more
-		}, VIPs: []mesh.VIPCounters{
-			{Service: "db", Traffic: traffic, Endpoints: []mesh.EndpointCounters{
-				{Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.9:0"), Weight: 1, Active: 4, Traffic: traffic},
-			}},
-			{Service: "web", Port: eight, Endpoints: []mesh.EndpointCounters{{Endpoint: "a", Address: netip.MustParseAddrPort("10.255.0.2:80"), Weight: 1}}},
 		}},
 	}
 }
@@ -89,7 +84,7 @@ routingmesh_record_generation 7
 # HELP routingmesh_repairs_total Objects that the agent has repaired because something else had broken them, since it was installed.
 # TYPE routingmesh_repairs_total counter
 routingmesh_repairs_total 12
-# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names, task.
+# HELP routingmesh_warnings What keeps traffic from flowing on this node and no apply can repair, by code: path, overlay, firewall, host, containers, names.
 # TYPE routingmesh_warnings gauge
 routingmesh_warnings{code="containers"} 0
 routingmesh_warnings{code="firewall"} 0
@@ -97,7 +92,6 @@ routingmesh_warnings{code="host"} 0
 routingmesh_warnings{code="names"} 0
 routingmesh_warnings{code="overlay"} 0
 routingmesh_warnings{code="path"} 2
-routingmesh_warnings{code="task"} 0
 `
 	var names []string
 	for line := range strings.Lines(want) {
@@ -108,7 +102,7 @@ routingmesh_warnings{code="task"} 0
 	if err := testutil.CollectAndCompare(&collector{f}, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(&collector{f}); n != 7+7+2+5+2*9+2*(5+9) {
+	if n := testutil.CollectAndCount(&collector{f}); n != 7+6+2+5+2*9 {
 		t.Errorf("%d metrics", n)
 	}
 }
@@ -120,9 +114,6 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestMetrics_Golden(t *testing.T) {
 	f, _ := newFront(t, measured())
 	f.options.Queries = func() map[string]uint64 { return map[string]uint64{"answered": 12, "failed": 3} }
-	f.options.Tasks = func() []mesh.TaskStatus {
-		return []mesh.TaskStatus{{State: mesh.TaskRunning}, {State: mesh.TaskRunning}, {State: mesh.TaskRejected}}
-	}
 	f.Follow(record(t, nil), "n1")
 	_, got, _ := strings.Cut(scrape(f), "\n")
 	const file = "testdata/metrics.golden"
@@ -197,7 +188,7 @@ func TestMetrics_Queries(t *testing.T) {
 	}
 	queries = map[string]uint64{"answered": 12, "failed": 3}
 	want := `
-# HELP routingmesh_name_queries_total Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded, limited (dropped: an asker's 2,000 a second are used up); of those forwarded also failed, overload.
+# HELP routingmesh_name_queries_total Queries for names by members of networks on this node, by outcome: answered, no_data, nxdomain, not_yet, refused, malformed, forwarded; of those forwarded also failed, overload.
 # TYPE routingmesh_name_queries_total counter
 routingmesh_name_queries_total{outcome="answered"} 12
 routingmesh_name_queries_total{outcome="failed"} 3

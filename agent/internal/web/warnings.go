@@ -65,7 +65,7 @@ func (p *place) turnsAwayFrom(service string, local int, warnings []mesh.Warning
 
 // warned counts warnings by code, with 0 for codes that there are none of.
 func warned(all []mesh.Warning) map[mesh.WarningCode]int {
-	n := map[mesh.WarningCode]int{mesh.WarnPath: 0, mesh.WarnOverlay: 0, mesh.WarnFirewall: 0, mesh.WarnHost: 0, mesh.WarnContainers: 0, mesh.WarnNames: 0, mesh.WarnTask: 0}
+	n := map[mesh.WarningCode]int{mesh.WarnPath: 0, mesh.WarnOverlay: 0, mesh.WarnFirewall: 0, mesh.WarnHost: 0, mesh.WarnContainers: 0, mesh.WarnNames: 0}
 	for _, w := range all {
 		n[w.Code]++
 	}

@@ -19,7 +19,6 @@ const (
 	probeTimeout    = 20 * time.Second // the agent's own window is 3 seconds
 	countersTimeout = 30 * time.Second
 	drainsTimeout   = 10 * time.Second
-	tasksTimeout    = 10 * time.Second
 
 	// AbortTimeout is how long giving back a lease may take.
 	AbortTimeout = 10 * time.Second
@@ -114,12 +113,5 @@ func (c *Client) Counters(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Coun
 func (c *Client) Drains(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Drains, error) {
 	var got mesh.Drains
 	err := c.repeatable(ctx, ep, call{path: mesh.PathDrains, answer: &got, timeout: drainsTimeout, patience: ReadPatience})
-	return &got, err
-}
-
-// Tasks asks for the tasks of the node.
-func (c *Client) Tasks(ctx context.Context, ep *sshdial.Endpoint) (*mesh.Tasks, error) {
-	var got mesh.Tasks
-	err := c.repeatable(ctx, ep, call{path: mesh.PathTasks, answer: &got, timeout: tasksTimeout, patience: ReadPatience})
 	return &got, err
 }

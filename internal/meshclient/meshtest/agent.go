@@ -74,8 +74,6 @@ func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) {
 		}
 	case "GET " + mesh.PathDrains:
 		answer(w, n.takeDrains())
-	case "GET " + mesh.PathTasks:
-		answer(w, n.takeTasks())
 	case "GET " + mesh.PathCounters:
 		answer(w, n.counters)
 	default:

@@ -47,7 +47,6 @@ type Node struct {
 	warnings    []mesh.Warning
 	warned      []mesh.Warning // instead of warnings, from the next commit on
 	drains      mesh.Drains
-	tasks       func(*mesh.TaskStatus, *mesh.Task)
 	drainLooks  int // after which drains is over, 0 for never
 	calls       []string
 	mishaps     []mishap

@@ -144,28 +144,3 @@ run "unknown_node" {
   variables { services = { web = { nodes = ["n1", "n9"] } } }
   expect_failures = [routingmesh_service.this["web"]]
 }
-
-run "tasks" {
-  command = plan
-  variables {
-    services = {
-      web = {
-        task      = { image = "nginx:1.27", limits = { memory = "64MiB" } }
-        replicas  = 2
-        placement = { constraints = ["node.name!=n1"] }
-        update    = { order = "stop-first" }
-        ports     = { http = { published_port = 8080, target_port = 80 } }
-      }
-    }
-  }
-  assert {
-    condition     = routingmesh_service.this["web"].endpoints == null && routingmesh_service.this["web"].task.image == "nginx:1.27" && routingmesh_service.this["web"].replicas == 2
-    error_message = "A service with a task has no endpoints of its own."
-  }
-}
-
-run "task_and_endpoints" {
-  command = plan
-  variables { services = { web = { nodes = ["n1"], task = { image = "nginx:1.27" } } } }
-  expect_failures = [var.services]
-}
