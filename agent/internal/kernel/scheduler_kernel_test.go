@@ -23,6 +23,11 @@ func TestSchedulerChange_RefusesNobody(t *testing.T) {
 	var over atomic.Bool
 	var asked atomic.Int64
 	var clients sync.WaitGroup
+	end := func() {
+		over.Store(true)
+		clients.Wait()
+	}
+	t.Cleanup(end)
 	for range 4 {
 		clients.Go(func() {
 			for !over.Load() {
@@ -43,8 +48,7 @@ func TestSchedulerChange_RefusesNobody(t *testing.T) {
 			until(t, time.Minute, "connections after the change", func() bool { return t.Failed() || asked.Load() > before+4 })
 		}
 	}
-	over.Store(true)
-	clients.Wait()
+	end()
 	if after := s.a.mesh("nft list tables"); after != tables || strings.Contains(after, "change") {
 		t.Errorf("tables of the mesh's namespace: %s\nbefore: %s", after, tables)
 	}

@@ -7,11 +7,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
@@ -19,24 +17,13 @@ import (
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/state"
 )
 
-// open opens a socket for one call.
-func open(s *netns.Space) (*nftables.Conn, error) {
-	c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(int(s.NS)), nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return c.SetDeadline(time.Now().Add(netns.NetlinkTimeout))
-	}))
-	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket for nf_tables: %w", err)
-	}
-	return c, nil
-}
-
 // Put makes the table, in the place of the one that is there.
 func Put(s *netns.Space, h state.Hairpin) (err error) {
 	all, err := elements(h)
 	if err != nil {
 		return err
 	}
-	c, err := open(s)
+	c, _, err := nlmsg.OpenNFTables(s)
 	if err != nil {
 		return err
 	}
@@ -64,7 +51,7 @@ func Put(s *netns.Space, h state.Hairpin) (err error) {
 
 // Remove takes the table away.
 func Remove(s *netns.Space) (err error) {
-	c, err := open(s)
+	c, _, err := nlmsg.OpenNFTables(s)
 	if err != nil {
 		return err
 	}
@@ -75,15 +62,17 @@ func Remove(s *netns.Space) (err error) {
 
 // Observe puts the table, if it is there.
 func Observe(s *netns.Space, into state.State) (err error) {
-	c, err := open(s)
+	c, _, err := nlmsg.OpenNFTables(s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.CloseLasting()) }()
 	tables, err := c.ListTablesOfFamily(table.Family)
+	if nlmsg.LacksNFTables(err) {
+		return nil
+	}
 	if err != nil {
-		// A kernel without nf_tables has no subsystem of the number.
-		return nlmsg.Ignore(err, unix.EINVAL, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT)
+		return err
 	}
 	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == table.Name }) {
 		return nil

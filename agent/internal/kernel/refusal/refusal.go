@@ -4,8 +4,6 @@ package refusal
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -13,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/netns"
+	"github.com/routingmesh/terraform-provider-routingmesh/agent/internal/kernel/nlmsg"
 )
 
 // table drops the ICMP errors "port unreachable" that the namespace sends:
@@ -30,13 +29,9 @@ var table = &nftables.Table{Name: "routingmesh-change", Family: nftables.TableFa
 // dropped instead, and comes again after a second, when there may be somebody. On a kernel that
 // knows no owners of tables (before Linux 5.12), or no nf_tables, do is all that happens.
 func Withhold(s *netns.Space, do func() error) error {
-	var socket *netlink.Conn
-	c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(int(s.NS)), nftables.WithSockOptions(func(c *netlink.Conn) error {
-		socket = c
-		return c.SetDeadline(time.Now().Add(netns.NetlinkTimeout))
-	}))
+	c, socket, err := nlmsg.OpenNFTables(s)
 	if err != nil {
-		return fmt.Errorf("open a netlink socket for nf_tables: %w", err)
+		return err
 	}
 	if err = own(socket); err == nil {
 		policy := nftables.ChainPolicyAccept
@@ -44,18 +39,10 @@ func Withhold(s *netns.Space, do func() error) error {
 		c.AddRule(&nftables.Rule{Table: table, Chain: out, Exprs: portUnreachable()})
 		err = c.Flush()
 	}
-	if unsupported(err) {
-		err = nil
-	}
-	if err == nil {
+	if err == nil || nlmsg.LacksNFTables(err) {
 		err = do()
 	}
 	return errors.Join(err, c.CloseLasting())
-}
-
-// unsupported are the kernel's answers where there is no nf_tables, or where tables have no owner.
-func unsupported(err error) bool {
-	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
 
 // portUnreachable drops these ICMP errors (type 3, code 3).
