@@ -31,15 +31,15 @@ func newAgent(n *Node, sum string) *agent {
 	return &agent{host: n, version: "test", api: mesh.APIVersion, sha256: sum, instance: rand.Text()}
 }
 
-// serve answers one call of the API; halfway leaves a commit between the record
+// serve answers one call of the API, and tells whether it did: an agent that has been
+// removed since the call came says nothing. halfway leaves a commit between the record
 // on disk and the kernel.
-func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) {
+func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) (answered bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	a := n.agent
 	if a == nil {
-		refuse(w, &mesh.Refusal{Code: mesh.Failed, Text: "the agent was removed while it was called"})
-		return
+		return false
 	}
 	switch r.Method + " " + r.Path {
 	case "GET " + mesh.PathStatus:
@@ -79,6 +79,7 @@ func (n *Node) serve(w http.ResponseWriter, r Request, halfway bool) {
 	default:
 		refuse(w, &mesh.Refusal{Code: mesh.Failed, Text: "no such path"})
 	}
+	return true
 }
 
 func (a *agent) status(query string) mesh.Status {

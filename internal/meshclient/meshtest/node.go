@@ -175,13 +175,15 @@ func (n *Node) Cut() {
 	}
 }
 
-// SetInstalled puts an agent on the host, or takes it away with its record.
+// SetInstalled puts an agent on the host, or takes it away with its record. Calls in
+// flight break off then, as when the real one is uninstalled; SSH connections stay.
 func (n *Node) SetInstalled(installed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
 	case !installed:
 		n.agent, n.files = nil, nil
+		n.endSessions()
 	case n.agent == nil:
 		_, sum, _ := AgentBinary("this version")("amd64")
 		n.agent = newAgent(n, sum)
@@ -193,6 +195,7 @@ func (n *Node) RemoveProgram() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.files, n.agent = n.agent, nil
+	n.endSessions()
 }
 
 // SetAgentVersion makes an installed agent one of another checksum and API.

@@ -215,7 +215,9 @@ func (n *Node) call(r Request) *httptest.ResponseRecorder {
 		return nil
 	}
 	w := httptest.NewRecorder()
-	n.serve(w, r, hit && fault == KillHalfway)
+	if !n.serve(w, r, hit && fault == KillHalfway) {
+		return nil
+	}
 	if hit && fault != FullDisk {
 		n.befall(fault, CutAfter, KillAfter, KillHalfway, DownAfter)
 		return nil
